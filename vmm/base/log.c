@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The log.  Two words of state, both atomic and process-wide on purpose: how
+ * much is shown, and whether the terminal is raw.  They carry no data between
+ * threads, so relaxed order is enough.
+ */
+#include "vmm/base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_BYTES	   1024
+#define GUEST_BUDGET_LINES 10
+
+static atomic_int shown_level = LOG_WARN;
+static atomic_bool terminal_is_raw;
+
+/* Sets what is shown. */
+void log_set_level(enum log_level level)
+{
+	atomic_store_explicit(&shown_level, (int)level, memory_order_relaxed);
+}
+
+/* Says whether lines must end in CR LF. */
+void log_set_raw(bool raw)
+{
+	atomic_store_explicit(&terminal_is_raw, raw, memory_order_relaxed);
+}
+
+/* Writes one line, cut at LINE_BYTES, by one write(2). */
+static void emit(const char *format, va_list ap, const char *suffix)
+{
+	static const char prefix[] = "thaw: ";
+	char line[LINE_BYTES];
+	size_t room = sizeof(line) - 2, at = sizeof(prefix) - 1;
+	int n;
+
+	memcpy(line, prefix, at);
+	n = vsnprintf(line + at, room - at, format, ap);
+	at += n < 0 ? 0 : (size_t)n;
+	if (at >= room)
+		at = room - 1;
+	n = snprintf(line + at, room - at, "%s", suffix);
+	at += n < 0 ? 0 : (size_t)n;
+	if (at >= room)
+		at = room - 1;
+	if (atomic_load_explicit(&terminal_is_raw, memory_order_relaxed))
+		line[at++] = '\r';
+	line[at++] = '\n';
+	if (write(STDERR_FILENO, line, at) < 0)
+		return; /* nobody is left to tell */
+}
+
+/* Logs a line at @level. */
+void log_at_v(enum log_level level, const char *format, va_list ap)
+{
+	int saved = errno;
+
+	if ((int)level <=
+	    atomic_load_explicit(&shown_level, memory_order_relaxed))
+		emit(format, ap, "");
+	errno = saved;
+}
+
+/* Logs a line at @level. */
+void log_at(enum log_level level, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	log_at_v(level, format, ap);
+	va_end(ap);
+}
+
+/* Logs the message with the words of @err; returns -@err. */
+int log_errno(int err, const char *format, ...)
+{
+	char suffix[160], words[128];
+	va_list ap;
+
+	/* The GNU strerror_r: it may return its own text, not the buffer. */
+	snprintf(suffix, sizeof(suffix), ": %s",
+		 strerror_r(err, words, sizeof(words)));
+	va_start(ap, format);
+	emit(format, ap, suffix);
+	va_end(ap);
+	return -err;
+}
+
+/* Logs the message; returns -@err. */
+int log_fail(int err, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	emit(format, ap, "");
+	va_end(ap);
+	return -err;
+}
+
+/* Logs a warning while the budget lasts. */
+void log_guest(struct log_budget *budget, const char *format, ...)
+{
+	unsigned int n = atomic_fetch_add_explicit(&budget->used, 1,
+						   memory_order_relaxed);
+	va_list ap;
+
+	if (n >= GUEST_BUDGET_LINES) {
+		/* Keep the count from wrapping back into the budget. */
+		atomic_store_explicit(&budget->used, GUEST_BUDGET_LINES,
+				      memory_order_relaxed);
+		return;
+	}
+	va_start(ap, format);
+	emit(format, ap,
+	     n == GUEST_BUDGET_LINES - 1 ? " (more of these are not shown)" :
+					   "");
+	va_end(ap);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ELF64 kernels (System V ABI, chapters 4 and 5): program headers into the
+ * plan, notes for whoever asks.  Everything in the file is hostile.
+ */
+#ifndef VMM_BOOT_ELF_H
+#define VMM_BOOT_ELF_H
+
+#include <stdint.h>
+
+#include "vmm/boot/image.h"
+
+struct elf_kernel {
+	uint64_t entry; /* e_entry */
+	gpa_t lowest, highest; /* the physical range of what was loaded */
+	/* The PVH entry (XEN_ELFNOTE_PHYS32_ENTRY), 0 when there is none. */
+	uint32_t pvh_entry;
+};
+
+/*
+ * Adds the PT_LOAD segments of an ELF64 file of @machine (EM_X86_64, EM_AARCH64)
+ * to the plan at their physical addresses.  -EINVAL, -ENOEXEC, -EFAULT (outside
+ * RAM), one line with the section of the file that is bad.
+ */
+int elf_load(struct plan *plan, const struct memory *memory,
+	     const struct image *image, uint16_t machine,
+	     struct elf_kernel *kernel);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The user's side of a guest console: standard input and output.
+ *
+ * When both are a terminal it is put into raw mode while the guest runs, and
+ * restored on every way out: terminal_close(), exit(3), and a fatal signal of
+ * our own (the handler uses only what signal-safety(7) allows).  Ctrl-A x
+ * leaves; Ctrl-A Ctrl-A (or Ctrl-A a) sends one Ctrl-A.
+ *
+ * Owned by the loop thread once the guest runs.  The device watches the two
+ * descriptors with the event loop and reads only as much as it has room for,
+ * so a paste of any size is never dropped.
+ */
+#ifndef VMM_IO_TERMINAL_H
+#define VMM_IO_TERMINAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct terminal;
+
+struct terminal_config {
+	int in_fd, out_fd; /* the caller's; in_fd -1: no input */
+	/* Called when the user types the leave sequence; loop thread. */
+	void (*leave)(void *ctx);
+	void *ctx;
+};
+
+/* Opens it, in the mode it was found; -errno, logged. */
+int terminal_open(struct terminal **terminal,
+		  const struct terminal_config *config);
+
+/* Raw mode on and off; nothing where input is not a terminal. */
+int terminal_raw(struct terminal *terminal, bool raw);
+
+/* Restores the mode, flushes what can be flushed, frees.  NULL is fine. */
+void terminal_close(struct terminal *terminal);
+
+/* Descriptors to watch for input and output; -1 where there is none. */
+int terminal_in_fd(const struct terminal *terminal);
+int terminal_out_fd(const struct terminal *terminal);
+
+/*
+ * Reads at most @room bytes that are for the guest.  How many (0: nothing now,
+ * or all of it was an escape sequence), -ENODATA at the end of input, -errno.
+ */
+ssize_t terminal_read(struct terminal *terminal, uint8_t *buf, size_t room);
+
+/*
+ * Writes without blocking; how many bytes were taken, 0 when the reader is
+ * slow, -errno when it is gone.
+ */
+ssize_t terminal_write(struct terminal *terminal, const uint8_t *buf,
+		       size_t len);
+
+/* Columns and rows now; false when it is no terminal. */
+bool terminal_size(const struct terminal *terminal, uint16_t *cols,
+		   uint16_t *rows);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The KVM layer: the only place that calls ioctl(2) on a KVM descriptor.
+ *
+ * Three small structs own the three kinds of descriptor.  kvm_call() is the one
+ * system call; the functions below it are the requests that both architectures
+ * share.  A request that only one architecture has is made in arch/ through
+ * kvm_call(), which names the request in its error line.
+ *
+ * Threads: a struct kvm_vcpu belongs to its vCPU thread once that runs; the
+ * others may be used from any thread, the kernel does the locking.
+ *
+ * Errors: 0 or a positive result, or -errno.  Functions log the failure once
+ * unless their comment says that they are silent.
+ */
+#ifndef VMM_KVM_KVM_H
+#define VMM_KVM_KVM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/kvm/uapi.h"
+
+/* An open /dev/kvm. */
+struct kvm {
+	int fd;
+	size_t run_bytes; /* KVM_GET_VCPU_MMAP_SIZE */
+};
+
+/* One virtual machine; holds no reference to struct kvm. */
+struct kvm_vm {
+	int fd;
+	const struct kvm *kvm;
+};
+
+/* One virtual CPU. */
+struct kvm_vcpu {
+	int fd;
+	unsigned int id;
+	struct kvm_run *run; /* shared with the kernel */
+	size_t run_bytes;
+};
+
+/* ioctl() with EINTR retried; 0 or more, or -errno; silent. */
+int kvm_ioctl(int fd, unsigned long request, void *arg);
+
+/* The same, logging "KVM_X: reason" on failure. */
+int kvm_ioctl_named(int fd, unsigned long request, void *arg,
+		    const char *name);
+
+/* kvm_call(vcpu->fd, KVM_GET_REGS, &regs): logs by the request's name. */
+#define kvm_call(fd, request, arg)                                             \
+	kvm_ioctl_named(fd, request, (void *)(uintptr_t)(arg), #request)
+
+/*
+ * Opens @path, or /dev/kvm when it is NULL, and checks the API version (12).
+ * Logs what is wrong and what to do: no such device, no permission.
+ */
+int kvm_open(struct kvm *kvm, const char *path);
+
+/* Closes it; a zeroed struct or one with fd -1 is fine. */
+void kvm_close(struct kvm *kvm);
+
+/* The value of a capability, 0 when unknown; silent.  @fd: system or VM. */
+int kvm_check_cap(int fd, unsigned int cap);
+
+/* Enables a capability of a VM; silent. */
+int kvm_enable_cap(int fd, unsigned int cap, uint64_t arg0);
+
+/* Creates a VM; @type is what the architecture asks for, usually 0. */
+int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm, unsigned long type);
+void kvm_vm_destroy(struct kvm_vm *vm);
+
+/* Creates vCPU @id and maps its run page. */
+int kvm_vcpu_create(struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+		    unsigned int id);
+void kvm_vcpu_destroy(struct kvm_vcpu *vcpu);
+
+/*
+ * KVM_RUN.  0 after an exit to be handled, -EINTR after a kick, -EFAULT when
+ * KVM reported a fault (then kvm_vcpu_fault() tells which), another -errno when
+ * the vCPU cannot run.  Silent.  Stores a sentinel in run->exit_reason first,
+ * because KVM leaves the struct as it was on some errors.
+ */
+int kvm_vcpu_run(struct kvm_vcpu *vcpu);
+
+/* The exit_reason that kvm_vcpu_run() stores before entry. */
+#define KVM_EXIT_SENTINEL UINT32_C(0xffffffff)
+
+/*
+ * After -EFAULT: what the fault was.  True and *@fault filled when KVM wrote a
+ * memory fault; false when it did not (a bad userfault bitmap, for example).
+ */
+bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu,
+		    struct thaw_memory_fault *fault);
+
+/* One memslot, as the kernel takes it. */
+struct kvm_slot {
+	uint32_t id;
+	uint32_t flags; /* KVM_MEM_* */
+	uint64_t gpa;
+	uint64_t size_bytes; /* 0 deletes the slot */
+	void *hva;
+	int guest_memfd; /* -1: none */
+	uint64_t guest_memfd_offset;
+	unsigned long *userfault_bitmap; /* NULL: none */
+};
+
+/*
+ * Sets a slot, by the first version of the ioctl where that can say it all.
+ * kvm_slot_try() is silent, for probing.
+ */
+int kvm_slot_set(const struct kvm_vm *vm, const struct kvm_slot *slot);
+int kvm_slot_try(const struct kvm_vm *vm, const struct kvm_slot *slot);
+
+/*
+ * Creates a guest_memfd of @size_bytes that can be mapped and starts shared.
+ * The descriptor, or -errno; silent.  The caller owns the descriptor.
+ */
+int kvm_guest_memfd_create(const struct kvm_vm *vm, uint64_t size_bytes);
+
+/* An interrupt line: KVM_IRQ_LINE with the architecture's encoding in @irq. */
+int kvm_irq_line(const struct kvm_vm *vm, uint32_t irq, bool level);
+
+/*
+ * Binds @eventfd to a GSI; a write to it then raises the interrupt.
+ * @resample_fd is -1 or the eventfd that is signalled at the guest's EOI of a
+ * level interrupt.  kvm_irqfd_unbind() undoes it.
+ */
+int kvm_irqfd_bind(const struct kvm_vm *vm, int eventfd, int resample_fd,
+		   uint32_t gsi);
+int kvm_irqfd_unbind(const struct kvm_vm *vm, int eventfd, uint32_t gsi);
+
+/* Sends one MSI now, past the routing table.  @devid: PCI requester id. */
+int kvm_msi_send(const struct kvm_vm *vm, uint64_t addr, uint32_t data,
+		 uint32_t devid, bool use_devid);
+
+/* Replaces the GSI routing table. */
+int kvm_routes_set(const struct kvm_vm *vm,
+		   const struct kvm_irq_routing_entry *entries, size_t count);
+
+/*
+ * Binds @eventfd to writes of @size_bytes (0: any size, where KVM has that) at
+ * @addr of the MMIO space, or of the port space with @pio.
+ */
+struct kvm_ioevent {
+	uint64_t addr;
+	uint32_t size_bytes;
+	bool pio;
+	int eventfd;
+};
+int kvm_ioeventfd_bind(const struct kvm_vm *vm, const struct kvm_ioevent *ev);
+int kvm_ioeventfd_unbind(const struct kvm_vm *vm, const struct kvm_ioevent *ev);
+
+/* KVM devices (vGIC, ITS and the like). */
+int kvm_device_create(const struct kvm_vm *vm, uint32_t type);
+/* Whether the device has the attribute; silent. */
+bool kvm_device_has(int fd, uint32_t group, uint64_t attr);
+int kvm_device_set(int fd, uint32_t group, uint64_t attr, const void *value);
+int kvm_device_get(int fd, uint32_t group, uint64_t attr, void *value);
+
+#endif

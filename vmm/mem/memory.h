@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guest memory: where it lies, what backs it, and the one way to reach it.
+ *
+ * A gpa_t is a guest physical address and never mixes with a pointer.  RAM is a
+ * few ranges, sorted by address, one memslot each; the architecture says where
+ * (struct memory_range), this room backs and maps them.
+ *
+ * Everything in the program that reads or writes guest memory goes through
+ * memory_map(), memory_read(), memory_write() or memory_zero().  They check the
+ * bounds and ask the pager to populate what is absent *before* they return, so
+ * call them with no lock held.
+ *
+ * Threads: set up by one thread before vCPUs run; the accessors are for any
+ * thread afterwards.
+ */
+#ifndef VMM_MEM_MEMORY_H
+#define VMM_MEM_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kvm_vm;
+
+typedef uint64_t gpa_t;
+
+#define MEMORY_RANGES_MAX 4
+
+/* A range of guest physical addresses. */
+struct memory_range {
+	gpa_t gpa;
+	uint64_t size_bytes;
+};
+
+/* What guest RAM is made of. */
+enum memory_backing {
+	MEMORY_ANON, /* private anonymous memory */
+	MEMORY_GUEST_MEMFD, /* KVM guest_memfd, mapped and shared */
+	MEMORY_FILE, /* a file, MAP_PRIVATE: clones share the page cache */
+};
+
+/* One range of RAM and its memslot; owned by struct memory. */
+struct memory_region {
+	gpa_t gpa;
+	uint64_t size_bytes;
+	uint64_t offset_bytes; /* where it starts in the RAM as a whole */
+	uint8_t *hva;
+	int guest_memfd; /* -1: none */
+	uint32_t slot;
+	uint32_t flags; /* KVM_MEM_* of the slot now */
+	unsigned long *userfault_bitmap; /* the pager's; NULL: none */
+};
+
+/*
+ * Called before [gpa, gpa + len), which lies within one region, is touched;
+ * returns when every page of it is present, or -EIO when its source failed for
+ * good.  Any thread, no lock held.
+ */
+struct memory_populator {
+	int (*populate)(void *ctx, gpa_t gpa, uint64_t len_bytes);
+	void *ctx;
+};
+
+struct memory {
+	enum memory_backing backing;
+	uint64_t size_bytes; /* of all regions */
+	unsigned int region_count;
+	struct memory_region regions[MEMORY_RANGES_MAX];
+	struct memory_populator populator; /* populate NULL: all is present */
+	const struct kvm_vm *kvm; /* NULL: not attached, for tests */
+};
+
+/*
+ * Backs and maps the ranges.  MEMORY_GUEST_MEMFD needs @kvm, the others take
+ * NULL; MEMORY_FILE maps @file_fd from @file_offset and leaves the descriptor
+ * to the caller.  -errno and one line when the host refuses, which says for
+ * guest_memfd what the host lacks.
+ */
+struct memory_config {
+	enum memory_backing backing;
+	const struct memory_range *ranges;
+	unsigned int range_count;
+	int file_fd;
+	uint64_t file_offset;
+};
+int memory_init(struct memory *memory, const struct memory_config *config,
+		const struct kvm_vm *kvm);
+
+/* Unmaps everything; a zeroed struct is fine.  The VM must be gone or idle. */
+void memory_finish(struct memory *memory);
+
+/* Creates one memslot a region in @kvm. */
+int memory_attach(struct memory *memory, const struct kvm_vm *kvm);
+
+/* Sets the slot of a region again after its flags or bitmap changed. */
+int memory_update_slot(struct memory *memory, struct memory_region *region);
+
+/* The region that holds the whole of [gpa, gpa + len), or NULL. */
+struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
+				  uint64_t len_bytes);
+
+/*
+ * Makes [gpa, gpa + len) present and stores where it is mapped in *@hva.
+ * -EFAULT when it does not lie within one region of RAM, -EIO when its pages
+ * cannot be had.  Silent: the caller knows whose address it was.  The pointer
+ * is good for as long as the memory.
+ */
+int memory_map(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
+	       void **hva);
+
+/* Copies out of, into, or zeroes guest memory; errors as memory_map(). */
+int memory_read(const struct memory *memory, gpa_t gpa, void *to,
+		uint64_t len_bytes);
+int memory_write(const struct memory *memory, gpa_t gpa, const void *from,
+		 uint64_t len_bytes);
+int memory_zero(const struct memory *memory, gpa_t gpa, uint64_t len_bytes);
+
+/*
+ * Reads [gpa, gpa + len) from @fd at @offset; -ENODATA when the file ends
+ * before, else errors of pread(2) and of memory_map().  Silent.
+ */
+int memory_load_fd(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
+		   int fd, uint64_t offset);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A load plan: what guest memory holds before the guest first runs.  Loaders
+ * and table writers add segments (a range of a file, or bytes); what no segment
+ * covers is zero.  The plan is then either applied at once, or becomes the page
+ * source of a guest whose memory starts absent, which is why no loader writes
+ * guest memory itself.
+ *
+ * One thread.  Segments do not overlap.
+ */
+#ifndef VMM_MEM_PLAN_H
+#define VMM_MEM_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/mem/memory.h"
+
+struct plan_segment {
+	gpa_t gpa;
+	uint64_t len_bytes;
+	int fd; /* owned; -1: the bytes are in data */
+	uint64_t offset; /* in the file */
+	uint8_t *data; /* owned; NULL for a file */
+	const char *what; /* "kernel", "initrd", "ACPI tables"; not owned */
+};
+
+struct plan {
+	struct plan_segment *segments; /* sorted by gpa */
+	size_t count, room;
+};
+
+/* Frees the segments; a zeroed plan is fine. */
+void plan_finish(struct plan *plan);
+
+/*
+ * Adds a range of a file; the descriptor is duplicated.  -ERANGE, with a line
+ * that names both, when it overlaps another segment; -ENOMEM.  An empty range
+ * is nothing.
+ */
+int plan_add_file(struct plan *plan, const char *what, gpa_t gpa,
+		  uint64_t len_bytes, int fd, uint64_t offset);
+
+/* Adds a copy of @len_bytes bytes at @data.  Errors as above. */
+int plan_add_bytes(struct plan *plan, const char *what, gpa_t gpa,
+		   const void *data, uint64_t len_bytes);
+
+/*
+ * Writes all of it into @memory.  Logs what failed: outside RAM (-EFAULT), a
+ * file that is shorter now (-ENODATA), an I/O error.
+ */
+int plan_apply(const struct plan *plan, const struct memory *memory);
+
+/* Whether any segment reaches into [gpa, gpa + len). */
+const struct plan_segment *plan_find(const struct plan *plan, gpa_t gpa,
+				     uint64_t len_bytes);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The PCI host: one segment, bus 0, up to 32 devices of one function, reached
+ * by ECAM (PCI Express Base Specification 7.2.2).
+ *
+ * This header is what vm/ needs; function.h is what a PCI device needs.
+ */
+#ifndef VMM_PCI_HOST_H
+#define VMM_PCI_HOST_H
+
+#include <stdint.h>
+
+#include "vmm/mem/memory.h"
+
+struct bus;
+struct irqs;
+struct pci_host;
+
+struct pci_host_config {
+	struct bus *mmio;
+	struct irqs *irqs;
+	gpa_t ecam_gpa;
+	uint64_t ecam_bytes; /* 1 MiB: bus 0 */
+	gpa_t mmio_gpa; /* where BARs are placed before the guest moves them */
+	uint64_t mmio_bytes;
+	uint32_t intx_first, intx_count;
+};
+
+/* Creates the host with its own bridge at slot 0; -errno, logged. */
+int pci_host_create(struct pci_host **host,
+		    const struct pci_host_config *config);
+/* Destroys the host; all functions must be gone.  NULL is fine. */
+void pci_host_destroy(struct pci_host *host);
+
+#endif
