@@ -7,7 +7,7 @@
  * host's initramfs, with two more files: /rig/conf, the set-up as lines
  *
  *	time   SECONDS			set the clock
- *	module PATH			load a kernel module
+ *	modules LIST			load the kernel modules a file names
  *	mount  TAG DIR ro|rw		mount a virtio-9p share
  *	stdin				the job reads the rig's standard input
  *	tty    ROWS COLS		the job runs on a terminal
@@ -135,6 +135,20 @@ static void load_module(const char *path)
 		close(fd);
 }
 
+/* Loads the modules whose paths are the lines of list, in order. */
+static void load_modules(const char *list)
+{
+	FILE *f = fopen(list, "re");
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		load_module(line);
+	}
+	if (f)
+		fclose(f);
+}
+
 /*
  * Mounts a 9p share.  A read-only one is cached freely, since nothing changes
  * it from inside; a writable one keeps data only while it is mapped, so that
@@ -161,8 +175,8 @@ static void apply_line(struct conf *conf, char *line)
 	if (n == 2 && !strcmp(word[0], "time"))
 		clock_settime(CLOCK_REALTIME,
 			      &(struct timespec){ .tv_sec = atoll(word[1]) });
-	else if (n == 2 && !strcmp(word[0], "module"))
-		load_module(word[1]);
+	else if (n == 2 && !strcmp(word[0], "modules"))
+		load_modules(word[1]);
 	else if (n == 4 && !strcmp(word[0], "mount"))
 		mount_share(word[1], word[2], !strcmp(word[3], "ro"));
 	else if (n == 1 && !strcmp(word[0], "stdin"))

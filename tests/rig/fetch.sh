@@ -130,8 +130,8 @@ fetch_kernel() {
 # Fetch a static busybox, print the path of the program.
 fetch_busybox() {
 	deb=$(debian_arch "$1")
-	bb=$cache/busybox/$1
-	mkdir -p "$cache/busybox"
+	bb=$cache/busybox/$1/busybox
+	mkdir -p "$cache/busybox/$1"
 	(
 		flock 9
 		[ -e "$bb" ] && exit 0
