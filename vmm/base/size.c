@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sizes as people write them.  Pure functions; any thread. */
+#include "vmm/base/size.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "vmm/base/bytes.h"
+
+/* The units, largest first. */
+static const struct unit {
+	char letter;
+	uint64_t bytes;
+} units[] = {
+	{ 'T', TIB }, { 'G', GIB }, { 'M', MIB }, { 'K', KIB }, { 'B', 1 },
+};
+
+/* The unit of a letter in either case, or NULL. */
+static const struct unit *find_unit(char letter)
+{
+	if (letter >= 'a' && letter <= 'z')
+		letter = (char)(letter - 'a' + 'A');
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (units[i].letter == letter)
+			return &units[i];
+	return NULL;
+}
+
+/* Reads the unit at @text, which must be all that is left; 0: none such. */
+static uint64_t parse_unit(const char *text)
+{
+	const struct unit *unit;
+
+	if (*text == '\0')
+		return MIB;
+	unit = find_unit(*text++);
+	if (!unit)
+		return 0;
+	if (unit->bytes > 1) {
+		if (text[0] == 'i' && (text[1] == 'B' || text[1] == 'b'))
+			text++;
+		if (*text == 'B' || *text == 'b')
+			text++;
+	}
+	return *text == '\0' ? unit->bytes : 0;
+}
+
+/* Reads the digits at *@text into *@value and steps past them. */
+static int parse_digits(const char **text, uint64_t *value)
+{
+	*value = 0;
+	for (; **text >= '0' && **text <= '9'; (*text)++)
+		if (__builtin_mul_overflow(*value, 10, value) ||
+		    __builtin_add_overflow(*value, **text - '0', value))
+			return -ERANGE;
+	return 0;
+}
+
+/*
+ * Reads up to nine digits after the point, as a count of billionths; further
+ * ones are skipped, they are less than a byte in any sensible unit.
+ */
+static uint64_t parse_fraction(const char **text)
+{
+	uint64_t value = 0, worth = 100000000;
+
+	for (; **text >= '0' && **text <= '9'; (*text)++, worth /= 10)
+		value += (uint64_t)(**text - '0') * worth;
+	return value;
+}
+
+/* Reads a size; see the header. */
+int size_parse(const char *text, uint64_t *bytes)
+{
+	uint64_t whole, billionths = 0, unit, product;
+	int err;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	err = parse_digits(&text, &whole);
+	if (err < 0)
+		return err;
+	if (*text == '.') {
+		text++;
+		if (*text < '0' || *text > '9')
+			return -EINVAL;
+		billionths = parse_fraction(&text);
+	}
+	unit = parse_unit(text);
+	if (unit == 0)
+		return -EINVAL;
+	/* Up to 2^40 times 10^9: wider than 64 bits. */
+	billionths = (uint64_t)((unsigned __int128)billionths * unit /
+				1000000000);
+	if (__builtin_mul_overflow(whole, unit, &product) ||
+	    __builtin_add_overflow(product, billionths, &product))
+		return -ERANGE;
+	*bytes = product;
+	return 0;
+}
+
+/* Writes a size; see the header. */
+char *size_format(uint64_t bytes, char text[SIZE_TEXT_BYTES])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (bytes % units[i].bytes != 0)
+			continue;
+		if (bytes == 0)
+			i = ARRAY_SIZE(units) - 1;
+		snprintf(text, SIZE_TEXT_BYTES, "%" PRIu64 "%c",
+			 bytes / units[i].bytes, units[i].letter);
+		break;
+	}
+	return text;
+}
