@@ -92,10 +92,10 @@ struct machine {
 struct boot_config {
 	int kernel_fd;
 	const char *kernel_name; /* for messages */
-	int initrd_fd; /* -1: none */
+	int initrd_fd;		 /* -1: none */
 	const char *initrd_name;
 	const char *cmdline; /* never NULL */
-	bool has_serial; /* the serial port is there */
+	bool has_serial;     /* the serial port is there */
 };
 
 /* Fills *@layout.  The same for every machine of an architecture. */
@@ -136,8 +136,7 @@ enum exit_result {
 };
 
 /* Handles an exit that vm/ does not: port I/O on x86.  vCPU thread. */
-enum exit_result arch_vcpu_exit(struct machine *machine,
-				struct kvm_vcpu *cpu);
+enum exit_result arch_vcpu_exit(struct machine *machine, struct kvm_vcpu *cpu);
 
 /*
  * The registers that say where a vCPU is, as text, each line ended by a

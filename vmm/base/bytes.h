@@ -21,7 +21,7 @@
 /* The page of guest memory: 4 KiB on both architectures. */
 #define PAGE_BYTES UINT64_C(4096)
 
-#define container_of(ptr, type, member)                                        \
+#define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)

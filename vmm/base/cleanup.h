@@ -43,11 +43,11 @@ static inline int take_fd(int *fd)
 }
 
 /* Gives the pointer to the caller and leaves NULL behind. */
-#define take_ptr(p)                                                            \
-	({                                                                     \
-		__typeof__(p) taken_ = (p);                                    \
-		(p) = NULL;                                                    \
-		taken_;                                                        \
+#define take_ptr(p)                         \
+	({                                  \
+		__typeof__(p) taken_ = (p); \
+		(p) = NULL;                 \
+		taken_;                     \
 	})
 
 #endif

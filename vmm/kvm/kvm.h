@@ -46,11 +46,10 @@ struct kvm_vcpu {
 int kvm_ioctl(int fd, unsigned long request, void *arg);
 
 /* The same, logging "KVM_X: reason" on failure. */
-int kvm_ioctl_named(int fd, unsigned long request, void *arg,
-		    const char *name);
+int kvm_ioctl_named(int fd, unsigned long request, void *arg, const char *name);
 
 /* kvm_call(vcpu->fd, KVM_GET_REGS, &regs): logs by the request's name. */
-#define kvm_call(fd, request, arg)                                             \
+#define kvm_call(fd, request, arg) \
 	kvm_ioctl_named(fd, request, (void *)(uintptr_t)(arg), #request)
 
 /*
@@ -92,8 +91,7 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu);
  * After -EFAULT: what the fault was.  True and *@fault filled when KVM wrote a
  * memory fault; false when it did not (a bad userfault bitmap, for example).
  */
-bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu,
-		    struct thaw_memory_fault *fault);
+bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu, struct thaw_memory_fault *fault);
 
 /* One memslot, as the kernel takes it. */
 struct kvm_slot {

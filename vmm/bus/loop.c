@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The event loop.
+ *
+ * The thread waits in epoll_wait(2); an eventfd wakes it for calls and for the
+ * end.  A source that is removed while its batch of events is being handled is
+ * marked dead and freed after the batch, so that no handler runs on freed
+ * memory.
+ *
+ * The lock guards the queue of calls and the thread's state; it is held neither
+ * during a handler nor during a call.
+ */
+#include "vmm/bus/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+
+#define EVENTS_AT_ONCE 32
+
+/* One watched descriptor. */
+struct loop_source {
+	struct loop *loop;
+	int fd;
+	bool dead;
+	loop_handler *handler;
+	void *ctx;
+	struct loop_source *next; /* all sources, or those to free */
+};
+
+/* A call that a thread waits for; lives on that thread's stack. */
+struct loop_pending {
+	void (*function)(void *ctx);
+	void *ctx;
+	bool done;
+	struct loop_pending *next;
+};
+
+struct loop {
+	int epoll_fd, wake_fd;
+	struct loop_source *sources;
+	struct loop_source *dead; /* to free after the batch */
+	pthread_mutex_t lock;
+	pthread_cond_t call_done;
+	struct loop_pending *calls, **calls_end;
+	pthread_t thread;
+	bool running, stop;
+};
+
+/* Frees a loop whose thread does not run. */
+static void loop_free(struct loop *loop)
+{
+	if (loop->epoll_fd >= 0)
+		close(loop->epoll_fd);
+	if (loop->wake_fd >= 0)
+		close(loop->wake_fd);
+	pthread_cond_destroy(&loop->call_done);
+	pthread_mutex_destroy(&loop->lock);
+	free(loop);
+}
+
+/* Creates a loop. */
+int loop_create(struct loop **out)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	struct epoll_event wake = { .events = EPOLLIN, .data = { .ptr = NULL } };
+
+	if (!loop)
+		return log_errno(ENOMEM, "event loop");
+	loop->calls_end = &loop->calls;
+	pthread_mutex_init(&loop->lock, NULL);
+	pthread_cond_init(&loop->call_done, NULL);
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
+	    epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &wake) < 0) {
+		int err = errno;
+
+		loop_free(loop);
+		return log_errno(err, "event loop");
+	}
+	*out = loop;
+	return 0;
+}
+
+/* Frees the sources that were removed. */
+static void free_dead(struct loop *loop)
+{
+	while (loop->dead) {
+		struct loop_source *source = loop->dead;
+
+		loop->dead = source->next;
+		free(source);
+	}
+}
+
+/* Frees it all. */
+void loop_destroy(struct loop *loop)
+{
+	if (!loop)
+		return;
+	loop_stop(loop);
+	while (loop->sources)
+		loop_remove(loop->sources);
+	free_dead(loop);
+	loop_free(loop);
+}
+
+/* Wakes the thread. */
+static void wake(struct loop *loop)
+{
+	uint64_t one = 1;
+
+	/* It can only fail when the counter is full, which wakes as well. */
+	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* Runs the calls that wait; whether to go on. */
+static bool run_calls(struct loop *loop)
+{
+	bool stop;
+
+	pthread_mutex_lock(&loop->lock);
+	while (loop->calls) {
+		struct loop_pending *call = loop->calls;
+
+		loop->calls = call->next;
+		if (!loop->calls)
+			loop->calls_end = &loop->calls;
+		pthread_mutex_unlock(&loop->lock);
+		call->function(call->ctx);
+		pthread_mutex_lock(&loop->lock);
+		call->done = true;
+		pthread_cond_broadcast(&loop->call_done);
+	}
+	stop = loop->stop;
+	pthread_mutex_unlock(&loop->lock);
+	return !stop;
+}
+
+/* Hands one event to its handler. */
+static void dispatch(struct loop *loop, const struct epoll_event *event)
+{
+	struct loop_source *source = event->data.ptr;
+	uint64_t drained;
+
+	if (!source) {
+		/* Empty already is fine: two wakes may share one event. */
+		if (read(loop->wake_fd, &drained, sizeof(drained)) < 0)
+			return;
+	} else if (!source->dead) {
+		source->handler(source->ctx, event->events);
+	}
+}
+
+/* The thread: waits, dispatches, runs calls. */
+static void *loop_thread(void *arg)
+{
+	struct loop *loop = arg;
+	struct epoll_event events[EVENTS_AT_ONCE];
+
+	do {
+		int n = epoll_wait(loop->epoll_fd, events, EVENTS_AT_ONCE, -1);
+
+		for (int i = 0; i < n; i++)
+			dispatch(loop, &events[i]);
+		free_dead(loop);
+	} while (run_calls(loop));
+	return NULL;
+}
+
+/* Starts the thread, with every signal blocked: they are for others. */
+int loop_start(struct loop *loop)
+{
+	sigset_t all, before;
+	int r;
+
+	loop->stop = false;
+	sigfillset(&all);
+	/* Our own crash must still reach the handler that restores the tty. */
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGILL);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGABRT);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_mutex_lock(&loop->lock);
+	r = pthread_create(&loop->thread, NULL, loop_thread, loop);
+	loop->running = r == 0;
+	pthread_mutex_unlock(&loop->lock);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r ? log_errno(r, "event loop thread") : 0;
+}
+
+/* Stops the thread; calls that wait are run first. */
+void loop_stop(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	if (!loop->running) {
+		pthread_mutex_unlock(&loop->lock);
+		return;
+	}
+	loop->stop = true;
+	pthread_mutex_unlock(&loop->lock);
+	wake(loop);
+	pthread_join(loop->thread, NULL);
+	pthread_mutex_lock(&loop->lock);
+	loop->running = false;
+	pthread_mutex_unlock(&loop->lock);
+	/* A call that slipped in after the thread's last look. */
+	run_calls(loop);
+}
+
+/* Watches a descriptor. */
+int loop_add(struct loop *loop, struct loop_source **out, int fd,
+	     uint32_t events, loop_handler *handler, void *ctx)
+{
+	struct loop_source *source = calloc(1, sizeof(*source));
+	struct epoll_event event = { .events = events };
+
+	if (!source)
+		return -ENOMEM;
+	*source = (struct loop_source){ .loop = loop,
+					.fd = fd,
+					.handler = handler,
+					.ctx = ctx,
+					.next = loop->sources };
+	event.data.ptr = source;
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+		int err = errno;
+
+		free(source);
+		return -err;
+	}
+	loop->sources = source;
+	*out = source;
+	return 0;
+}
+
+/* Changes what is watched. */
+void loop_modify(struct loop_source *source, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data = { .ptr = source } };
+
+	if (epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd,
+		      &event) < 0)
+		log_errno(errno, "epoll: change descriptor %d", source->fd);
+}
+
+/* Stops watching. */
+void loop_remove(struct loop_source *source)
+{
+	struct loop_source **at;
+
+	if (!source)
+		return;
+	epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+	for (at = &source->loop->sources; *at != source; at = &(*at)->next)
+		;
+	*at = source->next;
+	source->dead = true;
+	source->next = source->loop->dead;
+	source->loop->dead = source;
+}
+
+/* Runs a function on the loop thread and waits. */
+void loop_call(struct loop *loop, void (*function)(void *ctx), void *ctx)
+{
+	struct loop_pending call = { .function = function, .ctx = ctx };
+
+	pthread_mutex_lock(&loop->lock);
+	if (!loop->running || pthread_equal(loop->thread, pthread_self())) {
+		pthread_mutex_unlock(&loop->lock);
+		function(ctx);
+		return;
+	}
+	*loop->calls_end = &call;
+	loop->calls_end = &call.next;
+	wake(loop);
+	while (!call.done)
+		pthread_cond_wait(&loop->call_done, &loop->lock);
+	pthread_mutex_unlock(&loop->lock);
+}

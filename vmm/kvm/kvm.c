@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The KVM requests that both architectures share.  Every ioctl(2) on a KVM
+ * descriptor in the program is the one in kvm_ioctl().
+ */
+#include "vmm/kvm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+
+/* The one system call; EINTR is retried. */
+int kvm_ioctl(int fd, unsigned long request, void *arg)
+{
+	int r;
+
+	do {
+		r = ioctl(fd, request, arg);
+	} while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
+}
+
+/* The same, with a line on failure. */
+int kvm_ioctl_named(int fd, unsigned long request, void *arg, const char *name)
+{
+	int r = kvm_ioctl(fd, request, arg);
+
+	return r < 0 ? log_errno(-r, "%s", name) : r;
+}
+
+/* Says why @path could not be opened, and what to do. */
+static int open_failed(int err, const char *path)
+{
+	switch (err) {
+	case ENOENT:
+		return log_fail(err,
+				"open %s: no such device: is KVM enabled in "
+				"the firmware, and the kvm module loaded?",
+				path);
+	case EACCES:
+	case EPERM:
+		return log_fail(err,
+				"open %s: permission denied: become a member "
+				"of the group that owns it (often kvm)",
+				path);
+	default:
+		return log_errno(err, "open %s", path);
+	}
+}
+
+/* Opens the device and checks its version. */
+int kvm_open(struct kvm *kvm, const char *path)
+{
+	CLEANUP_CLOSE int fd = -1;
+	int version, run_bytes;
+
+	kvm->fd = -1;
+	if (!path)
+		path = "/dev/kvm";
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return open_failed(errno, path);
+	version = kvm_ioctl(fd, KVM_GET_API_VERSION, NULL);
+	if (version < 0)
+		return log_fail(ENODEV, "%s: not a KVM device", path);
+	if (version != KVM_API_VERSION)
+		return log_fail(ENODEV, "%s: KVM API version %d, need %d", path,
+				version, KVM_API_VERSION);
+	run_bytes = kvm_call(fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (run_bytes < 0)
+		return run_bytes;
+	kvm->run_bytes = (size_t)run_bytes;
+	kvm->fd = take_fd(&fd);
+	return 0;
+}
+
+/* Closes it. */
+void kvm_close(struct kvm *kvm)
+{
+	if (kvm->run_bytes)
+		close(kvm->fd);
+	*kvm = (struct kvm){ .fd = -1 };
+}
+
+/* The value of a capability, 0 when unknown. */
+int kvm_check_cap(int fd, unsigned int cap)
+{
+	int r = kvm_ioctl(fd, KVM_CHECK_EXTENSION, (void *)(uintptr_t)cap);
+
+	return r < 0 ? 0 : r;
+}
+
+/* Enables a capability of a VM. */
+int kvm_enable_cap(int fd, unsigned int cap, uint64_t arg0)
+{
+	struct kvm_enable_cap enable = { .cap = cap, .args = { arg0 } };
+
+	return kvm_ioctl(fd, KVM_ENABLE_CAP, &enable);
+}
+
+/* Creates a VM. */
+int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm, unsigned long type)
+{
+	int fd = kvm_call(kvm->fd, KVM_CREATE_VM, type);
+
+	*vm = (struct kvm_vm){ .fd = fd < 0 ? -1 : fd,
+			       .kvm = fd < 0 ? NULL : kvm };
+	return fd < 0 ? fd : 0;
+}
+
+/* Closes the VM; the kernel frees it when its vCPUs are closed too. */
+void kvm_vm_destroy(struct kvm_vm *vm)
+{
+	if (vm->kvm)
+		close(vm->fd);
+	*vm = (struct kvm_vm){ .fd = -1 };
+}
+
+/* Creates a vCPU and maps its run page. */
+int kvm_vcpu_create(struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
+		    unsigned int id)
+{
+	CLEANUP_CLOSE int fd = -1;
+	void *run;
+
+	fd = kvm_ioctl(vm->fd, KVM_CREATE_VCPU, (void *)(uintptr_t)id);
+	if (fd < 0)
+		return log_errno(-fd, "KVM_CREATE_VCPU %u", id);
+	run = mmap(NULL, vm->kvm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+		   fd, 0);
+	if (run == MAP_FAILED)
+		return log_errno(errno, "map the run page of vCPU %u", id);
+	*vcpu = (struct kvm_vcpu){ .fd = take_fd(&fd),
+				   .id = id,
+				   .run = run,
+				   .run_bytes = vm->kvm->run_bytes };
+	return 0;
+}
+
+/* Unmaps and closes a vCPU. */
+void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
+{
+	if (!vcpu->run)
+		return;
+	munmap(vcpu->run, vcpu->run_bytes);
+	close(vcpu->fd);
+	*vcpu = (struct kvm_vcpu){ .fd = -1 };
+}
+
+/*
+ * Enters the guest.  Not through kvm_ioctl(): an EINTR here is a kick, and must
+ * come back.
+ */
+int kvm_vcpu_run(struct kvm_vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_SENTINEL;
+	return ioctl(vcpu->fd, KVM_RUN, NULL) < 0 ? -errno : 0;
+}
+
+/* What a failed entry with EFAULT was about. */
+bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu, struct thaw_memory_fault *fault)
+{
+	if (vcpu->run->exit_reason != KVM_EXIT_MEMORY_FAULT)
+		return false;
+	/* The union starts at @hw; older headers do not name this member. */
+	memcpy(fault, &vcpu->run->hw, sizeof(*fault));
+	return true;
+}
+
+/* Whether only the second version of the ioctl can say it. */
+static bool needs_region2(const struct kvm_slot *slot)
+{
+	return slot->guest_memfd >= 0 || slot->userfault_bitmap ||
+	       (slot->flags & (KVM_MEM_GUEST_MEMFD | KVM_MEM_USERFAULT));
+}
+
+/* Sets a slot. */
+int kvm_slot_try(const struct kvm_vm *vm, const struct kvm_slot *slot)
+{
+	struct kvm_userspace_memory_region one = {
+		.slot = slot->id,
+		.flags = slot->flags,
+		.guest_phys_addr = slot->gpa,
+		.memory_size = slot->size_bytes,
+		.userspace_addr = (uintptr_t)slot->hva,
+	};
+	struct thaw_region2 two = {
+		.slot = slot->id,
+		.flags = slot->flags,
+		.guest_phys_addr = slot->gpa,
+		.memory_size = slot->size_bytes,
+		.userspace_addr = (uintptr_t)slot->hva,
+		.guest_memfd_offset = slot->guest_memfd_offset,
+		.guest_memfd =
+			slot->guest_memfd < 0 ? 0 : (uint32_t)slot->guest_memfd,
+		.userfault_bitmap = (uintptr_t)slot->userfault_bitmap,
+	};
+
+	if (needs_region2(slot))
+		return kvm_ioctl(vm->fd, THAW_SET_USER_MEMORY_REGION2, &two);
+	return kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &one);
+}
+
+/* The same, with a line on failure. */
+int kvm_slot_set(const struct kvm_vm *vm, const struct kvm_slot *slot)
+{
+	int r = kvm_slot_try(vm, slot);
+
+	if (r < 0)
+		return log_errno(
+			-r, "memslot %u at 0x%llx, %llu bytes, flags 0x%x",
+			slot->id, (unsigned long long)slot->gpa,
+			(unsigned long long)slot->size_bytes, slot->flags);
+	return r;
+}
+
+/* Creates a guest_memfd that can be mapped and starts shared. */
+int kvm_guest_memfd_create(const struct kvm_vm *vm, uint64_t size_bytes)
+{
+	struct thaw_guest_memfd create = {
+		.size = size_bytes,
+		.flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
+	};
+
+	return kvm_ioctl(vm->fd, THAW_CREATE_GUEST_MEMFD, &create);
+}
+
+/* Sets an interrupt line. */
+int kvm_irq_line(const struct kvm_vm *vm, uint32_t irq, bool level)
+{
+	struct kvm_irq_level line = { .irq = irq, .level = level };
+
+	return kvm_call(vm->fd, KVM_IRQ_LINE, &line);
+}
+
+/* Binds an eventfd to a GSI. */
+int kvm_irqfd_bind(const struct kvm_vm *vm, int eventfd, int resample_fd,
+		   uint32_t gsi)
+{
+	struct kvm_irqfd irqfd = {
+		.fd = (uint32_t)eventfd,
+		.gsi = gsi,
+		.flags = resample_fd >= 0 ? KVM_IRQFD_FLAG_RESAMPLE : 0,
+		.resamplefd = resample_fd >= 0 ? (uint32_t)resample_fd : 0,
+	};
+
+	return kvm_call(vm->fd, KVM_IRQFD, &irqfd);
+}
+
+/* Undoes it. */
+int kvm_irqfd_unbind(const struct kvm_vm *vm, int eventfd, uint32_t gsi)
+{
+	struct kvm_irqfd irqfd = {
+		.fd = (uint32_t)eventfd,
+		.gsi = gsi,
+		.flags = KVM_IRQFD_FLAG_DEASSIGN,
+	};
+
+	return kvm_call(vm->fd, KVM_IRQFD, &irqfd);
+}
+
+/* Sends one MSI. */
+int kvm_msi_send(const struct kvm_vm *vm, uint64_t addr, uint32_t data,
+		 uint32_t devid, bool use_devid)
+{
+	struct kvm_msi msi = {
+		.address_lo = (uint32_t)addr,
+		.address_hi = (uint32_t)(addr >> 32),
+		.data = data,
+		.flags = use_devid ? KVM_MSI_VALID_DEVID : 0,
+		.devid = use_devid ? devid : 0,
+	};
+	int r = kvm_ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
+
+	/* 0: the guest blocked it, which is its right. */
+	return r < 0 ? r : 0;
+}
+
+/* Replaces the routing table. */
+int kvm_routes_set(const struct kvm_vm *vm,
+		   const struct kvm_irq_routing_entry *entries, size_t count)
+{
+	CLEANUP_FREE struct kvm_irq_routing *table = NULL;
+
+	table = calloc(1, sizeof(*table) + count * sizeof(entries[0]));
+	if (!table)
+		return log_errno(ENOMEM, "interrupt routes");
+	table->nr = (uint32_t)count;
+	memcpy(table->entries, entries, count * sizeof(entries[0]));
+	return kvm_call(vm->fd, KVM_SET_GSI_ROUTING, table);
+}
+
+/* The kernel's form of a binding. */
+static struct kvm_ioeventfd ioeventfd_of(const struct kvm_ioevent *ev)
+{
+	return (struct kvm_ioeventfd){
+		.addr = ev->addr,
+		.len = ev->size_bytes,
+		.fd = ev->eventfd,
+		.flags = ev->pio ? KVM_IOEVENTFD_FLAG_PIO : 0,
+	};
+}
+
+/* Binds an eventfd to writes. */
+int kvm_ioeventfd_bind(const struct kvm_vm *vm, const struct kvm_ioevent *ev)
+{
+	struct kvm_ioeventfd arg = ioeventfd_of(ev);
+
+	return kvm_call(vm->fd, KVM_IOEVENTFD, &arg);
+}
+
+/* Undoes it. */
+int kvm_ioeventfd_unbind(const struct kvm_vm *vm, const struct kvm_ioevent *ev)
+{
+	struct kvm_ioeventfd arg = ioeventfd_of(ev);
+
+	arg.flags |= KVM_IOEVENTFD_FLAG_DEASSIGN;
+	return kvm_call(vm->fd, KVM_IOEVENTFD, &arg);
+}
+
+/* Creates a KVM device; its descriptor. */
+int kvm_device_create(const struct kvm_vm *vm, uint32_t type)
+{
+	struct kvm_create_device create = { .type = type };
+	int r = kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, &create);
+
+	if (r < 0)
+		return log_errno(-r, "KVM_CREATE_DEVICE %u", type);
+	return (int)create.fd;
+}
+
+/* One attribute request. */
+static int device_attr(int fd, unsigned long request, uint32_t group,
+		       uint64_t attr, void *value)
+{
+	struct kvm_device_attr arg = {
+		.group = group,
+		.attr = attr,
+		.addr = (uintptr_t)value,
+	};
+
+	return kvm_ioctl(fd, request, &arg);
+}
+
+/* Whether the device has the attribute. */
+bool kvm_device_has(int fd, uint32_t group, uint64_t attr)
+{
+	return device_attr(fd, KVM_HAS_DEVICE_ATTR, group, attr, NULL) == 0;
+}
+
+/* Sets an attribute from what @value points to. */
+int kvm_device_set(int fd, uint32_t group, uint64_t attr, const void *value)
+{
+	int r = device_attr(fd, KVM_SET_DEVICE_ATTR, group, attr,
+			    (void *)(uintptr_t)value);
+
+	if (r < 0)
+		return log_errno(-r, "KVM_SET_DEVICE_ATTR %u:0x%llx", group,
+				 (unsigned long long)attr);
+	return 0;
+}
+
+/* Reads an attribute into what @value points to. */
+int kvm_device_get(int fd, uint32_t group, uint64_t attr, void *value)
+{
+	int r = device_attr(fd, KVM_GET_DEVICE_ATTR, group, attr, value);
+
+	if (r < 0)
+		return log_errno(-r, "KVM_GET_DEVICE_ATTR %u:0x%llx", group,
+				 (unsigned long long)attr);
+	return 0;
+}
