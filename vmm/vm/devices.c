@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The devices of a machine: the one table that says which there are and in
+ * which order, and so which PCI slot each gets.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/dev/rtc.h"
+#include "vmm/dev/serial.h"
+#include "vmm/io/disk.h"
+#include "vmm/virtio/virtio.h"
+#include "vmm/vm/private.h"
+
+/* What virtio devices see of the machine. */
+static struct virtio_host virtio_host(struct vm *vm)
+{
+	return (struct virtio_host){ .memory = &vm->machine.memory,
+				     .pci = vm->pci,
+				     .irqs = &vm->machine.irqs,
+				     .loop = vm->loop,
+				     .kvm = &vm->machine.vm };
+}
+
+/* The serial port: always there, the console or not. */
+static int create_serial(struct vm *vm, struct device *device, unsigned int n)
+{
+	struct machine *m = &vm->machine;
+	bool console = vm->config.console == VM_CONSOLE_SERIAL;
+	struct serial_config config = {
+		.bus = m->layout.serial_is_pio ? &m->pio : &m->mmio,
+		.base = m->layout.serial_base,
+		.irqs = &m->irqs,
+		.gsi = m->layout.serial_gsi,
+		.loop = vm->loop,
+		.terminal = console ? vm->config.terminal : NULL,
+	};
+
+	(void)n;
+	return serial_create(device, "serial", &config);
+}
+
+/* The clock of architectures that have no better one. */
+static int create_rtc(struct vm *vm, struct device *device, unsigned int n)
+{
+	struct machine *m = &vm->machine;
+
+	(void)n;
+	return rtc_create(device, "rtc", &m->mmio, m->layout.rtc_gpa);
+}
+
+/* A virtio console, when it is the console. */
+static int create_console(struct vm *vm, struct device *device, unsigned int n)
+{
+	struct virtio_host host = virtio_host(vm);
+
+	(void)n;
+	return virtio_console_create(device, &host, "console",
+				     vm->config.terminal);
+}
+
+/* One disk. */
+static int create_disk(struct vm *vm, struct device *device, unsigned int n)
+{
+	struct virtio_host host = virtio_host(vm);
+	char name[sizeof(device->name)];
+
+	snprintf(name, sizeof(name), "disk%u", n);
+	return virtio_blk_create(device, &host, name, &vm->config.disks[n]);
+}
+
+/* Entropy. */
+static int create_rng(struct vm *vm, struct device *device, unsigned int n)
+{
+	struct virtio_host host = virtio_host(vm);
+
+	(void)n;
+	return virtio_rng_create(device, &host, "rng");
+}
+
+/* How many of each. */
+static unsigned int one(const struct vm *vm)
+{
+	(void)vm;
+	return 1;
+}
+
+static unsigned int count_rtc(const struct vm *vm)
+{
+	return vm->machine.layout.rtc_gpa != 0;
+}
+
+static unsigned int count_console(const struct vm *vm)
+{
+	return vm->config.console == VM_CONSOLE_VIRTIO;
+}
+
+static unsigned int count_disks(const struct vm *vm)
+{
+	return vm->config.disk_count;
+}
+
+/* The table. */
+static const struct device_row {
+	unsigned int (*count)(const struct vm *vm);
+	int (*create)(struct vm *vm, struct device *device, unsigned int n);
+} device_rows[] = {
+	{ one, create_serial },
+	{ count_rtc, create_rtc },
+	{ count_console, create_console },
+	{ count_disks, create_disk },
+	{ one, create_rng },
+};
+
+/* Makes all devices of one row. */
+static int create_row(struct vm *vm, const struct device_row *row)
+{
+	for (unsigned int n = 0; n < row->count(vm); n++) {
+		int r;
+
+		if (vm->device_count == VM_DEVICES_MAX)
+			return log_fail(ENOSPC, "more than %d devices",
+					VM_DEVICES_MAX);
+		r = row->create(vm, &vm->devices[vm->device_count], n);
+		if (r < 0)
+			return r;
+		vm->device_count++;
+	}
+	return 0;
+}
+
+/* Makes the devices. */
+int vm_devices_create(struct vm *vm)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(device_rows); i++) {
+		int r = create_row(vm, &device_rows[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Destroys them, last made first. */
+void vm_devices_destroy(struct vm *vm)
+{
+	while (vm->device_count) {
+		struct device *device = &vm->devices[--vm->device_count];
+
+		device->ops->destroy(device->state);
+	}
+}

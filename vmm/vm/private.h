@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of vm/ share: the machine's insides.
+ */
+#ifndef VMM_VM_PRIVATE_H
+#define VMM_VM_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "vmm/base/log.h"
+#include "vmm/bus/device.h"
+#include "vmm/vm/vm.h"
+
+struct loop;
+struct loop_source;
+struct pci_host;
+
+#define VM_DEVICES_MAX 40
+
+/* What the control side wants of the vCPUs. */
+enum vm_phase {
+	VM_PHASE_PAUSED,
+	VM_PHASE_RUN,
+	VM_PHASE_END,
+};
+
+/* One vCPU thread. */
+struct vcpu {
+	struct vm *vm;
+	struct kvm_vcpu *cpu; /* in machine.cpus */
+	pthread_t thread;
+	bool started;
+	bool parked;	       /* vm->lock */
+	bool unfinished;       /* an exit whose end is in the next entry */
+	struct log_budget log; /* what this vCPU may provoke */
+};
+
+/*
+ * The machine.  @lock guards phase, end and the parked flags; @changed is
+ * signalled when any of them changes.  @phase is atomic as well, so that the
+ * run loop looks at it without the lock.
+ */
+struct vm {
+	struct machine machine;
+	struct vm_config config;
+	struct loop *loop;
+	struct pci_host *pci;
+	struct device devices[VM_DEVICES_MAX];
+	unsigned int device_count;
+	struct vcpu *vcpus;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	_Atomic enum vm_phase phase;
+	struct vm_end end;
+	int signal_fd;
+	struct loop_source *signal_source;
+};
+
+/* devices.c: makes the devices of the table, in order; destroys in reverse. */
+int vm_devices_create(struct vm *vm);
+void vm_devices_destroy(struct vm *vm);
+
+/* vcpu.c: the threads.  vcpus_stop() kicks and joins them. */
+int vcpus_create(struct vm *vm);
+int vcpus_start(struct vm *vm);
+void vcpus_stop(struct vm *vm);
+/* Makes every vCPU leave the guest soon and look at the phase. */
+void vcpus_kick(struct vm *vm);
+
+/* exit.c: handles one exit of KVM_RUN, which returned @result. */
+void vcpu_handle_exit(struct vcpu *vcpu, int result);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The vCPU threads.
+ *
+ * A thread loops: look at the phase (park while paused, leave at the end),
+ * enter the guest, handle the exit.  To make it look, another thread changes
+ * the phase and sends the kick signal; the handler sets immediate_exit in the
+ * run page, so a kick that comes just before KVM_RUN is not lost.  The thread
+ * clears immediate_exit before it looks at the phase, never after.
+ *
+ * An exit for port or memory-mapped I/O is only finished inside the next
+ * KVM_RUN.  So before a vCPU parks it enters with immediate_exit set until that
+ * says EINTR; only then are its registers whole.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/vm/private.h"
+
+/* The run page of this thread's vCPU, for the handler alone. */
+static _Thread_local struct kvm_run *volatile kicked_run;
+
+/* The kick. */
+static void on_kick(int signal)
+{
+	(void)signal;
+	if (kicked_run)
+		kicked_run->immediate_exit = 1;
+}
+
+/* The signal that kicks. */
+static int kick_signal(void)
+{
+	return SIGRTMIN;
+}
+
+/* Blocks all signals but the kick and those of our own crash. */
+static void set_signal_mask(sigset_t *before)
+{
+	sigset_t mask;
+
+	sigfillset(&mask);
+	sigdelset(&mask, kick_signal());
+	sigdelset(&mask, SIGSEGV);
+	sigdelset(&mask, SIGBUS);
+	sigdelset(&mask, SIGILL);
+	sigdelset(&mask, SIGFPE);
+	sigdelset(&mask, SIGABRT);
+	pthread_sigmask(SIG_SETMASK, &mask, before);
+}
+
+/* Enters once, and handles what comes out. */
+static void enter(struct vcpu *vcpu)
+{
+	int r = kvm_vcpu_run(vcpu->cpu);
+
+	vcpu->unfinished = false;
+	if (r != -EINTR && r != -EAGAIN)
+		vcpu_handle_exit(vcpu, r);
+}
+
+/* Finishes an exit that KVM completes at the next entry. */
+static void finish_exit(struct vcpu *vcpu)
+{
+	while (vcpu->unfinished && atomic_load(&vcpu->vm->phase) != VM_PHASE_END) {
+		vcpu->cpu->run->immediate_exit = 1;
+		enter(vcpu);
+	}
+}
+
+/* Waits while the machine is paused. */
+static void park(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	finish_exit(vcpu);
+	pthread_mutex_lock(&vm->lock);
+	vcpu->parked = true;
+	pthread_cond_broadcast(&vm->changed);
+	while (atomic_load(&vm->phase) == VM_PHASE_PAUSED)
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	vcpu->parked = false;
+	pthread_mutex_unlock(&vm->lock);
+}
+
+/* Whether to enter the guest; parks first where that is wanted. */
+static bool may_enter(struct vcpu *vcpu)
+{
+	for (;;) {
+		vcpu->cpu->run->immediate_exit = 0;
+		atomic_signal_fence(memory_order_seq_cst);
+		switch (atomic_load(&vcpu->vm->phase)) {
+		case VM_PHASE_RUN:
+			return true;
+		case VM_PHASE_END:
+			return false;
+		case VM_PHASE_PAUSED:
+			park(vcpu);
+		}
+	}
+}
+
+/* The thread. */
+static void *vcpu_thread(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	kicked_run = vcpu->cpu->run;
+	while (may_enter(vcpu))
+		enter(vcpu);
+	return NULL;
+}
+
+/* Makes the vCPUs and the interrupt controller around them. */
+int vcpus_create(struct vm *vm)
+{
+	struct machine *m = &vm->machine;
+	unsigned int n = vm->config.cpu_count;
+	int r = arch_irqchip_create(m);
+
+	if (r < 0)
+		return r;
+	m->cpus = calloc(n, sizeof(m->cpus[0]));
+	vm->vcpus = calloc(n, sizeof(vm->vcpus[0]));
+	if (!m->cpus || !vm->vcpus)
+		return log_errno(ENOMEM, "vCPUs");
+	m->cpu_count = n;
+	for (unsigned int i = 0; i < n; i++) {
+		vm->vcpus[i] = (struct vcpu){ .vm = vm, .cpu = &m->cpus[i] };
+		r = kvm_vcpu_create(&m->cpus[i], &m->vm, i);
+		if (r < 0)
+			return r;
+		r = arch_vcpu_setup(m, &m->cpus[i]);
+		if (r < 0)
+			return r;
+	}
+	return arch_irqchip_finish(m);
+}
+
+/* Starts one thread. */
+static int start_one(struct vcpu *vcpu)
+{
+	char name[16];
+	int r = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
+
+	if (r)
+		return log_errno(r, "thread of vCPU %u", vcpu->cpu->id);
+	snprintf(name, sizeof(name), "vcpu%u", vcpu->cpu->id);
+	pthread_setname_np(vcpu->thread, name);
+	return 0;
+}
+
+/* Starts the threads. */
+int vcpus_start(struct vm *vm)
+{
+	struct sigaction kick = { .sa_handler = on_kick };
+	sigset_t before;
+	int r = 0;
+
+	sigaction(kick_signal(), &kick, NULL);
+	set_signal_mask(&before);
+	pthread_mutex_lock(&vm->lock);
+	for (unsigned int i = 0; r == 0 && i < vm->machine.cpu_count; i++) {
+		r = start_one(&vm->vcpus[i]);
+		vm->vcpus[i].started = r == 0;
+	}
+	pthread_mutex_unlock(&vm->lock);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
+/* Kicks every thread; vm->lock is held. */
+void vcpus_kick(struct vm *vm)
+{
+	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++)
+		if (vm->vcpus[i].started)
+			pthread_kill(vm->vcpus[i].thread, kick_signal());
+}
+
+/* Joins the threads; the phase is VM_PHASE_END. */
+void vcpus_stop(struct vm *vm)
+{
+	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++) {
+		struct vcpu *vcpu = &vm->vcpus[i];
+
+		if (!vcpu->started)
+			continue;
+		pthread_join(vcpu->thread, NULL);
+		pthread_mutex_lock(&vm->lock);
+		vcpu->started = false;
+		pthread_mutex_unlock(&vm->lock);
+	}
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a machine: made in the order that arch.h tells, run, ended.
+ *
+ * All on the control thread, but for vm_end().
+ */
+#include "vmm/vm/vm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/bus/loop.h"
+#include "vmm/pci/host.h"
+#include "vmm/vm/private.h"
+
+/* The machine's own wish to stop, from a device or an exit. */
+static void raise_event(struct machine *machine, enum machine_event event)
+{
+	struct vm *vm = container_of(machine, struct vm, machine);
+	static const enum vm_end_kind kinds[] = {
+		[MACHINE_POWER_OFF] = VM_END_POWER_OFF,
+		[MACHINE_RESET] = VM_END_RESET,
+		[MACHINE_CRASH] = VM_END_CRASH,
+	};
+
+	vm_end(vm, kinds[event], 0);
+}
+
+/* Backs guest memory and attaches it. */
+static int create_memory(struct vm *vm)
+{
+	struct machine *m = &vm->machine;
+	struct memory_range ranges[MEMORY_RANGES_MAX];
+	struct memory_config config = { .backing = vm->config.backing,
+					.ranges = ranges,
+					.file_fd = -1 };
+	int n = arch_ram_ranges(&m->kvm, vm->config.memory_bytes, ranges), r;
+	unsigned long type;
+
+	if (n < 0)
+		return n;
+	config.range_count = (unsigned int)n;
+	r = arch_vm_type(&m->kvm, ranges[n - 1].gpa + ranges[n - 1].size_bytes,
+			 &type);
+	if (r < 0)
+		return r;
+	r = kvm_vm_create(&m->vm, &m->kvm, type);
+	if (r < 0)
+		return r;
+	r = arch_vm_setup(m);
+	if (r < 0)
+		return r;
+	r = memory_init(&m->memory, &config, &m->vm);
+	if (r < 0)
+		return r;
+	return memory_attach(&m->memory, &m->vm);
+}
+
+/* Refuses more vCPUs than KVM has. */
+static int check_cpu_count(struct vm *vm)
+{
+	int max = kvm_check_cap(vm->machine.kvm.fd, KVM_CAP_MAX_VCPUS);
+	unsigned int limit = max > 0 ? (unsigned int)max : 4;
+
+	if (limit > MACHINE_CPUS_MAX)
+		limit = MACHINE_CPUS_MAX;
+	if (vm->config.cpu_count > limit)
+		return log_fail(EINVAL, "--cpus %u: at most %u on this host",
+				vm->config.cpu_count, limit);
+	return 0;
+}
+
+/* Interrupts, address spaces, event loop, PCI host. */
+static int create_buses(struct vm *vm)
+{
+	struct machine *m = &vm->machine;
+	struct pci_host_config pci = {
+		.mmio = &m->mmio,
+		.irqs = &m->irqs,
+		.ecam_gpa = m->layout.ecam_gpa,
+		.ecam_bytes = m->layout.ecam_bytes,
+		.mmio_gpa = m->layout.pci_mmio_gpa,
+		.mmio_bytes = m->layout.pci_mmio_bytes,
+		.intx_first = m->layout.intx_first,
+		.intx_count = m->layout.intx_count,
+	};
+	int r = irqs_init(&m->irqs, &m->vm, &m->layout.irq_map);
+
+	if (r < 0)
+		return r;
+	r = loop_create(&vm->loop);
+	if (r < 0)
+		return r;
+	return pci_host_create(&vm->pci, &pci);
+}
+
+/* The stages, in the order that the kernel wants. */
+static int create_stages(struct vm *vm)
+{
+	static int (*const stages[])(struct vm * vm) = {
+		check_cpu_count, create_memory,	    vcpus_create,
+		create_buses,	 vm_devices_create,
+	};
+	int r = kvm_open(&vm->machine.kvm, vm->config.kvm_path);
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(stages); i++)
+		r = stages[i](vm);
+	return r;
+}
+
+/* Makes the machine. */
+int vm_create(struct vm **out, const struct vm_config *config)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	int r;
+
+	if (!vm)
+		return log_errno(ENOMEM, "virtual machine");
+	vm->config = *config;
+	vm->signal_fd = -1;
+	vm->machine.raise = raise_event;
+	vm->machine.kvm.fd = -1;
+	vm->machine.vm.fd = -1;
+	arch_layout(&vm->machine.layout);
+	pthread_mutex_init(&vm->lock, NULL);
+	pthread_cond_init(&vm->changed, NULL);
+	bus_init(&vm->machine.mmio);
+	bus_init(&vm->machine.pio);
+	r = create_stages(vm);
+	if (r < 0) {
+		vm_destroy(vm);
+		return r;
+	}
+	*out = vm;
+	return 0;
+}
+
+/* Ends what runs and frees it all, in reverse order. */
+void vm_destroy(struct vm *vm)
+{
+	struct machine *m;
+
+	if (!vm)
+		return;
+	m = &vm->machine;
+	vm_end(vm, VM_END_LEAVE, 0);
+	vcpus_stop(vm);
+	if (vm->loop)
+		loop_stop(vm->loop);
+	loop_remove(vm->signal_source);
+	if (vm->signal_fd >= 0)
+		close(vm->signal_fd);
+	vm_devices_destroy(vm);
+	pci_host_destroy(vm->pci);
+	loop_destroy(vm->loop);
+	irqs_finish(&m->irqs);
+	arch_vm_finish(m);
+	for (unsigned int i = 0; m->cpus && i < m->cpu_count; i++)
+		kvm_vcpu_destroy(&m->cpus[i]);
+	free(m->cpus);
+	free(vm->vcpus);
+	kvm_vm_destroy(&m->vm);
+	memory_finish(&m->memory);
+	kvm_close(&m->kvm);
+	bus_finish(&m->mmio);
+	bus_finish(&m->pio);
+	pthread_cond_destroy(&vm->changed);
+	pthread_mutex_destroy(&vm->lock);
+	free(vm);
+}
+
+/* Loads what is booted. */
+int vm_boot(struct vm *vm, const struct boot_config *boot)
+{
+	struct plan plan = { 0 };
+	int r = arch_boot(&vm->machine, boot, &plan);
+
+	if (r >= 0)
+		r = plan_apply(&plan, &vm->machine.memory);
+	plan_finish(&plan);
+	return r;
+}
+
+/* Starts everything. */
+int vm_start(struct vm *vm)
+{
+	int r = loop_start(vm->loop);
+
+	if (r < 0)
+		return r;
+	atomic_store(&vm->phase, VM_PHASE_RUN);
+	return vcpus_start(vm);
+}
+
+/* Asks the machine to end. */
+void vm_end(struct vm *vm, enum vm_end_kind kind, int detail)
+{
+	pthread_mutex_lock(&vm->lock);
+	if (vm->end.kind == VM_END_NONE) {
+		vm->end = (struct vm_end){ kind, detail };
+		atomic_store(&vm->phase, VM_PHASE_END);
+		pthread_cond_broadcast(&vm->changed);
+		vcpus_kick(vm);
+	}
+	pthread_mutex_unlock(&vm->lock);
+}
+
+/* Waits for the end. */
+struct vm_end vm_wait(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	while (vm->end.kind == VM_END_NONE)
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	pthread_mutex_unlock(&vm->lock);
+	vcpus_stop(vm);
+	return vm->end;
+}
+
+/* The signals that end a machine. */
+static void end_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+/* Blocks them in this thread and those that it makes. */
+void vm_block_signals(void)
+{
+	sigset_t set;
+
+	end_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* A signal came.  Loop thread. */
+static void on_signal(void *ctx, uint32_t events)
+{
+	struct vm *vm = ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(vm->signal_fd, &info, sizeof(info)) == sizeof(info))
+		vm_end(vm, VM_END_SIGNAL, (int)info.ssi_signo);
+}
+
+/* Watches for them. */
+int vm_catch_signals(struct vm *vm)
+{
+	sigset_t set;
+	int r;
+
+	end_signals(&set);
+	vm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (vm->signal_fd < 0)
+		return log_errno(errno, "signalfd");
+	r = loop_add(vm->loop, &vm->signal_source, vm->signal_fd, EPOLLIN,
+		     on_signal, vm);
+	return r < 0 ? log_errno(-r, "watch signals") : 0;
+}

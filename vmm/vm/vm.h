@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One machine: made from a description, booted or loaded, run, paused, ended.
+ *
+ * Threads: one caller (the control thread) makes, starts, pauses and destroys
+ * it; vm_end() is for any thread.  Errors are 0 or -errno, logged.
+ */
+#ifndef VMM_VM_VM_H
+#define VMM_VM_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/arch.h"
+
+struct disk;
+struct terminal;
+struct vm;
+
+/* Which device the user's terminal is connected to. */
+enum vm_console {
+	VM_CONSOLE_SERIAL,
+	VM_CONSOLE_VIRTIO,
+};
+
+/* A machine in words; everything that it points to outlives the machine. */
+struct vm_config {
+	const char *kvm_path;	     /* NULL: /dev/kvm */
+	uint64_t memory_bytes;	     /* a multiple of the page size */
+	enum memory_backing backing; /* ANON or GUEST_MEMFD */
+	unsigned int cpu_count;
+	enum vm_console console;
+	struct terminal *terminal; /* NULL: no input, output dropped */
+	struct disk *disks;
+	unsigned int disk_count;
+};
+
+/* How a machine ended. */
+enum vm_end_kind {
+	VM_END_NONE,	  /* it runs */
+	VM_END_POWER_OFF, /* by the guest */
+	VM_END_RESET,	  /* by the guest */
+	VM_END_CRASH,	  /* the guest is beyond help */
+	VM_END_LEAVE,	  /* by the user */
+	VM_END_SIGNAL,	  /* thaw was signalled; the number is in detail */
+	VM_END_HOST,	  /* the host failed us */
+};
+
+struct vm_end {
+	enum vm_end_kind kind;
+	int detail;
+};
+
+/* Makes the machine with its devices; no vCPU runs. */
+int vm_create(struct vm **vm, const struct vm_config *config);
+
+/* Ends what runs and frees it all.  NULL is fine. */
+void vm_destroy(struct vm *vm);
+
+/* Loads kernel, initrd and tables. */
+int vm_boot(struct vm *vm, const struct boot_config *boot);
+
+/* Starts the event loop and the vCPUs. */
+int vm_start(struct vm *vm);
+
+/* Waits until the machine ends, all its vCPUs out of the guest; tells how. */
+struct vm_end vm_wait(struct vm *vm);
+
+/*
+ * Asks the machine to end; any thread (a vCPU's and the loop's included),
+ * returns at once.  The first reason wins.
+ */
+void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
+
+/*
+ * Makes SIGTERM, SIGINT and SIGHUP end the machine.  The caller has blocked
+ * them in every thread (vm_block_signals(), before any thread is made).
+ */
+void vm_block_signals(void);
+int vm_catch_signals(struct vm *vm);
+
+#endif
