@@ -4,8 +4,15 @@
  *
  * When both are a terminal it is put into raw mode while the guest runs, and
  * restored on every way out: terminal_close(), exit(3), and a fatal signal of
- * our own (the handler uses only what signal-safety(7) allows).  Ctrl-A x
- * leaves; Ctrl-A Ctrl-A (or Ctrl-A a) sends one Ctrl-A.
+ * our own (the handler uses only what signal-safety(7) allows).  Only one
+ * terminal of a process can be raw at a time.
+ *
+ * Where the input is a terminal, Ctrl-A x leaves and Ctrl-A Ctrl-A (or
+ * Ctrl-A a) sends one Ctrl-A; Ctrl-A and another key send both.  Input from a
+ * pipe or a file is passed on as it is.
+ *
+ * The program must ignore SIGPIPE, so that a reader that went away is an error
+ * of terminal_write().
  *
  * Owned by the loop thread once the guest runs.  The device watches the two
  * descriptors with the event loop and reads only as much as it has room for,
@@ -32,13 +39,19 @@ struct terminal_config {
 int terminal_open(struct terminal **terminal,
 		  const struct terminal_config *config);
 
-/* Raw mode on and off; nothing where input is not a terminal. */
+/*
+ * Raw mode on and off; nothing unless input and output are a terminal.
+ * -errno, logged; -EBUSY when another terminal of the process is raw.
+ */
 int terminal_raw(struct terminal *terminal, bool raw);
 
-/* Restores the mode, flushes what can be flushed, frees.  NULL is fine. */
+/* Restores the mode and frees; nothing is buffered here.  NULL is fine. */
 void terminal_close(struct terminal *terminal);
 
-/* Descriptors to watch for input and output; -1 where there is none. */
+/*
+ * Descriptors to watch for input and output; -1 where there is none.  epoll
+ * may refuse them (-EPERM: a regular file, /dev/null), they are ready then.
+ */
 int terminal_in_fd(const struct terminal *terminal);
 int terminal_out_fd(const struct terminal *terminal);
 

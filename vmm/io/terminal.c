@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The user's side of a guest console.
+ *
+ * Reading and writing never block, and O_NONBLOCK is never set on the user's
+ * own open files, because the shell and other programs share them.  Where it is
+ * possible the file is opened again through /proc/self/fd, which makes a file
+ * of our own; a socket takes MSG_DONTWAIT; for the rest poll(2) is asked before
+ * each small transfer.  A regular file keeps the descriptor it came with: it
+ * never makes a writer wait, and its position is shared on purpose (">> log").
+ *
+ * Raw mode must end however we end.  A handler of a fatal signal has no context
+ * but the process, so what it needs (the descriptor, the mode to restore, the
+ * handlers before ours) is the one process-wide variable of this file, and only
+ * one terminal of a process is raw at a time.  It is written before the fd that
+ * guards it, with release order, and the handler reads it with acquire order.
+ *
+ * A struct terminal belongs to one thread at a time, the loop's while the guest
+ * runs; there is no lock.
+ */
+#include "vmm/io/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+
+#define ESCAPE_BYTE 0x01 /* Ctrl-A */
+
+/* The most that is written at once where only poll(2) says that it fits. */
+#define POLLED_WRITE_BYTES 256
+
+/* How a transfer on a descriptor is kept from blocking. */
+enum stream_kind {
+	STREAM_OWN, /* our own open file, O_NONBLOCK */
+	STREAM_FILE, /* a regular file, never blocks */
+	STREAM_SOCKET, /* MSG_DONTWAIT */
+	STREAM_POLLED, /* poll(2) first */
+};
+
+struct stream {
+	int fd; /* -1: none */
+	bool owned;
+	enum stream_kind kind;
+};
+
+struct terminal {
+	struct terminal_config config;
+	struct stream in, out;
+	bool in_is_tty, is_tty; /* the input; both */
+	bool raw; /* we are the one that is raw */
+	bool escape; /* Ctrl-A was read, the next key decides */
+};
+
+static const int fatal_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+
+/* See the top: what is restored when the process dies. */
+static struct {
+	atomic_int fd_plus_1; /* 0: no terminal is raw */
+	struct termios mode;
+	bool installed; /* handlers and atexit; main thread */
+	struct sigaction before[ARRAY_SIZE(fatal_signals)];
+} rescue;
+
+/* tcsetattr() that works from the background too.  Async-signal-safe. */
+static int set_mode(int fd, const struct termios *mode)
+{
+	sigset_t ttou, before;
+	int ret;
+
+	sigemptyset(&ttou);
+	sigaddset(&ttou, SIGTTOU);
+	pthread_sigmask(SIG_BLOCK, &ttou, &before);
+	do
+		ret = tcsetattr(fd, TCSANOW, mode);
+	while (ret < 0 && errno == EINTR);
+	ret = ret < 0 ? -errno : 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ret;
+}
+
+/* Restores the mode once, if a terminal is raw.  Async-signal-safe. */
+static void rescue_now(void)
+{
+	int fd = atomic_exchange_explicit(&rescue.fd_plus_1, 0,
+					  memory_order_acquire) - 1;
+
+	if (fd >= 0)
+		set_mode(fd, &rescue.mode);
+}
+
+/*
+ * A fatal signal: restores the mode, puts the handler that was there before
+ * back, and lets the signal happen again: the instruction that faulted runs
+ * again, and a signal that was sent is sent again.
+ */
+static void on_fatal(int sig, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	(void)context;
+	rescue_now();
+	for (size_t i = 0; i < ARRAY_SIZE(fatal_signals); i++) {
+		if (fatal_signals[i] == sig)
+			sigaction(sig, &rescue.before[i], NULL);
+	}
+	if (info->si_code <= 0)
+		raise(sig);
+	errno = saved;
+}
+
+/* Installs the handlers and the exit hook, once for the process. */
+static int rescue_install(void)
+{
+	struct sigaction action = { .sa_sigaction = on_fatal,
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+	if (rescue.installed)
+		return 0;
+	if (atexit(rescue_now))
+		return -ENOMEM;
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < ARRAY_SIZE(fatal_signals); i++)
+		sigaction(fatal_signals[i], &action, &rescue.before[i]);
+	rescue.installed = true;
+	return 0;
+}
+
+/* Whether @fd is the master side of a pty, which must not be opened again. */
+static bool is_pty_master(int fd)
+{
+	unsigned int number;
+
+	return ioctl(fd, TIOCGPTN, &number) == 0;
+}
+
+/* Finds out how to use @fd without blocking; see the top of the file. */
+static void stream_open(struct stream *s, int fd, int access)
+{
+	char path[32];
+	struct stat st;
+	int own;
+
+	*s = (struct stream){ .fd = fd, .kind = STREAM_POLLED };
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return;
+	if (S_ISREG(st.st_mode)) {
+		s->kind = STREAM_FILE;
+		return;
+	}
+	if (S_ISSOCK(st.st_mode)) {
+		s->kind = STREAM_SOCKET;
+		return;
+	}
+	if (!S_ISFIFO(st.st_mode) && (!isatty(fd) || is_pty_master(fd)))
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (own >= 0)
+		*s = (struct stream){ own, true, STREAM_OWN };
+}
+
+/* Closes what stream_open() opened. */
+static void stream_close(struct stream *s)
+{
+	if (s->owned)
+		close(s->fd);
+	s->fd = -1;
+}
+
+/* Whether poll(2) says that @events, or an end, would not block. */
+static bool stream_ready(const struct stream *s, short events)
+{
+	struct pollfd p = { .fd = s->fd, .events = events };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* read(2) that does not wait: -EAGAIN instead. */
+static ssize_t stream_read(const struct stream *s, void *buf, size_t len)
+{
+	ssize_t n;
+
+	if (s->kind == STREAM_POLLED && !stream_ready(s, POLLIN))
+		return -EAGAIN;
+	do {
+		if (s->kind == STREAM_SOCKET)
+			n = recv(s->fd, buf, len, MSG_DONTWAIT);
+		else
+			n = read(s->fd, buf, len);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* write(2) that does not wait: -EAGAIN instead. */
+static ssize_t stream_write(const struct stream *s, const void *buf, size_t len)
+{
+	ssize_t n;
+
+	if (s->kind == STREAM_POLLED) {
+		if (!stream_ready(s, POLLOUT))
+			return -EAGAIN;
+		len = min_u64(len, POLLED_WRITE_BYTES);
+	}
+	do {
+		if (s->kind == STREAM_SOCKET)
+			n = send(s->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		else
+			n = write(s->fd, buf, len);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* Opens it, in the mode it was found. */
+int terminal_open(struct terminal **terminal,
+		  const struct terminal_config *config)
+{
+	struct terminal *t = calloc(1, sizeof(*t));
+
+	*terminal = NULL;
+	if (!t)
+		return log_errno(ENOMEM, "console");
+	t->config = *config;
+	t->in_is_tty = config->in_fd >= 0 && isatty(config->in_fd);
+	t->is_tty = t->in_is_tty && isatty(config->out_fd);
+	stream_open(&t->in, config->in_fd, O_RDONLY);
+	stream_open(&t->out, config->out_fd, O_WRONLY);
+	*terminal = t;
+	return 0;
+}
+
+/* Puts the terminal into raw mode. */
+static int make_raw(struct terminal *t)
+{
+	struct termios mode, raw;
+	int err = rescue_install();
+
+	if (!err && tcgetattr(t->config.in_fd, &mode) < 0)
+		err = -errno;
+	if (err)
+		return log_errno(-err, "raw mode of the terminal");
+	if (atomic_load_explicit(&rescue.fd_plus_1, memory_order_relaxed))
+		return log_fail(EBUSY, "another console has the terminal");
+	rescue.mode = mode;
+	atomic_store_explicit(&rescue.fd_plus_1, t->config.in_fd + 1,
+			      memory_order_release);
+	raw = mode;
+	cfmakeraw(&raw);
+	err = set_mode(t->config.in_fd, &raw);
+	if (err) {
+		rescue_now();
+		return log_errno(-err, "raw mode of the terminal");
+	}
+	t->raw = true;
+	log_set_raw(isatty(STDERR_FILENO));
+	return 0;
+}
+
+/* Raw mode on and off; nothing where it is no terminal. */
+int terminal_raw(struct terminal *t, bool raw)
+{
+	if (!t->is_tty || t->raw == raw)
+		return 0;
+	if (raw)
+		return make_raw(t);
+	rescue_now();
+	t->raw = false;
+	log_set_raw(false);
+	return 0;
+}
+
+/* Restores the mode and frees. */
+void terminal_close(struct terminal *t)
+{
+	if (!t)
+		return;
+	terminal_raw(t, false);
+	stream_close(&t->in);
+	stream_close(&t->out);
+	free(t);
+}
+
+/* The descriptor to watch for input. */
+int terminal_in_fd(const struct terminal *t)
+{
+	return t->in.fd;
+}
+
+/* The descriptor to watch for output. */
+int terminal_out_fd(const struct terminal *t)
+{
+	return t->out.fd;
+}
+
+/*
+ * Takes the escape sequences out of @len bytes at @buf, in place; how many
+ * bytes are left.  @buf has room for one byte more than @len when a Ctrl-A of
+ * an earlier read is undecided.
+ */
+static size_t filter_escapes(struct terminal *t, uint8_t *buf, size_t len,
+			     size_t room)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		uint8_t key = buf[i];
+
+		if (!t->escape) {
+			if (key == ESCAPE_BYTE)
+				t->escape = true;
+			else
+				buf[out++] = key;
+			continue;
+		}
+		t->escape = false;
+		if (key == 'x' || key == 'X') {
+			if (t->config.leave)
+				t->config.leave(t->config.ctx);
+		} else if (key == 'a' || key == 'A' || key == ESCAPE_BYTE) {
+			buf[out++] = ESCAPE_BYTE;
+		} else {
+			/*
+			 * Ctrl-A and an ordinary key mean themselves.  When the
+			 * Ctrl-A came with an earlier read this is one byte
+			 * more than was read, and moves the rest up.
+			 */
+			if (out == i && len < room) {
+				memmove(buf + i + 1, buf + i, len - i);
+				len++;
+				i++;
+			}
+			if (out < i)
+				buf[out++] = ESCAPE_BYTE;
+			buf[out++] = key;
+		}
+	}
+	return out;
+}
+
+/* Reads what is for the guest. */
+ssize_t terminal_read(struct terminal *t, uint8_t *buf, size_t room)
+{
+	size_t want = t->escape && room > 1 ? room - 1 : room;
+	ssize_t n;
+
+	if (t->in.fd < 0)
+		return -ENODATA;
+	if (!room)
+		return 0;
+	n = stream_read(&t->in, buf, want);
+	if (n == -EAGAIN)
+		return 0;
+	/* A terminal that hung up says EIO, a socket ECONNRESET. */
+	if (n == 0 || n == -EIO || n == -ECONNRESET)
+		return -ENODATA;
+	if (n < 0 || !t->in_is_tty)
+		return n;
+	return (ssize_t)filter_escapes(t, buf, (size_t)n, room);
+}
+
+/* Writes what fits now. */
+ssize_t terminal_write(struct terminal *t, const uint8_t *buf, size_t len)
+{
+	ssize_t n;
+
+	if (t->out.fd < 0)
+		return (ssize_t)len;
+	if (!len)
+		return 0;
+	n = stream_write(&t->out, buf, len);
+	return n == -EAGAIN ? 0 : n;
+}
+
+/* Columns and rows now. */
+bool terminal_size(const struct terminal *t, uint16_t *cols, uint16_t *rows)
+{
+	struct winsize size;
+
+	if (t->out.fd < 0 || ioctl(t->out.fd, TIOCGWINSZ, &size) < 0)
+		return false;
+	*cols = size.ws_col;
+	*rows = size.ws_row;
+	return true;
+}
