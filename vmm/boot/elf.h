@@ -12,15 +12,17 @@
 
 struct elf_kernel {
 	uint64_t entry; /* e_entry */
-	gpa_t lowest, highest; /* the physical range of what was loaded */
+	gpa_t lowest, highest; /* [lowest, highest) holds all of it */
 	/* The PVH entry (XEN_ELFNOTE_PHYS32_ENTRY), 0 when there is none. */
 	uint32_t pvh_entry;
 };
 
 /*
  * Adds the PT_LOAD segments of an ELF64 file of @machine (EM_X86_64, EM_AARCH64)
- * to the plan at their physical addresses.  -EINVAL, -ENOEXEC, -EFAULT (outside
- * RAM), one line with the section of the file that is bad.
+ * to the plan at their physical addresses.  One line with the part of the file
+ * that is bad, and -EINVAL (makes no sense), -ENODATA (truncated), -ENOEXEC
+ * (for another machine), -EFAULT (outside RAM), -ERANGE (segments overlap).
+ * The entries are not checked.
  */
 int elf_load(struct plan *plan, const struct memory *memory,
 	     const struct image *image, uint16_t machine,

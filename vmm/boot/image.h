@@ -2,6 +2,8 @@
 /*
  * What both architectures load with: the opening of an image file, its head,
  * the words for formats that are not read, the placing of an initrd, and ELF.
+ *
+ * One thread: set-up.
  */
 #ifndef VMM_BOOT_IMAGE_H
 #define VMM_BOOT_IMAGE_H
@@ -10,6 +12,9 @@
 #include <stdint.h>
 
 #include "vmm/mem/plan.h"
+
+/* How much of a file image_describe() likes to see. */
+#define IMAGE_HEAD_BYTES 4096
 
 /* An image by its descriptor, which stays the caller's. */
 struct image {
@@ -21,16 +26,25 @@ struct image {
 /*
  * Opens @path for reading as a kernel or initrd (@what, for messages) and
  * checks that it is a regular file with something in it; the descriptor, or
- * -errno with one line.
+ * -errno with one line: of open(2), -EISDIR, -EINVAL (empty, not a file).
  */
 int image_open(const char *what, const char *path);
 
-/* Fills *@image from a descriptor; -errno, logged. */
+/* Fills *@image from a descriptor of a file with something in it; as above. */
 int image_init(struct image *image, int fd, const char *name);
 
-/* Reads exactly @len bytes at @offset; -ENODATA, logged as "truncated". */
+/*
+ * Reads exactly @len bytes at @offset.  -ENODATA, logged as "truncated", when
+ * the file ends before; another -errno, logged, when it cannot be read.
+ */
 int image_read(const struct image *image, uint64_t offset, void *to,
 	       size_t len);
+
+/*
+ * Reads up to @room bytes from the start of the file into @head; how many
+ * there were, or -errno, logged.
+ */
+int image_head(const struct image *image, uint8_t *head, size_t room);
 
 /*
  * What a file that is no kernel for this architecture looks like, in words for

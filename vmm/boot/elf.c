@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ELF64 executables: the program headers into the plan, and the PVH note.
+ *
+ * Owns nothing.  One thread, no lock.  The order is: the header, then the
+ * table's bounds, then each entry's bounds, then its bytes; counts that a
+ * kernel never has are refused before anything is read by them.
+ *
+ * Offsets are those of the System V ABI, chapter 4 (ELF header) and 5 (program
+ * header), read one by one so that alignment and padding do not matter.
+ */
+#include "vmm/boot/elf.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+
+#define EHDR_BYTES 64
+#define PHDR_BYTES 56
+/* Linux has 5; more than this is no kernel. */
+#define PHDRS_MAX 64
+/* Linux has some 500 bytes of notes. */
+#define NOTES_BYTES_MAX (64 * KIB)
+
+/* Xen, public/elfnote.h: where 32-bit PVH entry is. */
+#define XEN_ELFNOTE_PHYS32_ENTRY 18
+
+/* One program header. */
+struct phdr {
+	uint32_t type;
+	uint64_t offset, paddr, filesz, memsz, align;
+};
+
+/* Decodes the program header at @b. */
+static struct phdr phdr_decode(const uint8_t *b)
+{
+	return (struct phdr){
+		.type = get_le32(b),
+		.offset = get_le64(b + 8),
+		.paddr = get_le64(b + 24),
+		.filesz = get_le64(b + 32),
+		.memsz = get_le64(b + 40),
+		.align = get_le64(b + 48),
+	};
+}
+
+/* Reads the ELF header and checks that it is one that can be loaded. */
+static int read_header(const struct image *image, uint16_t machine,
+		       uint8_t ehdr[EHDR_BYTES])
+{
+	const char *name = image->name;
+	int n = image_head(image, ehdr, EHDR_BYTES);
+
+	if (n < 0)
+		return n;
+	if (n < 4 || memcmp(ehdr, ELFMAG, SELFMAG) != 0)
+		return log_fail(EINVAL, "%s: not an ELF file", name);
+	if (n < EHDR_BYTES)
+		return log_fail(ENODATA, "%s: truncated in its ELF header",
+				name);
+	if (ehdr[EI_CLASS] != ELFCLASS64 || ehdr[EI_DATA] != ELFDATA2LSB ||
+	    get_le16(ehdr + 18) != machine)
+		return log_fail(ENOEXEC,
+				"%s: %s, which this host's architecture "
+				"does not run", name,
+				image_describe(ehdr, EHDR_BYTES));
+	if (ehdr[EI_VERSION] != EV_CURRENT)
+		return log_fail(EINVAL, "%s: unknown ELF version %u", name,
+				ehdr[EI_VERSION]);
+	switch (get_le16(ehdr + 16)) {
+	case ET_EXEC:
+	case ET_DYN:
+		return 0;
+	default:
+		return log_fail(EINVAL,
+				"%s: an ELF file that is not an executable",
+				name);
+	}
+}
+
+/* Reads the program headers that @ehdr tells of; their number, or -errno. */
+static int read_table(const struct image *image, const uint8_t *ehdr,
+		      uint8_t table[PHDRS_MAX * PHDR_BYTES])
+{
+	uint64_t offset = get_le64(ehdr + 32);
+	unsigned int count = get_le16(ehdr + 56);
+	int err;
+
+	if (count == 0)
+		return log_fail(EINVAL, "%s: no ELF program headers",
+				image->name);
+	if (get_le16(ehdr + 54) != PHDR_BYTES || count > PHDRS_MAX)
+		return log_fail(EINVAL,
+				"%s: bad ELF program headers (%u of %u bytes)",
+				image->name, count, get_le16(ehdr + 54));
+	if (!range_within(offset, (uint64_t)count * PHDR_BYTES,
+			  image->size_bytes))
+		return log_fail(ENODATA,
+				"%s: truncated in its ELF program headers",
+				image->name);
+	err = image_read(image, offset, table, (size_t)count * PHDR_BYTES);
+	return err ? err : (int)count;
+}
+
+/* Adds one PT_LOAD to the plan and widens the range of the kernel. */
+static int load_segment(struct plan *plan, const struct memory *memory,
+			const struct image *image, const struct phdr *p,
+			unsigned int i, struct elf_kernel *kernel)
+{
+	if (p->memsz == 0 && p->filesz == 0)
+		return 0;
+	if (p->filesz > p->memsz)
+		return log_fail(EINVAL,
+				"%s: ELF segment %u is larger in the file "
+				"than in memory", image->name, i);
+	if (!range_within(p->offset, p->filesz, image->size_bytes))
+		return log_fail(ENODATA, "%s: truncated in ELF segment %u",
+				image->name, i);
+	if (!memory_find(memory, p->paddr, p->memsz))
+		return log_fail(EFAULT,
+				"%s: ELF segment %u (%" PRIu64 " KiB at 0x%"
+				PRIx64 ") lies outside the guest's memory",
+				image->name, i, p->memsz / KIB, p->paddr);
+	kernel->lowest = min_u64(kernel->lowest, p->paddr);
+	kernel->highest = max_u64(kernel->highest, p->paddr + p->memsz);
+	return plan_add_file(plan, "kernel", p->paddr, p->filesz, image->fd,
+			     p->offset);
+}
+
+/*
+ * Looks for the PVH entry among the notes in @b.  Notes that do not fit end the
+ * search: they are not needed to boot.
+ */
+static void scan_notes(const uint8_t *b, size_t len, uint64_t align,
+		       struct elf_kernel *kernel)
+{
+	size_t at = 0;
+
+	while (range_within(at, 12, len)) {
+		uint64_t name_len = get_le32(b + at);
+		uint64_t desc_len = get_le32(b + at + 4);
+		uint32_t type = get_le32(b + at + 8);
+		uint64_t name = at + 12;
+		uint64_t desc = align_up(name + name_len, align);
+
+		if (!range_within(name, name_len, len) ||
+		    !range_within(desc, desc_len, len))
+			return;
+		if (type == XEN_ELFNOTE_PHYS32_ENTRY && name_len == 4 &&
+		    memcmp(b + name, "Xen", 4) == 0 && desc_len >= 4) {
+			kernel->pvh_entry = get_le32(b + desc);
+			return;
+		}
+		at = (size_t)align_up(desc + desc_len, align);
+	}
+}
+
+/* Reads one PT_NOTE and looks for the PVH entry in it. */
+static int load_notes(const struct image *image, const struct phdr *p,
+		      unsigned int i, struct elf_kernel *kernel)
+{
+	CLEANUP_FREE uint8_t *notes = NULL;
+	int err;
+
+	if (!range_within(p->offset, p->filesz, image->size_bytes))
+		return log_fail(ENODATA, "%s: truncated in ELF segment %u",
+				image->name, i);
+	if (p->filesz > NOTES_BYTES_MAX)
+		return log_fail(EINVAL,
+				"%s: ELF segment %u has too many notes",
+				image->name, i);
+	if (p->filesz == 0 || kernel->pvh_entry)
+		return 0;
+	notes = malloc((size_t)p->filesz);
+	if (!notes)
+		return log_errno(ENOMEM, "%s: read ELF notes", image->name);
+	err = image_read(image, p->offset, notes, (size_t)p->filesz);
+	if (!err)
+		scan_notes(notes, (size_t)p->filesz, p->align == 8 ? 8 : 4,
+			   kernel);
+	return err;
+}
+
+/* Handles one program header by its type. */
+static int load_phdr(struct plan *plan, const struct memory *memory,
+		     const struct image *image, const struct phdr *p,
+		     unsigned int i, struct elf_kernel *kernel)
+{
+	switch (p->type) {
+	case PT_LOAD:
+		return load_segment(plan, memory, image, p, i, kernel);
+	case PT_NOTE:
+		return load_notes(image, p, i, kernel);
+	default:
+		return 0;
+	}
+}
+
+/* Adds an ELF kernel to the plan. */
+int elf_load(struct plan *plan, const struct memory *memory,
+	     const struct image *image, uint16_t machine,
+	     struct elf_kernel *kernel)
+{
+	uint8_t ehdr[EHDR_BYTES], table[PHDRS_MAX * PHDR_BYTES];
+	int err, count;
+
+	*kernel = (struct elf_kernel){ .lowest = UINT64_MAX };
+	err = read_header(image, machine, ehdr);
+	if (err)
+		return err;
+	count = read_table(image, ehdr, table);
+	if (count < 0)
+		return count;
+	for (unsigned int i = 0; i < (unsigned int)count; i++) {
+		struct phdr p = phdr_decode(table + i * PHDR_BYTES);
+
+		err = load_phdr(plan, memory, image, &p, i, kernel);
+		if (err)
+			return err;
+	}
+	if (kernel->lowest == UINT64_MAX)
+		return log_fail(EINVAL, "%s: no ELF segment to load",
+				image->name);
+	kernel->entry = get_le64(ehdr + 24);
+	return 0;
+}
