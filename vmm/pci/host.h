@@ -13,6 +13,7 @@
 #include "vmm/mem/memory.h"
 
 struct bus;
+struct device;
 struct irqs;
 struct pci_host;
 
@@ -21,7 +22,11 @@ struct pci_host_config {
 	struct irqs *irqs;
 	gpa_t ecam_gpa;
 	uint64_t ecam_bytes; /* 1 MiB: bus 0 */
-	gpa_t mmio_gpa; /* where BARs are placed before the guest moves them */
+	/*
+	 * Where BARs are placed before the guest moves them, and the only
+	 * place where they are decoded.  Below 4 GiB.
+	 */
+	gpa_t mmio_gpa;
 	uint64_t mmio_bytes;
 	uint32_t intx_first, intx_count;
 };
@@ -31,5 +36,13 @@ int pci_host_create(struct pci_host **host,
 		    const struct pci_host_config *config);
 /* Destroys the host; all functions must be gone.  NULL is fine. */
 void pci_host_destroy(struct pci_host *host);
+
+/*
+ * Fills *@device with what resets, saves and loads the host's own bridge, for
+ * the machine's table, which then owns the host: its destroy is
+ * pci_host_destroy().  In the table it comes before the devices on its bus, and
+ * is destroyed after them.
+ */
+void pci_host_device(struct pci_host *host, struct device *device);
 
 #endif
