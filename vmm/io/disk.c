@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Raw disk images by plain system calls.
+ *
+ * No state beyond the descriptor, so any one thread at a time.  What comes in
+ * here has been checked against the size by the device already; the kernel
+ * checks the rest.
+ */
+#include "vmm/io/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+
+#define SECTOR_BYTES 512
+#define ZERO_BYTES   (64 * KIB) /* written at a time where zeroing is not had */
+
+/* The size of an open image; -errno, logged. */
+static int image_size(int fd, const char *path, uint64_t *size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return log_errno(errno, "disk %s", path);
+	if (S_ISDIR(st.st_mode))
+		return log_errno(EISDIR, "disk %s", path);
+	if (S_ISREG(st.st_mode))
+		*size = (uint64_t)st.st_size;
+	else if (!S_ISBLK(st.st_mode))
+		return log_fail(EINVAL,
+				"disk %s: neither a file nor a block device",
+				path);
+	else if (ioctl(fd, BLKGETSIZE64, size) < 0)
+		return log_errno(errno, "disk %s: size", path);
+	*size = align_down(*size, SECTOR_BYTES);
+	if (*size == 0)
+		return log_fail(EINVAL, "disk %s: empty", path);
+	return 0;
+}
+
+int disk_open(struct disk *disk, const char *path, bool read_only)
+{
+	/* Not blocking: opening a FIFO must not hang.  Files do not care. */
+	int flags = O_CLOEXEC | O_NONBLOCK | (read_only ? O_RDONLY : O_RDWR);
+	CLEANUP_CLOSE int fd = open(path, flags);
+	uint64_t size;
+	int err;
+
+	if (fd < 0)
+		return log_errno(errno, "open disk %s%s", path,
+				 read_only ? "" : " for writing");
+	err = image_size(fd, path, &size);
+	if (err < 0)
+		return err;
+	if (flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return log_fail(EBUSY, "disk %s: in use by another "
+					       "machine", path);
+		return log_errno(errno, "lock disk %s", path);
+	}
+	*disk = (struct disk){ .size_bytes = size, .read_only = read_only };
+	disk->path = strdup(path);
+	if (!disk->path)
+		return log_errno(ENOMEM, "disk %s", path);
+	disk->fd = take_fd(&fd);
+	return 0;
+}
+
+void disk_close(struct disk *disk)
+{
+	if (!disk->path)
+		return;
+	close(disk->fd);
+	free(disk->path);
+	*disk = (struct disk){ .fd = -1 };
+}
+
+/*
+ * Transfers all of @iov by preadv(2) or pwritev(2), going on after a short
+ * transfer, which the kernel makes at 2 GiB or at a signal.
+ */
+static int transfer(struct disk *disk, const struct iovec *iov, int count,
+		    uint64_t offset, bool write)
+{
+	struct iovec part;
+	size_t skip = 0; /* bytes of iov[0] that are done */
+
+	while (count > 0) {
+		ssize_t n;
+
+		/* A vector that was begun is finished on its own. */
+		part = (struct iovec){
+			.iov_base = (char *)iov->iov_base + skip,
+			.iov_len = iov->iov_len - skip,
+		};
+		if (write)
+			n = pwritev(disk->fd, skip ? &part : iov,
+				    skip ? 1 : count, (off_t)offset);
+		else
+			n = preadv(disk->fd, skip ? &part : iov,
+				   skip ? 1 : count, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0 && part.iov_len)
+			return -EIO; /* the file ends early */
+		offset += (uint64_t)n;
+		skip += (size_t)n;
+		while (count > 0 && skip >= iov->iov_len) {
+			skip -= iov->iov_len;
+			iov++;
+			count--;
+		}
+	}
+	return 0;
+}
+
+int disk_readv(struct disk *disk, const struct iovec *iov, int count,
+	       uint64_t offset)
+{
+	return transfer(disk, iov, count, offset, false);
+}
+
+int disk_writev(struct disk *disk, const struct iovec *iov, int count,
+		uint64_t offset)
+{
+	if (disk->read_only)
+		return -EROFS;
+	return transfer(disk, iov, count, offset, true);
+}
+
+int disk_flush(struct disk *disk)
+{
+	return fdatasync(disk->fd) < 0 ? -errno : 0;
+}
+
+/* fallocate(2) with signals retried; block devices take it too. */
+static int allocate(struct disk *disk, int mode, uint64_t offset, uint64_t len)
+{
+	int err;
+
+	if (disk->read_only)
+		return -EROFS;
+	do
+		err = fallocate(disk->fd, mode | FALLOC_FL_KEEP_SIZE,
+				(off_t)offset, (off_t)len);
+	while (err < 0 && errno == EINTR);
+	return err < 0 ? -errno : 0;
+}
+
+int disk_discard(struct disk *disk, uint64_t offset, uint64_t len_bytes)
+{
+	return allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, len_bytes);
+}
+
+/* Writes zeros, for hosts that have no better way. */
+static int write_zeros(struct disk *disk, uint64_t offset, uint64_t len_bytes)
+{
+	CLEANUP_FREE void *zeros = calloc(1, ZERO_BYTES);
+	int err = 0;
+
+	if (!zeros)
+		return -ENOMEM;
+	while (len_bytes && err == 0) {
+		struct iovec iov = {
+			.iov_base = zeros,
+			.iov_len = min_u64(len_bytes, ZERO_BYTES),
+		};
+
+		err = disk_writev(disk, &iov, 1, offset);
+		offset += iov.iov_len;
+		len_bytes -= iov.iov_len;
+	}
+	return err;
+}
+
+int disk_write_zeroes(struct disk *disk, uint64_t offset, uint64_t len_bytes,
+		      bool unmap)
+{
+	int err = allocate(disk,
+			   unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE,
+			   offset, len_bytes);
+
+	if (err == -EOPNOTSUPP || err == -ENODEV)
+		err = write_zeros(disk, offset, len_bytes);
+	return err;
+}
