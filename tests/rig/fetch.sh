@@ -69,7 +69,8 @@ kernel_candidates() {
 	for s in $where; do
 		rig_apt_ready "$s" "$1" || continue
 		names=$(rig_apt "$s" "$1" apt-cache pkgnames "$series" |
-			grep -E "$pattern" | sort -V) || continue
+			grep -E "$pattern" | sort -V)
+		[ -n "$names" ] || continue
 		printf '%s\n' "$names" | tail -n 4 | sed "s/^/$s /"
 		[ "$2" = host ] || return 0
 	done

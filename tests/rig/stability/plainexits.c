@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * plainexits: asks whether the host under it runs guests faithfully, with
+ * nothing but the oldest part of KVM.  No thaw, no userfault, no irqchip.
+ *
+ * A run makes a fresh VM whose vCPUs, a thread each, count upwards and show
+ * every number to the outside.  There are three kinds: by a port write (x86
+ * only), by a write to an address without memory, and by a first write to each
+ * page of plain memory.  The outside knows which number must come next.  Any
+ * other exit, a number that is lost or comes twice, a word that is not in
+ * memory at the end, or a run that does not end is a lie of the host.
+ *
+ *	plainexits [-r RUNS] [-n EXITS] [-c VCPUS]
+ *
+ * Runs are counted per kind.  Prints each lie and a summary; status 0 when there
+ * was none, 1 when there was, 2 when KVM cannot be used at all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	MAX_VCPUS = 8,
+	RUN_SECONDS = 60,	/* a run that takes longer hangs */
+	STATUS_NO_KVM = 2,
+};
+
+#define PAGE_BYTES 4096u
+#define CODE_GPA 0x1000u
+#define RAM_GPA 0x100000u	/* pages of the touch kind, per vCPU */
+#define MMIO_GPA 0xe0000000u	/* no memory here */
+#define DONE_GPA (MMIO_GPA + 0x1000u)
+#define PORT 0x10
+
+enum kind { KIND_PORT, KIND_MMIO, KIND_TOUCH, KIND_COUNT };
+
+static const char *const kind_name[] = { "port", "mmio", "touch" };
+
+/* One VM of one run. */
+struct machine {
+	int kvm, vm;
+	enum kind kind;
+	uint32_t count;		/* numbers each vCPU shows */
+	int vcpus;
+	char *code;		/* CODE_GPA */
+	char *ram;		/* RAM_GPA */
+	size_t ram_bytes;
+};
+
+/* One vCPU of it; its thread owns it until joined. */
+struct vcpu {
+	struct machine *m;
+	int index, fd;
+	struct kvm_run *run;
+	uint32_t next;		/* the number that must come next */
+	char lie[160];		/* empty: none */
+};
+
+/* The guest programs; each starts with the first number in its register. */
+#if defined(__x86_64__)
+__asm__(
+	".pushsection .rodata\n"
+	".globl guest_port, guest_mmio, guest_touch, guest_end\n"
+	".code16\n"
+	"guest_port: out %eax, $0x10\n"
+	"	inc %eax\n"
+	"	cmp %ebx, %eax\n"
+	"	jne guest_port\n"
+	"	hlt\n"
+	"guest_mmio: movl %eax, %ds:(%edi)\n"
+	"	inc %eax\n"
+	"	cmp %ebx, %eax\n"
+	"	jne guest_mmio\n"
+	"	hlt\n"
+	"guest_touch: movl %eax, %ds:(%edi)\n"
+	"	addl $0x1000, %edi\n"
+	"	inc %eax\n"
+	"	cmp %ebx, %eax\n"
+	"	jne guest_touch\n"
+	"	hlt\n"
+	"guest_end:\n"
+	".code64\n"
+	".popsection\n");
+extern const char guest_port[];
+#elif defined(__aarch64__)
+__asm__(
+	".pushsection .rodata\n"
+	".globl guest_mmio, guest_touch, guest_end\n"
+	".balign 4\n"
+	"guest_mmio: str w0, [x1]\n"
+	"	add w0, w0, #1\n"
+	"	cmp w0, w2\n"
+	"	b.ne guest_mmio\n"
+	"	str w0, [x3]\n"
+	"	b .\n"
+	"guest_touch: str w0, [x1]\n"
+	"	add x1, x1, #0x1000\n"
+	"	add w0, w0, #1\n"
+	"	cmp w0, w2\n"
+	"	b.ne guest_touch\n"
+	"	str w0, [x3]\n"
+	"	b .\n"
+	"guest_end:\n"
+	".popsection\n");
+#endif
+extern const char guest_mmio[], guest_touch[], guest_end[];
+
+/* Says why KVM cannot be used, and leaves. */
+static void no_kvm(const char *what)
+{
+	fprintf(stderr, "plainexits: %s: %s\n", what, strerror(errno));
+	exit(STATUS_NO_KVM);
+}
+
+/* Gives where guest memory for vCPU i of the touch kind starts. */
+static uint64_t touch_gpa(const struct machine *m, int i)
+{
+	return RAM_GPA + (uint64_t)i * m->count * PAGE_BYTES;
+}
+
+#if defined(__x86_64__)
+/* Whether this architecture has that kind. */
+static int has_kind(enum kind kind)
+{
+	return kind < KIND_COUNT;
+}
+
+/* Gives the start of the program of a kind. */
+static const char *program(enum kind kind)
+{
+	return kind == KIND_PORT ? guest_port :
+	       kind == KIND_MMIO ? guest_mmio : guest_touch;
+}
+
+/* Sets a vCPU up in real mode with a flat data segment. */
+static void arch_reset(struct vcpu *v)
+{
+	struct machine *m = v->m;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs = {
+		.rflags = 2, .rip = CODE_GPA, .rax = 0, .rbx = m->count,
+		.rdi = m->kind == KIND_MMIO ? MMIO_GPA : touch_gpa(m, v->index),
+	};
+
+	if (ioctl(v->fd, KVM_GET_SREGS, &sregs))
+		no_kvm("KVM_GET_SREGS");
+	sregs.cs.base = 0;
+	sregs.cs.selector = 0;
+	sregs.ds.limit = 0xffffffff;
+	sregs.ds.g = 1;
+	if (ioctl(v->fd, KVM_SET_SREGS, &sregs) ||
+	    ioctl(v->fd, KVM_SET_REGS, &regs))
+		no_kvm("KVM_SET_REGS");
+}
+
+/* Whether the exit says that the program has come to its end. */
+static int arch_done(const struct kvm_run *run)
+{
+	return run->exit_reason == KVM_EXIT_HLT;
+}
+#elif defined(__aarch64__)
+/* Whether this architecture has that kind. */
+static int has_kind(enum kind kind)
+{
+	return kind != KIND_PORT;
+}
+
+/* Gives the start of the program of a kind. */
+static const char *program(enum kind kind)
+{
+	return kind == KIND_MMIO ? guest_mmio : guest_touch;
+}
+
+/* Sets a 64-bit core register by its index in struct kvm_regs. */
+static void set_reg(int fd, uint64_t offset_bytes, uint64_t value)
+{
+	struct kvm_one_reg reg = {
+		.id = KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE |
+		      offset_bytes / 4,
+		.addr = (uintptr_t)&value,
+	};
+
+	if (ioctl(fd, KVM_SET_ONE_REG, &reg))
+		no_kvm("KVM_SET_ONE_REG");
+}
+
+/* Sets a vCPU up with the MMU off. */
+static void arch_reset(struct vcpu *v)
+{
+	struct machine *m = v->m;
+	struct kvm_vcpu_init init;
+	uint64_t at = m->kind == KIND_MMIO ? MMIO_GPA : touch_gpa(m, v->index);
+
+	if (ioctl(m->vm, KVM_ARM_PREFERRED_TARGET, &init) ||
+	    ioctl(v->fd, KVM_ARM_VCPU_INIT, &init))
+		no_kvm("KVM_ARM_VCPU_INIT");
+	set_reg(v->fd, offsetof(struct kvm_regs, regs.regs[0]), 0);
+	set_reg(v->fd, offsetof(struct kvm_regs, regs.regs[1]), at);
+	set_reg(v->fd, offsetof(struct kvm_regs, regs.regs[2]), m->count);
+	set_reg(v->fd, offsetof(struct kvm_regs, regs.regs[3]), DONE_GPA);
+	set_reg(v->fd, offsetof(struct kvm_regs, regs.pc), CODE_GPA);
+}
+
+/* Whether the exit says that the program has come to its end. */
+static int arch_done(const struct kvm_run *run)
+{
+	return run->exit_reason == KVM_EXIT_MMIO &&
+	       run->mmio.phys_addr == DONE_GPA;
+}
+#endif
+
+/* Notes a lie of the host, with the exit that showed it. */
+static void *lie(struct vcpu *v, const char *what, uint64_t got)
+{
+	snprintf(v->lie, sizeof(v->lie),
+		 "vcpu %d at number %u of %u: %s 0x%llx (exit reason %u)",
+		 v->index, v->next, v->m->count, what, (unsigned long long)got,
+		 v->run->exit_reason);
+	return v;
+}
+
+/* Takes the number that an exit shows.  Returns -1 when it is no such exit. */
+static int shown_number(const struct kvm_run *run, uint32_t *number)
+{
+	const void *bytes;
+
+	if (run->exit_reason == KVM_EXIT_IO && run->io.port == PORT &&
+	    run->io.direction == KVM_EXIT_IO_OUT && run->io.size == 4 &&
+	    run->io.count == 1)
+		bytes = (const char *)run + run->io.data_offset;
+	else if (run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write &&
+		 run->mmio.phys_addr == MMIO_GPA && run->mmio.len == 4)
+		bytes = run->mmio.data;
+	else
+		return -1;
+	memcpy(number, bytes, 4);
+	return 0;
+}
+
+/* A vCPU's thread: runs it to its end or to the first lie. */
+static void *vcpu_main(void *arg)
+{
+	struct vcpu *v = arg;
+	uint32_t number = 0;
+
+	for (;;) {
+		if (ioctl(v->fd, KVM_RUN, 0))
+			return lie(v, "KVM_RUN failed, errno", (uint64_t)errno);
+		if (arch_done(v->run))
+			break;
+		if (shown_number(v->run, &number))
+			return lie(v, "unexpected exit", v->run->exit_reason);
+		if (number != v->next)
+			return lie(v, "wrong number", number);
+		v->next++;
+	}
+	if (v->m->kind != KIND_TOUCH && v->next != v->m->count)
+		return lie(v, "ended early", v->next);
+	return v;
+}
+
+/* Adds one memory slot. */
+static void *add_slot(struct machine *m, unsigned slot, uint64_t gpa, size_t bytes)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = slot, .guest_phys_addr = gpa, .memory_size = bytes,
+	};
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		no_kvm("mmap");
+	region.userspace_addr = (uintptr_t)p;
+	if (ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &region))
+		no_kvm("KVM_SET_USER_MEMORY_REGION");
+	return p;
+}
+
+/* Makes the VM of one run. */
+static void machine_init(struct machine *m)
+{
+	m->vm = ioctl(m->kvm, KVM_CREATE_VM, 0);
+	if (m->vm < 0)
+		no_kvm("KVM_CREATE_VM");
+	m->code = add_slot(m, 0, CODE_GPA, PAGE_BYTES);
+	memcpy(m->code, program(m->kind),
+	       (uintptr_t)guest_end - (uintptr_t)program(m->kind));
+	__builtin___clear_cache(m->code, m->code + PAGE_BYTES);
+	m->ram_bytes = (size_t)m->vcpus * m->count * PAGE_BYTES;
+	m->ram = NULL;
+	if (m->kind == KIND_TOUCH)
+		m->ram = add_slot(m, 1, RAM_GPA, m->ram_bytes);
+}
+
+/* Frees the VM of one run. */
+static void machine_finish(struct machine *m)
+{
+	if (m->ram)
+		munmap(m->ram, m->ram_bytes);
+	munmap(m->code, PAGE_BYTES);
+	close(m->vm);
+}
+
+/* Makes one vCPU. */
+static void vcpu_init(struct vcpu *v, struct machine *m, int index, int run_bytes)
+{
+	memset(v, 0, sizeof(*v));
+	v->m = m;
+	v->index = index;
+	v->fd = ioctl(m->vm, KVM_CREATE_VCPU, index);
+	if (v->fd < 0)
+		no_kvm("KVM_CREATE_VCPU");
+	v->run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      v->fd, 0);
+	if (v->run == MAP_FAILED)
+		no_kvm("mmap of a vCPU");
+	arch_reset(v);
+}
+
+/* Looks whether every page that was touched holds its number. */
+static void check_ram(struct vcpu *v)
+{
+	const char *ram = v->m->ram + (size_t)v->index * v->m->count * PAGE_BYTES;
+	uint32_t got;
+
+	for (uint32_t i = 0; i < v->m->count && !v->lie[0]; i++) {
+		memcpy(&got, ram + (size_t)i * PAGE_BYTES, 4);
+		v->next = i;
+		if (got != i)
+			lie(v, "memory holds", got);
+	}
+}
+
+/* Does one run.  Returns how many of its vCPUs saw a lie. */
+static int do_run(struct machine *m, int run_bytes, int number)
+{
+	struct vcpu vcpus[MAX_VCPUS];
+	pthread_t thread[MAX_VCPUS];
+	int lies = 0;
+
+	machine_init(m);
+	for (int i = 0; i < m->vcpus; i++)
+		vcpu_init(&vcpus[i], m, i, run_bytes);
+	alarm(RUN_SECONDS);
+	for (int i = 0; i < m->vcpus; i++)
+		if (pthread_create(&thread[i], NULL, vcpu_main, &vcpus[i]))
+			no_kvm("pthread_create");
+	for (int i = 0; i < m->vcpus; i++)
+		pthread_join(thread[i], NULL);
+	alarm(0);
+	for (int i = 0; i < m->vcpus; i++) {
+		if (m->kind == KIND_TOUCH && !vcpus[i].lie[0])
+			check_ram(&vcpus[i]);
+		if (vcpus[i].lie[0]) {
+			printf("lie: %s run %d: %s\n", kind_name[m->kind], number,
+			       vcpus[i].lie);
+			lies++;
+		}
+		munmap(vcpus[i].run, (size_t)run_bytes);
+		close(vcpus[i].fd);
+	}
+	machine_finish(m);
+	return lies;
+}
+
+/* Gives the time in seconds. */
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* Does all runs of one kind.  Returns how many had a lie. */
+static int do_kind(struct machine *m, enum kind kind, int runs, int run_bytes)
+{
+	double start = now();
+	int bad = 0;
+
+	m->kind = kind;
+	for (int i = 0; i < runs; i++)
+		bad += do_run(m, run_bytes, i) != 0;
+	printf("%s: %d of %d runs lied (%d vCPUs, %u numbers each, %.1f us a number)\n",
+	       kind_name[kind], bad, runs, m->vcpus, m->count,
+	       (now() - start) * 1e6 / ((double)runs * m->count * m->vcpus));
+	fflush(stdout);
+	return bad;
+}
+
+/* Reads the options and does the runs of every kind. */
+int main(int argc, char **argv)
+{
+	struct machine m = { .count = 2000, .vcpus = 2 };
+	int runs = 20, bad = 0, run_bytes, opt;
+
+	while ((opt = getopt(argc, argv, "r:n:c:")) != -1) {
+		if (opt == 'r')
+			runs = atoi(optarg);
+		else if (opt == 'n')
+			m.count = (uint32_t)atoi(optarg);
+		else if (opt == 'c')
+			m.vcpus = atoi(optarg);
+		else
+			return 64;
+	}
+	if (runs < 1 || m.count < 1 || m.count > 65536 || m.vcpus < 1 ||
+	    m.vcpus > MAX_VCPUS)
+		return 64;
+	m.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (m.kvm < 0)
+		no_kvm("/dev/kvm");
+	run_bytes = ioctl(m.kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (run_bytes < 0)
+		no_kvm("KVM_GET_VCPU_MMAP_SIZE");
+	for (enum kind kind = KIND_PORT; kind < KIND_COUNT; kind++)
+		if (has_kind(kind))
+			bad += do_kind(&m, kind, runs, run_bytes);
+	return bad ? 1 : 0;
+}
