@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What this host's KVM can do.  One thread; see the header. */
+#include "vmm/kvm/probe.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/kvm/kvm.h"
+
+/*
+ * Slots and guest_memfds need whole host pages; 64 KiB is one on every host of
+ * either architecture.
+ */
+#define SCRATCH_BYTES UINT64_C(65536)
+
+/* Needed first, then in order of age. */
+static const struct kvm_probe_cap caps[] = {
+	{
+		.cap = KVM_CAP_USER_MEMORY,
+		.needed = true,
+		.name = "user_memory",
+		.use = "guest memory",
+	},
+	{
+		.cap = KVM_CAP_IRQFD,
+		.needed = true,
+		.name = "irqfd",
+		.use = "interrupts without a system call",
+	},
+	{
+		.cap = KVM_CAP_IOEVENTFD,
+		.needed = true,
+		.name = "ioeventfd",
+		.use = "virtqueue kicks that do not stop the vCPU",
+	},
+	{
+		.cap = KVM_CAP_SIGNAL_MSI,
+		.needed = true,
+		.name = "signal_msi",
+		.use = "MSI-X",
+	},
+	{
+		.cap = KVM_CAP_IMMEDIATE_EXIT,
+		.needed = true,
+		.name = "immediate_exit",
+		.use = "stopping a vCPU without a race",
+		.since = "Linux 4.11",
+	},
+	{
+		.cap = KVM_CAP_MP_STATE,
+		.name = "mp_state",
+		.use = "snapshots of several processors",
+		.without = "there are no snapshots",
+	},
+	{
+		.cap = KVM_CAP_IRQ_ROUTING,
+		.name = "irq_routing",
+		.use = "MSIs by irqfd",
+		.without = "each MSI costs a system call",
+	},
+	{
+		.cap = KVM_CAP_IRQFD_RESAMPLE,
+		.name = "irqfd_resample",
+		.use = "level interrupts of PCI devices",
+		.without = "the guest's drivers need MSI-X",
+	},
+	{
+		.cap = KVM_CAP_IOEVENTFD_ANY_LENGTH,
+		.name = "ioeventfd_any_length",
+		.use = "kicks of any width by one ioeventfd",
+		.without = "each width takes one",
+	},
+	{
+		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		.name = "manual_dirty_log_protect2",
+		.use = "dirty logging in small steps",
+		.without = "dirty logs are cleared whole",
+		.since = "Linux 5.2",
+	},
+	{
+		.cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+		.name = "dirty_log_ring_acq_rel",
+		.use = "dirty pages as a list for each vCPU",
+		.without = "they come from the bitmap",
+		.since = "Linux 6.1",
+	},
+	{
+		.cap = KVM_CAP_USER_MEMORY2,
+		.name = "user_memory2",
+		.use = "slots with guest_memfd or userfault",
+		.without = "memory is anonymous",
+		.since = "Linux 6.8",
+	},
+	{
+		.cap = KVM_CAP_MEMORY_FAULT_INFO,
+		.name = "memory_fault_info",
+		.use = "the address of a failed access",
+		.without = "errors may come without an address (arm64 has it all the same)",
+		.since = "Linux 6.8",
+	},
+	{
+		.cap = KVM_CAP_PRE_FAULT_MEMORY,
+		.name = "pre_fault_memory",
+		.use = "KVM's page tables filled ahead of the guest",
+		.without = "pages are mapped at the first touch",
+		.since = "Linux 6.11",
+	},
+};
+_Static_assert(ARRAY_SIZE(caps) <= KVM_PROBE_CAPS_MAX, "probe has room");
+
+/* The table; see the header. */
+const struct kvm_probe_cap *kvm_probe_caps(size_t *count)
+{
+	*count = ARRAY_SIZE(caps);
+	return caps;
+}
+
+/* Sets @slot and deletes it again; 0 or -errno. */
+static int try_slot(const struct kvm_vm *vm, struct kvm_slot slot)
+{
+	int err = kvm_slot_try(vm, &slot);
+
+	if (err < 0)
+		return err;
+	slot.size_bytes = 0;
+	slot.flags = 0;
+	slot.userfault_bitmap = NULL;
+	slot.guest_memfd = -1;
+	kvm_slot_try(vm, &slot);
+	return 0;
+}
+
+/* Whether a slot over @hva (and @guest_memfd, unless -1) takes userfault. */
+static int try_userfault(const struct kvm_vm *vm, void *hva, int guest_memfd)
+{
+	unsigned long bitmap[SCRATCH_BYTES / PAGE_BYTES / 8] = { 0 };
+
+	return try_slot(
+		vm,
+		(struct kvm_slot){
+			.flags = KVM_MEM_USERFAULT |
+				 (guest_memfd < 0 ? 0 : KVM_MEM_GUEST_MEMFD),
+			.size_bytes = SCRATCH_BYTES,
+			.hva = hva,
+			.guest_memfd = guest_memfd,
+			.userfault_bitmap = bitmap,
+		});
+}
+
+/* Creates a guest_memfd with @flags: the descriptor or -errno. */
+static int create_guest_memfd(const struct kvm_vm *vm, uint64_t flags)
+{
+	struct thaw_guest_memfd create = { .size = SCRATCH_BYTES,
+					   .flags = flags };
+
+	return kvm_ioctl(vm->fd, THAW_CREATE_GUEST_MEMFD, &create);
+}
+
+/* Whether a guest_memfd with @flags can be created. */
+static int try_guest_memfd(const struct kvm_vm *vm, uint64_t flags)
+{
+	CLEANUP_CLOSE int fd = create_guest_memfd(vm, flags);
+
+	return fd < 0 ? fd : 0;
+}
+
+/* Anonymous memory: userfault. */
+static void probe_anon(struct kvm_probe *probe, const struct kvm_vm *vm)
+{
+	void *hva = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (hva == MAP_FAILED) {
+		probe->userfault_anon = -errno;
+		return;
+	}
+	probe->userfault_anon = try_userfault(vm, hva, -1);
+	munmap(hva, SCRATCH_BYTES);
+}
+
+/* A shared guest_memfd: its mapping, a slot with it, userfault. */
+static void probe_shared(struct kvm_probe *probe, const struct kvm_vm *vm)
+{
+	CLEANUP_CLOSE int fd = kvm_guest_memfd_create(vm, SCRATCH_BYTES);
+	void *hva;
+
+	/* What cannot be tried is refused for the reason that stopped it. */
+	probe->guest_memfd_shared = fd < 0 ? fd : 0;
+	probe->guest_memfd_map = probe->guest_memfd_shared;
+	probe->guest_memfd_slot = probe->guest_memfd_shared;
+	probe->userfault_guest_memfd = probe->guest_memfd_shared;
+	if (fd < 0)
+		return;
+	hva = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		   0);
+	if (hva == MAP_FAILED) {
+		probe->guest_memfd_map = -errno;
+		probe->guest_memfd_slot = probe->guest_memfd_map;
+		probe->userfault_guest_memfd = probe->guest_memfd_map;
+		return;
+	}
+	probe->guest_memfd_slot =
+		try_slot(vm, (struct kvm_slot){ .flags = KVM_MEM_GUEST_MEMFD,
+						.size_bytes = SCRATCH_BYTES,
+						.hva = hva,
+						.guest_memfd = fd });
+	probe->userfault_guest_memfd = try_userfault(vm, hva, fd);
+	munmap(hva, SCRATCH_BYTES);
+}
+
+/* Asks and tries; see the header. */
+void kvm_probe(struct kvm_probe *probe, const struct kvm *kvm,
+	       const struct kvm_vm *vm)
+{
+	*probe = (struct kvm_probe){ 0 };
+	probe->api_version = kvm_ioctl(kvm->fd, KVM_GET_API_VERSION, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
+		probe->caps[i] = kvm_check_cap(vm->fd, caps[i].cap);
+	probe->vcpus_advised = kvm_check_cap(vm->fd, KVM_CAP_NR_VCPUS);
+	probe->vcpus_max = kvm_check_cap(vm->fd, KVM_CAP_MAX_VCPUS);
+	/* api.rst 4.4: without the capability, four processors. */
+	if (probe->vcpus_advised == 0)
+		probe->vcpus_advised = 4;
+	if (probe->vcpus_max == 0)
+		probe->vcpus_max = probe->vcpus_advised;
+	probe->slots_max = kvm_check_cap(vm->fd, KVM_CAP_NR_MEMSLOTS);
+	probe->guest_memfd = try_guest_memfd(vm, 0);
+	probe->guest_memfd_mmap = try_guest_memfd(vm, GUEST_MEMFD_FLAG_MMAP);
+	probe_anon(probe, vm);
+	probe_shared(probe, vm);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What this host's userfaultfd can do.  One thread; see the header.  Semantics
+ * are those of userfaultfd(2), ioctl_userfaultfd(2) and the kernel's document
+ * admin-guide/mm/userfaultfd.rst.
+ */
+#include "vmm/mem/uffd_probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+
+/* One page on every host of either architecture. */
+#define SCRATCH_BYTES UINT64_C(65536)
+
+/* Since Linux 5.11 and 6.1; older headers lack them. */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
+
+/*
+ * Features that change what a descriptor does or need privileges of their own;
+ * a probe does not ask for them.
+ */
+#define FEATURES_NOT_ASKED                                                     \
+	(UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP |                  \
+	 UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP |                \
+	 UFFD_FEATURE_SIGBUS)
+
+/* A new descriptor by the system call; -errno. */
+static int open_syscall(int flags)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A new descriptor by the device; -errno. */
+static int open_device(void)
+{
+	CLEANUP_CLOSE int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	int fd;
+
+	if (device < 0)
+		return -errno;
+	fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Shakes hands; stores the features that the kernel has. */
+static int shake_hands(int fd, uint64_t features, uint64_t *supported)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+
+	if (ioctl(fd, UFFDIO_API, &api) < 0)
+		return -errno;
+	if (supported)
+		*supported = api.features;
+	return 0;
+}
+
+/* Opens and shakes hands; see the header. */
+int uffd_open(uint64_t features, uint64_t *supported)
+{
+	CLEANUP_CLOSE int fd = open_syscall(0);
+	int err;
+
+	if (fd < 0)
+		fd = open_device();
+	if (fd < 0)
+		return fd;
+	err = shake_hands(fd, features, supported);
+	return err < 0 ? err : take_fd(&fd);
+}
+
+/* Registers a range in @mode, and lets go again. */
+static int try_register(int uffd, void *hva, uint64_t mode)
+{
+	struct uffdio_register request = {
+		.range = { .start = (uintptr_t)hva, .len = SCRATCH_BYTES },
+		.mode = mode,
+	};
+
+	if (ioctl(uffd, UFFDIO_REGISTER, &request) < 0)
+		return -errno;
+	ioctl(uffd, UFFDIO_UNREGISTER, &request.range);
+	return 0;
+}
+
+/* Maps memory (@fd -1: anonymous), tries @mode on it, unmaps it. */
+static int try_memory(int uffd, int fd, uint64_t mode)
+{
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, err;
+	void *hva = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, flags, fd,
+			 0);
+
+	if (hva == MAP_FAILED)
+		return -errno;
+	err = try_register(uffd, hva, mode);
+	munmap(hva, SCRATCH_BYTES);
+	return err;
+}
+
+/* Tries the kinds of memory; @uffd may be a refusal. */
+static void probe_ranges(struct uffd_probe *probe, int uffd, int guest_memfd)
+{
+	CLEANUP_CLOSE int shmem = memfd_create("thaw-probe", MFD_CLOEXEC);
+	bool has_shmem = shmem >= 0 && ftruncate(shmem, SCRATCH_BYTES) == 0;
+
+	probe->anon_missing =
+		try_memory(uffd, -1, UFFDIO_REGISTER_MODE_MISSING);
+	probe->anon_wp = try_memory(uffd, -1, UFFDIO_REGISTER_MODE_WP);
+	probe->shmem_missing = -ENODEV;
+	probe->shmem_minor = -ENODEV;
+	probe->guest_memfd_missing = -ENODEV;
+	probe->guest_memfd_minor = -ENODEV;
+	if (has_shmem) {
+		probe->shmem_missing =
+			try_memory(uffd, shmem, UFFDIO_REGISTER_MODE_MISSING);
+		probe->shmem_minor =
+			try_memory(uffd, shmem, UFFDIO_REGISTER_MODE_MINOR);
+	}
+	if (guest_memfd >= 0) {
+		probe->guest_memfd_missing = try_memory(
+			uffd, guest_memfd, UFFDIO_REGISTER_MODE_MISSING);
+		probe->guest_memfd_minor = try_memory(
+			uffd, guest_memfd, UFFDIO_REGISTER_MODE_MINOR);
+	}
+}
+
+/* The value of vm.unprivileged_userfaultfd, -1 where there is none. */
+static int read_unprivileged(void)
+{
+	FILE *file = fopen("/proc/sys/vm/unprivileged_userfaultfd", "re");
+	int value = -1;
+
+	if (!file)
+		return -1;
+	value = fgetc(file);
+	fclose(file);
+	return value >= '0' && value <= '9' ? value - '0' : -1;
+}
+
+/* Whether @fd is a descriptor, which is closed, or a refusal. */
+static int close_answer(int fd)
+{
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+/* Tries it all; see the header. */
+void uffd_probe(struct uffd_probe *probe, int guest_memfd)
+{
+	CLEANUP_CLOSE int uffd = -1;
+
+	*probe = (struct uffd_probe){ .unprivileged = read_unprivileged() };
+	probe->syscall = close_answer(open_syscall(0));
+	probe->syscall_user_only =
+		close_answer(open_syscall(UFFD_USER_MODE_ONLY));
+	probe->device = close_answer(open_device());
+	probe->kernel_faults = probe->syscall == 0 || probe->device == 0;
+
+	/* Features are known after a first handshake, asked for in a second. */
+	uffd = open_syscall(UFFD_USER_MODE_ONLY);
+	if (uffd < 0)
+		uffd = open_device();
+	if (uffd >= 0)
+		shake_hands(uffd, 0, &probe->features);
+	cleanup_close(&uffd);
+	uffd = uffd_open(probe->features & ~(uint64_t)FEATURES_NOT_ASKED, NULL);
+	probe_ranges(probe, uffd, guest_memfd);
+}
