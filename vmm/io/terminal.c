@@ -237,6 +237,11 @@ int terminal_open(struct terminal **terminal,
 	t->is_tty = t->in_is_tty && isatty(config->out_fd);
 	stream_open(&t->in, config->in_fd, O_RDONLY);
 	stream_open(&t->out, config->out_fd, O_WRONLY);
+	/* An event loop watches a number once; it may need both directions. */
+	if (t->out.fd >= 0 && t->out.fd == t->in.fd) {
+		t->out.fd = fcntl(t->in.fd, F_DUPFD_CLOEXEC, 0);
+		t->out.owned = t->out.fd >= 0;
+	}
 	*terminal = t;
 	return 0;
 }
@@ -258,7 +263,10 @@ static int make_raw(struct terminal *t)
 			      memory_order_release);
 	raw = mode;
 	cfmakeraw(&raw);
-	err = set_mode(t->config.in_fd, &raw);
+	/* In the background this stops us, as it does any such program. */
+	do
+		err = tcsetattr(t->config.in_fd, TCSANOW, &raw) ? -errno : 0;
+	while (err == -EINTR);
 	if (err) {
 		rescue_now();
 		return log_errno(-err, "raw mode of the terminal");
