@@ -35,23 +35,21 @@ int kvm_ioctl_named(int fd, unsigned long request, void *arg, const char *name)
 	return r < 0 ? log_errno(-r, "%s", name) : r;
 }
 
-/* Says why @path could not be opened, and what to do. */
-static int open_failed(int err, const char *path)
+/* Why a KVM device could not be opened, and what to do. */
+const char *kvm_open_words(int err)
 {
 	switch (err) {
 	case ENOENT:
-		return log_fail(err,
-				"open %s: no such device: is KVM enabled in "
-				"the firmware, and the kvm module loaded?",
-				path);
+	case ENXIO:
+	case ENODEV:
+		return "no such device: is KVM enabled in the firmware, and "
+		       "the kvm module loaded?";
 	case EACCES:
 	case EPERM:
-		return log_fail(err,
-				"open %s: permission denied: become a member "
-				"of the group that owns it (often kvm)",
-				path);
+		return "permission denied: become a member of the group that "
+		       "owns it (often kvm)";
 	default:
-		return log_errno(err, "open %s", path);
+		return strerrordesc_np(err);
 	}
 }
 
@@ -66,7 +64,8 @@ int kvm_open(struct kvm *kvm, const char *path)
 		path = "/dev/kvm";
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return open_failed(errno, path);
+		return log_fail(errno, "open %s: %s", path,
+				kvm_open_words(errno));
 	version = kvm_ioctl(fd, KVM_GET_API_VERSION, NULL);
 	if (version < 0)
 		return log_fail(ENODEV, "%s: not a KVM device", path);

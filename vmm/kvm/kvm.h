@@ -58,6 +58,12 @@ int kvm_ioctl_named(int fd, unsigned long request, void *arg, const char *name);
  */
 int kvm_open(struct kvm *kvm, const char *path);
 
+/*
+ * Why a KVM device could not be opened, from a positive errno value, and what
+ * to do about it.
+ */
+const char *kvm_open_words(int err);
+
 /* Closes it; a zeroed struct or one with fd -1 is fine. */
 void kvm_close(struct kvm *kvm);
 
