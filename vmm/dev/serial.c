@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A 16550A serial port (National Semiconductor PC16550D data sheet, June 1995;
- * "table" and "section" below are of it).
+ * A 16550A serial port: the registers of uart.c, on a bus, with an interrupt
+ * line and a terminal.
  *
  * Two sides meet here.  vCPU threads read and write registers; the event loop
  * moves bytes between the buffers and the terminal.  One mutex guards all of
@@ -53,58 +53,13 @@
 #include "vmm/bus/bus.h"
 #include "vmm/bus/irq.h"
 #include "vmm/bus/loop.h"
+#include "vmm/dev/uart.h"
 #include "vmm/io/terminal.h"
 #include "vmm/snap/section.h"
 
-/* Register offsets, table II; with DLAB set, 0 and 1 are the divisor. */
-enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR,
-       REG_SCR, REG_COUNT };
-
-#define IER_RDI	 0x01 /* received data */
-#define IER_THRI 0x02 /* transmitter empty */
-#define IER_RLSI 0x04 /* line status */
-#define IER_MSI	 0x08 /* modem status */
-
-/* Interrupt identification, table IV, highest priority first. */
-#define IIR_RLS	    0x06
-#define IIR_RDA	    0x04
-#define IIR_TIMEOUT 0x0c
-#define IIR_THRE    0x02
-#define IIR_MS	    0x00
-#define IIR_NONE    0x01
-#define IIR_FIFOS   0xc0
-
-#define FCR_ENABLE   0x01
-#define FCR_CLEAR_RX 0x02
-#define FCR_KEPT     0xc9 /* trigger level, DMA mode, enable */
-
-#define LCR_DLAB 0x80
-
-#define MCR_DTR	 0x01
-#define MCR_RTS	 0x02
-#define MCR_OUT1 0x04
-#define MCR_OUT2 0x08
-#define MCR_LOOP 0x10
-#define MCR_MASK 0x1f
-
-#define LSR_DR	 0x01
-#define LSR_OE	 0x02
-#define LSR_THRE 0x20
-#define LSR_TEMT 0x40
-
-#define MSR_CTS	   0x10
-#define MSR_DSR	   0x20
-#define MSR_RI	   0x40
-#define MSR_DCD	   0x80
-#define MSR_STATUS 0xf0
-
-#define FIFO_BYTES    16
 #define BACKLOG_BYTES 4096
 #define TX_MARK_BYTES 16384
 #define TX_BYTES      (4 * TX_MARK_BYTES)
-
-/* Idle reads of LSR after which the guest is taken for one that polls. */
-#define POLLS_ENOUGH 32
 
 #define REFILL_PAUSE_NS INT64_C(2000000)
 
@@ -114,26 +69,13 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR,
 #define DESTROY_IDLE_MS	 2000
 #define DESTROY_TOTAL_MS 30000
 
-/* What the guest can see, and all that is saved besides the output. */
-struct serial_state {
-	uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
-	uint8_t msr; /* status as last seen, and the delta bits */
-	uint8_t lsr_errors; /* overrun, until LSR is read */
-	bool thre_pending; /* a THRE interrupt is due */
-	bool rts_seen; /* RTS was raised since reset */
-	uint8_t polls; /* see POLLS_ENOUGH */
-	uint8_t fifo_len;
-	uint8_t fifo[FIFO_BYTES];
-};
-
 struct serial {
 	struct serial_config config;
 	char name[32];
 
 	pthread_mutex_t lock;
-	struct serial_state state;
+	struct uart uart;
 	bool line_up; /* the interrupt line as we set it */
-	bool tx_held; /* the ring passed its mark */
 	bool tx_gone; /* nobody reads: output is dropped */
 	bool stopped; /* quiesced */
 	bool backlog_waiting; /* bytes for the FIFO when it is empty */
@@ -167,171 +109,21 @@ static void serial_wake(struct serial *s)
 {
 	uint64_t one = 1;
 
-	if (write(s->wake_fd, &one, sizeof(one)) < 0)
-		return; /* EAGAIN: it is awake already */
+	/* It can only fail when the counter is full, which wakes as well. */
+	(void)!write(s->wake_fd, &one, sizeof(one));
 }
 
-/* ---- registers; all of it with the lock held ---- */
-
-/* How many bytes raise the receiver interrupt, section 8.4. */
-static unsigned int rx_trigger(const struct serial_state *st)
-{
-	static const uint8_t levels[4] = { 1, 4, 8, 14 };
-
-	return st->fcr & FCR_ENABLE ? levels[st->fcr >> 6] : 1;
-}
-
-/*
- * The interrupt of the highest priority, as IIR has it.  Bytes below the
- * trigger level raise the timeout interrupt at once: no more come soon.
- */
-static uint8_t interrupt_id(const struct serial_state *st)
-{
-	if ((st->ier & IER_RLSI) && st->lsr_errors)
-		return IIR_RLS;
-	if ((st->ier & IER_RDI) && st->fifo_len)
-		return st->fifo_len >= rx_trigger(st) ? IIR_RDA : IIR_TIMEOUT;
-	if ((st->ier & IER_THRI) && st->thre_pending)
-		return IIR_THRE;
-	if ((st->ier & IER_MSI) && (st->msr & ~MSR_STATUS))
-		return IIR_MS;
-	return IIR_NONE;
-}
+/* ---- the guest side: vCPU threads, with the lock held ---- */
 
 /* Moves the interrupt line where the registers say, if it is not there. */
 static void update_line(struct serial *s)
 {
-	bool up = interrupt_id(&s->state) != IIR_NONE;
+	bool up = uart_interrupts(&s->uart);
 
 	if (up == s->line_up)
 		return;
 	s->line_up = up;
 	irq_line_set(s->config.irqs, s->config.gsi, 0, up);
-}
-
-/* Works out the modem inputs, and notes which changed, section 8.8. */
-static void update_modem(struct serial_state *st)
-{
-	uint8_t status = MSR_CTS | MSR_DSR | MSR_DCD, changed;
-
-	if (st->mcr & MCR_LOOP)
-		status = (st->mcr & MCR_RTS ? MSR_CTS : 0) |
-			 (st->mcr & MCR_DTR ? MSR_DSR : 0) |
-			 (st->mcr & MCR_OUT1 ? MSR_RI : 0) |
-			 (st->mcr & MCR_OUT2 ? MSR_DCD : 0);
-	changed = (st->msr ^ status) & MSR_STATUS;
-	/* The ring indicator counts only when it goes away. */
-	if (status & MSR_RI)
-		changed &= (uint8_t)~MSR_RI;
-	st->msr = status | (st->msr & ~MSR_STATUS) | changed >> 4;
-}
-
-/* Whether the guest would take input now; see the top of the file. */
-static bool guest_listens(const struct serial_state *st)
-{
-	if (st->mcr & MCR_LOOP)
-		return false;
-	if (st->mcr & MCR_RTS)
-		return true;
-	return !st->rts_seen &&
-	       ((st->ier & IER_RDI) || st->polls >= POLLS_ENOUGH);
-}
-
-/* The FIFO became empty, or the guest began to listen: more may come. */
-static void want_input(struct serial *s)
-{
-	if (s->backlog_waiting && !s->state.fifo_len &&
-	    guest_listens(&s->state)) {
-		s->backlog_waiting = false;
-		serial_wake(s);
-	}
-}
-
-/* RBR: the oldest byte, or 0 when there is none. */
-static uint8_t read_rbr(struct serial *s)
-{
-	struct serial_state *st = &s->state;
-	uint8_t byte = 0;
-	int64_t now;
-
-	if (!st->fifo_len)
-		return 0;
-	byte = st->fifo[0];
-	memmove(st->fifo, st->fifo + 1, --st->fifo_len);
-	if (!st->fifo_len && !(st->mcr & MCR_LOOP)) {
-		now = now_ns();
-		s->refill_ns = now + (now - s->filled_ns < REFILL_PAUSE_NS ?
-					      now - s->filled_ns :
-					      REFILL_PAUSE_NS);
-		want_input(s);
-	}
-	return byte;
-}
-
-/* LSR, section 8.3; reading it clears the errors. */
-static uint8_t read_lsr(struct serial *s)
-{
-	struct serial_state *st = &s->state;
-	uint8_t lsr = st->lsr_errors;
-
-	st->lsr_errors = 0;
-	if (st->fifo_len)
-		lsr |= LSR_DR;
-	if (!s->tx_held)
-		lsr |= LSR_THRE | LSR_TEMT;
-	if (lsr == (LSR_THRE | LSR_TEMT) && st->polls < POLLS_ENOUGH &&
-	    ++st->polls == POLLS_ENOUGH)
-		want_input(s);
-	return lsr;
-}
-
-/* IIR; reading it clears a THRE interrupt when that is what it tells. */
-static uint8_t read_iir(struct serial_state *st)
-{
-	uint8_t id = interrupt_id(st);
-
-	if (id == IIR_THRE)
-		st->thre_pending = false;
-	return id | (st->fcr & FCR_ENABLE ? IIR_FIFOS : 0);
-}
-
-/* One register's value. */
-static uint8_t read_register(struct serial *s, unsigned int reg)
-{
-	struct serial_state *st = &s->state;
-	uint8_t value;
-
-	switch (reg) {
-	case REG_DATA:
-		return st->lcr & LCR_DLAB ? st->dll : read_rbr(s);
-	case REG_IER:
-		return st->lcr & LCR_DLAB ? st->dlm : st->ier;
-	case REG_IIR_FCR:
-		return read_iir(st);
-	case REG_LCR:
-		return st->lcr;
-	case REG_MCR:
-		return st->mcr;
-	case REG_LSR:
-		return read_lsr(s);
-	case REG_MSR:
-		value = st->msr;
-		st->msr &= MSR_STATUS;
-		return value;
-	default:
-		return st->scr;
-	}
-}
-
-/* In loopback, what is sent is received. */
-static void loop_back(struct serial_state *st, uint8_t byte)
-{
-	unsigned int room = st->fcr & FCR_ENABLE ? FIFO_BYTES : 1;
-
-	if (st->fifo_len < room)
-		st->fifo[st->fifo_len++] = byte;
-	else
-		st->lsr_errors |= LSR_OE;
 }
 
 /* Puts a byte into the ring of output. */
@@ -347,131 +139,67 @@ static void tx_put(struct serial *s, uint8_t byte)
 	}
 	s->tx[s->tx_head++ % TX_BYTES] = byte;
 	if (used + 1 >= TX_MARK_BYTES)
-		s->tx_held = true;
+		uart_set_ready(&s->uart, false);
 	if (!used && !s->stopped)
 		serial_wake(s);
 }
 
-/* THR: sends a byte; the transmitter is empty again at once unless held. */
-static void write_thr(struct serial *s, uint8_t byte)
-{
-	s->state.thre_pending = false;
-	if (s->state.mcr & MCR_LOOP)
-		loop_back(&s->state, byte);
-	else
-		tx_put(s, byte);
-	s->state.thre_pending = !s->tx_held;
-}
-
-/* IER: enabling the THRE interrupt raises it when the transmitter is empty. */
-static void write_ier(struct serial *s, uint8_t value)
-{
-	struct serial_state *st = &s->state;
-
-	value &= IER_RDI | IER_THRI | IER_RLSI | IER_MSI;
-	if ((value & IER_THRI) && !(st->ier & IER_THRI))
-		st->thre_pending = !s->tx_held;
-	st->ier = value;
-	want_input(s);
-}
-
 /*
- * FCR, section 8.4.  Bytes of output in the ring count as sent, so there is no
- * transmitter FIFO to clear.
+ * After registers were touched: moves the line, and wakes the loop when there
+ * is input and the guest can take it now.
  */
-static void write_fcr(struct serial *s, uint8_t value)
+static void after_access(struct serial *s)
 {
-	struct serial_state *st = &s->state;
-
-	if (((value ^ st->fcr) & FCR_ENABLE) || (value & FCR_CLEAR_RX)) {
-		st->fifo_len = 0;
-		st->lsr_errors = 0;
+	update_line(s);
+	if (s->backlog_waiting && !s->uart.fifo_len && uart_listens(&s->uart)) {
+		s->backlog_waiting = false;
+		serial_wake(s);
 	}
-	/* The other bits can only be programmed while bit 0 is one. */
-	st->fcr = value & FCR_ENABLE ? value & FCR_KEPT : 0;
-	want_input(s);
 }
 
-/* MCR: the outputs, and loopback, which has a FIFO of its own. */
-static void write_mcr(struct serial *s, uint8_t value)
+/* The guest emptied the FIFO: notes when it may be filled again. */
+static void fifo_emptied(struct serial *s)
 {
-	struct serial_state *st = &s->state;
+	int64_t now = now_ns(), took = now - s->filled_ns;
 
-	value &= MCR_MASK;
-	if ((value & MCR_RTS) && !(value & MCR_LOOP))
-		st->rts_seen = true;
-	st->mcr = value;
-	update_modem(st);
-	want_input(s);
-}
-
-/* One register is written. */
-static void write_register(struct serial *s, unsigned int reg, uint8_t value)
-{
-	struct serial_state *st = &s->state;
-
-	switch (reg) {
-	case REG_DATA:
-		if (st->lcr & LCR_DLAB)
-			st->dll = value;
-		else
-			write_thr(s, value);
-		break;
-	case REG_IER:
-		if (st->lcr & LCR_DLAB)
-			st->dlm = value;
-		else
-			write_ier(s, value);
-		break;
-	case REG_IIR_FCR:
-		write_fcr(s, value);
-		break;
-	case REG_LCR:
-		st->lcr = value;
-		break;
-	case REG_MCR:
-		write_mcr(s, value);
-		break;
-	case REG_SCR:
-		st->scr = value;
-		break;
-	default: /* LSR and MSR are not written */
-		break;
-	}
+	s->refill_ns = now + (took < REFILL_PAUSE_NS ? took : REFILL_PAUSE_NS);
 }
 
 /*
- * A read on a vCPU thread.  A wide access is one to each register, as on an
- * eight-bit bus.
+ * A read.  A wide access is one to each register, as on an eight-bit bus.
  */
 static uint64_t serial_read(void *ctx, uint64_t offset, unsigned int size)
 {
 	struct serial *s = ctx;
 	uint64_t value = 0;
+	bool had;
 
 	pthread_mutex_lock(&s->lock);
-	for (unsigned int i = 0; i < size; i++) {
-		unsigned int reg = (unsigned int)(offset + i) % REG_COUNT;
-
-		value |= (uint64_t)read_register(s, reg) << (8 * i);
-	}
-	update_line(s);
+	had = s->uart.fifo_len;
+	for (unsigned int i = 0; i < size; i++)
+		value |= (uint64_t)uart_read(&s->uart,
+					     (offset + i) % UART_REGISTERS)
+			 << (8 * i);
+	if (had && !s->uart.fifo_len)
+		fifo_emptied(s);
+	after_access(s);
 	pthread_mutex_unlock(&s->lock);
 	return value;
 }
 
-/* A write on a vCPU thread. */
+/* A write. */
 static void serial_write(void *ctx, uint64_t offset, unsigned int size,
 			 uint64_t value)
 {
 	struct serial *s = ctx;
 
 	pthread_mutex_lock(&s->lock);
-	for (unsigned int i = 0; i < size; i++)
-		write_register(s, (unsigned int)(offset + i) % REG_COUNT,
-			       (uint8_t)(value >> (8 * i)));
-	s->state.polls = 0;
-	update_line(s);
+	for (unsigned int i = 0; i < size; i++, value >>= 8) {
+		if (uart_write(&s->uart, (offset + i) % UART_REGISTERS,
+			       (uint8_t)value))
+			tx_put(s, (uint8_t)value);
+	}
+	after_access(s);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -500,7 +228,9 @@ static void watch(struct serial *s, struct loop_source **source, int fd,
 	} else if (!*source && !*always) {
 		err = loop_add(s->config.loop, source, fd, events, on_host, s);
 		*always = err == -EPERM;
-		if (err && err != -EPERM)
+		if (*always)
+			serial_wake(s);
+		else if (err)
 			log_errno(-err, "%s: watch the terminal", s->name);
 	}
 }
@@ -540,13 +270,12 @@ static void arm_timer(struct serial *s, int64_t at_ns)
 /* Moves bytes from the backlog into the FIFO, if the guest is to have any. */
 static void fill_fifo(struct serial *s)
 {
-	struct serial_state *st = &s->state;
-	size_t n = st->fcr & FCR_ENABLE ? FIFO_BYTES : 1;
 	int64_t now = now_ns();
+	size_t n;
 
 	if (!s->backlog_len)
 		return;
-	if (st->fifo_len || !guest_listens(st)) {
+	if (s->uart.fifo_len || !uart_listens(&s->uart)) {
 		s->backlog_waiting = true;
 		return;
 	}
@@ -554,9 +283,7 @@ static void fill_fifo(struct serial *s)
 		arm_timer(s, s->refill_ns);
 		return;
 	}
-	n = min_u64(n, s->backlog_len);
-	memcpy(st->fifo, s->backlog + s->backlog_at, n);
-	st->fifo_len = (uint8_t)n;
+	n = uart_receive(&s->uart, s->backlog + s->backlog_at, s->backlog_len);
 	s->backlog_at += n;
 	s->backlog_len -= n;
 	s->backlog_waiting = s->backlog_len || s->in_always;
@@ -568,9 +295,7 @@ static void fill_fifo(struct serial *s)
 static void pump_input(struct serial *s)
 {
 	/* Below half: else each FIFO of bytes would cost a read and a watch. */
-	bool want = s->backlog_len <= BACKLOG_BYTES / 2;
-
-	if (want)
+	if (s->backlog_len <= BACKLOG_BYTES / 2)
 		read_ahead(s);
 	pthread_mutex_lock(&s->lock);
 	fill_fifo(s);
@@ -585,10 +310,9 @@ static void pump_input(struct serial *s)
 /* After output went: lets the guest send again once half the mark is free. */
 static void release_transmitter(struct serial *s)
 {
-	if (!s->tx_held || s->tx_head - s->tx_tail > TX_MARK_BYTES / 2)
+	if (s->uart.ready || s->tx_head - s->tx_tail > TX_MARK_BYTES / 2)
 		return;
-	s->tx_held = false;
-	s->state.thre_pending = true;
+	uart_set_ready(&s->uart, true);
 	update_line(s);
 }
 
@@ -661,10 +385,9 @@ static void on_wake(void *ctx, uint32_t events)
 	struct serial *s = ctx;
 	uint64_t count;
 
-	/* Either may have nothing to tell: both are read, neither waits. */
-	if (read(s->wake_fd, &count, sizeof(count)) < 0 &&
-	    read(s->timer_fd, &count, sizeof(count)) < 0)
-		return;
+	/* Only to make them wait again; one of the two has nothing to tell. */
+	(void)!read(s->wake_fd, &count, sizeof(count));
+	(void)!read(s->timer_fd, &count, sizeof(count));
 	on_host(s, events);
 }
 
@@ -697,10 +420,7 @@ static void serial_reset(void *state)
 	struct serial *s = state;
 
 	pthread_mutex_lock(&s->lock);
-	s->state = (struct serial_state){
-		.msr = MSR_CTS | MSR_DSR | MSR_DCD,
-		.dll = 12, /* 9600 baud */
-	};
+	uart_reset(&s->uart);
 	s->refill_ns = 0;
 	update_line(s);
 	pthread_mutex_unlock(&s->lock);
@@ -751,23 +471,9 @@ static void serial_resume(void *state)
 static int serial_save(void *state, struct snap_writer *w)
 {
 	struct serial *s = state;
-	const struct serial_state *st = &s->state;
 
 	pthread_mutex_lock(&s->lock);
-	snap_put_u8(w, st->ier);
-	snap_put_u8(w, st->fcr);
-	snap_put_u8(w, st->lcr);
-	snap_put_u8(w, st->mcr);
-	snap_put_u8(w, st->scr);
-	snap_put_u8(w, st->dll);
-	snap_put_u8(w, st->dlm);
-	snap_put_u8(w, st->msr);
-	snap_put_u8(w, st->lsr_errors);
-	snap_put_u8(w, st->thre_pending);
-	snap_put_u8(w, st->rts_seen);
-	snap_put_u8(w, st->polls);
-	snap_put_blob(w, st->fifo, st->fifo_len);
-	snap_put_u8(w, s->tx_held);
+	uart_save(&s->uart, w);
 	snap_put_u32(w, (uint32_t)(s->tx_head - s->tx_tail));
 	for (uint64_t at = s->tx_tail; at != s->tx_head; at++)
 		snap_put_u8(w, s->tx[at % TX_BYTES]);
@@ -775,54 +481,26 @@ static int serial_save(void *state, struct snap_writer *w)
 	return w->error;
 }
 
-/* Reads the registers and the FIFO, each value held to what it can be. */
-static void load_state(struct serial_state *st, struct snap_reader *r)
-{
-	const uint8_t *fifo;
-	size_t len;
-
-	st->ier = snap_get_u8(r) & 0x0f;
-	st->fcr = snap_get_u8(r) & FCR_KEPT;
-	st->lcr = snap_get_u8(r);
-	st->mcr = snap_get_u8(r) & MCR_MASK;
-	st->scr = snap_get_u8(r);
-	st->dll = snap_get_u8(r);
-	st->dlm = snap_get_u8(r);
-	st->msr = snap_get_u8(r);
-	st->lsr_errors = snap_get_u8(r) & LSR_OE;
-	st->thre_pending = snap_get_u8(r) != 0;
-	st->rts_seen = snap_get_u8(r) != 0;
-	st->polls = (uint8_t)min_u64(snap_get_u8(r), POLLS_ENOUGH);
-	fifo = snap_get_blob(r, FIFO_BYTES, &len);
-	st->fifo_len = (uint8_t)len;
-	if (fifo)
-		memcpy(st->fifo, fifo, len);
-}
-
-/* Reads what serial_save() wrote; output that was pending follows what is. */
+/* Reads what serial_save() wrote; output that was pending is written here. */
 static int serial_load(void *state, struct snap_reader *r)
 {
 	struct serial *s = state;
-	struct serial_state st = { 0 };
+	struct uart uart;
 	const uint8_t *tx;
-	bool held;
 	size_t len;
 
-	load_state(&st, r);
-	held = snap_get_u8(r) != 0;
+	uart_load(&uart, r);
 	tx = snap_get_blob(r, TX_BYTES, &len);
 	if (snap_reader_error(r)) {
 		serial_reset(s);
 		return snap_reader_error(r);
 	}
 	pthread_mutex_lock(&s->lock);
-	s->state = st;
+	s->uart = uart;
 	for (size_t i = 0; i < len; i++)
 		tx_put(s, tx[i]);
-	/* Held with an empty ring would never be released. */
-	s->tx_held |= held && s->tx_head != s->tx_tail;
-	if (held && !s->tx_held)
-		s->state.thre_pending = true;
+	/* A transmitter held by nothing would never be released. */
+	release_transmitter(s);
 	s->refill_ns = 0;
 	update_line(s);
 	pthread_mutex_unlock(&s->lock);
@@ -896,8 +574,8 @@ static int serial_set_up(struct serial *s)
 /* Puts the port on its bus. */
 static int serial_attach(struct serial *s)
 {
-	struct bus_range range = { s->config.base, REG_COUNT, &serial_bus_ops,
-				   s, "serial" };
+	struct bus_range range = { s->config.base, UART_REGISTERS,
+				   &serial_bus_ops, s, "serial" };
 
 	return bus_add(s->config.bus, &range);
 }

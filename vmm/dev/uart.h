@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The registers of a 16550A (National Semiconductor PC16550D data sheet, June
+ * 1995), and nothing else: no host, no lock, no time.  serial.c puts it on a
+ * bus and gives it a terminal; within the room only.
+ *
+ * To the guest a byte is sent the moment it is written, as long as the owner
+ * keeps the transmitter ready.
+ */
+#ifndef VMM_DEV_UART_H
+#define VMM_DEV_UART_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct snap_writer;
+struct snap_reader;
+
+#define UART_REGISTERS	8
+#define UART_FIFO_BYTES 16
+
+/* All that a guest can see of the port, which is all that is saved of it. */
+struct uart {
+	uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
+	uint8_t msr; /* modem status as last seen, and the delta bits */
+	uint8_t errors; /* error bits of LSR, until it is read */
+	bool ready; /* the transmitter takes bytes: THRE and TEMT */
+	bool thre_pending; /* a THRE interrupt is due */
+	bool rts_seen; /* RTS was raised since reset */
+	uint8_t polls; /* idle reads of LSR in a row, up to a limit */
+	uint8_t fifo_len;
+	uint8_t fifo[UART_FIFO_BYTES];
+};
+
+/* Power-on. */
+void uart_reset(struct uart *u);
+
+/* Reads register @reg, 0 to 7. */
+uint8_t uart_read(struct uart *u, unsigned int reg);
+
+/* Writes register @reg; true when @value is a byte to be sent. */
+bool uart_write(struct uart *u, unsigned int reg, uint8_t value);
+
+/* Whether the interrupt line is up. */
+bool uart_interrupts(const struct uart *u);
+
+/* Holds the transmitter back, or makes it ready and due an interrupt. */
+void uart_set_ready(struct uart *u, bool ready);
+
+/*
+ * Whether a byte that arrived now would find a guest that reads: RTS is up, or
+ * the guest never touched RTS but enabled the receiver interrupt or keeps
+ * polling the line status.
+ */
+bool uart_listens(const struct uart *u);
+
+/*
+ * Puts up to @len bytes into the empty receiver FIFO; how many it took: 16, or
+ * one while the guest has FIFOs disabled.
+ */
+size_t uart_receive(struct uart *u, const uint8_t *bytes, size_t len);
+
+/* Every field; load holds each to what it can be. */
+void uart_save(const struct uart *u, struct snap_writer *w);
+void uart_load(struct uart *u, struct snap_reader *r);
+
+#endif
