@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a payload asks of the processor, whichever it is: time, exits, an end.
+ * Each architecture implements these under lib/<arch>.
+ */
+#ifndef GUEST_CPU_H
+#define GUEST_CPU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct machine;
+
+/* The free-running counter, ordered after what came before. */
+uint64_t cpu_counter(void);
+
+/* For loops that wait for another processor. */
+void cpu_relax(void);
+
+/* The ends of a guest.  None of them returns. */
+void power_off(void) __attribute__((noreturn));
+void reset(void) __attribute__((noreturn));
+/* Leaves the machine in a state that no hypervisor can run on. */
+void crash(void) __attribute__((noreturn));
+
+/* A way to leave the guest and come back, to be timed. */
+struct exit_kind {
+	const char *name;
+	/* Once; @arg is what @find returned. */
+	void (*once)(uintptr_t arg);
+	/* The argument of once() on this machine; 0: it cannot be done. */
+	uintptr_t (*find)(const struct machine *machine);
+};
+const struct exit_kind *exit_kinds(size_t *count);
+
+/* Starts processor @index, which calls smp_loop(@index). */
+void cpu_start(const struct machine *machine, unsigned int index);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Questions about struct machine that need no architecture. */
+#include "guest/lib/machine.h"
+#include "guest/lib/string.h"
+
+/* Of the linker script: the first byte behind the image and its bss. */
+extern char image_end[];
+
+uint64_t machine_ram_bytes(const struct machine *machine)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < machine->ram_count; i++)
+		bytes += machine->ram[i].end - machine->ram[i].start;
+	return bytes;
+}
+
+struct range machine_free_ram(const struct machine *machine)
+{
+	uint64_t end = (uintptr_t)image_end;
+	uint64_t start = (end + 0x1fffff) & ~UINT64_C(0x1fffff);
+
+	for (unsigned int i = 0; i < machine->ram_count; i++)
+		if (machine->ram[i].start < end && machine->ram[i].end > start)
+			return (struct range){ start, machine->ram[i].end };
+	return (struct range){ 0, 0 };
+}
+
+/* What follows "name=" on the command line, or NULL. */
+static const char *arg_find(const struct machine *machine, const char *name)
+{
+	const char *s = machine->cmdline;
+	size_t len = strlen(name);
+
+	while (*s) {
+		while (*s == ' ')
+			s++;
+		if (!strncmp(s, name, len) && s[len] == '=')
+			return s + len + 1;
+		while (*s && *s != ' ')
+			s++;
+	}
+	return NULL;
+}
+
+uint64_t arg_number(const struct machine *machine, const char *name,
+		    uint64_t otherwise)
+{
+	const char *s = arg_find(machine, name);
+	uint64_t value;
+
+	return s && string_number(s, &value) ? value : otherwise;
+}
+
+bool arg_is(const struct machine *machine, const char *name, const char *wanted)
+{
+	const char *s = arg_find(machine, name);
+	size_t len = strlen(wanted);
+
+	return s && !strncmp(s, wanted, len) && (!s[len] || s[len] == ' ');
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The processor: its counter, its MSRs by way of CPL 0, and the ways to leave
+ * the guest that are worth timing.
+ */
+#include <stddef.h>
+
+#include "guest/lib/cpu.h"
+#include "guest/lib/x86/x86.h"
+
+#define SERIAL_SCRATCH 0x3ff
+
+uint64_t cpu_counter(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("lfence\n\trdtsc" : "=a"(low), "=d"(high)::"memory");
+	return (uint64_t)high << 32 | low;
+}
+
+void cpu_relax(void)
+{
+	__asm__ volatile("pause" ::: "memory");
+}
+
+static uint64_t rdmsr(uint64_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"((uint32_t)msr));
+	return (uint64_t)high << 32 | low;
+}
+
+/* An MSR and what goes into it. */
+struct msr_value {
+	uint32_t msr, low, high;
+};
+
+static uint64_t wrmsr(uint64_t arg)
+{
+	const struct msr_value *v = phys(arg);
+
+	__asm__ volatile("wrmsr" ::"c"(v->msr), "a"(v->low), "d"(v->high)
+			 : "memory");
+	return 0;
+}
+
+uint64_t msr_read(uint32_t msr)
+{
+	return ring0(rdmsr, msr);
+}
+
+void msr_write(uint32_t msr, uint64_t value)
+{
+	struct msr_value v = { msr, (uint32_t)value, (uint32_t)(value >> 32) };
+
+	ring0(wrmsr, (uintptr_t)&v);
+}
+
+static uintptr_t always(const struct machine *machine)
+{
+	(void)machine;
+	return 1;
+}
+
+/* Leaves to the kernel only. */
+static void exit_cpuid(uintptr_t arg)
+{
+	(void)arg;
+	cpuid(0x40000000, 0);
+}
+
+/* Leaves to the VMM: a register of the serial port that does nothing. */
+static void exit_port(uintptr_t arg)
+{
+	(void)arg;
+	in8(SERIAL_SCRATCH);
+}
+
+static uintptr_t find_ecam(const struct machine *machine)
+{
+	return machine->ecam;
+}
+
+static void exit_mmio(uintptr_t arg)
+{
+	*(volatile uint32_t *)arg;
+}
+
+const struct exit_kind *exit_kinds(size_t *count)
+{
+	static const struct exit_kind kinds[] = {
+		{ "CPUID, handled by the kernel", exit_cpuid, always },
+		{ "port read, handled by the VMM", exit_port, always },
+		{ "MMIO read, handled by the VMM", exit_mmio, find_ecam },
+	};
+
+	*count = sizeof(kinds) / sizeof(kinds[0]);
+	return kinds;
+}

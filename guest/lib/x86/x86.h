@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the x86 files of the library share: instructions, CPL 0 by request, and
+ * the steps of finding the machine.
+ */
+#ifndef GUEST_X86_H
+#define GUEST_X86_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest/lib/machine.h"
+#include "guest/lib/x86/layout.h"
+
+/*
+ * Calls fn(arg) at CPL 0, interrupts off, on the trap stack, and returns what
+ * it returned.  Keep fn short, and its code free of calls into the library: CPL
+ * 0 may be a thousand times slower than CPL 3.
+ */
+uint64_t ring0(uint64_t (*fn)(uint64_t arg), uint64_t arg);
+
+/* Model-specific registers, through ring0(); a missing one is a trap. */
+uint64_t msr_read(uint32_t msr);
+void msr_write(uint32_t msr, uint64_t value);
+
+/* Pointers from physical addresses: the map is one to one. */
+static inline void *phys(uint64_t address)
+{
+	return (void *)(uintptr_t)address;
+}
+
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid c;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(c.eax), "=b"(c.ebx), "=c"(c.ecx), "=d"(c.edx)
+			 : "a"(leaf), "c"(subleaf));
+	return c;
+}
+
+static inline void out8(uint16_t port, uint8_t v)
+{
+	__asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
+
+static inline uint8_t in8(uint16_t port)
+{
+	uint8_t v;
+
+	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+	return v;
+}
+
+static inline void out16(uint16_t port, uint16_t v)
+{
+	__asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
+
+static inline void out32(uint16_t port, uint32_t v)
+{
+	__asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
+
+/* Maps what lies above 4 GiB, up to @end, as the first 4 GiB are. */
+void paging_extend(uint64_t end);
+
+/* Fills in processors and ECAM, and remembers the registers of power. */
+void acpi_init(struct machine *machine, uint64_t rsdp);
+
+/* Finds out how fast the TSC counts. */
+void clock_init(struct machine *machine);
+
+/* A trap handler for a vector of an interrupt, at CPL 0; NULL takes it away. */
+void trap_handle(unsigned int vector, void (*fn)(void));
+
+#endif
