@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where things lie in an x86 guest, and the routes of its interrupt lines.
+ *
+ * Owns nothing; constant data.  Any thread.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "arch/x86/cpuid.h"
+#include "arch/x86/x86.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+
+/* The loader's structures, the tables and a little for the guest. */
+#define RAM_BYTES_MIN (2 * MIB)
+
+/* KVM_IRQ_LINE takes the GSI itself. */
+static uint32_t line_encode(uint32_t gsi)
+{
+	return gsi;
+}
+
+/*
+ * GSI n is input n of the IOAPIC and nothing else.  The 8259s that KVM creates
+ * are not connected: a guest with hardware-reduced ACPI leaves them as they
+ * are, unmasked, so that they would answer with vectors that nobody set.
+ */
+static size_t line_routes(struct kvm_irq_routing_entry *entries, size_t room)
+{
+	size_t n = 0;
+
+	for (; n < X86_LINES && n < room; n++)
+		entries[n] = (struct kvm_irq_routing_entry){
+			.gsi = (uint32_t)n,
+			.type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC,
+			.u.irqchip.pin = (uint32_t)n,
+		};
+	return n;
+}
+
+/* Where things lie. */
+void arch_layout(struct layout *layout)
+{
+	*layout = (struct layout){
+		.ecam_gpa = X86_ECAM,
+		.ecam_bytes = X86_ECAM_BYTES,
+		.pci_mmio_gpa = X86_PCI_MMIO,
+		.pci_mmio_bytes = X86_PCI_MMIO_BYTES,
+		.intx_first = X86_INTX_GSI,
+		.intx_count = X86_INTX_GSIS,
+		.serial_is_pio = true,
+		.serial_base = X86_SERIAL_PORT,
+		.serial_gsi = X86_SERIAL_GSI,
+		.event_gsi = X86_EVENT_GSI,
+		.irq_map = {
+			.line_count = X86_LINES,
+			.msi_first = X86_LINES,
+			.line_encode = line_encode,
+			.line_routes = line_routes,
+		},
+	};
+}
+
+/* How many bits of a physical address this KVM gives a guest. */
+static int guest_address_bits(const struct kvm *kvm, unsigned int *bits)
+{
+	CLEANUP_FREE struct kvm_cpuid2 *cpuid = NULL;
+	int err = cpuid_supported(kvm, &cpuid);
+
+	if (!err)
+		*bits = cpuid_address_bits(cpuid);
+	return err;
+}
+
+/* Splits RAM at the hole below 4 GiB. */
+int arch_ram_ranges(const struct kvm *kvm, uint64_t size_bytes,
+		    struct memory_range ranges[MEMORY_RANGES_MAX])
+{
+	uint64_t above = size_bytes > X86_HOLE ? size_bytes - X86_HOLE : 0;
+	unsigned int bits;
+	int err;
+
+	if (size_bytes < RAM_BYTES_MIN)
+		return log_fail(ERANGE,
+				"%" PRIu64 " KiB of memory are too little; "
+				"an x86 guest needs at least 2 MiB",
+				size_bytes / KIB);
+	ranges[0] = (struct memory_range){ 0, size_bytes - above };
+	if (!above)
+		return 1;
+	err = guest_address_bits(kvm, &bits);
+	if (err)
+		return err;
+	if (!range_within(X86_HOLE_END, above, UINT64_C(1) << bits))
+		return log_fail(ERANGE,
+				"%" PRIu64 " GiB of memory are more than the "
+				"%u address bits that KVM gives a guest here",
+				size_bytes / GIB, bits);
+	ranges[1] = (struct memory_range){ X86_HOLE_END, above };
+	return 2;
+}
+
+/* An ordinary VM. */
+int arch_vm_type(const struct kvm *kvm, gpa_t ram_end, unsigned long *type)
+{
+	(void)kvm;
+	(void)ram_end;
+	*type = 0;
+	return 0;
+}
+
+/* As uname(2) has it. */
+const char *arch_name(void)
+{
+	return "x86_64";
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The x86 lines of `thaw probe`.
+ *
+ * Owns nothing.  One thread.  The rows are a table; a row asks one capability
+ * and says in words what a yes or a no means for a guest.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "arch/x86/cpuid.h"
+#include "arch/x86/x86.h"
+#include "vmm/base/cleanup.h"
+
+/* A capability and what it means. */
+struct cap_row {
+	const char *name;
+	unsigned int cap;
+	const char *yes, *no;
+};
+
+static const struct cap_row rows[] = {
+	{ "irqchip", KVM_CAP_IRQCHIP,
+	  "interrupt controllers in the kernel: local APICs and an IOAPIC",
+	  "no interrupt controller in the kernel: guests cannot run" },
+	{ "tsc-deadline", KVM_CAP_TSC_DEADLINE_TIMER,
+	  "guests get the TSC deadline timer",
+	  "guests use the local APIC's own timer" },
+	{ "tsc-control", KVM_CAP_TSC_CONTROL,
+	  "a guest restored from a host of another clock rate keeps its rate",
+	  "a snapshot from a host of another TSC rate runs at this host's" },
+	{ "kvmclock", KVM_CAP_ADJUST_CLOCK,
+	  "guests have a clock that goes on across snapshots",
+	  "no kvmclock: a restored guest's time is not corrected" },
+	{ "xsave", KVM_CAP_XSAVE,
+	  "vector registers can be saved whole",
+	  "without XSAVE no snapshot can be made" },
+	{ "sregs2", KVM_CAP_SREGS2,
+	  "page directory pointers are part of a snapshot",
+	  "32-bit PAE guests cannot be saved while they change CR3" },
+};
+
+/* Fills one item. */
+static void __attribute__((format(printf, 4, 5)))
+fill(struct probe_item *item, const char *name, bool yes, const char *format,
+     ...)
+{
+	va_list ap;
+
+	item->name = name;
+	item->yes = yes;
+	va_start(ap, format);
+	vsnprintf(item->text, sizeof(item->text), format, ap);
+	va_end(ap);
+}
+
+/* What CPUID tells: x2APIC, and how far a guest's memory reaches. */
+static size_t probe_cpuid(const struct kvm *kvm, struct probe_item *items,
+			  size_t room)
+{
+	CLEANUP_FREE struct kvm_cpuid2 *cpuid = NULL;
+	struct kvm_cpuid_entry2 *leaf1;
+	bool x2apic;
+
+	if (room < 2 || cpuid_supported(kvm, &cpuid))
+		return 0;
+	leaf1 = cpuid_find(cpuid, 1, 0);
+	x2apic = leaf1 && (leaf1->ecx & UINT32_C(1) << 21);
+	fill(&items[0], "x2apic", x2apic, "%s",
+	     x2apic ? "interrupts between vCPUs need no exit to this program" :
+		      "guests use the memory-mapped local APIC");
+	fill(&items[1], "address-bits", true,
+	     "%u bits of guest physical addresses",
+	     cpuid_address_bits(cpuid));
+	return 2;
+}
+
+/* The architecture's own lines. */
+size_t arch_probe(const struct kvm *kvm, const struct kvm_vm *vm,
+		  struct probe_item *items, size_t room)
+{
+	size_t n = 0;
+
+	for (; n < ARRAY_SIZE(rows) && n < room; n++) {
+		bool yes = kvm_check_cap(vm ? vm->fd : kvm->fd, rows[n].cap) > 0;
+
+		fill(&items[n], rows[n].name, yes, "%s",
+		     yes ? rows[n].yes : rows[n].no);
+	}
+	return n + probe_cpuid(kvm, items + n, room - n);
+}
