@@ -18,6 +18,7 @@
  * agent writes "up", and at the end "exit N", N as a shell counts it (128 plus
  * the signal).  The rig runs QEMU with ioeventfd=off on these ports: a write
  * that has returned here has been delivered there, so powering off loses none.
+ * A job on a terminal has rig.out for both directions.
  *
  * One thread.  The job has pipes (or a pty), never the ports themselves, since
  * a port can be opened only once and /dev/stdout must work in the job.
@@ -290,7 +291,7 @@ static pid_t start_on_tty(struct streams *s, const struct conf *conf)
 		become_job(slave, slave, slave, true);
 	close(slave);
 	s->from_job[0] = master;
-	s->to_job = conf->use_stdin ? dup(master) : -1;
+	s->to_job = dup(master);
 	return pid;
 }
 
@@ -413,7 +414,9 @@ static int run_job(const struct conf *conf)
 
 	s.port_out[0] = open_port("rig.out");
 	s.port_out[1] = open_port("rig.err");
-	if (conf->use_stdin) {
+	if (conf->use_tty) {
+		s.port_in = s.port_out[0];
+	} else if (conf->use_stdin) {
 		s.port_in = open_port("rig.in");
 		wait_for_peer(s.port_in);
 	}
