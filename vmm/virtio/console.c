@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * virtio console (virtio 1.2, 5.3): one port, between the guest and the
+ * terminal.
+ *
+ * Neither direction has a buffer of its own; the guest's queues are the buffers.
+ * Input is read from the terminal only as much as a buffer that the guest has
+ * posted takes, so a paste of any size waits where it came from.  (It passes a
+ * buffer on the stack: escape sequences are not looked for in memory that the
+ * guest can change meanwhile.)  Output that a slow reader does not take stays in its
+ * chain: the chain is put back, and how much of it was written is remembered
+ * (the one number that this device saves).
+ *
+ * Loop thread.
+ */
+#include <errno.h>
+#include <linux/virtio_console.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/bus/loop.h"
+#include "vmm/io/terminal.h"
+#include "vmm/snap/section.h"
+#include "vmm/virtio/pci.h"
+
+enum { QUEUE_RX = 0, QUEUE_TX = 1 };
+
+#define RX_BYTES 4096 /* read from the terminal at once */
+
+/* A descriptor of the host that is watched while there is a reason to. */
+struct watch {
+	struct loop_source *source; /* NULL: not watched */
+	int fd; /* -1: none, or at its end */
+	/* A regular file, which epoll does not take: always ready. */
+	bool always_ready;
+};
+
+struct console {
+	struct virtio_device *dev;
+	struct terminal *terminal; /* not owned */
+	struct watch in, out;
+	uint64_t tx_done; /* bytes of the next tx chain that are out; saved */
+	struct virtq_chain chain;
+};
+
+/*
+ * Stops watching.  The source is removed rather than deafened, because epoll
+ * tells of a hang-up whether asked or not, and again and again.
+ */
+static void watch_stop(struct watch *w)
+{
+	loop_remove(w->source);
+	w->source = NULL;
+}
+
+/* Watches for @events from now on. */
+static void watch_start(struct console *c, struct watch *w, uint32_t events,
+			loop_handler *handler)
+{
+	int err;
+
+	if (w->source || w->fd < 0 || w->always_ready)
+		return;
+	err = loop_add(c->dev->host.loop, &w->source, w->fd, events, handler,
+		       c);
+	if (err == -EPERM)
+		w->always_ready = true;
+	else if (err < 0) {
+		log_errno(-err, "%s: watch the terminal", c->dev->name);
+		w->fd = -1;
+	}
+}
+
+/*
+ * Reads input into the next buffer of the guest; how many bytes, 0 when there
+ * is no input or no buffer now.  *@starved says that it was the buffer.
+ */
+static size_t rx_fill(struct console *c, bool *starved)
+{
+	struct virtq *ring = &c->dev->queues[QUEUE_RX].ring;
+	struct iovs *v = &c->chain.writable;
+	uint8_t bytes[RX_BYTES];
+	ssize_t n = 0;
+
+	*starved = !virtio_queue_pop(c->dev, QUEUE_RX, &c->chain);
+	if (*starved)
+		return 0;
+	if (v->count)
+		n = terminal_read(c->terminal, bytes,
+				  min_u64(v->bytes, sizeof(bytes)));
+	else
+		virtio_device_break(c->dev, "input buffer is not writable");
+	if (n > 0) {
+		iovs_put(v, bytes, (size_t)n);
+		virtq_push(ring, c->chain.head, (uint32_t)n);
+		return (size_t)n;
+	}
+	virtq_unpop(ring);
+	if (n < 0 && n != -EAGAIN)
+		c->in.fd = -1; /* the end of input, or its loss */
+	return 0;
+}
+
+static void in_ready(void *ctx, uint32_t events);
+
+/*
+ * Moves input while there is both input and room, within a budget, and then
+ * waits for the one that is missing.
+ */
+static void rx_run(struct console *c)
+{
+	struct virtq *ring = &c->dev->queues[QUEUE_RX].ring;
+	unsigned int budget = ring->size;
+	bool starved = false, moved = false;
+
+	virtq_kicks_off(ring);
+	while (c->in.fd >= 0 && budget--) {
+		if (rx_fill(c, &starved) > 0) {
+			moved = true;
+			continue;
+		}
+		/* A buffer may come in just when kicks are asked for. */
+		if (!starved || !c->dev->running || !virtq_kicks_on(ring))
+			break;
+	}
+	if (moved)
+		virtio_queue_signal(c->dev, QUEUE_RX);
+	if (starved || c->in.fd < 0 || !c->dev->running)
+		watch_stop(&c->in);
+	else
+		watch_start(c, &c->in, EPOLLIN, in_ready);
+	/* A file tells nobody that there is more. */
+	if (c->in.always_ready && moved)
+		virtio_queue_kick(c->dev, QUEUE_RX);
+}
+
+/* The terminal has input. */
+static void in_ready(void *ctx, uint32_t events)
+{
+	struct console *c = ctx;
+
+	(void)events;
+	if (virtio_queue_ready(c->dev, QUEUE_RX))
+		rx_run(c);
+	else
+		watch_stop(&c->in);
+}
+
+/* Writes the rest of the chain; whether all of it is out. */
+static bool tx_drain(struct console *c, struct virtq_chain *chain)
+{
+	struct iovs *v = &chain->readable;
+
+	iovs_skip(v, c->tx_done);
+	while (v->count) {
+		ssize_t n = terminal_write(c->terminal, v->iov->iov_base,
+					   v->iov->iov_len);
+
+		if (n == 0 || n == -EAGAIN)
+			return false;
+		if (n < 0) /* the reader is gone: output goes nowhere */
+			break;
+		iovs_skip(v, (uint64_t)n);
+		c->tx_done += (uint64_t)n;
+	}
+	c->tx_done = 0;
+	return true;
+}
+
+static void out_ready(void *ctx, uint32_t events);
+
+/* Moves output until there is none, or the reader is slow, or enough is done. */
+static void tx_run(struct console *c)
+{
+	struct virtq *ring = &c->dev->queues[QUEUE_TX].ring;
+	unsigned int budget = ring->size;
+	bool slow = false, moved = false;
+
+	virtq_kicks_off(ring);
+	while (!slow && budget--) {
+		if (!virtio_queue_pop(c->dev, QUEUE_TX, &c->chain)) {
+			if (!c->dev->running || !virtq_kicks_on(ring))
+				break;
+			continue;
+		}
+		slow = !tx_drain(c, &c->chain);
+		if (slow) {
+			virtq_unpop(ring);
+		} else {
+			virtq_push(ring, c->chain.head, 0);
+			moved = true;
+		}
+	}
+	if (moved)
+		virtio_queue_signal(c->dev, QUEUE_TX);
+	if (slow)
+		watch_start(c, &c->out, EPOLLOUT, out_ready);
+	else
+		watch_stop(&c->out);
+	if (budget == UINT32_MAX && !slow)
+		virtio_queue_kick(c->dev, QUEUE_TX);
+}
+
+/* The terminal takes output again. */
+static void out_ready(void *ctx, uint32_t events)
+{
+	struct console *c = ctx;
+
+	(void)events;
+	if (virtio_queue_ready(c->dev, QUEUE_TX))
+		tx_run(c);
+	else
+		watch_stop(&c->out);
+}
+
+static void console_notify(void *device, unsigned int queue)
+{
+	struct console *c = device;
+
+	if (queue == QUEUE_RX)
+		rx_run(c);
+	else
+		tx_run(c);
+}
+
+/* Nothing is in flight but what the two watches would start. */
+static void console_quiesce(void *device)
+{
+	struct console *c = device;
+
+	watch_stop(&c->in);
+	watch_stop(&c->out);
+}
+
+static void console_reset(void *device)
+{
+	struct console *c = device;
+
+	console_quiesce(c);
+	c->tx_done = 0;
+}
+
+static void console_save(void *device, struct snap_writer *w)
+{
+	struct console *c = device;
+
+	snap_put_u64(w, c->tx_done);
+}
+
+static int console_load(void *device, struct snap_reader *r)
+{
+	struct console *c = device;
+
+	/* Beyond the chain it means that the chain is done: nothing to check. */
+	c->tx_done = snap_get_u64(r);
+	return 0;
+}
+
+static void console_destroy(void *device)
+{
+	struct console *c = device;
+
+	console_quiesce(c);
+	free(c);
+}
+
+static const struct virtio_ops console_ops = {
+	.kind = "virtio-console",
+	.type = VIRTIO_ID_CONSOLE,
+	.class_code = 0x078000, /* communication, other */
+	.queue_count = 2,
+	.queue_size = 64,
+	.notify = console_notify,
+	.reset = console_reset,
+	.quiesce = console_quiesce,
+	.save = console_save,
+	.load = console_load,
+	.destroy = console_destroy,
+};
+
+static const struct device_ops console_device_ops =
+	VIRTIO_PCI_DEVICE_OPS("virtio-console");
+
+/* The size of the terminal, where it has one. */
+static void config_fill(struct virtio_config *config,
+			const struct terminal *terminal)
+{
+	uint16_t cols, rows;
+
+	config->space_bytes = sizeof(struct virtio_console_config);
+	if (!terminal_size(terminal, &cols, &rows))
+		return;
+	config->features = UINT64_C(1) << VIRTIO_CONSOLE_F_SIZE;
+	put_le16(config->space, cols);
+	put_le16(config->space + 2, rows);
+}
+
+int virtio_console_create(struct device *device, const struct virtio_host *host,
+			  const char *name, struct terminal *terminal)
+{
+	struct virtio_config config = { 0 };
+	struct console *c = calloc(1, sizeof(*c));
+	struct virtio_pci_config pci = {
+		.ops = &console_ops,
+		.device_ops = &console_device_ops,
+		.impl = c,
+		.host = host,
+		.name = name,
+		.config = &config,
+	};
+
+	if (!c)
+		return log_errno(ENOMEM, "%s", name);
+	c->terminal = terminal;
+	c->in.fd = terminal_in_fd(terminal);
+	c->out.fd = terminal_out_fd(terminal);
+	config_fill(&config, terminal);
+	return virtio_pci_create(device, &pci, &c->dev);
+}
