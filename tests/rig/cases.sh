@@ -1,0 +1,49 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# cases.sh - runs the cases, inside the rig: see run-cases, which starts it.
+#
+#	cases.sh [PATTERN]	all cases of this architecture whose name matches
+#	cases.sh --one NAME	one case, in this process
+#
+# Prints a line per case as it ends:
+#
+#	ok NAME
+#	not ok NAME: REASON
+#	skip NAME: REASON
+#	info TEXT
+here=/src/tests/rig/cases
+. $here/lib.sh
+for f in "$here"/*.sh; do
+	[ "$f" = $here/lib.sh ] || . "$f"
+done
+
+if [ "${1-}" = --one ]; then
+	"case_$(echo "$2" | tr '.-' '__')"
+	exit
+fi
+pattern=${1:-.}
+
+# Print the figures that have come up, once.
+print_info() {
+	[ ! -e $state/info ] || cat $state/info
+	rm -f $state/info
+}
+
+while read -r name seconds archs; do
+	case $name in '' | '#'*) continue ;; esac
+	case " $archs " in *" $RIG_ARCH "*) ;; *) continue ;; esac
+	echo "$name" | grep -q -E -e "$pattern" || continue
+	rc=0
+	timeout -s KILL "$seconds" sh /src/tests/rig/cases.sh --one "$name" \
+		>$state/said 2>&1 </dev/null || rc=$?
+	reason=$(tail -n 1 $state/said)
+	case $rc in
+	0) echo "ok $name" ;;
+	77) echo "skip $name: $reason" ;;
+	137) echo "not ok $name: no end after $seconds s" ;;
+	*) echo "not ok $name: ${reason:-status $rc}" ;;
+	esac
+	print_info
+done <$here/list
+[ ! -d /scratch/logs ] || cp $state/* /scratch/logs/

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# boot.sh - Debian's kernels from their first instruction to their end.
+
+# The first guest: 6.1, two processors, one disk, ends by power-off.
+guest_first() {
+	boot first -k "$(kernel_image 6.1 plain)" -i /guest/initrd-6.1 \
+		-p 'quiet t=facts' -m 512M -c 2 -d /scratch/big.img
+}
+
+# The second: 6.12 in its other form, 5 GiB, a second disk that is read-only,
+# and a reset after the first boot.
+guest_second() {
+	boot second -k "$(kernel_image 6.12 other)" -i /guest/initrd-6.12 \
+		-p "quiet t=restart boots=3" -m 5G -c 2 --on-reboot=restart \
+		-d /scratch/big.img -d /scratch/ro.img,ro
+}
+
+# Lines of a guest's log at level error or worse, but for those every machine of
+# this kind has.
+bad_log_lines() {
+	sed -n 's/^.*FACT log=//p' "$state/$1.log" |
+		grep -v -e 'RETBleed' -e 'Spectre' -e 'unable to open an initial console'
+}
+
+case_boot_6_1() {
+	guest_first
+	reached_end first
+	case $(fact_of first release) in
+	6.1.*) ;;
+	*) fail "release is '$(fact_of first release)'" ;;
+	esac
+}
+
+case_boot_6_1_two_cpus() {
+	guest_first
+	same nproc "$(fact_of first nproc)" 2
+}
+
+case_boot_6_1_hwrng() {
+	guest_first
+	case $(fact_of first rng) in
+	virtio_rng*) ;;
+	*) fail "the generator is '$(fact_of first rng)'" ;;
+	esac
+	[ "$(fact_of first rng.bytes)" != "$(fact_of first rng.again)" ] ||
+		fail "the same bytes twice"
+}
+
+case_boot_6_1_disk() {
+	guest_first
+	same "the disk" "$(fact_of first disk)" mounted
+	same "the hash of 64 MiB" "$(fact_of first disk.md5)" "$(cat /guest/big.md5)"
+	same "the cache mode" "$(fact_of first disk.cache)" "write back"
+}
+
+case_boot_6_1_power_off() {
+	guest_first
+	reached_end first
+	same "the exit status" "$(status_of first)" 0
+	same "what thaw said" "$(cat $state/first.err)" ""
+}
+
+case_boot_6_1_quiet_log() {
+	guest_first
+	reached_end first
+	same "the kernel's log of errors" "$(bad_log_lines first)" ""
+}
+
+case_boot_6_12_other_form() {
+	guest_second
+	reached_end second
+	case $(fact_of second release) in
+	6.12.*) ;;
+	*) fail "release is '$(fact_of second release)'" ;;
+	esac
+}
+
+case_boot_6_12_five_gib() {
+	guest_second
+	within "memory seen, in KiB" "$(fact_of second mem_kib)" 5000000 5242880
+}
+
+case_boot_6_12_restart() {
+	guest_second
+	same "how often it booted" "$(grep -c 'FACT end=restart' $state/second.log)" 2
+	same "the exit status" "$(status_of second)" 0
+}
+
+case_boot_6_12_disk_keeps() {
+	guest_first
+	guest_second
+	same "what the first guest left" \
+		"$(sed -n 's/^.*FACT disk.kept=//p' $state/second.log | head -n 1)" \
+		"$(fact_of first release)"
+	same "the hash of 64 MiB" "$(fact_of second disk.md5)" "$(cat /guest/big.md5)"
+}
+
+case_boot_6_12_read_only_disk() {
+	guest_second
+	same "the read-only flag" "$(fact_of second ro.flag)" 1
+	same "a write" "$(fact_of second ro.write)" refused
+	cmp /guest/ro.img /scratch/ro.img || fail "the file has changed"
+}
+
+case_boot_6_12_quiet_log() {
+	guest_second
+	reached_end second
+	same "the kernel's log of errors" "$(bad_log_lines second)" ""
+}
+
+case_reset_exit() {
+	boot reset -k "$(kernel_image 6.12 other)" -i /guest/initrd-6.12 \
+		-p 'quiet t=reset' -m 128M
+	reached_end reset
+	same "the exit status" "$(status_of reset)" 82
+}
+
+# On arm64 a crashed kernel asks for a reset; on x86 it can be told to triple
+# fault, which nobody has asked for.
+case_crash() {
+	boot crash -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
+		-p 'quiet t=crash panic=-1 reboot=t' -m 128M
+	reached_end crash
+	if [ "$RIG_ARCH" = x86 ]; then
+		same "the exit status" "$(status_of crash)" 80
+		grep -q rip $state/crash.err || grep -q RIP $state/crash.err ||
+			fail "no registers shown"
+	else
+		same "the exit status" "$(status_of crash)" 82
+	fi
+}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# embedded.sh - what thaw can do without any file.
+
+case_probe() {
+	thaw probe >$state/probe || fail "thaw probe: status $?"
+	thaw probe --json >$state/probe.json || fail "thaw probe --json: status $?"
+	grep -q userfault $state/probe || fail "no word on userfault"
+	grep -i userfault $state/probe | head -n 1 | while read -r line; do
+		info "probe: $line"
+	done
+}
+
+# Run the guest that is part of thaw, with these arguments.
+embedded() {
+	rc=0
+	timeout -s KILL 25 thaw run "$@" </dev/null >$state/embedded \
+		2>$state/embedded.err || rc=$?
+	[ $rc -eq 0 ] || fail "status $rc: $(tail -n 1 $state/embedded.err)"
+	[ -s $state/embedded ] || fail "no report"
+}
+
+case_embedded_anon() {
+	embedded --memory=anon
+}
+
+case_embedded_two_cpus() {
+	embedded -c 2
+	grep -i -E '(cpu|processor)' $state/embedded | grep -q 2 ||
+		fail "it does not say 2 processors"
+}
+
+case_embedded_guest_memfd() {
+	if [ -n "$RIG_STOCK" ]; then
+		refuses 70 thaw run --memory=guest_memfd
+		skip "Debian's kernel has no guest_memfd that can be mapped; thaw says so"
+	fi
+	embedded --memory=guest_memfd
+}

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# lib.sh - what the cases are written with.  Runs in the rig, in busybox sh.
+#
+# A case is a function case_NAME in a file here, listed in `list'.  It ends with
+# status 0 (ok), through fail (not ok) or through skip.  Cases share guests: the
+# first that needs one boots it, the rest read its log.
+#
+#	/guest		what run-cases prepared: initrds, disks, odd kernels
+#	/kernels	the cache of fetch.sh: kernels/ARCH-SERIES/...
+#	/scratch	writable, outside the rig's memory
+
+state=/tmp/cases
+mkdir -p $state
+
+# The images of kernel series $1 in their forms: `plain' is the usual one of
+# the architecture, `other' the second form that thaw reads.
+kernel_image() {
+	dir=/kernels/$RIG_ARCH-$1
+	case $RIG_ARCH-$2 in
+	x86-plain) echo "$dir/vmlinuz" ;;
+	x86-other) echo "$dir/vmlinux" ;;
+	arm64-plain) echo "$dir/Image" ;;
+	arm64-other) echo "/guest/Image-$1.gz" ;;
+	esac
+}
+
+# End the case: it failed, for this reason.
+fail() {
+	echo "$*"
+	exit 1
+}
+
+# End the case: it cannot be had here, for this reason.
+skip() {
+	echo "$*"
+	exit 77
+}
+
+# Fail unless $2 is $3, saying what ($1) was looked at.
+same() {
+	[ "$2" = "$3" ] || fail "$1 is '$2', not '$3'"
+}
+
+# Fail unless number $2 is within $3..$4.
+within() {
+	[ "$2" -ge "$3" ] && [ "$2" -le "$4" ] || fail "$1 is '$2', not in $3..$4"
+}
+
+# Put a figure into the report; it is no verdict.
+info() {
+	echo "info $*" >>$state/info
+}
+
+# Boot guest $1 once: thaw run with the remaining arguments, its output in a log.
+# A second call only looks at the log.
+boot() {
+	name=$1
+	shift
+	[ ! -e "$state/$name.rc" ] || return 0
+	echo "$*" >"$state/$name.args"
+	start=$(cut -d' ' -f1 /proc/uptime)
+	rc=0
+	timeout -s KILL 150 thaw run "$@" </dev/null >"$state/$name.raw" \
+		2>"$state/$name.err" || rc=$?
+	tr -d '\r' <"$state/$name.raw" >"$state/$name.log"
+	end=$(cut -d' ' -f1 /proc/uptime)
+	echo "$rc" >"$state/$name.rc"
+	info "guest $name: $(echo "$end $start" | awk '{ print $1 - $2 }') s in all"
+}
+
+# Print the exit status of guest $1.
+status_of() {
+	cat "$state/$1.rc"
+}
+
+# Print fact $2 of guest $1 (of its last boot), or nothing.
+fact_of() {
+	sed -n "s/^.*FACT $2=//p" "$state/$1.log" | tail -n 1
+}
+
+# Fail, with the end of its output, unless guest $1 came to the end of its init.
+reached_end() {
+	[ -n "$(fact_of "$1" end)" ] ||
+		fail "no end of init; status $(status_of "$1");" \
+			"$(tail -n 2 "$state/$1.err" | tr '\n' '|')" \
+			"console: $(tail -c 300 "$state/$1.log" | tr '\n' '|')"
+}
+
+# Run thaw with bad input: it must end with status $1 (or one of several, a|b),
+# within seconds, and say one line on standard error.
+refuses() {
+	want=$1
+	shift
+	rc=0
+	timeout -s KILL 40 "$@" </dev/null >$state/out 2>$state/err || rc=$?
+	case "|$want|" in
+	*"|$rc|"*) ;;
+	*) fail "status $rc, not $want, for $*: $(tail -n 1 $state/err)" ;;
+	esac
+	lines=$(wc -l <$state/err)
+	[ "$lines" -eq 1 ] || fail "$lines lines, not 1, for $*: $(tr '\n' '|' <$state/err)"
+	echo "$rc: $*: $(cat $state/err)" >>$state/refusals
+}
