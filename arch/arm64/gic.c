@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The interrupt controller: KVM's GICv3 and ITS
+ * (Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst).
+ *
+ * The GIC is created before the vCPUs and initialised after them, because its
+ * initialisation makes a redistributor for each; the ITS comes last.  The
+ * thread that sets the machine up.
+ */
+#include <errno.h>
+
+#include "arch/arm64/layout.h"
+#include "arch/arm64/private.h"
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+
+/* One attribute of the GIC or the ITS, named in the error line. */
+static int set(int fd, uint32_t group, uint64_t attr, const void *value,
+	       const char *what)
+{
+	int err = arm64_attr_set(fd, group, attr, value);
+
+	return err < 0 ? log_errno(-err, "%s", what) : 0;
+}
+
+/* Why there is no GICv3, in one line. */
+static int refuse(const struct kvm_vm *vm, int err)
+{
+	if (arm64_device_test(vm, KVM_DEV_TYPE_ARM_VGIC_V2))
+		return log_fail(EOPNOTSUPP,
+				"this host has a GICv2 interrupt controller "
+				"only; thaw needs GICv3 or later");
+	return log_errno(-err, "create the GICv3 interrupt controller");
+}
+
+int arch_irqchip_create(struct machine *machine)
+{
+	struct arch_private *arch = machine->arch;
+	const uint64_t dist = ARM64_GICD_GPA, redist = ARM64_GICR_GPA;
+	const uint32_t irqs = ARM64_SPI_INTID + ARM64_SPI_COUNT;
+	int fd = arm64_device_create(&machine->vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+	int err;
+
+	if (fd < 0)
+		return refuse(&machine->vm, fd);
+	arch->gic_fd = fd;
+	err = set(fd, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &irqs,
+		  "GICv3: set the number of interrupts");
+	if (err == 0)
+		err = set(fd, KVM_DEV_ARM_VGIC_GRP_ADDR,
+			  KVM_VGIC_V3_ADDR_TYPE_DIST, &dist,
+			  "GICv3: place the distributor");
+	if (err == 0)
+		err = set(fd, KVM_DEV_ARM_VGIC_GRP_ADDR,
+			  KVM_VGIC_V3_ADDR_TYPE_REDIST, &redist,
+			  "GICv3: place the redistributors");
+	return err;
+}
+
+/* Creates the ITS, places and initialises it. */
+static int its_create(struct machine *machine)
+{
+	const uint64_t base = ARM64_ITS_GPA;
+	int fd = arm64_device_create(&machine->vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
+	int err;
+
+	if (fd < 0)
+		return log_errno(-fd, "create the ITS interrupt controller");
+	machine->arch->its_fd = fd;
+	err = set(fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, &base,
+		  "ITS: place it");
+	if (err == 0)
+		err = set(fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
+			  KVM_DEV_ARM_VGIC_CTRL_INIT, NULL,
+			  "ITS: initialise it");
+	return err;
+}
+
+int arch_irqchip_finish(struct machine *machine)
+{
+	int err = set(machine->arch->gic_fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
+		      KVM_DEV_ARM_VGIC_CTRL_INIT, NULL, "GICv3: initialise it");
+
+	if (err == 0)
+		err = its_create(machine);
+	if (err == 0)
+		err = arm64_pmu_finish(machine);
+	/*
+	 * Both counters of the guest start at zero, together, so that one
+	 * offset is all that a restore has to set.
+	 */
+	if (err == 0 && machine->arch->has_counter_offset)
+		err = arm64_counter_set(machine, 0);
+	return err;
+}

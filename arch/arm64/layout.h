@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where things lie in an arm64 guest.  RAM starts at 1 GiB and goes up without
+ * a hole; everything else is below it, so that 32-bit PCI windows fit and a
+ * guest of any size sees the same devices at the same places.
+ *
+ * A line's GSI is its SPI: GSI n has the interrupt id 32 + n (Arm IHI 0069,
+ * 2.2.1), and KVM's routing of GSIs to SPIs is the same identity.
+ */
+#ifndef ARCH_ARM64_LAYOUT_H
+#define ARCH_ARM64_LAYOUT_H
+
+#include <stdint.h>
+
+#include "vmm/arch.h"
+
+#define ARM64_RAM_GPA UINT64_C(0x40000000)
+
+/*
+ * GICv3: a 64 KiB distributor, an ITS of two 64 KiB pages, and two 64 KiB pages
+ * a redistributor (Arm IHI 0069, 12.10), with room for MACHINE_CPUS_MAX.
+ */
+#define ARM64_GICD_GPA	  UINT64_C(0x08000000)
+#define ARM64_GICD_BYTES  UINT64_C(0x00010000)
+#define ARM64_ITS_GPA	  UINT64_C(0x08100000)
+#define ARM64_ITS_BYTES	  UINT64_C(0x00020000)
+#define ARM64_GICR_GPA	  UINT64_C(0x0a000000)
+#define ARM64_GICR_STRIDE UINT64_C(0x00020000)
+#define ARM64_GICR_BYTES  (ARM64_GICR_STRIDE * MACHINE_CPUS_MAX)
+
+/* Devices that are no PCI functions, each with a page of its own. */
+#define ARM64_SERIAL_GPA UINT64_C(0x09000000)
+#define ARM64_RTC_GPA	 UINT64_C(0x09001000)
+
+#define ARM64_ECAM_GPA	     UINT64_C(0x0f000000)
+#define ARM64_ECAM_BYTES     UINT64_C(0x00100000)
+#define ARM64_PCI_MMIO_GPA   UINT64_C(0x10000000)
+#define ARM64_PCI_MMIO_BYTES UINT64_C(0x30000000)
+
+/* SPIs, which are GSIs. */
+#define ARM64_SERIAL_SPI 1
+#define ARM64_RTC_SPI	 2
+#define ARM64_EVENT_SPI	 3
+#define ARM64_INTX_SPI	 4
+#define ARM64_INTX_COUNT 4
+#define ARM64_SPI_COUNT	 32
+
+/* The first interrupt id of the SPIs and of the PPIs. */
+#define ARM64_SPI_INTID 32
+#define ARM64_PPI_INTID 16
+
+/*
+ * Private interrupts, as interrupt ids.  The timers' are what KVM gives
+ * (Documentation/virt/kvm/devices/vcpu.rst, 2), the PMU's is ours to choose:
+ * the one that the Arm Base System Architecture recommends.
+ */
+#define ARM64_PTIMER_SECURE_INTID 29
+#define ARM64_PTIMER_INTID	  30
+#define ARM64_VTIMER_INTID	  27
+#define ARM64_HTIMER_INTID	  26
+#define ARM64_PMU_INTID		  23
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The lines of `thaw probe` that are arm64's own.  Any thread. */
+#include <stdio.h>
+
+#include "arch/arm64/private.h"
+#include "vmm/base/bytes.h"
+
+/* What a line looks at: a KVM device or a capability. */
+struct row {
+	const char *name;
+	bool is_device;
+	unsigned int number;
+	const char *yes, *no;
+};
+
+static const struct row rows[] = {
+	{ "GICv3", true, KVM_DEV_TYPE_ARM_VGIC_V3,
+	  "interrupt controller in the kernel",
+	  "needed by every guest; a host with GICv2 only cannot run them" },
+	{ "ITS", true, KVM_DEV_TYPE_ARM_VGIC_ITS,
+	  "MSI-X for virtio devices",
+	  "needed by every guest: MSIs of PCI devices go through it" },
+	{ "PSCI 0.2", false, KVM_CAP_ARM_PSCI_0_2,
+	  "power off, reset, starting processors",
+	  "needed by every guest" },
+	{ "PMU", false, KVM_CAP_ARM_PMU_V3,
+	  "guests have performance counters",
+	  "guests have no performance counters; the host has no PMUv3 that "
+	  "KVM can share" },
+	{ "SVE", false, KVM_CAP_ARM_SVE,
+	  "there; guests are not given it",
+	  "the processor has none" },
+	{ "pointer auth", false, KVM_CAP_ARM_PTRAUTH_ADDRESS,
+	  "there; guests are not given it",
+	  "the processor has none" },
+	{ "counter offset", false, KVM_CAP_COUNTER_OFFSET,
+	  "both counters of a restored guest continue",
+	  "only the virtual counter of a restored guest continues; Linux 6.4 "
+	  "has it" },
+	{ "undecoded aborts", false, KVM_CAP_ARM_NISV_TO_USER,
+	  "an access that cannot be emulated is reported with its address",
+	  "an access that cannot be emulated ends in ENOSYS" },
+};
+
+/* Fills the line about guest physical addresses. */
+static void probe_ipa(const struct kvm *kvm, struct probe_item *item)
+{
+	int bits = kvm_check_cap(kvm->fd, KVM_CAP_ARM_VM_IPA_SIZE);
+
+	*item = (struct probe_item){ .name = "address bits",
+				     .yes = bits > 0 };
+	if (bits > 0)
+		snprintf(item->text, sizeof(item->text),
+			 "%d bits of guest physical address", bits);
+	else
+		snprintf(item->text, sizeof(item->text),
+			 "the size cannot be chosen: 40 bits");
+}
+
+size_t arch_probe(const struct kvm *kvm, const struct kvm_vm *vm,
+		  struct probe_item *items, size_t room)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows) && count < room; i++) {
+		const struct row *row = &rows[i];
+		bool yes = row->is_device ?
+				   arm64_device_test(vm, row->number) :
+				   kvm_check_cap(vm->fd, row->number) > 0;
+
+		items[count] = (struct probe_item){ .name = row->name,
+						    .yes = yes };
+		snprintf(items[count].text, sizeof(items[count].text), "%s",
+			 yes ? row->yes : row->no);
+		count++;
+	}
+	if (count < room)
+		probe_ipa(kvm, &items[count++]);
+	return count;
+}

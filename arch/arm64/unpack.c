@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Kernels in wrappings: gzip and zstd files, and EFI zboot images, which are a
+ * PE program around such a file.  The output goes to a memory file, in bounded
+ * steps, and never grows past what the guest could hold.
+ *
+ * zlib and zstd are optional; without one, its images are refused by name.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "arch/arm64/image.h"
+#include "arch/arm64/inflate.h"
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+
+/* zboot-header.S: "MZ", "zimg" at 4, payload at 8 and 12, its kind at 24. */
+#define ZBOOT_MAGIC	     UINT32_C(0x676d697a) /* "zimg" */
+#define ZBOOT_MAGIC_AT	     4
+#define ZBOOT_PAYLOAD_OFFSET 8
+#define ZBOOT_PAYLOAD_BYTES  12
+#define ZBOOT_KIND	     24
+#define ZBOOT_KIND_BYTES     32
+
+#define HEAD_BYTES ARM64_IMAGE_HEAD_BYTES
+
+/* A way to compress a kernel, and the function that undoes it if built in. */
+struct format {
+	const char *name; /* as zboot says it */
+	uint8_t magic[4];
+	size_t magic_bytes; /* 0: only zboot has it */
+	inflate_function *inflate; /* NULL: not in this build */
+};
+
+static const struct format formats[] = {
+	{ "gzip", { 0x1f, 0x8b }, 2, INFLATE_GZIP }, /* RFC 1952, 2.3.1 */
+	{ "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4, INFLATE_ZSTD }, /* RFC 8878 */
+	{ "lz4", { 0x02, 0x21, 0x4c, 0x18 }, 4, NULL },
+	{ "lzo", { 0x89, 0x4c, 0x5a, 0x4f }, 4, NULL },
+	{ "lzma", { 0x5d, 0, 0, 0 }, 3, NULL },
+	{ "xzkern", { 0xfd, '7', 'z', 'X' }, 4, NULL },
+	{ "bzip2", { 'B', 'Z', 'h' }, 3, NULL },
+};
+
+/* Which format the bytes start, or NULL. */
+static const struct format *format_by_magic(const uint8_t *head)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		if (formats[i].magic_bytes != 0 &&
+		    memcmp(head, formats[i].magic, formats[i].magic_bytes) == 0)
+			return &formats[i];
+	}
+	return NULL;
+}
+
+/* Which format zboot calls @name, or NULL. */
+static const struct format *format_by_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		if (strcmp(name, formats[i].name) == 0)
+			return &formats[i];
+	}
+	return NULL;
+}
+
+/* Whether the bytes start an EFI zboot image. */
+static bool is_zboot(const uint8_t *head)
+{
+	return head[0] == 'M' && head[1] == 'Z' &&
+	       get_le32(head + ZBOOT_MAGIC_AT) == ZBOOT_MAGIC;
+}
+
+/* Finds the payload of a zboot image and how it is compressed. */
+static int zboot_payload(const struct image *image, const uint8_t *head,
+			 const struct format **format, struct inflate_job *job)
+{
+	char kind[ZBOOT_KIND_BYTES + 1] = "";
+
+	memcpy(kind, head + ZBOOT_KIND, ZBOOT_KIND_BYTES);
+	for (char *c = kind; *c != '\0'; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	job->offset = get_le32(head + ZBOOT_PAYLOAD_OFFSET);
+	job->len_bytes = get_le32(head + ZBOOT_PAYLOAD_BYTES);
+	if (!range_within(job->offset, job->len_bytes, image->size_bytes))
+		return log_fail(ENODATA,
+				"%s: truncated: an EFI zboot image whose "
+				"payload ends at byte %llu, the file at %llu",
+				image->name,
+				(unsigned long long)(job->offset +
+						     job->len_bytes),
+				(unsigned long long)image->size_bytes);
+	*format = format_by_name(kind);
+	if (*format == NULL)
+		return log_fail(ENOEXEC,
+				"%s: an EFI zboot image compressed with \"%s\","
+				" which is not read",
+				image->name, kind);
+	return 0;
+}
+
+/* Runs the format's function into a new memory file. */
+static int unpack(struct image *image, const struct format *format,
+		  struct inflate_job *job)
+{
+	CLEANUP_CLOSE int fd = memfd_create("kernel", MFD_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return log_errno(errno, "%s: memory file to unpack into",
+				 image->name);
+	job->out_fd = fd;
+	err = format->inflate(job);
+	if (err != 0)
+		return err;
+	err = image_init(image, fd, image->name);
+	return err != 0 ? err : take_fd(&fd);
+}
+
+int arm64_image_unpack(struct image *image, uint64_t limit_bytes)
+{
+	uint8_t head[HEAD_BYTES] = { 0 };
+	size_t len = min_u64(sizeof(head), image->size_bytes);
+	const struct format *format;
+	struct inflate_job job = {
+		.name = image->name,
+		.in_fd = image->fd,
+		.len_bytes = image->size_bytes,
+		.limit_bytes = limit_bytes,
+	};
+	int err = image_read(image, 0, head, len);
+
+	if (err != 0)
+		return err;
+	if (is_zboot(head)) {
+		err = zboot_payload(image, head, &format, &job);
+		if (err != 0)
+			return err;
+	} else {
+		format = format_by_magic(head);
+		if (format == NULL)
+			return -EAGAIN;
+	}
+	if (format->inflate == NULL)
+		return log_fail(ENOEXEC,
+				"%s: compressed with %s, which this build does "
+				"not read; give the plain Image",
+				image->name, format->name);
+	return unpack(image, format, &job);
+}

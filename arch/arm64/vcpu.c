@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One vCPU: its initialisation, its PMU, its exits that are arm64's own, and
+ * its registers as text.  Initialised by the thread that sets the machine up,
+ * afterwards its own thread's.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "arch/arm64/layout.h"
+#include "arch/arm64/private.h"
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+
+int arch_vcpu_setup(struct machine *machine, struct kvm_vcpu *cpu)
+{
+	struct kvm_vcpu_init init = machine->arch->init;
+	int sve = KVM_ARM_VCPU_SVE;
+	int err;
+
+	/* The first starts the guest, which starts the others by PSCI. */
+	if (cpu->id != 0)
+		init.features[0] |= 1U << KVM_ARM_VCPU_POWER_OFF;
+	err = kvm_call(cpu->fd, KVM_ARM_VCPU_INIT, &init);
+	if (err == 0 && arm64_has_feature(machine->arch, KVM_ARM_VCPU_SVE))
+		err = kvm_call(cpu->fd, KVM_ARM_VCPU_FINALIZE, &sve);
+	return err < 0 ? err : 0;
+}
+
+/* Gives one PMU its interrupt and starts it (devices/vcpu.rst, 1). */
+static int pmu_init(const struct kvm_vcpu *cpu)
+{
+	const int irq = ARM64_PMU_INTID;
+	int err = arm64_attr_set(cpu->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
+				 KVM_ARM_VCPU_PMU_V3_IRQ, &irq);
+
+	if (err == 0)
+		err = arm64_attr_set(cpu->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
+				     KVM_ARM_VCPU_PMU_V3_INIT, NULL);
+	return err < 0 ? log_errno(-err, "vCPU %u: set up its PMU", cpu->id) :
+			 0;
+}
+
+int arm64_pmu_finish(struct machine *machine)
+{
+	int err = 0;
+
+	if (!arm64_has_feature(machine->arch, KVM_ARM_VCPU_PMU_V3))
+		return 0;
+	for (unsigned int i = 0; i < machine->cpu_count && err == 0; i++)
+		err = pmu_init(&machine->cpus[i]);
+	return err;
+}
+
+enum exit_result arch_vcpu_exit(struct machine *machine, struct kvm_vcpu *cpu)
+{
+	const struct kvm_run *run = cpu->run;
+
+	(void)machine;
+	if (run->exit_reason == KVM_EXIT_ARM_NISV)
+		log_error("vCPU %u: access to guest address %#llx, where no "
+			  "memory is, by an instruction that the processor "
+			  "does not describe (syndrome %#llx)",
+			  cpu->id, (unsigned long long)run->arm_nisv.fault_ipa,
+			  (unsigned long long)run->arm_nisv.esr_iss);
+	return EXIT_UNKNOWN;
+}
+
+const char *arch_exit_words(const struct kvm_vcpu *cpu)
+{
+	const struct kvm_run *run = cpu->run;
+
+	if (run->exit_reason == KVM_EXIT_ARM_NISV)
+		return "an access outside memory that cannot be decoded: a "
+		       "load or store with writeback, of a pair, or by a "
+		       "vector register";
+	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY &&
+	    run->fail_entry.hardware_entry_failure_reason &
+		    KVM_EXIT_FAIL_ENTRY_CPU_UNSUPPORTED)
+		return "the vCPU was put on a host CPU that lacks a feature of "
+		       "it (its PMU, most likely: pin thaw to CPUs of one "
+		       "kind)";
+	return "";
+}
+
+/* The registers of a dump that are no x0 to x30. */
+static const struct named_reg {
+	const char *name;
+	uint64_t id;
+} dump_regs[] = {
+	{ "pc", CORE_REG(regs.pc) },
+	{ "pstate", CORE_REG(regs.pstate) },
+	{ "sp_el0", CORE_REG(regs.sp) },
+	{ "sp_el1", CORE_REG(sp_el1) },
+	{ "elr_el1", CORE_REG(elr_el1) },
+	{ "esr_el1", REG_ESR_EL1 },
+	{ "far_el1", REG_FAR_EL1 },
+	{ "vbar_el1", REG_VBAR_EL1 },
+	{ "sctlr_el1", REG_SCTLR_EL1 },
+	{ "mpidr_el1", REG_MPIDR_EL1 },
+	{ "ttbr0_el1", REG_TTBR0_EL1 },
+	{ "ttbr1_el1", REG_TTBR1_EL1 },
+};
+
+/* One register, or dashes when KVM does not give it. */
+static void dump_one(const struct kvm_vcpu *cpu, const char *name, uint64_t id,
+		     FILE *to)
+{
+	uint64_t value;
+
+	if (arm64_reg_get(cpu, id, &value) == 0)
+		fprintf(to, "%9s %016" PRIx64, name, value);
+	else
+		fprintf(to, "%9s ----------------", name);
+}
+
+void arch_vcpu_dump(struct kvm_vcpu *cpu, FILE *to)
+{
+	char name[8];
+
+	for (size_t i = 0; i < ARRAY_SIZE(dump_regs); i++) {
+		dump_one(cpu, dump_regs[i].name, dump_regs[i].id, to);
+		fputc(i % 2 != 0 ? '\n' : ' ', to);
+	}
+	for (unsigned int n = 0; n <= 30; n++) {
+		snprintf(name, sizeof(name), "x%u", n);
+		dump_one(cpu, name, CORE_X(n), to);
+		fputc(n % 2 != 0 || n == 30 ? '\n' : ' ', to);
+	}
+}
+
+void arch_vcpu_resume(struct kvm_vcpu *cpu)
+{
+	/* No clock of KVM's own on arm64: the counter is the clock. */
+	(void)cpu;
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One vCPU in and out: every register that KVM lists, then the run state, the
+ * pending exceptions, and where it accounts stolen time.
+ *
+ * What a guest may rely on (firmware interfaces, ID registers) is set before
+ * all else, because other registers take their shape from it, and a host that
+ * cannot have it refuses the snapshot.  The counters are left out: they belong
+ * to the machine and are set once for all vCPUs.
+ *
+ * The vCPU does not run; any one thread.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "arch/arm64/features.h"
+#include "arch/arm64/private.h"
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+#include "vmm/snap/section.h"
+
+/* Far more than any KVM lists (some 250; SVE adds 49). */
+#define REGS_MAX 4096
+
+/* KVM_REG_SIZE_MASK allows 2^15 bytes; no arm64 register is over 2048 bits. */
+#define REG_BYTES_MAX 256
+
+#define STATE_VERSION 1
+
+/* One register with its value. */
+struct one_reg {
+	uint64_t id;
+	size_t len_bytes;
+	uint8_t value[REG_BYTES_MAX];
+};
+
+/* How many bytes a register has by its id; 0 for more than we take. */
+static size_t reg_bytes(uint64_t id)
+{
+	uint64_t shift = (id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT;
+
+	return shift <= 8 ? (size_t)1 << shift : 0;
+}
+
+/* The kind of a register: core, system, firmware... */
+static uint64_t reg_kind(uint64_t id)
+{
+	return id & KVM_REG_ARM_COPROC_MASK;
+}
+
+/* Whether the register is one of the counters, which the machine sets. */
+static bool is_counter(uint64_t id)
+{
+	return id == KVM_REG_ARM_TIMER_CNT || id == KVM_REG_ARM_PTIMER_CNT;
+}
+
+/* Whether it is a system register with op0 3, op1 0, CRn 0: an ID register. */
+static bool is_id_reg(uint64_t id)
+{
+	const uint64_t fixed = KVM_REG_ARM64_SYSREG_OP0_MASK |
+			       KVM_REG_ARM64_SYSREG_OP1_MASK |
+			       KVM_REG_ARM64_SYSREG_CRN_MASK;
+
+	return reg_kind(id) == KVM_REG_ARM64_SYSREG &&
+	       (id & fixed) == (UINT64_C(3) << KVM_REG_ARM64_SYSREG_OP0_SHIFT);
+}
+
+/* Whether it must be set before the others. */
+static bool is_early(uint64_t id)
+{
+	uint64_t kind = reg_kind(id);
+
+	return kind == KVM_REG_ARM_FW || kind == KVM_REG_ARM_FW_FEAT_BMAP ||
+	       is_id_reg(id);
+}
+
+/* Reads or writes a register of any size; silent. */
+static int reg_call(const struct kvm_vcpu *cpu, unsigned long request,
+		    uint64_t id, void *value)
+{
+	struct kvm_one_reg reg = { .id = id,
+				   .addr = (uint64_t)(uintptr_t)value };
+
+	return kvm_ioctl(cpu->fd, request, &reg);
+}
+
+/* The list of all registers, the caller's to free; -errno, logged. */
+static int list_regs(const struct kvm_vcpu *cpu, struct kvm_reg_list **list)
+{
+	struct kvm_reg_list probe = { .n = 0 };
+	int err = kvm_ioctl(cpu->fd, KVM_GET_REG_LIST, &probe);
+
+	if (err != -E2BIG || probe.n > REGS_MAX)
+		return log_errno(err < 0 ? -err : ERANGE,
+				 "vCPU %u: list its registers", cpu->id);
+	*list = calloc(1, sizeof(**list) + probe.n * sizeof((*list)->reg[0]));
+	if (*list == NULL)
+		return log_errno(ENOMEM, "vCPU %u: list its registers",
+				 cpu->id);
+	(*list)->n = probe.n;
+	err = kvm_call(cpu->fd, KVM_GET_REG_LIST, *list);
+	return err < 0 ? err : 0;
+}
+
+/* Writes one register's id and value. */
+static int save_reg(const struct kvm_vcpu *cpu, uint64_t id,
+		    struct snap_writer *w)
+{
+	uint8_t value[REG_BYTES_MAX] = { 0 };
+	size_t len = reg_bytes(id);
+	int err = len == 0 ? -ERANGE :
+			     reg_call(cpu, KVM_GET_ONE_REG, id, value);
+
+	if (err != 0)
+		return log_errno(-err, "vCPU %u: read register %#" PRIx64,
+				 cpu->id, id);
+	snap_put_u64(w, id);
+	/* The host is little-endian, and so is a register in memory. */
+	snap_put_bytes(w, value, len);
+	return 0;
+}
+
+static int save_regs(const struct kvm_vcpu *cpu, struct snap_writer *w)
+{
+	CLEANUP_FREE struct kvm_reg_list *list = NULL;
+	uint32_t count = 0;
+	int err = list_regs(cpu, &list);
+
+	if (err != 0)
+		return err;
+	for (uint64_t i = 0; i < list->n; i++)
+		count += !is_counter(list->reg[i]);
+	snap_put_u32(w, count);
+	for (uint64_t i = 0; i < list->n && err == 0; i++) {
+		if (!is_counter(list->reg[i]))
+			err = save_reg(cpu, list->reg[i], w);
+	}
+	return err;
+}
+
+/* Reads the next register; false when the snapshot is bad. */
+static bool next_reg(struct snap_reader *r, struct one_reg *reg)
+{
+	reg->id = snap_get_u64(r);
+	reg->len_bytes = reg_bytes(reg->id);
+	if (reg->len_bytes == 0 ||
+	    (reg->id & KVM_REG_ARCH_MASK) != KVM_REG_ARM64 ||
+	    is_counter(reg->id)) {
+		snap_reader_fail(r);
+		return false;
+	}
+	snap_get_bytes(r, reg->value, reg->len_bytes);
+	return r->error == 0;
+}
+
+/* Says what an ID register of the snapshot has that the host has not. */
+static int refuse_id_reg(const struct kvm_vcpu *cpu, const struct one_reg *reg,
+			 uint64_t have)
+{
+	unsigned int number = reg->id & (KVM_REG_ARM64_SYSREG_CRM_MASK |
+					 KVM_REG_ARM64_SYSREG_OP2_MASK);
+	uint64_t want = get_le64(reg->value);
+	const char *name = arm64_id_reg_name(number);
+	char missing[256];
+
+	if (reg->id == REG_MIDR_EL1)
+		return log_fail(ENOTSUP,
+				"vCPU %u: the snapshot is of another processor "
+				"model (MIDR_EL1 %#" PRIx64 ", here %#" PRIx64
+				")",
+				cpu->id, want, have);
+	if (arm64_features_missing(number, have, want, missing,
+				   sizeof(missing)) != 0)
+		return log_fail(ENOTSUP,
+				"vCPU %u: the snapshot needs processor "
+				"features that this host lacks: %s",
+				cpu->id, missing);
+	return log_fail(ENOTSUP,
+			"vCPU %u: the snapshot's processor differs in %s "
+			"(CRm %u, op2 %u): %#" PRIx64 ", here %#" PRIx64
+			", which this KVM cannot change",
+			cpu->id, name != NULL ? name : "an ID register",
+			number >> 3, number & 7, want, have);
+}
+
+/* Says which register could not be set, by its kind. */
+static int refuse_reg(const struct kvm_vcpu *cpu, const struct one_reg *reg,
+		      const uint8_t *have, int err)
+{
+	uint64_t kind = reg_kind(reg->id);
+
+	/* The caches' geometry: information only. */
+	if (kind == KVM_REG_ARM_DEMUX)
+		return 0;
+	if (is_id_reg(reg->id) && reg->len_bytes == 8 && err != -ENOENT)
+		return refuse_id_reg(cpu, reg, get_le64(have));
+	if (kind == KVM_REG_ARM_FW || kind == KVM_REG_ARM_FW_FEAT_BMAP)
+		return log_fail(ENOTSUP,
+				"vCPU %u: the snapshot's firmware interface "
+				"%#" PRIx64 " (PSCI, a mitigation, a service) "
+				"is more than this KVM has",
+				cpu->id, reg->id & 0xffff);
+	if (kind == KVM_REG_ARM64_SVE)
+		return log_fail(ENOTSUP,
+				"vCPU %u: the snapshot has SVE registers that "
+				"this guest cannot have here",
+				cpu->id);
+	return log_errno(-err, "vCPU %u: set register %#" PRIx64, cpu->id,
+			 reg->id);
+}
+
+/*
+ * Sets one register, unless it has its value already: many are constant, and
+ * KVM refuses a change of these only.
+ */
+static int load_reg(const struct kvm_vcpu *cpu, struct one_reg *reg)
+{
+	uint8_t have[REG_BYTES_MAX] = { 0 };
+	int err = reg_call(cpu, KVM_GET_ONE_REG, reg->id, have);
+
+	if (err == 0 && memcmp(have, reg->value, reg->len_bytes) == 0)
+		return 0;
+	if (err == 0 || err != -ENOENT)
+		err = reg_call(cpu, KVM_SET_ONE_REG, reg->id, reg->value);
+	return err != 0 ? refuse_reg(cpu, reg, have, err) : 0;
+}
+
+/* Goes once through the registers and sets those that are, or are not, early. */
+static int load_pass(const struct kvm_vcpu *cpu, struct snap_reader *r,
+		     uint32_t count, bool early)
+{
+	struct one_reg reg;
+	int err = 0;
+
+	for (uint32_t i = 0; i < count && err == 0; i++) {
+		if (!next_reg(r, &reg))
+			return r->error;
+		if (is_early(reg.id) == early)
+			err = load_reg(cpu, &reg);
+	}
+	return err;
+}
+
+static int load_regs(const struct kvm_vcpu *cpu, struct snap_reader *r)
+{
+	uint32_t count = snap_get_u32(r);
+	struct snap_reader again;
+	int err;
+
+	if (r->error == 0 && count > REGS_MAX)
+		snap_reader_fail(r);
+	if (r->error != 0)
+		return r->error;
+	again = *r;
+	err = load_pass(cpu, &again, count, true);
+	return err != 0 ? err : load_pass(cpu, r, count, false);
+}
+
+/* The exceptions that wait for delivery (api.rst, KVM_GET_VCPU_EVENTS). */
+static int save_events(const struct kvm_vcpu *cpu, struct snap_writer *w)
+{
+	struct kvm_vcpu_events events = { 0 };
+	int err = kvm_call(cpu->fd, KVM_GET_VCPU_EVENTS, &events);
+
+	if (err < 0)
+		return err;
+	snap_put_u8(w, events.exception.serror_pending);
+	snap_put_u8(w, events.exception.serror_has_esr);
+	snap_put_u8(w, events.exception.ext_dabt_pending);
+	snap_put_u64(w, events.exception.serror_esr);
+	return 0;
+}
+
+static int load_events(const struct kvm_vcpu *cpu, struct snap_reader *r)
+{
+	struct kvm_vcpu_events events = { 0 };
+	int err;
+
+	events.exception.serror_pending = snap_get_u8(r);
+	events.exception.serror_has_esr = snap_get_u8(r);
+	events.exception.ext_dabt_pending = snap_get_u8(r);
+	events.exception.serror_esr = snap_get_u64(r);
+	if (r->error != 0)
+		return r->error;
+	err = kvm_call(cpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	return err < 0 ? err : 0;
+}
+
+/* Where KVM accounts stolen time; all ones when it does not. */
+static void save_pvtime(const struct kvm_vcpu *cpu, struct snap_writer *w)
+{
+	uint64_t gpa = UINT64_MAX;
+
+	if (arm64_attr_get(cpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,
+			   KVM_ARM_VCPU_PVTIME_IPA, &gpa) < 0)
+		gpa = UINT64_MAX;
+	snap_put_u64(w, gpa);
+}
+
+static int load_pvtime(const struct machine *machine,
+		       const struct kvm_vcpu *cpu, struct snap_reader *r)
+{
+	uint64_t gpa = snap_get_u64(r);
+	void *hva;
+	int err;
+
+	if (r->error != 0 || gpa == UINT64_MAX)
+		return r->error;
+	/* KVM writes there by itself: the page must be present first. */
+	err = memory_map(&machine->memory, align_down(gpa, 64), 64, &hva);
+	if (err == 0)
+		err = arm64_attr_set(cpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,
+				     KVM_ARM_VCPU_PVTIME_IPA, &gpa);
+	return err < 0 ? log_errno(-err, "vCPU %u: account stolen time at %#llx",
+				   cpu->id, (unsigned long long)gpa) :
+			 0;
+}
+
+int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
+		   struct snap_writer *w)
+{
+	struct kvm_mp_state state = { 0 };
+	int err;
+
+	(void)machine;
+	snap_put_u32(w, STATE_VERSION);
+	err = save_regs(cpu, w);
+	if (err == 0)
+		err = save_events(cpu, w);
+	if (err == 0)
+		err = kvm_call(cpu->fd, KVM_GET_MP_STATE, &state);
+	if (err < 0)
+		return err;
+	snap_put_u32(w, state.mp_state);
+	save_pvtime(cpu, w);
+	return 0;
+}
+
+int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
+		   struct snap_reader *r)
+{
+	struct kvm_mp_state state = { 0 };
+	int err;
+
+	if (snap_get_u32(r) != STATE_VERSION)
+		snap_reader_fail(r);
+	if (r->error != 0)
+		return r->error;
+	err = load_regs(cpu, r);
+	if (err == 0)
+		err = load_events(cpu, r);
+	if (err != 0)
+		return err;
+	state.mp_state = snap_get_u32(r);
+	if (r->error != 0)
+		return r->error;
+	err = kvm_call(cpu->fd, KVM_SET_MP_STATE, &state);
+	return err < 0 ? err : load_pvtime(machine, cpu, r);
+}

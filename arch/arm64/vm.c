@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VM as a whole: what it asks of KVM before anything else, the counter that
+ * all its vCPUs share, and the end.  The thread that sets the machine up.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "arch/arm64/private.h"
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+
+/* What this program cannot do without, and since when Linux has it. */
+static const struct need {
+	unsigned int cap;
+	const char *words;
+} needs[] = {
+	{ KVM_CAP_ONE_REG, "registers by number" },
+	{ KVM_CAP_DEVICE_CTRL, "KVM devices (an in-kernel GICv3)" },
+	{ KVM_CAP_ARM_PSCI_0_2, "PSCI 0.2" },
+	{ KVM_CAP_MP_STATE, "the run state of a vCPU" },
+};
+
+/* Refuses a host that lacks one of the needs, with its name. */
+static int check_needs(const struct kvm_vm *vm)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(needs); i++) {
+		if (kvm_check_cap(vm->fd, needs[i].cap) <= 0)
+			return log_fail(EOPNOTSUPP,
+					"this KVM lacks %s, which every arm64 "
+					"guest needs",
+					needs[i].words);
+	}
+	return 0;
+}
+
+/* Chooses what the vCPUs are: the host's own kind, with a PMU if there is. */
+static int choose_init(struct machine *machine, struct kvm_vcpu_init *init)
+{
+	int err = kvm_call(machine->vm.fd, KVM_ARM_PREFERRED_TARGET, init);
+
+	if (err < 0)
+		return err;
+	init->features[0] |= 1U << KVM_ARM_VCPU_PSCI_0_2;
+	if (kvm_check_cap(machine->vm.fd, KVM_CAP_ARM_PMU_V3) > 0)
+		init->features[0] |= 1U << KVM_ARM_VCPU_PMU_V3;
+	return 0;
+}
+
+int arch_vm_setup(struct machine *machine)
+{
+	struct arch_private *arch;
+	int err = check_needs(&machine->vm);
+
+	if (err != 0)
+		return err;
+	arch = calloc(1, sizeof(*arch));
+	if (arch == NULL)
+		return log_errno(ENOMEM, "set up the VM");
+	arch->gic_fd = -1;
+	arch->its_fd = -1;
+	arch->has_counter_offset =
+		kvm_check_cap(machine->vm.fd, KVM_CAP_COUNTER_OFFSET) > 0;
+	machine->arch = arch;
+	/*
+	 * An access to no device by an instruction that the processor does not
+	 * describe then comes to us with its address, instead of as -ENOSYS.
+	 */
+	kvm_enable_cap(machine->vm.fd, KVM_CAP_ARM_NISV_TO_USER, 0);
+	return choose_init(machine, &arch->init);
+}
+
+void arch_vm_finish(struct machine *machine)
+{
+	struct arch_private *arch = machine->arch;
+
+	if (arch == NULL)
+		return;
+	if (arch->its_fd >= 0)
+		close(arch->its_fd);
+	if (arch->gic_fd >= 0)
+		close(arch->gic_fd);
+	free(arch);
+	machine->arch = NULL;
+}
+
+int arm64_counter_set(struct machine *machine, uint64_t ticks)
+{
+	const struct kvm_vcpu *cpu = &machine->cpus[0];
+	struct kvm_arm_counter_offset offset = { 0 };
+	uint64_t now;
+	int err;
+
+	if (!machine->arch->has_counter_offset) {
+		/* Sets the virtual counter of all vCPUs, and only that. */
+		err = arm64_reg_set(cpu, KVM_REG_ARM_TIMER_CNT, ticks);
+		return err != 0 ? log_errno(-err, "set the guest's counter") :
+				  0;
+	}
+	/* Zero first, so that the guest's counter reads as the host's. */
+	err = kvm_call(machine->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset);
+	if (err < 0)
+		return err;
+	err = arm64_reg_get(cpu, KVM_REG_ARM_TIMER_CNT, &now);
+	if (err != 0)
+		return log_errno(-err, "read the guest's counter");
+	offset.counter_offset = now - ticks;
+	err = kvm_call(machine->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset);
+	return err < 0 ? err : 0;
+}
