@@ -97,7 +97,8 @@ static const struct kvm_probe_cap caps[] = {
 		.cap = KVM_CAP_MEMORY_FAULT_INFO,
 		.name = "memory_fault_info",
 		.use = "the address of a failed access",
-		.without = "errors may come without an address (arm64 has it all the same)",
+		.without =
+			"errors may come without an address (arm64 has it all the same)",
 		.since = "Linux 6.8",
 	},
 	{
@@ -137,16 +138,16 @@ static int try_userfault(const struct kvm_vm *vm, void *hva, int guest_memfd)
 {
 	unsigned long bitmap[SCRATCH_BYTES / PAGE_BYTES / 8] = { 0 };
 
-	return try_slot(
-		vm,
-		(struct kvm_slot){
-			.flags = KVM_MEM_USERFAULT |
-				 (guest_memfd < 0 ? 0 : KVM_MEM_GUEST_MEMFD),
-			.size_bytes = SCRATCH_BYTES,
-			.hva = hva,
-			.guest_memfd = guest_memfd,
-			.userfault_bitmap = bitmap,
-		});
+	return try_slot(vm, (struct kvm_slot){
+				    .flags = KVM_MEM_USERFAULT |
+					     (guest_memfd < 0 ?
+						      0 :
+						      KVM_MEM_GUEST_MEMFD),
+				    .size_bytes = SCRATCH_BYTES,
+				    .hva = hva,
+				    .guest_memfd = guest_memfd,
+				    .userfault_bitmap = bitmap,
+			    });
 }
 
 /* Creates a guest_memfd with @flags: the descriptor or -errno. */
@@ -166,18 +167,19 @@ static int try_guest_memfd(const struct kvm_vm *vm, uint64_t flags)
 	return fd < 0 ? fd : 0;
 }
 
-/* Anonymous memory: userfault. */
-static void probe_anon(struct kvm_probe *probe, const struct kvm_vm *vm)
+/* Anonymous memory: userfault; see the header. */
+int kvm_probe_userfault(const struct kvm_vm *vm)
 {
 	void *hva = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (hva == MAP_FAILED) {
-		probe->userfault_anon = -errno;
-		return;
-	}
-	probe->userfault_anon = try_userfault(vm, hva, -1);
+	int err;
+
+	if (hva == MAP_FAILED)
+		return -errno;
+	err = try_userfault(vm, hva, -1);
 	munmap(hva, SCRATCH_BYTES);
+	return err;
 }
 
 /* A shared guest_memfd: its mapping, a slot with it, userfault. */
@@ -228,6 +230,6 @@ void kvm_probe(struct kvm_probe *probe, const struct kvm *kvm,
 	probe->slots_max = kvm_check_cap(vm->fd, KVM_CAP_NR_MEMSLOTS);
 	probe->guest_memfd = try_guest_memfd(vm, 0);
 	probe->guest_memfd_mmap = try_guest_memfd(vm, GUEST_MEMFD_FLAG_MMAP);
-	probe_anon(probe, vm);
+	probe->userfault_anon = kvm_probe_userfault(vm);
 	probe_shared(probe, vm);
 }

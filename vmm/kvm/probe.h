@@ -21,7 +21,8 @@ struct kvm_probe_cap {
 	bool needed; /* no guest runs without it */
 	const char *name; /* as the kernel's documents have it, in lower case */
 	const char *use; /* what thaw does with it */
-	const char *without; /* what that means where it is absent; NULL: needed */
+	const char
+		*without; /* what that means where it is absent; NULL: needed */
 	/* "Linux 6.8", the first release with it; NULL: any in use has it. */
 	const char *since;
 };
@@ -52,5 +53,11 @@ struct kvm_probe {
 /* Asks an open KVM and a VM that has no slot 0 yet. */
 void kvm_probe(struct kvm_probe *probe, const struct kvm *kvm,
 	       const struct kvm_vm *vm);
+
+/*
+ * Only whether a slot over anonymous memory takes userfault: 0, or -errno.  The
+ * VM has no slot 0 yet.
+ */
+int kvm_probe_userfault(const struct kvm_vm *vm);
 
 #endif

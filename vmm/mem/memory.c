@@ -123,7 +123,7 @@ int memory_update_slot(struct memory *memory, struct memory_region *region)
 		.flags = region->flags,
 		.gpa = region->gpa,
 		.size_bytes = region->size_bytes,
-		.hva = region->hva,
+		.hva = region->slot_hva ? region->slot_hva : region->hva,
 		.guest_memfd = region->guest_memfd,
 		.userfault_bitmap = region->userfault_bitmap,
 	};
@@ -153,6 +153,20 @@ struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
 
 		if (gpa >= region->gpa &&
 		    range_within(gpa - region->gpa, len_bytes, region->size_bytes))
+			return (struct memory_region *)(uintptr_t)region;
+	}
+	return NULL;
+}
+
+/* The region that holds a page of RAM. */
+struct memory_region *memory_region_of_page(const struct memory *memory,
+					    uint64_t page)
+{
+	for (unsigned int i = 0; i < memory->region_count; i++) {
+		const struct memory_region *region = &memory->regions[i];
+
+		if (page * PAGE_BYTES - region->offset_bytes <
+		    region->size_bytes)
 			return (struct memory_region *)(uintptr_t)region;
 	}
 	return NULL;

@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/base/bytes.h"
+
 struct kvm_vm;
 
 typedef uint64_t gpa_t;
@@ -45,7 +47,12 @@ struct memory_region {
 	gpa_t gpa;
 	uint64_t size_bytes;
 	uint64_t offset_bytes; /* where it starts in the RAM as a whole */
-	uint8_t *hva;
+	uint8_t *hva; /* thaw's own view, where the accessor points */
+	/*
+	 * What the memslot names, so what KVM's own accesses go through; NULL:
+	 * the same as hva.  The pager's guard of a guest_memfd is one.
+	 */
+	uint8_t *slot_hva;
 	int guest_memfd; /* -1: none */
 	uint32_t slot;
 	uint32_t flags;			 /* KVM_MEM_* of the slot now */
@@ -89,6 +96,17 @@ int memory_init(struct memory *memory, const struct memory_config *config,
 
 /* Unmaps everything; a zeroed struct is fine.  The VM must be gone or idle. */
 void memory_finish(struct memory *memory);
+
+/* The number of the page of RAM that holds @gpa, which is in @region. */
+static inline uint64_t memory_page(const struct memory_region *region,
+				   gpa_t gpa)
+{
+	return (region->offset_bytes + (gpa - region->gpa)) / PAGE_BYTES;
+}
+
+/* The region that holds page @page of RAM; never NULL for a page of RAM. */
+struct memory_region *memory_region_of_page(const struct memory *memory,
+					    uint64_t page);
 
 /* Creates one memslot a region in @kvm. */
 int memory_attach(struct memory *memory, const struct kvm_vm *kvm);

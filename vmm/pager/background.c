@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the pager does while nobody waits: filling ahead within a budget, ending
+ * the gates when the last page is in, and watching that no read takes longer
+ * than its deadline.
+ *
+ * One thread does the filling and the end, one the watching: a fill may be what
+ * hangs.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "vmm/base/log.h"
+#include "vmm/pager/private.h"
+
+#define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
+#define NS_PER_S	 UINT64_C(1000000000)
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* since Linux 6.1 */
+#endif
+
+/* Waits for a change or until @until_ns; the lock is held. */
+static void wait_until(struct pager *pager, uint64_t until_ns)
+{
+	struct timespec t;
+	uint64_t now = pager_now_ns(), wait;
+
+	if (until_ns == UINT64_MAX) {
+		pthread_cond_wait(&pager->changed, &pager->lock);
+		return;
+	}
+	wait = until_ns > now ? until_ns - now : 0;
+	clock_gettime(CLOCK_REALTIME, &t);
+	wait += (uint64_t)t.tv_nsec;
+	t.tv_sec += (time_t)(wait / NS_PER_S);
+	t.tv_nsec = (long)(wait % NS_PER_S);
+	pthread_cond_timedwait(&pager->changed, &pager->lock, &t);
+}
+
+/* Sleeps until @until_ns, or until it is all over. */
+static void sleep_until(struct pager *pager, uint64_t until_ns)
+{
+	pthread_mutex_lock(&pager->lock);
+	while (!atomic_load(&pager->cancelled) && pager_now_ns() < until_ns)
+		wait_until(pager, until_ns);
+	pthread_mutex_unlock(&pager->lock);
+}
+
+/*
+ * Before each step of the background: lets demand go first, and keeps to the
+ * budget, of which @spent bytes are used since @start_ns.
+ */
+static void make_way(struct pager *pager, uint64_t start_ns, uint64_t spent)
+{
+	uint64_t rate = pager->config.prefault_bytes_s;
+
+	while (atomic_load(&pager->demand) && !atomic_load(&pager->cancelled))
+		sleep_until(pager, pager_now_ns() + 50 * 1000);
+	if (rate != UINT64_MAX)
+		sleep_until(pager, start_ns + (uint64_t)((double)spent * 1e9 /
+							 (double)rate));
+}
+
+/* Fills one run of the source. */
+static int fill_run(struct pager *pager, const struct page_run *run,
+		    uint64_t start_ns, uint64_t *spent)
+{
+	for (uint64_t n = 0; n < run->count; n++) {
+		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
+					   .vcpu = -1 };
+		int r;
+
+		if (atomic_load(&pager->cancelled))
+			return -ECANCELED;
+		if (pages_is_present(&pager->pages, run->first + n))
+			continue;
+		make_way(pager, start_ns, *spent);
+		r = pager_fill(pager, run->first + n, &need);
+		if (r < 0)
+			return r;
+		*spent += min_u64(pager->config.run_pages, run->count - n) *
+			  PAGE_BYTES;
+	}
+	return 0;
+}
+
+/* Fills ahead; gives up where the source does, demand will tell. */
+static void fill_ahead(struct pager *pager)
+{
+	uint64_t start = pager_now_ns(), spent = 0;
+
+	for (size_t i = 0; i < pager->source->run_count; i++)
+		if (fill_run(pager, &pager->source->runs[i], start, &spent) < 0)
+			return;
+}
+
+/* Asks for large pages where the source's pages make up whole ones. */
+static void collapse(struct pager *pager)
+{
+	for (size_t i = 0; i < pager->source->run_count; i++) {
+		const struct page_run *run = &pager->source->runs[i];
+		const struct memory_region *region =
+			memory_region_of_page(pager->memory, run->first);
+		uintptr_t base = (uintptr_t)region->hva - region->offset_bytes;
+		uintptr_t from = align_up(base + run->first * PAGE_BYTES,
+					  LARGE_PAGE_BYTES);
+		uint64_t last =
+			min_u64((run->first + run->count) * PAGE_BYTES,
+				region->offset_bytes + region->size_bytes);
+		uintptr_t end = align_down(base + last, LARGE_PAGE_BYTES);
+
+		for (; from < end && !atomic_load(&pager->cancelled);
+		     from += LARGE_PAGE_BYTES)
+			madvise((void *)from, LARGE_PAGE_BYTES, MADV_COLLAPSE);
+	}
+}
+
+/* With the last page in: takes the gates away. */
+static void retire(struct pager *pager)
+{
+	uint64_t now = pager_now_ns();
+
+	if (pager->uffd.fd >= 0)
+		uffd_gate_retire(&pager->uffd);
+	if (pager->memory->backing == MEMORY_ANON)
+		collapse(pager);
+	bitmap_retire(pager->memory);
+	atomic_store_explicit(&pager->counters.done_ns, now - pager->start_ns,
+			      memory_order_relaxed);
+}
+
+/* The thread that fills, and waits for the last page. */
+static void *background_main(void *arg)
+{
+	struct pager *pager = arg;
+
+	if (pager->config.prefault_bytes_s)
+		fill_ahead(pager);
+	pthread_mutex_lock(&pager->lock);
+	while (!atomic_load(&pager->cancelled) &&
+	       atomic_load(&pager->pages.absent))
+		wait_until(pager, UINT64_MAX);
+	pthread_mutex_unlock(&pager->lock);
+	if (!atomic_load(&pager->cancelled))
+		retire(pager);
+	return NULL;
+}
+
+/* Looks at one fill; tells once that it is overdue. */
+static void watch_fill(struct pager *pager, struct fill_slot *slot)
+{
+	uint64_t since = atomic_load(&slot->since_ns);
+	uint64_t limit = pager->config.deadline_ns + NS_PER_S / 2;
+	bool stop = pager->config.on_error == PAGER_STOP;
+
+	if (!since || pager_now_ns() - since < limit ||
+	    atomic_exchange(&pager->overdue_told, since) == since)
+		return;
+	count_add(&pager->counters.failures, 1);
+	log_error("guest memory: %s does not answer for %.1f s%s",
+		  pager->source->ops->describe(pager->source,
+					       atomic_load(&slot->page)),
+		  (double)(pager_now_ns() - since) / 1e9,
+		  stop ? "; the guest stops" : "; the guest waits for it");
+	if (pager->config.failed)
+		pager->config.failed(pager->config.ctx, pager->config.on_error);
+}
+
+/* The thread that watches, while pages are absent. */
+static void *watch_main(void *arg)
+{
+	struct pager *pager = arg;
+	uint64_t period = max_u64(pager->config.deadline_ns / 4, 1000000);
+
+	while (!atomic_load(&pager->cancelled) &&
+	       atomic_load(&pager->pages.absent)) {
+		sleep_until(pager, pager_now_ns() + min_u64(period, NS_PER_S));
+		for (unsigned int i = 0; i < WATCH_SLOTS; i++)
+			watch_fill(pager, &pager->fills[i]);
+	}
+	return NULL;
+}
+
+/* Starts both; they may be kicked out of a read by signals of a crash only. */
+int background_start(struct pager *pager)
+{
+	sigset_t mask, before;
+	int r;
+
+	sigfillset(&mask);
+	sigdelset(&mask, SIGSEGV);
+	sigdelset(&mask, SIGBUS);
+	sigdelset(&mask, SIGABRT);
+	pthread_sigmask(SIG_SETMASK, &mask, &before);
+	r = pthread_create(&pager->background_thread, NULL, background_main,
+			   pager);
+	pager->background_runs = r == 0;
+	if (r == 0)
+		r = pthread_create(&pager->watch_thread, NULL, watch_main,
+				   pager);
+	pager->watch_runs = pager->background_runs && r == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r ? log_errno(r, "pager threads") : 0;
+}
+
+/* Joins them all; the pager is cancelled. */
+void background_stop(struct pager *pager)
+{
+	pthread_mutex_lock(&pager->lock);
+	pthread_cond_broadcast(&pager->changed);
+	pthread_mutex_unlock(&pager->lock);
+	if (pager->background_runs)
+		pthread_join(pager->background_thread, NULL);
+	if (pager->watch_runs)
+		pthread_join(pager->watch_thread, NULL);
+	if (pager->uffd_runs)
+		pthread_join(pager->uffd_thread, NULL);
+	pager->background_runs = pager->watch_runs = pager->uffd_runs = false;
+}
+
+/* The last page is in. */
+void background_last_page(struct pager *pager)
+{
+	pthread_mutex_lock(&pager->lock);
+	pthread_cond_broadcast(&pager->changed);
+	pthread_mutex_unlock(&pager->lock);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one path on which a page becomes present.
+ *
+ *	claim		the page, and its absent neighbours in the same run of
+ *			the source, up to a bound
+ *	read		them from the source, with retries until the deadline
+ *	install		by userfaultfd where it covers them, else in place
+ *	publish		clear KVM's bits, then mark them present and wake losers
+ *
+ * Runs on whatever thread needs the page: a vCPU's own, for a userfault exit.
+ * No lock is taken.  The page is whole before anybody can see it: in place
+ * nobody passes the bitmap and the states, and UFFDIO_COPY installs a whole
+ * page at once.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+#include "vmm/pager/private.h"
+
+#define RETRY_FIRST_NS (UINT64_C(1) * 1000 * 1000)
+#define RETRY_LAST_NS  (UINT64_C(200) * 1000 * 1000)
+
+/* Pages that this thread has claimed. */
+struct claim {
+	uint64_t first;
+	uint32_t count;
+};
+
+/* Whether the pager is at its end. */
+static bool cancelled(const struct pager *pager)
+{
+	return atomic_load(&pager->cancelled);
+}
+
+/*
+ * Grows the claim of @page to its neighbours: within the aligned block of
+ * run_pages that holds it, within the run of the source, up to the first page
+ * that somebody else has or had.
+ */
+static struct claim claim_around(struct pager *pager, uint64_t page)
+{
+	const struct page_run *run = page_source_find(pager->source, page);
+	uint64_t block = pager->config.run_pages;
+	uint64_t low = max_u64(align_down(page, block), run->first);
+	uint64_t high = min_u64(align_down(page, block) + block,
+				run->first + run->count);
+	struct claim claim = { page, 1 };
+
+	while (claim.first > low &&
+	       pages_claim(&pager->pages, claim.first - 1) == PAGES_CLAIMED) {
+		claim.first--;
+		claim.count++;
+	}
+	while (claim.first + claim.count < high &&
+	       pages_claim(&pager->pages, claim.first + claim.count) ==
+		       PAGES_CLAIMED)
+		claim.count++;
+	return claim;
+}
+
+/* Enters a fill for the watch; NULL when all places are taken. */
+static struct fill_slot *watch_begin(struct pager *pager, uint64_t page,
+				     uint64_t now)
+{
+	for (unsigned int i = 0; i < WATCH_SLOTS; i++) {
+		struct fill_slot *slot =
+			&pager->fills[(page + i) % WATCH_SLOTS];
+		uint64_t none = 0;
+
+		if (!atomic_compare_exchange_strong(&slot->since_ns, &none,
+						    now))
+			continue;
+		atomic_store(&slot->page, page);
+		return slot;
+	}
+	return NULL;
+}
+
+/* Ends it. */
+static void watch_end(struct fill_slot *slot)
+{
+	if (slot)
+		atomic_store(&slot->since_ns, 0);
+}
+
+/* Sleeps between two tries; a signal ends it early, and that is fine. */
+static void back_off(uint64_t ns)
+{
+	struct timespec t = { 0, (long)ns };
+
+	nanosleep(&t, NULL);
+}
+
+/* Reads a claim, again and again until the deadline. */
+static int read_claim(struct pager *pager, const struct claim *claim,
+		      uint8_t *to)
+{
+	uint64_t start = pager_now_ns(), pause_ns = RETRY_FIRST_NS;
+	struct fill_slot *slot = watch_begin(pager, claim->first, start);
+	int r;
+
+	for (;;) {
+		r = pager->source->ops->read(pager->source, claim->first,
+					     claim->count, to);
+		if (r == 0)
+			break;
+		if (cancelled(pager)) {
+			r = -ECANCELED;
+			break;
+		}
+		if (pager_now_ns() - start >= pager->config.deadline_ns)
+			break;
+		if (r == -EINTR)
+			continue;
+		count_add(&pager->counters.retries, 1);
+		back_off(pause_ns);
+		pause_ns = min_u64(2 * pause_ns, RETRY_LAST_NS);
+	}
+	watch_end(slot);
+	count_add(&pager->counters.read_ns, pager_now_ns() - start);
+	return r;
+}
+
+/* Where a page of RAM is in our own mapping. */
+static uint8_t *page_hva(const struct pager *pager, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(pager->memory, page);
+
+	return region->hva + (page * PAGE_BYTES - region->offset_bytes);
+}
+
+/* Reads a claim aside, and has userfaultfd install it. */
+static int fill_aside(struct pager *pager, const struct claim *claim)
+{
+	uint8_t pages[PAGER_RUN_PAGES_MAX * PAGE_BYTES];
+	int r = read_claim(pager, claim, pages);
+
+	if (r < 0)
+		return r;
+	return uffd_gate_copy(&pager->uffd, claim->first, claim->count, pages);
+}
+
+/* Reads and installs a claim. */
+static int fill_claim(struct pager *pager, const struct claim *claim)
+{
+	if (uffd_gate_covers(&pager->uffd, claim->first))
+		return fill_aside(pager, claim);
+	return read_claim(pager, claim, page_hva(pager, claim->first));
+}
+
+/* Makes a filled claim visible. */
+static void publish(struct pager *pager, const struct claim *claim)
+{
+	bitmap_clear(pager->memory, claim->first, claim->count);
+	pages_publish(&pager->pages, claim->first, claim->count);
+	if (atomic_load(&pager->pages.absent) == 0)
+		background_last_page(pager);
+}
+
+/* Counts a fill that is done. */
+static void account(struct pager *pager, const struct pager_need *need,
+		    const struct claim *claim)
+{
+	struct pager_counters *c = &pager->counters;
+	uint64_t now = pager_now_ns();
+
+	count_add(&c->faults[need->cause], 1);
+	count_add(&c->pages[need->cause], claim->count);
+	if (need->cause != PAGER_CAUSE_BACKGROUND)
+		counters_stall(c, now - need->since_ns, now - pager->start_ns);
+	if (pager->trace)
+		trace_fault(pager, need, claim->first, claim->count, now);
+}
+
+/* The address of a page in the guest, for messages. */
+static unsigned long long page_gpa(const struct pager *pager, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(pager->memory, page);
+
+	return region->gpa + (page * PAGE_BYTES - region->offset_bytes);
+}
+
+/* Says that a page cannot be had, and does what the policy says. */
+static int fail(struct pager *pager, uint64_t page, int err)
+{
+	bool stop = pager->config.on_error == PAGER_STOP;
+
+	count_add(&pager->counters.failures, 1);
+	log_errno(err, "guest memory at 0x%llx: %s (%s) cannot be read%s",
+		  page_gpa(pager, page),
+		  pager->source->ops->describe(pager->source, page),
+		  pager->source->ops->name,
+		  stop ? "; the guest stops" :
+			 "; the guest waits for \"go-on\"");
+	if (pager->config.failed)
+		pager->config.failed(pager->config.ctx, pager->config.on_error);
+	return stop ? -EIO : -EAGAIN;
+}
+
+/*
+ * Waits until pager_go_on(), from the number @seen on; -EINTR when a signal
+ * comes, as a kick of a vCPU.
+ */
+static int wait_to_go_on(struct pager *pager, uint32_t seen)
+{
+	int r = 0;
+
+	atomic_fetch_add(&pager->stuck, 1);
+	while (r == 0 && !cancelled(pager) &&
+	       atomic_load(&pager->go_on) == seen) {
+		if (syscall(SYS_futex, (void *)&pager->go_on,
+			    FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0) < 0 &&
+		    errno == EINTR)
+			r = -EINTR;
+	}
+	atomic_fetch_sub(&pager->stuck, 1);
+	return r;
+}
+
+/*
+ * Fills the page, which this thread has claimed.  -EAGAIN: it is absent again,
+ * and may be tried again.
+ */
+static int fill_claimed(struct pager *pager, uint64_t page,
+			struct pager_need *need)
+{
+	struct claim claim = claim_around(pager, page);
+	uint32_t seen = atomic_load(&pager->go_on);
+	int r = fill_claim(pager, &claim);
+
+	if (r == 0) {
+		need->filled = true;
+		/* Counted first: who sees the page may look at the figures. */
+		account(pager, need, &claim);
+		publish(pager, &claim);
+		return 0;
+	}
+	pages_release(&pager->pages, claim.first, claim.count);
+	if (r == -ECANCELED)
+		return r;
+	if (need->cause == PAGER_CAUSE_BACKGROUND)
+		return -EIO;
+	r = fail(pager, page, -r);
+	if (r == -EAGAIN && wait_to_go_on(pager, seen) < 0)
+		return -EINTR;
+	return r;
+}
+
+/* Makes a page present, whoever fills it. */
+static int fill_page(struct pager *pager, uint64_t page,
+		     struct pager_need *need)
+{
+	bool waited = false;
+
+	while (!cancelled(pager)) {
+		int r;
+
+		switch (pages_claim(&pager->pages, page)) {
+		case PAGES_PRESENT:
+			count_add(waited ?
+					  &pager->counters.waited[need->cause] :
+					  &pager->counters.already[need->cause],
+				  1);
+			return 0;
+		case PAGES_BUSY:
+			waited = true;
+			pages_wait(&pager->pages, page);
+			break;
+		case PAGES_CLAIMED:
+			r = fill_claimed(pager, page, need);
+			/* Only a vCPU has something to look at when kicked. */
+			if (r == -EINTR && need->cause != PAGER_CAUSE_VCPU)
+				break;
+			if (r != -EAGAIN)
+				return r;
+		}
+	}
+	return -ECANCELED;
+}
+
+/* The one path. */
+int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need)
+{
+	bool demand = need->cause != PAGER_CAUSE_BACKGROUND;
+	int r;
+
+	need->since_ns = pager_now_ns();
+	need->filled = false;
+	if (demand)
+		atomic_fetch_add(&pager->demand, 1);
+	r = fill_page(pager, page, need);
+	if (demand)
+		atomic_fetch_sub(&pager->demand, 1);
+	return r;
+}

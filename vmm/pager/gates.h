@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The two gates that stop whoever touches an absent page.
+ *
+ * userfault: KVM's bitmap on the memslot stops vCPUs.  It is all data, no
+ * thread: bits are set before the guest runs, and cleared as pages come in.
+ *
+ * uffd: userfaultfd stops everybody who goes through a host mapping: KVM's own
+ * accesses, the kernel, and vCPUs where KVM has no userfault.
+ *
+ * A guest_memfd has no userfaultfd, so its memslot names a *guard* for KVM's
+ * own accesses instead of the memory: a second mapping, in which the runs of
+ * absent pages are covered by empty anonymous memory with userfaultfd on it.
+ * When KVM itself touches such a page, the page is filled, the guard there is
+ * replaced by the guest_memfd, and KVM goes on.  vCPUs do not use the mapping,
+ * so a guard stays until KVM needs it or the last page is in.
+ */
+#ifndef VMM_PAGER_GATES_H
+#define VMM_PAGER_GATES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct memory;
+struct memory_region;
+struct page_source;
+
+/* The bitmaps of all regions; unmapped by bitmap_unmap(). */
+int bitmap_map(struct memory *memory);
+void bitmap_unmap(struct memory *memory);
+
+/* Sets bits, before the guest runs. */
+void bitmap_set(const struct memory *memory, uint64_t page, uint64_t count);
+
+/*
+ * Clears bits after the pages' contents are written: vCPUs may pass.  Nothing
+ * where the region has no bitmap.
+ */
+void bitmap_clear(const struct memory *memory, uint64_t page, uint64_t count);
+
+/* Takes the userfault flag off every slot: large pages may come back. */
+int bitmap_retire(struct memory *memory);
+
+/* Maps the guard of each region of a guest_memfd; guard_unmap() undoes it. */
+int guard_map(struct memory *memory);
+void guard_unmap(struct memory *memory);
+
+/* userfaultfd on what stops; see uffd.c. */
+struct uffd_gate {
+	int fd; /* -1: closed */
+	bool guards; /* it is on guards, not on the memory */
+	struct memory *memory;
+	struct uffd_range {
+		uint64_t first, count; /* pages of RAM */
+		uint8_t *hva;
+	} * ranges; /* sorted; owned */
+	unsigned int range_count;
+};
+
+/* Opens it and registers the runs of @source.  -errno, logged. */
+int uffd_gate_open(struct uffd_gate *gate, struct memory *memory,
+		   const struct page_source *source);
+void uffd_gate_close(struct uffd_gate *gate);
+
+/* One event: the page of RAM that was touched; false when there is none. */
+bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page);
+
+/* Whether pages there must be installed by uffd_gate_copy(). */
+bool uffd_gate_covers(const struct uffd_gate *gate, uint64_t page);
+
+/* Installs whole pages at once and wakes who waits; 0 or -errno, silent. */
+int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
+		   const void *from);
+
+/*
+ * Lets go whoever touched @page, which is present: opens the guard there, or
+ * has the kernel map zeros where nothing was installed.
+ */
+int uffd_gate_pass(struct uffd_gate *gate, uint64_t page);
+
+/* Ends it with the last page in: guards opened, ranges unregistered. */
+void uffd_gate_retire(struct uffd_gate *gate);
+
+#endif

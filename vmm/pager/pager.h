@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pager: guest memory that arrives when it is touched.
+ *
+ * Pages that the source holds start absent; all others are zero and cost
+ * nothing.  Whoever needs an absent page - a vCPU that left KVM_RUN with a
+ * userfault exit, the userfaultfd thread for everybody whom the kernel stopped,
+ * a device through the memory accessor, the background - comes to the same
+ * function, which claims the page and its absent neighbours, reads them from
+ * the source, installs and publishes them.  doc/design.md follows one fault
+ * through the files.
+ *
+ * Threads: made and destroyed by the control thread; pager_vcpu_fault() is for
+ * vCPU threads; the populator for any thread without a lock.
+ */
+#ifndef VMM_PAGER_PAGER_H
+#define VMM_PAGER_PAGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/mem/memory.h"
+#include "vmm/pager/stats.h"
+
+struct page_source;
+struct pager;
+
+/* How absent pages are noticed. */
+enum pager_way {
+	PAGER_AUTO, /* to be decided; see choose.h */
+	PAGER_USERFAULT, /* KVM's bitmap, with userfaultfd beside it */
+	PAGER_UFFD, /* userfaultfd alone */
+	PAGER_MAP, /* the host kernel pages a mapped file */
+	PAGER_EAGER, /* everything is filled before the guest runs */
+};
+
+/* The words of --pager, in the order of the enum; NULL at the end. */
+extern const char *const pager_way_words[];
+
+/* What happens when a page cannot be had. */
+enum pager_on_error {
+	PAGER_STOP, /* the machine ends */
+	PAGER_PAUSE, /* who needs the page waits until pager_go_on() */
+};
+
+struct pager_config {
+	enum pager_way way; /* USERFAULT or UFFD */
+	struct memory *memory; /* prepared by pager_prepare() */
+	struct page_source *source; /* becomes the pager's, also on failure */
+	uint32_t run_pages; /* how many are filled at once; 0: the default */
+	uint64_t deadline_ns; /* for one fill with its retries; 0: default */
+	enum pager_on_error on_error;
+	/*
+	 * Told when a page cannot be had, once a failure, from the thread that
+	 * found it; it has been logged.  Must not wait for a vCPU.
+	 */
+	void (*failed)(void *ctx, enum pager_on_error on_error);
+	void *ctx;
+	/*
+	 * Pages that are filled without being asked for, in bytes a second;
+	 * 0: none, UINT64_MAX: as fast as it goes.
+	 */
+	uint64_t prefault_bytes_s;
+	int trace_fd; /* where faults are told, one line each; -1: nowhere */
+};
+
+#define PAGER_RUN_PAGES_DEFAULT 16
+#define PAGER_RUN_PAGES_MAX	64
+#define PAGER_DEADLINE_DEFAULT	(UINT64_C(10) * 1000 * 1000 * 1000)
+
+/*
+ * Gives each region what its memslot needs for @way (a bitmap, a guard), before
+ * memory_attach(), so that the slots are set once.  -errno, logged.
+ */
+int pager_prepare(struct memory *memory, enum pager_way way);
+/* Frees that again, after the VM is gone and before memory_finish(). */
+void pager_unprepare(struct memory *memory);
+
+/*
+ * Makes the source's pages absent and sets the gates.  No vCPU has run, and the
+ * memory is as memory_init() left it.  Becomes the memory's populator.
+ */
+int pager_create(struct pager **pager, const struct pager_config *config);
+
+/* Starts the background: userfaultfd's thread runs from creation on. */
+int pager_start(struct pager *pager);
+
+/*
+ * Makes every fill that waits return -ECANCELED, now and from now on, and the
+ * threads end.  Any thread; returns at once.  The vCPUs must not enter the
+ * guest again.
+ */
+void pager_cancel(struct pager *pager);
+
+/*
+ * Cancels, joins the threads, and closes userfaultfd, which lets go whom the
+ * kernel has stopped: they see zeros.  So the vCPUs must not enter the guest
+ * any more, and no device may act on what they still do.
+ */
+void pager_stop(struct pager *pager);
+
+/* Stops it and frees it; no vCPU runs.  NULL is fine. */
+void pager_destroy(struct pager *pager);
+
+/*
+ * Fills the page of a userfault exit.  0: enter the guest again; -EINTR: look
+ * at the phase first; -ECANCELED or -EIO: do not enter; -EFAULT: not a page
+ * that the pager knows.
+ */
+int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa);
+
+/* After a failure under PAGER_PAUSE: tries again. */
+void pager_go_on(struct pager *pager);
+/* Whether such a failure waits. */
+bool pager_waits(const struct pager *pager);
+
+/* Fills everything that is absent now; for `eager` and for snapshots. */
+int pager_fill_all(struct pager *pager);
+
+/*
+ * Whether page @page of RAM is still absent, so that its contents are the
+ * source's.
+ */
+bool pager_is_absent(const struct pager *pager, uint64_t page);
+
+/* The figures so far.  Any thread. */
+void pager_stats(const struct pager *pager, struct pager_stats *stats);
+
+#endif

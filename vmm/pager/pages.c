@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Page states.
+ *
+ * Memory order.  A publisher has written the page's contents (or had the kernel
+ * do it) before it stores PRESENT with release; who sees PRESENT loads it with
+ * acquire, and so sees the contents.  The claim is an acquire, so that what a
+ * failed filler did before its release is behind it.
+ *
+ * Waiting.  A loser reads the futex's number, marks the page AWAITED unless it
+ * has changed meanwhile, and sleeps while the number stays.  A filler changes
+ * the page first and the number second.  All four are sequentially consistent:
+ * either the loser sees the changed page, or the kernel sees the changed number.
+ */
+#include "vmm/pager/pages.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+
+enum page_state {
+	STATE_PRESENT = 0,
+	STATE_ABSENT = 1,
+	STATE_FILLING = 2,
+	STATE_AWAITED = 3, /* being filled, and somebody waits */
+};
+
+/* Maps the states; untouched, they cost nothing and say PRESENT. */
+int pages_init(struct pages *pages, uint64_t count)
+{
+	void *p = mmap(NULL, count, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return log_errno(errno, "page states");
+	*pages = (struct pages){ .states = p, .count = count };
+	return 0;
+}
+
+/* Unmaps them; a zeroed struct is fine. */
+void pages_finish(struct pages *pages)
+{
+	if (pages->states)
+		munmap((void *)pages->states, pages->count);
+	*pages = (struct pages){ 0 };
+}
+
+/* Makes a range ABSENT, while one thread has it all to itself. */
+void pages_set_absent(struct pages *pages, uint64_t first, uint64_t count)
+{
+	memset((void *)&pages->states[first], STATE_ABSENT, count);
+	atomic_fetch_add_explicit(&pages->absent, count, memory_order_relaxed);
+}
+
+/* Whether the page can be used. */
+bool pages_is_present(const struct pages *pages, uint64_t page)
+{
+	return atomic_load_explicit(&pages->states[page],
+				    memory_order_acquire) == STATE_PRESENT;
+}
+
+/* Tries to become the one who fills the page. */
+enum pages_claim pages_claim(struct pages *pages, uint64_t page)
+{
+	uint8_t state = STATE_ABSENT;
+
+	if (atomic_compare_exchange_strong_explicit(&pages->states[page],
+						    &state, STATE_FILLING,
+						    memory_order_acquire,
+						    memory_order_acquire))
+		return PAGES_CLAIMED;
+	return state == STATE_PRESENT ? PAGES_PRESENT : PAGES_BUSY;
+}
+
+/* The futex of a page; neighbours, which are filled together, differ. */
+static _Atomic uint32_t *futex_of(struct pages *pages, uint64_t page)
+{
+	return &pages->futexes[page % PAGES_FUTEXES];
+}
+
+/* futex(2) without a timeout. */
+static void futex(_Atomic uint32_t *word, int op, uint32_t value)
+{
+	syscall(SYS_futex, (void *)word, op | FUTEX_PRIVATE_FLAG, value, NULL,
+		NULL, 0);
+}
+
+/* Waits for a change. */
+void pages_wait(struct pages *pages, uint64_t page)
+{
+	_Atomic uint32_t *word = futex_of(pages, page);
+	uint32_t number = atomic_load(word);
+	uint8_t state = STATE_FILLING;
+
+	if (atomic_compare_exchange_strong(&pages->states[page], &state,
+					   STATE_AWAITED) ||
+	    state == STATE_AWAITED)
+		futex(word, FUTEX_WAIT, number);
+}
+
+/* Ends the filling of a page, and wakes who waits for it. */
+static void settle(struct pages *pages, uint64_t page, enum page_state state)
+{
+	if (atomic_exchange(&pages->states[page], (uint8_t)state) !=
+	    STATE_AWAITED)
+		return;
+	atomic_fetch_add(futex_of(pages, page), 1);
+	futex(futex_of(pages, page), FUTEX_WAKE, INT_MAX);
+}
+
+/* Makes claimed pages PRESENT. */
+void pages_publish(struct pages *pages, uint64_t first, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		settle(pages, first + i, STATE_PRESENT);
+	atomic_fetch_sub(&pages->absent, count);
+}
+
+/* Gives claimed pages back. */
+void pages_release(struct pages *pages, uint64_t first, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		settle(pages, first + i, STATE_ABSENT);
+}
+
+/* Makes every waiter look again. */
+void pages_wake_all(struct pages *pages)
+{
+	for (unsigned int i = 0; i < PAGES_FUTEXES; i++) {
+		atomic_fetch_add(&pages->futexes[i], 1);
+		futex(&pages->futexes[i], FUTEX_WAKE, INT_MAX);
+	}
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the pager share. */
+#ifndef VMM_PAGER_PRIVATE_H
+#define VMM_PAGER_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "vmm/pager/gates.h"
+#include "vmm/pager/pager.h"
+#include "vmm/pager/pages.h"
+#include "vmm/pager/source.h"
+
+#define WATCH_SLOTS 64
+
+/*
+ * A fill in progress, for the watch: since when, and which page.  Relaxed
+ * order: it is a hint that is looked at every so often.
+ */
+struct fill_slot {
+	_Atomic uint64_t since_ns; /* 0: free */
+	_Atomic uint64_t page;
+};
+
+/*
+ * The pager.  @lock guards only the trace and the background's sleep; the path
+ * of a fault takes it only where a trace is written.
+ */
+struct pager {
+	struct pager_config config;
+	struct memory *memory;
+	struct page_source *source;
+	struct pages pages;
+	struct uffd_gate uffd;
+	struct pager_counters counters;
+	uint64_t start_ns;
+	uint64_t source_pages;
+
+	atomic_bool cancelled;
+	_Atomic uint32_t
+		go_on; /* a futex: how often pager_go_on() was called */
+	atomic_uint stuck; /* who waits for it */
+	atomic_uint demand; /* fills that somebody stands still for */
+	_Atomic uint64_t overdue_told; /* the start of the last one */
+	struct fill_slot fills[WATCH_SLOTS];
+
+	int wake_fd; /* an eventfd: the threads shall look at `cancelled` */
+	pthread_t uffd_thread, background_thread, watch_thread;
+	bool uffd_runs, background_runs, watch_runs;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	FILE *trace; /* NULL: none */
+};
+
+/* Who needs a page, and since when. */
+struct pager_need {
+	enum pager_cause cause;
+	int vcpu; /* -1: none */
+	uint64_t since_ns; /* set by pager_fill() */
+	bool filled; /* set by pager_fill(): by this thread */
+};
+
+/*
+ * fill.c: the one path.  Makes a page present: 0, -EINTR (a vCPU should look at
+ * the phase), -ECANCELED, -EIO.
+ */
+int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need);
+
+/* background.c: the threads. */
+int background_start(struct pager *pager);
+void background_stop(struct pager *pager);
+/* The last page is in: the gates can go.  Wakes the background. */
+void background_last_page(struct pager *pager);
+
+/* uffd_thread.c */
+int uffd_thread_start(struct pager *pager);
+
+/* trace.c: one line a fault; nothing without a trace. */
+int trace_open(struct pager *pager);
+void trace_fault(struct pager *pager, const struct pager_need *need,
+		 uint64_t page, uint64_t count, uint64_t now_ns);
+void trace_close(struct pager *pager);
+
+#endif

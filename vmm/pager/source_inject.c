@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A page source that misbehaves as it is told, around one that does not.
+ *
+ * The rules are constant once made, but for the count of each rule's hits,
+ * which only says whether it was the first; relaxed order is enough for it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+#include "vmm/pager/source.h"
+
+#define RULES_MAX 16
+
+enum rule_kind {
+	RULE_DELAY,
+	RULE_JITTER,
+	RULE_SHORT,
+	RULE_ONCE,
+	RULE_ALWAYS,
+	RULE_NEVER,
+};
+
+static const char *const rule_words[] = {
+	[RULE_DELAY] = "delay=",   [RULE_JITTER] = "jitter=",
+	[RULE_SHORT] = "short@",   [RULE_ONCE] = "once@",
+	[RULE_ALWAYS] = "always@", [RULE_NEVER] = "never@",
+};
+
+struct rule {
+	enum rule_kind kind;
+	bool any;
+	uint64_t number; /* a page, or a time */
+	atomic_uint hits;
+};
+
+struct source_inject {
+	struct page_source source;
+	struct page_source *inner; /* owned */
+	struct rule rules[RULES_MAX];
+	unsigned int rule_count;
+	_Atomic uint32_t cancelled; /* a futex */
+};
+
+/* Sleeps; -EINTR when a signal comes. */
+static int sleep_us(uint64_t us)
+{
+	struct timespec t = { .tv_sec = (time_t)(us / 1000000),
+			      .tv_nsec = (long)(us % 1000000 * 1000) };
+
+	return nanosleep(&t, NULL) < 0 ? -errno : 0;
+}
+
+/* A number up to @limit, good enough for a test. */
+static uint64_t random_up_to(uint64_t limit)
+{
+	uint32_t r = 0;
+
+	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) < 0)
+		return 0;
+	return limit ? r % limit : 0;
+}
+
+/* A read that does not return before it is cancelled or signalled. */
+static int wait_for_end(struct source_inject *si)
+{
+	while (!atomic_load(&si->cancelled))
+		if (syscall(SYS_futex, (void *)&si->cancelled,
+			    FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) < 0 &&
+		    errno == EINTR)
+			return -EINTR;
+	return -ECANCELED;
+}
+
+/* Ends those reads. */
+static void inject_cancel(struct page_source *source)
+{
+	struct source_inject *si =
+		container_of(source, struct source_inject, source);
+
+	atomic_store(&si->cancelled, 1);
+	syscall(SYS_futex, (void *)&si->cancelled, FUTEX_WAKE_PRIVATE, INT_MAX,
+		NULL, NULL, 0);
+	if (si->inner->ops->cancel)
+		si->inner->ops->cancel(si->inner);
+}
+
+/* What one rule does to a read that it is about. */
+static int apply_rule(struct source_inject *si, struct rule *rule,
+		      uint64_t page, uint32_t count, uint8_t *to)
+{
+	switch (rule->kind) {
+	case RULE_DELAY:
+		return sleep_us(rule->number * 1000);
+	case RULE_JITTER:
+		return sleep_us(random_up_to(rule->number));
+	case RULE_SHORT:
+		si->inner->ops->read(si->inner, page, count, to);
+		memset(to + count * PAGE_BYTES / 2, 0xdb,
+		       count * PAGE_BYTES / 2);
+		return -EIO;
+	case RULE_ONCE:
+		return atomic_fetch_add_explicit(&rule->hits, 1,
+						 memory_order_relaxed) ?
+			       0 :
+			       -EIO;
+	case RULE_ALWAYS:
+		return -EIO;
+	case RULE_NEVER:
+		return wait_for_end(si);
+	}
+	return 0;
+}
+
+/* Reads, with the rules applied first. */
+static int inject_read(struct page_source *source, uint64_t page,
+		       uint32_t count, uint8_t *to)
+{
+	struct source_inject *si =
+		container_of(source, struct source_inject, source);
+
+	for (unsigned int i = 0; i < si->rule_count; i++) {
+		struct rule *rule = &si->rules[i];
+		int r;
+
+		if (!rule->any && rule->number - page >= count)
+			continue;
+		r = apply_rule(si, rule, page, count, to);
+		if (r < 0)
+			return r;
+	}
+	return si->inner->ops->read(si->inner, page, count, to);
+}
+
+/* Names what the inner source names. */
+static const char *inject_describe(struct page_source *source, uint64_t page)
+{
+	struct source_inject *si =
+		container_of(source, struct source_inject, source);
+
+	return si->inner->ops->describe(si->inner, page);
+}
+
+/* Frees both. */
+static void inject_destroy(struct page_source *source)
+{
+	struct source_inject *si =
+		container_of(source, struct source_inject, source);
+
+	/* The runs are the inner source's. */
+	page_source_destroy(si->inner);
+	free(si);
+}
+
+static const struct page_source_ops inject_ops = {
+	.name = "fault injection",
+	.read = inject_read,
+	.cancel = inject_cancel,
+	.describe = inject_describe,
+	.destroy = inject_destroy,
+};
+
+/* Reads one word of the specification. */
+static int parse_rule(struct rule *rule, const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rule_words); i++) {
+		size_t len = strlen(rule_words[i]);
+		const char *value = word + len;
+		char *end;
+
+		if (strncmp(word, rule_words[i], len) != 0)
+			continue;
+		rule->kind = (enum rule_kind)i;
+		rule->any = rule->kind <= RULE_JITTER || !strcmp(value, "any");
+		rule->number = strtoull(value, &end, 0);
+		if ((*value && !*end) || !strcmp(value, "any"))
+			return 0;
+	}
+	return log_fail(EINVAL, "fault injection: \"%s\" is not understood",
+			word);
+}
+
+/* Reads all of it. */
+static int parse_rules(struct source_inject *si, const char *spec)
+{
+	CLEANUP_FREE char *copy = strdup(spec);
+	char *rest = copy, *word;
+
+	if (!copy)
+		return log_errno(ENOMEM, "fault injection");
+	while ((word = strsep(&rest, ","))) {
+		int r;
+
+		if (si->rule_count == RULES_MAX)
+			return log_fail(EINVAL, "fault injection: more than %d",
+					RULES_MAX);
+		r = parse_rule(&si->rules[si->rule_count++], word);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Makes the source. */
+int source_inject_create(struct page_source **out, struct page_source *inner,
+			 const char *spec)
+{
+	struct source_inject *si = calloc(1, sizeof(*si));
+	int r;
+
+	if (!si) {
+		page_source_destroy(inner);
+		return log_errno(ENOMEM, "fault injection");
+	}
+	si->source = (struct page_source){ .ops = &inject_ops,
+					   .runs = inner->runs,
+					   .run_count = inner->run_count };
+	si->inner = inner;
+	r = parse_rules(si, spec);
+	if (r < 0) {
+		inject_destroy(&si->source);
+		return r;
+	}
+	*out = &si->source;
+	return 0;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The userfaultfd gate: registration, events, and the ways a page is installed
+ * or a waiter let go.  Formats are from userfaultfd(2) and ioctl_userfaultfd(2).
+ *
+ * Made by one thread; then the ioctls are for any thread, the kernel orders
+ * them.  The ranges do not change until the end.
+ */
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+#include "vmm/mem/memory.h"
+#include "vmm/mem/uffd_probe.h"
+#include "vmm/pager/gates.h"
+#include "vmm/pager/source.h"
+
+/*
+ * Each range splits a mapping of the host, and a process may have 65530 of them
+ * (vm.max_map_count), so runs that are near to each other share a range.
+ */
+#define RANGES_MAX 4096
+
+/* The address that a page of RAM has in the mapping that the gate is on. */
+static uint8_t *gate_hva(const struct uffd_gate *gate, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(gate->memory, page);
+	uint8_t *base = gate->guards ? region->slot_hva : region->hva;
+
+	return base + (page * PAGE_BYTES - region->offset_bytes);
+}
+
+/* How many pages from @page on lie in its region. */
+static uint64_t pages_left(const struct memory *memory, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(memory, page);
+
+	return (region->offset_bytes + region->size_bytes) / PAGE_BYTES - page;
+}
+
+/* Adds a run to the ranges, to the last one where the gap is small. */
+static void add_range(struct uffd_gate *gate, uint64_t first, uint64_t count,
+		      uint64_t gap)
+{
+	struct uffd_range *last = &gate->ranges[gate->range_count];
+
+	if (gate->range_count &&
+	    first - (last[-1].first + last[-1].count) <= gap &&
+	    pages_left(gate->memory, last[-1].first) > first - last[-1].first) {
+		last[-1].count = first + count - last[-1].first;
+		return;
+	}
+	*last = (struct uffd_range){ first, count, gate_hva(gate, first) };
+	gate->range_count++;
+}
+
+/* Makes the ranges with one limit for gaps; how many there are. */
+static unsigned int make_ranges(struct uffd_gate *gate,
+				const struct page_source *source, uint64_t gap)
+{
+	gate->range_count = 0;
+	for (size_t i = 0; i < source->run_count; i++) {
+		uint64_t first = source->runs[i].first;
+		uint64_t count = source->runs[i].count;
+
+		/* A run may go on in the next region, a range may not. */
+		while (count) {
+			uint64_t n =
+				min_u64(count, pages_left(gate->memory, first));
+
+			add_range(gate, first, n, gap);
+			first += n;
+			count -= n;
+		}
+	}
+	return gate->range_count;
+}
+
+/* Makes the ranges, with larger gaps until there are few enough. */
+static int find_ranges(struct uffd_gate *gate, const struct page_source *source)
+{
+	uint64_t gap = 0;
+
+	gate->ranges = calloc(source->run_count + MEMORY_RANGES_MAX,
+			      sizeof(gate->ranges[0]));
+	if (!gate->ranges)
+		return log_errno(ENOMEM, "userfaultfd ranges");
+	while (make_ranges(gate, source, gap) > RANGES_MAX)
+		gap = gap ? 2 * gap : 8;
+	return 0;
+}
+
+/* Covers a range of a guard with empty memory. */
+static int cover(const struct uffd_range *range)
+{
+	void *p = mmap(range->hva, range->count * PAGE_BYTES,
+		       PROT_READ | PROT_WRITE,
+		       MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
+
+	return p == MAP_FAILED ? log_errno(errno, "guard of guest_memfd") : 0;
+}
+
+/* Registers one range. */
+static int register_range(struct uffd_gate *gate,
+			  const struct uffd_range *range)
+{
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)range->hva,
+			   .len = range->count * PAGE_BYTES },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int r = gate->guards ? cover(range) : 0;
+
+	if (r < 0)
+		return r;
+	if (ioctl(gate->fd, UFFDIO_REGISTER, &reg) < 0)
+		return log_errno(errno, "userfaultfd: register %llu pages",
+				 (unsigned long long)range->count);
+	return 0;
+}
+
+/* Opens it and registers. */
+int uffd_gate_open(struct uffd_gate *gate, struct memory *memory,
+		   const struct page_source *source)
+{
+	int r;
+
+	*gate = (struct uffd_gate){ .memory = memory,
+				    .guards = memory->regions[0].slot_hva };
+	gate->fd = uffd_open(0, NULL);
+	if (gate->fd < 0)
+		return log_errno(-gate->fd, "userfaultfd");
+	r = find_ranges(gate, source);
+	for (unsigned int i = 0; r >= 0 && i < gate->range_count; i++)
+		r = register_range(gate, &gate->ranges[i]);
+	if (r < 0)
+		uffd_gate_close(gate);
+	return r;
+}
+
+/* Closes it, which lets everybody go; the machine has ended. */
+void uffd_gate_close(struct uffd_gate *gate)
+{
+	if (gate->fd >= 0)
+		close(gate->fd);
+	free(gate->ranges);
+	gate->ranges = NULL;
+	gate->range_count = 0;
+	gate->fd = -1;
+}
+
+/* The range that holds a page, or NULL. */
+static const struct uffd_range *find_range(const struct uffd_gate *gate,
+					   uint64_t page)
+{
+	unsigned int low = 0, high = gate->range_count;
+
+	while (low < high) {
+		unsigned int mid = low + (high - low) / 2;
+		const struct uffd_range *range = &gate->ranges[mid];
+
+		if (page - range->first < range->count)
+			return range;
+		if (page < range->first)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return NULL;
+}
+
+/* The page of RAM at an address of a range. */
+static bool page_at(const struct uffd_gate *gate, const uint8_t *hva,
+		    uint64_t *page)
+{
+	for (unsigned int i = 0; i < gate->memory->region_count; i++) {
+		const struct memory_region *region = &gate->memory->regions[i];
+		const uint8_t *base =
+			gate->guards ? region->slot_hva : region->hva;
+		uint64_t offset = (uint64_t)((uintptr_t)hva - (uintptr_t)base);
+
+		if (offset < region->size_bytes) {
+			*page = (region->offset_bytes + offset) / PAGE_BYTES;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Reads one event. */
+bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page)
+{
+	struct uffd_msg msg;
+
+	while (read(gate->fd, &msg, sizeof(msg)) == sizeof(msg)) {
+		const uint8_t *hva;
+
+		if (msg.event != UFFD_EVENT_PAGEFAULT)
+			continue;
+		hva = (const uint8_t *)(uintptr_t)msg.arg.pagefault.address;
+		if (page_at(gate, hva, page))
+			return true;
+	}
+	return false;
+}
+
+/* Whether the memory itself is covered there. */
+bool uffd_gate_covers(const struct uffd_gate *gate, uint64_t page)
+{
+	return gate->fd >= 0 && !gate->guards && find_range(gate, page);
+}
+
+/* Lets waiters on some pages look again. */
+static int wake_range(struct uffd_gate *gate, uint8_t *hva, uint64_t bytes)
+{
+	struct uffdio_range range = { (uintptr_t)hva, bytes };
+
+	return ioctl(gate->fd, UFFDIO_WAKE, &range) < 0 ? -errno : 0;
+}
+
+/* Installs whole pages. */
+int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
+		   const void *from)
+{
+	uint64_t done = 0, bytes = count * PAGE_BYTES;
+	uint8_t *to = gate_hva(gate, page);
+
+	while (done < bytes) {
+		struct uffdio_copy copy = {
+			.dst = (uintptr_t)to + done,
+			.src = (uintptr_t)from + done,
+			.len = bytes - done,
+		};
+
+		if (ioctl(gate->fd, UFFDIO_COPY, &copy) == 0)
+			break;
+		/* The address space changed meanwhile: go on from there. */
+		if (errno != EAGAIN)
+			return -errno;
+		if (copy.copy > 0)
+			done += (uint64_t)copy.copy;
+	}
+	return 0;
+}
+
+/* Replaces the guard of one page by the memory. */
+static int open_guard(struct uffd_gate *gate, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(gate->memory, page);
+	uint64_t offset = page * PAGE_BYTES - region->offset_bytes;
+	uint8_t *hva = region->slot_hva + offset;
+
+	if (mmap(hva, PAGE_BYTES, PROT_READ | PROT_WRITE,
+		 MAP_FIXED | MAP_SHARED, region->guest_memfd,
+		 (off_t)offset) == MAP_FAILED)
+		return -errno;
+	/* The new mapping is not registered, so this range may be refused. */
+	wake_range(gate, hva, PAGE_BYTES);
+	return 0;
+}
+
+/* Lets go whoever touched a page that is present. */
+int uffd_gate_pass(struct uffd_gate *gate, uint64_t page)
+{
+	uint8_t *hva = gate_hva(gate, page);
+	struct uffdio_zeropage zero = {
+		.range = { (uintptr_t)hva, PAGE_BYTES },
+	};
+
+	if (gate->guards)
+		return open_guard(gate, page);
+	/* A page that lies between two runs: zero, but stopped with them. */
+	while (ioctl(gate->fd, UFFDIO_ZEROPAGE, &zero) < 0) {
+		if (errno == EEXIST)
+			return wake_range(gate, hva, PAGE_BYTES);
+		if (errno != EAGAIN)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Replaces the guards of a range by the memory. */
+static void retire_guard(struct uffd_gate *gate, const struct uffd_range *range)
+{
+	const struct memory_region *region =
+		memory_region_of_page(gate->memory, range->first);
+	uint64_t offset = range->first * PAGE_BYTES - region->offset_bytes;
+	uint64_t bytes = range->count * PAGE_BYTES;
+
+	if (mmap(range->hva, bytes, PROT_READ | PROT_WRITE,
+		 MAP_FIXED | MAP_SHARED, region->guest_memfd,
+		 (off_t)offset) == MAP_FAILED)
+		log_errno(errno, "open the guard of guest_memfd");
+	wake_range(gate, range->hva, bytes);
+}
+
+/* Unregisters a range, which lets everybody go; large pages may come. */
+static void retire_range(struct uffd_gate *gate, const struct uffd_range *range)
+{
+	uint64_t bytes = range->count * PAGE_BYTES;
+	struct uffdio_range all = { (uintptr_t)range->hva, bytes };
+
+	if (ioctl(gate->fd, UFFDIO_UNREGISTER, &all) < 0)
+		log_errno(errno, "userfaultfd: unregister");
+	/* Advice: a kernel without large pages refuses, and that is fine. */
+	madvise(range->hva, bytes, MADV_HUGEPAGE);
+}
+
+/* Ends it. */
+void uffd_gate_retire(struct uffd_gate *gate)
+{
+	for (unsigned int i = 0; i < gate->range_count; i++) {
+		if (gate->guards)
+			retire_guard(gate, &gate->ranges[i]);
+		else
+			retire_range(gate, &gate->ranges[i]);
+	}
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The userfaultfd thread: reads who was stopped, fills the page by the one
+ * path, and lets them go.
+ *
+ * It never touches guest memory itself: what it fills comes through a buffer of
+ * its own, or through a mapping without userfaultfd.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+#include "vmm/pager/private.h"
+
+/* Serves one event. */
+static void serve(struct pager *pager, uint64_t page)
+{
+	struct pager_need need = { .cause = PAGER_CAUSE_UFFD, .vcpu = -1 };
+	int r = pager_fill(pager, page, &need);
+
+	/* UFFDIO_COPY has let go who waited for a page that it installed. */
+	if (r == 0 && (!need.filled || pager->uffd.guards))
+		r = uffd_gate_pass(&pager->uffd, page);
+	if (r < 0 && r != -ECANCELED && r != -EIO)
+		log_errno(-r, "userfaultfd: page %llu",
+			  (unsigned long long)page);
+}
+
+/* The thread. */
+static void *uffd_main(void *arg)
+{
+	struct pager *pager = arg;
+	struct pollfd fds[] = {
+		{ .fd = pager->uffd.fd, .events = POLLIN },
+		{ .fd = pager->wake_fd, .events = POLLIN },
+	};
+
+	while (!atomic_load(&pager->cancelled)) {
+		uint64_t page;
+
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			break;
+		while (!atomic_load(&pager->cancelled) &&
+		       uffd_gate_next(&pager->uffd, &page))
+			serve(pager, page);
+	}
+	return NULL;
+}
+
+/* Starts it, with all signals blocked but those of a crash of ours. */
+int uffd_thread_start(struct pager *pager)
+{
+	sigset_t mask, before;
+	int r;
+
+	sigfillset(&mask);
+	sigdelset(&mask, SIGSEGV);
+	sigdelset(&mask, SIGBUS);
+	sigdelset(&mask, SIGABRT);
+	pthread_sigmask(SIG_SETMASK, &mask, &before);
+	r = pthread_create(&pager->uffd_thread, NULL, uffd_main, pager);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r)
+		return log_errno(r, "userfaultfd thread");
+	pager->uffd_runs = true;
+	pthread_setname_np(pager->uffd_thread, "uffd");
+	return 0;
+}
