@@ -59,10 +59,30 @@ int arch_irqchip_create(struct machine *machine)
 	return err < 0 ? err : 0;
 }
 
+/*
+ * KVM looks up the target of an interrupt in a map that it makes when a LAPIC
+ * changes; a vCPU's creation comes just too early for its own LAPIC to be in
+ * it.  Most guests switch their LAPIC on before they start a processor, which
+ * makes the map anew; a guest that does not could never reach the last one.
+ * Writing one LAPIC back has the same effect.
+ */
+static int refresh_apic_map(const struct machine *machine)
+{
+	struct kvm_lapic_state lapic;
+	int fd = machine->cpus[0].fd;
+	int err = kvm_call(fd, KVM_GET_LAPIC, &lapic);
+
+	if (err >= 0)
+		err = kvm_call(fd, KVM_SET_LAPIC, &lapic);
+	return err < 0 ? err : 0;
+}
+
 /* After the vCPUs: the device that belongs to the architecture. */
 int arch_irqchip_finish(struct machine *machine)
 {
-	return power_create(machine);
+	int err = refresh_apic_map(machine);
+
+	return err ? err : power_create(machine);
 }
 
 /* Frees what the architecture holds. */
