@@ -236,8 +236,8 @@ static void fdt_config_init(struct fdt_config *config,
 		.cpu_count = machine->cpu_count,
 		.cmdline = boot->cmdline,
 		.has_serial = boot->has_serial,
-		.has_pmu = arm64_has_feature(machine->arch,
-					     KVM_ARM_VCPU_PMU_V3),
+		.has_pmu =
+			arm64_has_feature(machine->arch, KVM_ARM_VCPU_PMU_V3),
 	};
 }
 

@@ -119,8 +119,8 @@ static void put_cell_array(struct fdt_out *out, const char *name,
 	put_bytes(out, name, big, count * sizeof(big[0]));
 }
 
-#define put_cells(out, name, ...)                                              \
-	put_cell_array(out, name, (const uint32_t[]){ __VA_ARGS__ },           \
+#define put_cells(out, name, ...)                                    \
+	put_cell_array(out, name, (const uint32_t[]){ __VA_ARGS__ }, \
 		       ARRAY_SIZE(((const uint32_t[]){ __VA_ARGS__ })))
 
 /* Several strings in one property: an array of chars with NULs in between. */
@@ -192,7 +192,7 @@ static void write_psci(struct fdt_out *out)
 }
 
 /* A PPI as an interrupt specifier. */
-#define PPI(intid) GIC_PPI, (intid) - ARM64_PPI_INTID, IRQ_LEVEL_HIGH
+#define PPI(intid) GIC_PPI, (intid)-ARM64_PPI_INTID, IRQ_LEVEL_HIGH
 #define SPI(n)	   GIC_SPI, (n), IRQ_LEVEL_HIGH
 
 /* timer/arm,arch_timer.yaml: secure, non-secure, virtual, hypervisor. */
@@ -255,8 +255,9 @@ static void write_intx(struct fdt_out *out, const struct layout *layout)
 	}
 	for (uint32_t n = 0; n < lines; n++) {
 		const uint32_t entry[CELLS_EACH] = {
+			/* a slot's number is in the first of three cells */
 			n << PCI_DEVICE_SHIFT, 0, 0, PCI_INTA,
-			PHANDLE_GIC, 0, 0, SPI(layout->intx_first + n),
+			PHANDLE_GIC,	       0, 0, SPI(layout->intx_first + n)
 		};
 
 		memcpy(map + n * CELLS_EACH, entry, sizeof(entry));

@@ -67,8 +67,8 @@ static const struct gic_reg redist_regs[] = {
 };
 
 /* A CPU interface's system registers, by the low half of their encoding. */
-#define ICC_REG(op0, op1, crn, crm, op2)                                       \
-	(ARM64_SYS_REG(op0, op1, crn, crm, op2) &                              \
+#define ICC_REG(op0, op1, crn, crm, op2)          \
+	(ARM64_SYS_REG(op0, op1, crn, crm, op2) & \
 	 KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK)
 
 static const struct icc_reg {
@@ -116,8 +116,8 @@ static int reg_save(int fd, uint32_t group, uint64_t cpu,
 {
 	for (uint32_t i = 0; i < reg->words; i++) {
 		uint32_t value;
-		int err = arm64_attr_get(fd, group,
-					 cpu | (reg->offset + 4 * i), &value);
+		int err = arm64_attr_get(fd, group, cpu | (reg->offset + 4 * i),
+					 &value);
 
 		if (err < 0)
 			return refused(err, "read", reg->name);
@@ -297,8 +297,8 @@ static int redist_get64(int fd, uint64_t cpu, uint32_t offset, uint64_t *value)
 	return err < 0 ? refused(err, "read", "a redistributor's tables") : 0;
 }
 
-int arm64_gic_lpis(const struct machine *machine, unsigned int n,
-		   bool *enabled, uint64_t *propbaser, uint64_t *pendbaser)
+int arm64_gic_lpis(const struct machine *machine, unsigned int n, bool *enabled,
+		   uint64_t *propbaser, uint64_t *pendbaser)
 {
 	int fd = machine->arch->gic_fd;
 	uint64_t mpidr = 0, cpu;

@@ -24,14 +24,14 @@
 #define TEXT_OFFSET_MAX (2 * MIB)
 
 /* PE/COFF: the file header and the section headers (PE format, 3.3 and 4). */
-#define PE_MAGIC	     UINT32_C(0x00004550) /* "PE\0\0" */
-#define PE_HEAD_BYTES	     24
-#define PE_SECTIONS	     6 /* from the magic on */
-#define PE_OPTIONAL_BYTES    20
-#define PE_SECTIONS_MAX	     96
-#define SECTION_BYTES	     40
-#define SECTION_RAW_BYTES    16
-#define SECTION_RAW_POINTER  20
+#define PE_MAGIC	    UINT32_C(0x00004550) /* "PE\0\0" */
+#define PE_HEAD_BYTES	    24
+#define PE_SECTIONS	    6 /* from the magic on */
+#define PE_OPTIONAL_BYTES   20
+#define PE_SECTIONS_MAX	    96
+#define SECTION_BYTES	    40
+#define SECTION_RAW_BYTES   16
+#define SECTION_RAW_POINTER 20
 
 bool arm64_image_is(const uint8_t *head, size_t len)
 {
@@ -56,8 +56,7 @@ static int check_section(const struct image *image, uint64_t table,
 		return log_fail(ENODATA,
 				"%s: truncated: its section %u ends at byte "
 				"%llu, the file at %llu",
-				image->name, n,
-				(unsigned long long)end,
+				image->name, n, (unsigned long long)end,
 				(unsigned long long)image->size_bytes);
 	return 0;
 }
@@ -130,9 +129,9 @@ int arm64_image_parse(const struct image *image, struct arm64_image *out)
 	*out = (struct arm64_image){
 		.text_offset = get_le64(head + HEAD_TEXT_OFFSET),
 		.size_bytes = get_le64(head + HEAD_IMAGE_SIZE),
-		.granule = (enum arm64_granule)(
-			get_le64(head + HEAD_FLAGS) >> FLAG_PAGE_SHIFT &
-			FLAG_PAGE_MASK),
+		.granule = (enum arm64_granule)(get_le64(head + HEAD_FLAGS) >>
+							FLAG_PAGE_SHIFT &
+						FLAG_PAGE_MASK),
 	};
 	err = check_head(image, head, out);
 	if (err != 0)

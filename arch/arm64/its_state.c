@@ -50,14 +50,14 @@ static const struct its_reg {
 #define DEVICES_MAX   65536
 #define ENTRY_VALID   (UINT64_C(1) << 63)
 #define L2_BYTES      (64 * KIB)
-#define L2_GPA(e)     ((e) & UINT64_C(0x000fffffffff0000))
+#define L2_GPA(e)     ((e)&UINT64_C(0x000fffffffff0000))
 #define DTE_ITT(e)    (((e) >> 5 & UINT64_C(0xfffffffffff)) << 8)
-#define DTE_EVENTS(e) (UINT64_C(2) << ((e) & 31))
+#define DTE_EVENTS(e) (UINT64_C(2) << ((e)&31))
 
 /* GICR_PROPBASER and GICR_PENDBASER (12.11): an LPI's byte, and its bit. */
-#define PROPBASER_GPA(r)  ((r) & UINT64_C(0x000ffffffffff000))
+#define PROPBASER_GPA(r)  ((r)&UINT64_C(0x000ffffffffff000))
 #define PROPBASER_BITS(r) (((r)&0x1f) + 1)
-#define PENDBASER_GPA(r)  ((r) & UINT64_C(0x000fffffffff0000))
+#define PENDBASER_GPA(r)  ((r)&UINT64_C(0x000fffffffff0000))
 #define LPI_BITS_MAX	  16
 #define LPI_FIRST	  8192
 
@@ -123,8 +123,8 @@ static int touch_indirect(const struct machine *machine, gpa_t gpa,
 static gpa_t baser_gpa(uint64_t baser)
 {
 	if (BASER_PAGE(baser) >= 2)
-		return (baser & UINT64_C(0x0000ffffffff0000)) |
-		       (baser & 0xf000) << 36;
+		return (baser & UINT64_C(0x0000ffffffff0000)) | (baser & 0xf000)
+									<< 36;
 	return baser & UINT64_C(0x0000fffffffff000);
 }
 

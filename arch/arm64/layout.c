@@ -113,9 +113,8 @@ int arch_vm_type(const struct kvm *kvm, gpa_t ram_end, unsigned long *type)
 	if (need <= IPA_BITS_DEFAULT && most >= IPA_BITS_DEFAULT)
 		*type = 0;
 	else
-		*type = KVM_VM_TYPE_ARM_IPA_SIZE(need > IPA_BITS_DEFAULT ?
-							 need :
-							 most);
+		*type = KVM_VM_TYPE_ARM_IPA_SIZE(
+			need > IPA_BITS_DEFAULT ? need : most);
 	return 0;
 }
 

@@ -37,8 +37,8 @@ static uint64_t wall_ns(void)
 static int counter_save(const struct machine *machine, struct snap_writer *w)
 {
 	uint64_t ticks;
-	int err = arm64_reg_get(&machine->cpus[0], KVM_REG_ARM_TIMER_CNT,
-				&ticks);
+	int err =
+		arm64_reg_get(&machine->cpus[0], KVM_REG_ARM_TIMER_CNT, &ticks);
 
 	if (err != 0)
 		return log_errno(-err, "read the guest's counter");

@@ -67,7 +67,7 @@ int arm64_its_load(struct machine *machine, struct snap_reader *r);
 int arm64_its_touch(const struct machine *machine);
 
 /* Whether vCPU @n takes LPIs, and where its tables of them are. */
-int arm64_gic_lpis(const struct machine *machine, unsigned int n,
-		   bool *enabled, uint64_t *propbaser, uint64_t *pendbaser);
+int arm64_gic_lpis(const struct machine *machine, unsigned int n, bool *enabled,
+		   uint64_t *propbaser, uint64_t *pendbaser);
 
 #endif

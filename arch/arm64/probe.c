@@ -17,22 +17,17 @@ static const struct row rows[] = {
 	{ "GICv3", true, KVM_DEV_TYPE_ARM_VGIC_V3,
 	  "interrupt controller in the kernel",
 	  "needed by every guest; a host with GICv2 only cannot run them" },
-	{ "ITS", true, KVM_DEV_TYPE_ARM_VGIC_ITS,
-	  "MSI-X for virtio devices",
+	{ "ITS", true, KVM_DEV_TYPE_ARM_VGIC_ITS, "MSI-X for virtio devices",
 	  "needed by every guest: MSIs of PCI devices go through it" },
 	{ "PSCI 0.2", false, KVM_CAP_ARM_PSCI_0_2,
-	  "power off, reset, starting processors",
-	  "needed by every guest" },
-	{ "PMU", false, KVM_CAP_ARM_PMU_V3,
-	  "guests have performance counters",
+	  "power off, reset, starting processors", "needed by every guest" },
+	{ "PMU", false, KVM_CAP_ARM_PMU_V3, "guests have performance counters",
 	  "guests have no performance counters; the host has no PMUv3 that "
 	  "KVM can share" },
-	{ "SVE", false, KVM_CAP_ARM_SVE,
-	  "there; guests are not given it",
+	{ "SVE", false, KVM_CAP_ARM_SVE, "there; guests are not given it",
 	  "the processor has none" },
 	{ "pointer auth", false, KVM_CAP_ARM_PTRAUTH_ADDRESS,
-	  "there; guests are not given it",
-	  "the processor has none" },
+	  "there; guests are not given it", "the processor has none" },
 	{ "counter offset", false, KVM_CAP_COUNTER_OFFSET,
 	  "both counters of a restored guest continue",
 	  "only the virtual counter of a restored guest continues; Linux 6.4 "
@@ -47,8 +42,7 @@ static void probe_ipa(const struct kvm *kvm, struct probe_item *item)
 {
 	int bits = kvm_check_cap(kvm->fd, KVM_CAP_ARM_VM_IPA_SIZE);
 
-	*item = (struct probe_item){ .name = "address bits",
-				     .yes = bits > 0 };
+	*item = (struct probe_item){ .name = "address bits", .yes = bits > 0 };
 	if (bits > 0)
 		snprintf(item->text, sizeof(item->text),
 			 "%d bits of guest physical address", bits);
@@ -68,8 +62,8 @@ size_t arch_probe(const struct kvm *kvm, const struct kvm_vm *vm,
 				   arm64_device_test(vm, row->number) :
 				   kvm_check_cap(vm->fd, row->number) > 0;
 
-		items[count] = (struct probe_item){ .name = row->name,
-						    .yes = yes };
+		items[count] =
+			(struct probe_item){ .name = row->name, .yes = yes };
 		snprintf(items[count].text, sizeof(items[count].text), "%s",
 			 yes ? row->yes : row->no);
 		count++;

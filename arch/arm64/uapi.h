@@ -16,7 +16,7 @@
 #define KVM_CAP_COUNTER_OFFSET 227
 #endif
 #ifndef KVM_ARM_SET_COUNTER_OFFSET
-#define KVM_ARM_SET_COUNTER_OFFSET                                             \
+#define KVM_ARM_SET_COUNTER_OFFSET \
 	_IOW(KVMIO, 0xb5, struct kvm_arm_counter_offset)
 struct kvm_arm_counter_offset {
 	__u64 counter_offset;
@@ -25,8 +25,8 @@ struct kvm_arm_counter_offset {
 #endif
 
 /* A core register: x0 to x30, sp, pc and so on (api.rst 4.68). */
-#define CORE_REG(field)                                                        \
-	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE |                 \
+#define CORE_REG(field)                                        \
+	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 	 KVM_REG_ARM_CORE_REG(field))
 #define CORE_X(n) (CORE_REG(regs.regs[0]) + 2ULL * (n))
 

@@ -88,18 +88,12 @@ static const struct named_reg {
 	const char *name;
 	uint64_t id;
 } dump_regs[] = {
-	{ "pc", CORE_REG(regs.pc) },
-	{ "pstate", CORE_REG(regs.pstate) },
-	{ "sp_el0", CORE_REG(regs.sp) },
-	{ "sp_el1", CORE_REG(sp_el1) },
-	{ "elr_el1", CORE_REG(elr_el1) },
-	{ "esr_el1", REG_ESR_EL1 },
-	{ "far_el1", REG_FAR_EL1 },
-	{ "vbar_el1", REG_VBAR_EL1 },
-	{ "sctlr_el1", REG_SCTLR_EL1 },
-	{ "mpidr_el1", REG_MPIDR_EL1 },
-	{ "ttbr0_el1", REG_TTBR0_EL1 },
-	{ "ttbr1_el1", REG_TTBR1_EL1 },
+	{ "pc", CORE_REG(regs.pc) },	  { "pstate", CORE_REG(regs.pstate) },
+	{ "sp_el0", CORE_REG(regs.sp) },  { "sp_el1", CORE_REG(sp_el1) },
+	{ "elr_el1", CORE_REG(elr_el1) }, { "esr_el1", REG_ESR_EL1 },
+	{ "far_el1", REG_FAR_EL1 },	  { "vbar_el1", REG_VBAR_EL1 },
+	{ "sctlr_el1", REG_SCTLR_EL1 },	  { "mpidr_el1", REG_MPIDR_EL1 },
+	{ "ttbr0_el1", REG_TTBR0_EL1 },	  { "ttbr1_el1", REG_TTBR1_EL1 },
 };
 
 /* One register, or dashes when KVM does not give it. */

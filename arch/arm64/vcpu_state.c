@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "arch/arm64/features.h"
+#include "arch/arm64/idreg.h"
 #include "arch/arm64/private.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
@@ -110,8 +110,8 @@ static int save_reg(const struct kvm_vcpu *cpu, uint64_t id,
 {
 	uint8_t value[REG_BYTES_MAX] = { 0 };
 	size_t len = reg_bytes(id);
-	int err = len == 0 ? -ERANGE :
-			     reg_call(cpu, KVM_GET_ONE_REG, id, value);
+	int err =
+		len == 0 ? -ERANGE : reg_call(cpu, KVM_GET_ONE_REG, id, value);
 
 	if (err != 0)
 		return log_errno(-err, "vCPU %u: read register %#" PRIx64,
@@ -313,9 +313,10 @@ static int load_pvtime(const struct machine *machine,
 	if (err == 0)
 		err = arm64_attr_set(cpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,
 				     KVM_ARM_VCPU_PVTIME_IPA, &gpa);
-	return err < 0 ? log_errno(-err, "vCPU %u: account stolen time at %#llx",
-				   cpu->id, (unsigned long long)gpa) :
-			 0;
+	return err < 0 ?
+		       log_errno(-err, "vCPU %u: account stolen time at %#llx",
+				 cpu->id, (unsigned long long)gpa) :
+		       0;
 }
 
 int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,

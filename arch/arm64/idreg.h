@@ -3,8 +3,8 @@
  * The names behind the processor's ID registers, so that a snapshot that needs
  * more than this host has is refused in words.
  */
-#ifndef ARCH_ARM64_FEATURES_H
-#define ARCH_ARM64_FEATURES_H
+#ifndef ARCH_ARM64_IDREG_H
+#define ARCH_ARM64_IDREG_H
 
 #include <stddef.h>
 #include <stdint.h>
