@@ -21,7 +21,8 @@ static void show_memory(const struct machine *machine)
 	for (unsigned int i = 0; i < machine->ram_count; i++)
 		print("                 0x%09lx - 0x%09lx  %s\n",
 		      machine->ram[i].start, machine->ram[i].end - 1,
-		      text_bytes(machine->ram[i].end - machine->ram[i].start).s);
+		      text_bytes(machine->ram[i].end - machine->ram[i].start)
+			      .s);
 }
 
 static void show_machine(struct machine *machine)
@@ -29,7 +30,8 @@ static void show_machine(struct machine *machine)
 	unsigned int found = machine->cpu_count;
 	unsigned int online = smp_start(machine);
 
-	print("Machine (%s)\n", machine->tables ? machine->tables : "no tables");
+	print("Machine (%s)\n",
+	      machine->tables ? machine->tables : "no tables");
 	print("  processors   %u of %u online, %s\n", online, found,
 	      machine->cpu_name);
 	if (machine->hypervisor[0])
@@ -37,7 +39,8 @@ static void show_machine(struct machine *machine)
 	if (machine->counter_hz)
 		print("  counter      %lu.%03lu MHz, from %s\n",
 		      machine->counter_hz / 1000000,
-		      machine->counter_hz / 1000 % 1000, machine->counter_source);
+		      machine->counter_hz / 1000 % 1000,
+		      machine->counter_source);
 	show_memory(machine);
 	if (machine->cmdline[0])
 		print("  parameters   %s\n", machine->cmdline);
@@ -103,7 +106,8 @@ static void touch(const struct range *free, uint32_t *spans, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
 		volatile uint64_t *p =
-			(volatile uint64_t *)(uintptr_t)(free->start + i * STRIDE);
+			(volatile uint64_t *)(uintptr_t)(free->start +
+							 i * STRIDE);
 		uint64_t start = cpu_counter();
 
 		*p = start;
@@ -122,14 +126,15 @@ static void measure_touch(const struct machine *machine)
 	if (!count)
 		return;
 	touch(&free, spans, (unsigned int)count);
-	show_spans(machine, "first write to a page", spans, (unsigned int)count);
+	show_spans(machine, "first write to a page", spans,
+		   (unsigned int)count);
 	touch(&free, spans, (unsigned int)count);
 	show_spans(machine, "second write to it", spans, (unsigned int)count);
 }
 
 void payload_main(struct machine *machine)
 {
-	print("\nThis is a guest: 64-bit %s code, run by KVM.\n\n",
+	print("\nThis is a guest: a small %s program with a machine of its own.\n\n",
 	      machine->arch);
 	show_machine(machine);
 	show_pci(machine);

@@ -59,9 +59,9 @@ static void address_write(const struct address *to, uint8_t value)
 void power_off(void)
 {
 	if (power.sleep.address)
-		address_write(
-			&power.sleep,
-			(uint8_t)(power.s5 << SLEEP_TYPE_SHIFT | SLEEP_ENABLE));
+		address_write(&power.sleep,
+			      (uint8_t)(power.s5 << SLEEP_TYPE_SHIFT |
+					SLEEP_ENABLE));
 	if (power.pm1a)
 		out16(power.pm1a,
 		      (uint16_t)(power.s5 << PM1_TYPE_SHIFT | PM1_ENABLE));
@@ -171,7 +171,7 @@ void acpi_init(struct machine *machine, uint64_t rsdp)
 	uint32_t entry_bytes = 4;
 
 	machine->cpu_count = 1;
-	machine->cpu_hwid[0] = cpuid(1, 0).ebx >> 24;
+	machine->cpu_hwid[0] = apic_read(APIC_ID) >> 24;
 	if (!rsdp)
 		return;
 	machine->tables = "ACPI";

@@ -27,7 +27,8 @@ struct map_entry {
 void x86_first_cpu(const struct start_info *start);
 
 /* Takes the RAM of the memory map; the end of the highest. */
-static uint64_t read_map(struct machine *machine, const struct start_info *start)
+static uint64_t read_map(struct machine *machine,
+			 const struct start_info *start)
 {
 	const struct map_entry *map = phys(start->map);
 	uint64_t end = 0;
@@ -35,7 +36,8 @@ static uint64_t read_map(struct machine *machine, const struct start_info *start
 	if (start->version < 1)
 		return 0;
 	for (uint32_t i = 0; i < start->map_count; i++) {
-		struct range range = { map[i].start, map[i].start + map[i].bytes };
+		struct range range = { map[i].start,
+				       map[i].start + map[i].bytes };
 
 		if (map[i].type != MAP_RAM ||
 		    machine->ram_count == MACHINE_RAM_MAX)

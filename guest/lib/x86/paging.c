@@ -34,6 +34,6 @@ void paging_extend(uint64_t end)
 
 	for (uint64_t gib = 4; gib < 512 && gib * LARGE_GIB < end; gib++)
 		page_directory_pointers[gib] =
-			huge ? gib * LARGE_GIB | ENTRY_LARGE
-			     : directory(gib * LARGE_GIB);
+			huge ? gib * LARGE_GIB | ENTRY_LARGE :
+			       directory(gib * LARGE_GIB);
 }

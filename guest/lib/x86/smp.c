@@ -8,7 +8,6 @@
 #include "guest/lib/string.h"
 #include "guest/lib/x86/x86.h"
 
-#define APIC_BASE    0xfee00000
 #define APIC_ICR_LOW 0x300
 #define APIC_ICR_HI  0x310
 #define ICR_INIT     0x4500
@@ -64,11 +63,9 @@ static void make_tss(unsigned int index)
 /* Sends an interprocessor interrupt and waits for its delivery. */
 static void send_ipi(uint32_t to, uint32_t what)
 {
-	volatile uint32_t *low = phys(APIC_BASE + APIC_ICR_LOW);
-
-	*(volatile uint32_t *)phys(APIC_BASE + APIC_ICR_HI) = to << 24;
-	*low = what;
-	while (*low & ICR_PENDING)
+	apic_write(APIC_ICR_HI, to << 24);
+	apic_write(APIC_ICR_LOW, what);
+	while (apic_read(APIC_ICR_LOW) & ICR_PENDING)
 		cpu_relax();
 }
 

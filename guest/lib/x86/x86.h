@@ -33,14 +33,24 @@ struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };
 
-static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
-{
-	struct cpuid c;
+/*
+ * A leaf as the hypervisor gives it, asked for at CPL 0: where CPL 3 runs on
+ * the bare processor, it would be the processor that answers.
+ */
+struct cpuid cpuid(uint32_t leaf, uint32_t subleaf);
 
-	__asm__ volatile("cpuid"
-			 : "=a"(c.eax), "=b"(c.ebx), "=c"(c.ecx), "=d"(c.edx)
-			 : "a"(leaf), "c"(subleaf));
-	return c;
+/* The local APIC's registers, as memory (SDM 3A, 11.4.1). */
+#define APIC_BASE 0xfee00000
+#define APIC_ID	  0x020
+
+static inline uint32_t apic_read(uint32_t reg)
+{
+	return *(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg);
+}
+
+static inline void apic_write(uint32_t reg, uint32_t value)
+{
+	*(volatile uint32_t *)(uintptr_t)(APIC_BASE + reg) = value;
 }
 
 static inline void out8(uint16_t port, uint8_t v)

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A walk over a flattened device tree (Devicetree Specification 0.4, 5).  The
+ * block is trusted: it is the VMM's own.
+ */
+#include "guest/lib/string.h"
+#include "guest/lib/arm64/arm64.h"
+
+#define MAGIC	   0xd00dfeed
+#define BEGIN_NODE 1
+#define END_NODE   2
+#define PROPERTY   3
+#define NOP	   4
+
+#define DEPTH_MAX 16
+
+/* Where the walk is: cells[d] are those that nodes at depth d are read with. */
+struct walk {
+	const uint8_t *at;
+	const char *strings;
+	struct fdt_node node;
+	unsigned int depth;
+	struct {
+		unsigned int address, size;
+	} cells[DEPTH_MAX];
+};
+
+static uint32_t be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+	       (uint32_t)p[2] << 8 | p[3];
+}
+
+/* A number of @cells cells. */
+static uint64_t be_cells(const uint8_t *p, unsigned int cells)
+{
+	uint64_t value = 0;
+
+	while (cells--) {
+		value = value << 32 | be32(p);
+		p += 4;
+	}
+	return value;
+}
+
+static uint32_t take32(struct walk *w)
+{
+	w->at += 4;
+	return be32(w->at - 4);
+}
+
+/* Passes @bytes and the padding behind them. */
+static void skip(struct walk *w, uint32_t bytes)
+{
+	w->at += (bytes + 3) & ~3u;
+}
+
+/* Keeps a property of the node that is open. */
+static void read_property(struct walk *w)
+{
+	uint32_t len = take32(w);
+	const char *name = w->strings + take32(w);
+	const uint8_t *data = w->at;
+	struct fdt_node *n = &w->node;
+
+	skip(w, len);
+	if (!strcmp(name, "compatible")) {
+		n->compatible = (const char *)data;
+		n->compatible_bytes = len;
+	} else if (!strcmp(name, "reg")) {
+		n->reg = data;
+		n->reg_bytes = len;
+	} else if (!strcmp(name, "device_type")) {
+		n->device_type = (const char *)data;
+	} else if (!strcmp(name, "bootargs")) {
+		n->bootargs = (const char *)data;
+	} else if (!strcmp(name, "bus-range")) {
+		n->bus_range = data;
+	} else if (!strcmp(name, "#address-cells") && w->depth < DEPTH_MAX) {
+		w->cells[w->depth].address = be32(data);
+	} else if (!strcmp(name, "#size-cells") && w->depth < DEPTH_MAX) {
+		w->cells[w->depth].size = be32(data);
+	}
+}
+
+/* Opens a node; its children have 2 and 1 cells unless it says otherwise. */
+static void open_node(struct walk *w)
+{
+	w->node = (struct fdt_node){ .name = (const char *)w->at,
+				     .device_type = "" };
+	if (w->depth < DEPTH_MAX) {
+		w->node.address_cells = w->cells[w->depth].address;
+		w->node.size_cells = w->cells[w->depth].size;
+	}
+	skip(w, (uint32_t)strlen((const char *)w->at) + 1);
+	if (++w->depth < DEPTH_MAX) {
+		w->cells[w->depth].address = 2;
+		w->cells[w->depth].size = 1;
+	}
+}
+
+/* Hands out the node whose properties were read, once. */
+static void hand_out(struct walk *w,
+		     void (*visit)(const struct fdt_node *node, void *ctx),
+		     void *ctx)
+{
+	if (w->node.name)
+		visit(&w->node, ctx);
+	w->node.name = NULL;
+}
+
+void fdt_walk(const void *fdt,
+	      void (*visit)(const struct fdt_node *node, void *ctx), void *ctx)
+{
+	const uint8_t *block = fdt;
+	struct walk w = { 0 };
+
+	if (!fdt || be32(block) != MAGIC)
+		return;
+	w.at = block + be32(block + 8);
+	w.strings = (const char *)block + be32(block + 12);
+	for (;;) {
+		uint32_t token = take32(&w);
+
+		if (token == PROPERTY) {
+			read_property(&w);
+			continue;
+		}
+		if (token == NOP)
+			continue;
+		hand_out(&w, visit, ctx);
+		if (token == BEGIN_NODE)
+			open_node(&w);
+		else if (token == END_NODE)
+			w.depth--;
+		else
+			return;
+	}
+}
+
+bool fdt_is(const struct fdt_node *node, const char *what)
+{
+	uint32_t i = 0;
+
+	while (i < node->compatible_bytes) {
+		if (!strcmp(node->compatible + i, what))
+			return true;
+		i += (uint32_t)strlen(node->compatible + i) + 1;
+	}
+	return false;
+}
+
+bool fdt_reg(const struct fdt_node *node, unsigned int index, uint64_t *address,
+	     uint64_t *size)
+{
+	unsigned int cells = node->address_cells + node->size_cells;
+	const uint8_t *p = node->reg + index * cells * 4;
+
+	if (!node->reg || !cells || (index + 1) * cells * 4 > node->reg_bytes)
+		return false;
+	*address = be_cells(p, node->address_cells);
+	*size = be_cells(p + node->address_cells * 4, node->size_cells);
+	return true;
+}
