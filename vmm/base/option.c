@@ -116,7 +116,7 @@ static int store_choice(const struct option *option, const char *text, void *to)
 	}
 	for (i = 0; option->choices[i] && at < sizeof(words); i++)
 		at += (size_t)snprintf(words + at, sizeof(words) - at, "%s%s",
-				       i == 0 ? "" :
+				       i == 0		      ? "" :
 				       option->choices[i + 1] ? ", " :
 								" or ",
 				       option->choices[i]);
@@ -170,6 +170,8 @@ static int store(const struct parser *parser, const struct option *option,
 static int store_with_value(struct parser *parser, const struct option *option,
 			    const char *attached)
 {
+	if (!attached && option->optional)
+		attached = option->choices[0];
 	if (!attached) {
 		if (parser->next == parser->argc)
 			return log_fail(EINVAL, "--%s: needs a value: %s",
@@ -189,8 +191,7 @@ static int parse_name(struct parser *parser, const char *text)
 	const struct option *option = find_name(parser->spec, text, len);
 
 	if (!option)
-		return log_fail(EINVAL,
-				"--%.*s: no such option; see %s --help",
+		return log_fail(EINVAL, "--%.*s: no such option; see %s --help",
 				(int)min_u64(len, 80), text,
 				parser->spec->command);
 	if (takes_value(option))
@@ -328,9 +329,11 @@ static void print_row(const struct option *option)
 	else
 		at = printf("      --%s", option->name);
 	if (option->kind == OPTION_CHOICE) {
+		at += printf("%s", option->optional ? "[" : "");
 		for (unsigned int i = 0; option->choices[i]; i++)
 			at += printf("%c%s", i == 0 ? '=' : '|',
 				     option->choices[i]);
+		at += printf("%s", option->optional ? "]" : "");
 	} else if (takes_value(option)) {
 		at += printf("=%s",
 			     option->metavar ? option->metavar : "VALUE");
@@ -351,8 +354,7 @@ void option_help(const struct option_spec *spec)
 	printf("usage: %s [OPTION]...%s%s\n\n%s\n", spec->command,
 	       spec->operands ? " " : "", spec->operands ? spec->operands : "",
 	       spec->about);
-	if (spec->option_count == 0 ||
-	    spec->options[0].kind != OPTION_HEADING)
+	if (spec->option_count == 0 || spec->options[0].kind != OPTION_HEADING)
 		printf("\nOptions:\n");
 	for (size_t i = 0; i < spec->option_count; i++)
 		if (spec->options[i].help)

@@ -50,6 +50,11 @@ struct option {
 	const char *const *choices; /* OPTION_CHOICE, ended by NULL */
 	/* Bounds of OPTION_UINT and OPTION_SIZE (bytes); max 0: no upper one. */
 	uint64_t min, max;
+	/*
+	 * OPTION_CHOICE: without "=value" the first of the choices is meant,
+	 * and the next argument is not looked at.
+	 */
+	bool optional;
 };
 
 struct option_spec {

@@ -22,6 +22,7 @@
 #include "vmm/base/option.h"
 #include "vmm/boot/image.h"
 #include "vmm/cli/exit.h"
+#include "vmm/cli/paging.h"
 #include "vmm/io/disk.h"
 #include "vmm/io/terminal.h"
 #include "vmm/vm/vm.h"
@@ -43,6 +44,7 @@ struct run_options {
 	enum vm_console console;
 	enum on_reboot on_reboot;
 	const char *kvm;
+	struct paging_options paging;
 };
 
 static const char *const backing_words[] = { "anon", "guest_memfd", NULL };
@@ -52,40 +54,78 @@ static const char *const reboot_words[] = { "exit", "restart", NULL };
 #define AT(member) offsetof(struct run_options, member)
 
 static const struct option rows[] = {
-	{ .kind = OPTION_HEADING, .help = "What is booted:" },
-	{ OPTION_STRING, 'k', "kernel", AT(kernel), "FILE",
-	  "kernel image; without one the embedded guest\n"
-	  "reports what it finds",
-	  NULL, 0, 0 },
-	{ OPTION_STRING, 'i', "initrd", AT(initrd), "FILE", "initial ramdisk",
-	  NULL, 0, 0 },
-	{ OPTION_STRING, 'p', "params", AT(params), "TEXT",
-	  "kernel command line; a console= that fits\n"
-	  "--console is put first where TEXT has none",
-	  NULL, 0, 0 },
-	{ .kind = OPTION_HEADING, .help = "The machine:" },
-	{ OPTION_SIZE, 'm', "mem", AT(memory_bytes), "SIZE",
-	  "guest memory, in MiB or with K, M, G, T; 256M", NULL, 32 * MIB, 0 },
-	{ OPTION_UINT, 'c', "cpus", AT(cpus), "N", "virtual CPUs; 1", NULL, 1, 0 },
-	{ OPTION_LIST, 'd', "disk", AT(disks), "PATH[,ro]",
-	  "virtio disk from a raw file or block device;\n"
-	  "may be given again",
-	  NULL, 0, 0 },
-	{ OPTION_CHOICE, 0, "memory", AT(backing), "KIND",
-	  "what backs guest memory: anon or guest_memfd", backing_words, 0, 0 },
-	{ OPTION_CHOICE, 0, "console", AT(console), "KIND",
-	  "what the terminal is connected to: serial or\n"
-	  "virtio; Ctrl-A x leaves",
-	  console_words, 0, 0 },
-	{ OPTION_CHOICE, 0, "on-reboot", AT(on_reboot), "WHAT",
-	  "when the guest resets: exit (status 82) or\n"
-	  "restart",
-	  reboot_words, 0, 0 },
-	{ .kind = OPTION_HEADING, .help = "Other:" },
-	{ OPTION_COUNT, 'v', "verbose", AT(verbose), NULL,
-	  "say more; twice for details", NULL, 0, 0 },
-	{ OPTION_STRING, 0, "kvm", AT(kvm), "PATH", "the KVM device; /dev/kvm",
-	  NULL, 0, 0 },
+	{ .kind = OPTION_HEADING, .help = "What is booted" },
+	{ .kind = OPTION_STRING,
+	  .letter = 'k',
+	  .name = "kernel",
+	  .offset = AT(kernel),
+	  .metavar = "FILE",
+	  .help = "kernel image; without one the embedded guest\n"
+		  "reports what it finds" },
+	{ .kind = OPTION_STRING,
+	  .letter = 'i',
+	  .name = "initrd",
+	  .offset = AT(initrd),
+	  .metavar = "FILE",
+	  .help = "initial ramdisk" },
+	{ .kind = OPTION_STRING,
+	  .letter = 'p',
+	  .name = "params",
+	  .offset = AT(params),
+	  .metavar = "TEXT",
+	  .help = "kernel command line; a console= that fits\n"
+		  "--console is put first where TEXT has none" },
+	{ .kind = OPTION_HEADING, .help = "The machine" },
+	{ .kind = OPTION_SIZE,
+	  .letter = 'm',
+	  .name = "mem",
+	  .offset = AT(memory_bytes),
+	  .metavar = "SIZE",
+	  .help = "guest memory, in MiB or with K, M, G, T; 256M",
+	  .min = 32 * MIB },
+	{ .kind = OPTION_UINT,
+	  .letter = 'c',
+	  .name = "cpus",
+	  .offset = AT(cpus),
+	  .metavar = "N",
+	  .help = "virtual CPUs; 1",
+	  .min = 1 },
+	{ .kind = OPTION_LIST,
+	  .letter = 'd',
+	  .name = "disk",
+	  .offset = AT(disks),
+	  .metavar = "PATH[,ro]",
+	  .help = "virtio disk from a raw file or block device;\n"
+		  "may be given again" },
+	{ .kind = OPTION_CHOICE,
+	  .name = "memory",
+	  .offset = AT(backing),
+	  .help = "what backs guest memory; anon",
+	  .choices = backing_words },
+	{ .kind = OPTION_CHOICE,
+	  .name = "console",
+	  .offset = AT(console),
+	  .help = "what the terminal is connected to; serial;\n"
+		  "Ctrl-A x leaves",
+	  .choices = console_words },
+	{ .kind = OPTION_CHOICE,
+	  .name = "on-reboot",
+	  .offset = AT(on_reboot),
+	  .help = "when the guest resets: end with status 82, or\n"
+		  "boot again; exit",
+	  .choices = reboot_words },
+	PAGING_OPTION_ROWS(AT(paging)),
+	{ .kind = OPTION_HEADING, .help = "Other" },
+	{ .kind = OPTION_COUNT,
+	  .letter = 'v',
+	  .name = "verbose",
+	  .offset = AT(verbose),
+	  .help = "say more; twice for details" },
+	{ .kind = OPTION_STRING,
+	  .name = "kvm",
+	  .offset = AT(kvm),
+	  .metavar = "PATH",
+	  .help = "the KVM device; /dev/kvm" },
 };
 
 static const struct option_spec spec = {
@@ -103,6 +143,7 @@ struct run {
 	struct disk disks[OPTION_LIST_MAX];
 	unsigned int disk_count;
 	struct terminal *terminal;
+	struct vm_paging paging;
 	struct vm *vm; /* the machine of this boot, for on_leave() */
 };
 
@@ -208,7 +249,10 @@ static int run_open(struct run *run)
 					    .out_fd = STDOUT_FILENO,
 					    .leave = on_leave,
 					    .ctx = run };
-	int r = open_images(run);
+	int r = paging_options_use(&run->options.paging, &run->paging);
+
+	if (r >= 0)
+		r = open_images(run);
 
 	for (unsigned int i = 0; r >= 0 && i < run->options.disks.count; i++)
 		r = open_disk(run, run->options.disks.values[i]);
@@ -226,6 +270,8 @@ static void run_close(struct run *run)
 	for (unsigned int i = 0; i < run->disk_count; i++)
 		disk_close(&run->disks[i]);
 	free(run->cmdline);
+	if (run->paging.trace_fd >= 0)
+		close(run->paging.trace_fd);
 	if (run->initrd_fd >= 0)
 		close(run->initrd_fd);
 	if (run->kernel_fd >= 0)
@@ -270,12 +316,14 @@ static int run_once(struct run *run, struct vm_end *end)
 		.terminal = run->terminal,
 		.disks = run->disks,
 		.disk_count = run->disk_count,
+		.paging = run->paging,
 	};
 	int r = vm_create(&run->vm, &config);
 
 	if (r < 0)
 		return r;
 	r = run_machine(run, end);
+	paging_report(&o->paging, run->vm);
 	vm_destroy(run->vm);
 	run->vm = NULL;
 	terminal_raw(run->terminal, false);
@@ -294,6 +342,8 @@ static int exit_code(const struct vm_end *end)
 		return EXIT_CRASHED;
 	case VM_END_LEAVE:
 		return EXIT_LEFT;
+	case VM_END_SOURCE:
+		return EXIT_SOURCE;
 	case VM_END_SIGNAL:
 		return EXIT_SIGNAL + end->detail;
 	case VM_END_NONE:
@@ -323,8 +373,11 @@ int run_main(int argc, char **argv)
 		.options = { .memory_bytes = 256 * MIB, .cpus = 1 },
 		.kernel_fd = -1,
 		.initrd_fd = -1,
+		.paging = { .trace_fd = -1 },
 	};
 	int code = EXIT_HOST;
+
+	paging_options_init(&run.options.paging, PAGER_EAGER);
 
 	switch (option_parse(&spec, argc, argv, &run.options, NULL)) {
 	case OPTION_HELPED:

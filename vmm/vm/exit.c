@@ -63,9 +63,11 @@ static void handle_mmio(struct vcpu *vcpu)
 	bool known;
 
 	if (run->mmio.is_write)
-		known = bus_write(bus, run->mmio.phys_addr, run->mmio.data, size);
+		known = bus_write(bus, run->mmio.phys_addr, run->mmio.data,
+				  size);
 	else
-		known = bus_read(bus, run->mmio.phys_addr, run->mmio.data, size);
+		known = bus_read(bus, run->mmio.phys_addr, run->mmio.data,
+				 size);
 	if (!known)
 		log_debug("vCPU %u: %s of %u bytes at 0x%llx: nobody there",
 			  vcpu->cpu->id, run->mmio.is_write ? "write" : "read",
@@ -113,13 +115,19 @@ static void handle_internal_error(struct vcpu *vcpu)
 		word ? word : "unknown");
 }
 
-/* KVM_RUN failed. */
+/* KVM_RUN failed, or a page is absent. */
 static void handle_failure(struct vcpu *vcpu, int err)
 {
 	struct thaw_memory_fault fault;
+	bool known = err == EFAULT && kvm_vcpu_fault(vcpu->cpu, &fault);
 
-	if (err == EFAULT && kvm_vcpu_fault(vcpu->cpu, &fault))
-		give_up(vcpu, VM_END_HOST, "memory fault at 0x%llx, flags 0x%llx",
+	/* What became of a page that cannot be had, the pager has said. */
+	if (known && (fault.flags & THAW_MEMORY_FAULT_USERFAULT) &&
+	    vm_paging_fault(vcpu, fault.gpa) != -EFAULT)
+		return;
+	if (known)
+		give_up(vcpu, VM_END_HOST,
+			"memory fault at 0x%llx, flags 0x%llx",
 			(unsigned long long)fault.gpa,
 			(unsigned long long)fault.flags);
 	else

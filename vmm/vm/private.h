@@ -31,8 +31,8 @@ struct vcpu {
 	struct kvm_vcpu *cpu; /* in machine.cpus */
 	pthread_t thread;
 	bool started;
-	bool parked;	       /* vm->lock */
-	bool unfinished;       /* an exit whose end is in the next entry */
+	bool parked; /* vm->lock */
+	bool unfinished; /* an exit whose end is in the next entry */
 	struct log_budget log; /* what this vCPU may provoke */
 };
 
@@ -49,6 +49,8 @@ struct vm {
 	struct device devices[VM_DEVICES_MAX];
 	unsigned int device_count;
 	struct vcpu *vcpus;
+	struct pager_choice paging;
+	struct pager *pager; /* NULL: no page is absent */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	_Atomic enum vm_phase phase;
@@ -65,8 +67,16 @@ void vm_devices_destroy(struct vm *vm);
 int vcpus_create(struct vm *vm);
 int vcpus_start(struct vm *vm);
 void vcpus_stop(struct vm *vm);
+/* Waits at most @ns for all threads to end; whether they did. */
+bool vcpus_wait(struct vm *vm, uint64_t ns);
 /* Makes every vCPU leave the guest soon and look at the phase. */
 void vcpus_kick(struct vm *vm);
+
+/* paging.c: how memory is filled; see there. */
+int vm_paging_prepare(struct vm *vm);
+int vm_paging_load(struct vm *vm, struct plan *plan);
+/* After a userfault exit at @gpa: 0, or as pager_vcpu_fault(). */
+int vm_paging_fault(struct vcpu *vcpu, gpa_t gpa);
 
 /* exit.c: handles one exit of KVM_RUN, which returned @result. */
 void vcpu_handle_exit(struct vcpu *vcpu, int result);

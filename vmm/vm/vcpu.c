@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "vmm/vm/private.h"
 
@@ -58,6 +59,9 @@ static void enter(struct vcpu *vcpu)
 	int r = kvm_vcpu_run(vcpu->cpu);
 
 	vcpu->unfinished = false;
+	/* At the end an exit may come of memory that was given up on. */
+	if (atomic_load(&vcpu->vm->phase) == VM_PHASE_END)
+		return;
 	if (r != -EINTR && r != -EAGAIN)
 		vcpu_handle_exit(vcpu, r);
 }
@@ -65,7 +69,8 @@ static void enter(struct vcpu *vcpu)
 /* Finishes an exit that KVM completes at the next entry. */
 static void finish_exit(struct vcpu *vcpu)
 {
-	while (vcpu->unfinished && atomic_load(&vcpu->vm->phase) != VM_PHASE_END) {
+	while (vcpu->unfinished &&
+	       atomic_load(&vcpu->vm->phase) != VM_PHASE_END) {
 		vcpu->cpu->run->immediate_exit = 1;
 		enter(vcpu);
 	}
@@ -178,6 +183,29 @@ void vcpus_kick(struct vm *vm)
 	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++)
 		if (vm->vcpus[i].started)
 			pthread_kill(vm->vcpus[i].thread, kick_signal());
+}
+
+/* Waits for the threads, but not for ever. */
+bool vcpus_wait(struct vm *vm, uint64_t ns)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += (long)(ns % 1000000000);
+	until.tv_sec += (time_t)(ns / 1000000000) + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++) {
+		struct vcpu *vcpu = &vm->vcpus[i];
+
+		if (!vcpu->started)
+			continue;
+		if (pthread_timedjoin_np(vcpu->thread, NULL, &until))
+			return false;
+		pthread_mutex_lock(&vm->lock);
+		vcpu->started = false;
+		pthread_mutex_unlock(&vm->lock);
+	}
+	return true;
 }
 
 /* Joins the threads; the phase is VM_PHASE_END. */

@@ -18,6 +18,9 @@
 #include "vmm/pci/host.h"
 #include "vmm/vm/private.h"
 
+/* How long a vCPU may take to end before its pages are given up on. */
+#define STOP_PATIENCE_NS (UINT64_C(200) * 1000 * 1000)
+
 /* The machine's own wish to stop, from a device or an exit. */
 static void raise_event(struct machine *machine, enum machine_event event)
 {
@@ -56,6 +59,9 @@ static int create_memory(struct vm *vm)
 	if (r < 0)
 		return r;
 	r = memory_init(&m->memory, &config, &m->vm);
+	if (r < 0)
+		return r;
+	r = vm_paging_prepare(vm);
 	if (r < 0)
 		return r;
 	return memory_attach(&m->memory, &m->vm);
@@ -140,6 +146,21 @@ int vm_create(struct vm **out, const struct vm_config *config)
 	return 0;
 }
 
+/*
+ * Ends the vCPU threads, which have been told.  One that stands still for a
+ * page is let go only after the devices have stopped: what it sees then is not
+ * its memory, and nothing may come of it.
+ */
+static void stop_threads(struct vm *vm)
+{
+	if (vm->pager && !vcpus_wait(vm, STOP_PATIENCE_NS)) {
+		pager_cancel(vm->pager);
+		loop_stop(vm->loop);
+		pager_stop(vm->pager);
+	}
+	vcpus_stop(vm);
+}
+
 /* Ends what runs and frees it all, in reverse order. */
 void vm_destroy(struct vm *vm)
 {
@@ -149,13 +170,14 @@ void vm_destroy(struct vm *vm)
 		return;
 	m = &vm->machine;
 	vm_end(vm, VM_END_LEAVE, 0);
-	vcpus_stop(vm);
+	stop_threads(vm);
 	if (vm->loop)
 		loop_stop(vm->loop);
 	loop_remove(vm->signal_source);
 	if (vm->signal_fd >= 0)
 		close(vm->signal_fd);
 	vm_devices_destroy(vm);
+	pager_destroy(vm->pager);
 	pci_host_destroy(vm->pci);
 	loop_destroy(vm->loop);
 	irqs_finish(&m->irqs);
@@ -165,6 +187,7 @@ void vm_destroy(struct vm *vm)
 	free(m->cpus);
 	free(vm->vcpus);
 	kvm_vm_destroy(&m->vm);
+	pager_unprepare(&m->memory);
 	memory_finish(&m->memory);
 	kvm_close(&m->kvm);
 	bus_finish(&m->mmio);
@@ -181,7 +204,7 @@ int vm_boot(struct vm *vm, const struct boot_config *boot)
 	int r = arch_boot(&vm->machine, boot, &plan);
 
 	if (r >= 0)
-		r = plan_apply(&plan, &vm->machine.memory);
+		r = vm_paging_load(vm, &plan);
 	plan_finish(&plan);
 	return r;
 }
@@ -191,6 +214,8 @@ int vm_start(struct vm *vm)
 {
 	int r = loop_start(vm->loop);
 
+	if (r >= 0 && vm->pager)
+		r = pager_start(vm->pager);
 	if (r < 0)
 		return r;
 	atomic_store(&vm->phase, VM_PHASE_RUN);
@@ -217,7 +242,7 @@ struct vm_end vm_wait(struct vm *vm)
 	while (vm->end.kind == VM_END_NONE)
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	pthread_mutex_unlock(&vm->lock);
-	vcpus_stop(vm);
+	stop_threads(vm);
 	return vm->end;
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "vmm/arch.h"
+#include "vmm/pager/choose.h"
 
 struct disk;
 struct terminal;
@@ -24,27 +25,40 @@ enum vm_console {
 	VM_CONSOLE_VIRTIO,
 };
 
+/* How guest memory is filled; zeroed is "all of it before the guest runs". */
+struct vm_paging {
+	enum pager_way way; /* AUTO is decided when the machine is made */
+	enum pager_on_error on_error;
+	uint64_t prefault_bytes_s; /* see struct pager_config */
+	uint64_t deadline_ns;
+	uint32_t run_pages;
+	int trace_fd; /* -1: none */
+	const char *inject; /* see source_inject_create(); NULL: nothing */
+};
+
 /* A machine in words; everything that it points to outlives the machine. */
 struct vm_config {
-	const char *kvm_path;	     /* NULL: /dev/kvm */
-	uint64_t memory_bytes;	     /* a multiple of the page size */
+	const char *kvm_path; /* NULL: /dev/kvm */
+	uint64_t memory_bytes; /* a multiple of the page size */
 	enum memory_backing backing; /* ANON or GUEST_MEMFD */
 	unsigned int cpu_count;
 	enum vm_console console;
 	struct terminal *terminal; /* NULL: no input, output dropped */
 	struct disk *disks;
 	unsigned int disk_count;
+	struct vm_paging paging;
 };
 
 /* How a machine ended. */
 enum vm_end_kind {
-	VM_END_NONE,	  /* it runs */
+	VM_END_NONE, /* it runs */
 	VM_END_POWER_OFF, /* by the guest */
-	VM_END_RESET,	  /* by the guest */
-	VM_END_CRASH,	  /* the guest is beyond help */
-	VM_END_LEAVE,	  /* by the user */
-	VM_END_SIGNAL,	  /* thaw was signalled; the number is in detail */
-	VM_END_HOST,	  /* the host failed us */
+	VM_END_RESET, /* by the guest */
+	VM_END_CRASH, /* the guest is beyond help */
+	VM_END_LEAVE, /* by the user */
+	VM_END_SIGNAL, /* thaw was signalled; the number is in detail */
+	VM_END_HOST, /* the host failed us */
+	VM_END_SOURCE, /* a page of memory cannot be had */
 };
 
 struct vm_end {
@@ -72,6 +86,13 @@ struct vm_end vm_wait(struct vm *vm);
  * returns at once.  The first reason wins.
  */
 void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
+
+/*
+ * How memory is paged: what was chosen and why, and the figures so far; false
+ * when all of it was filled before the guest ran.
+ */
+const struct pager_choice *vm_pager_choice(const struct vm *vm);
+bool vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
 
 /*
  * Makes SIGTERM, SIGINT and SIGHUP end the machine.  The caller has blocked

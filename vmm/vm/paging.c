@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How a machine's memory is filled: the choice, and the pager between the load
+ * plan and the vCPUs.
+ *
+ * Control thread, but for vm_paging_fault() and on_failed().
+ */
+#include <errno.h>
+
+#include "vmm/pager/source.h"
+#include "vmm/vm/private.h"
+
+/* A page cannot be had, and the pager has said so.  Any thread. */
+static void on_failed(void *ctx, enum pager_on_error on_error)
+{
+	struct vm *vm = ctx;
+
+	if (on_error == PAGER_STOP)
+		vm_end(vm, VM_END_SOURCE, 0);
+}
+
+/* Chooses the way; the VM and its memory exist, no slot yet. */
+int vm_paging_prepare(struct vm *vm)
+{
+	struct machine *m = &vm->machine;
+	struct pager_facts facts = { .backing = vm->config.backing };
+	int r;
+
+	vm->paging.way = vm->config.paging.way;
+	if (vm->paging.way == PAGER_EAGER)
+		return 0;
+	pager_facts_find(&facts, &m->vm);
+	r = pager_choose(&vm->paging, vm->config.paging.way, &facts);
+	if (r < 0)
+		return r;
+	log_info("pager: %s: %s", pager_way_words[vm->paging.way],
+		 vm->paging.why);
+	return pager_prepare(&m->memory, vm->paging.way);
+}
+
+/* Makes the pager over @source, which it owns from now on. */
+static int create_pager(struct vm *vm, struct page_source *source)
+{
+	const struct vm_paging *paging = &vm->config.paging;
+	struct pager_config config = {
+		.way = vm->paging.way,
+		.memory = &vm->machine.memory,
+		.source = source,
+		.run_pages = paging->run_pages,
+		.deadline_ns = paging->deadline_ns,
+		.on_error = paging->on_error,
+		.failed = on_failed,
+		.ctx = vm,
+		.prefault_bytes_s = paging->prefault_bytes_s,
+		.trace_fd = paging->trace_fd,
+	};
+
+	return pager_create(&vm->pager, &config);
+}
+
+/* Fills memory as the plan says, now or when it is touched. */
+int vm_paging_load(struct vm *vm, struct plan *plan)
+{
+	struct memory *memory = &vm->machine.memory;
+	const char *inject = vm->config.paging.inject;
+	struct page_source *source;
+	int r;
+
+	if (vm->paging.way == PAGER_EAGER)
+		return plan_apply(plan, memory);
+	r = source_plan_create(&source, plan, memory);
+	if (r >= 0 && inject)
+		r = source_inject_create(&source, source, inject);
+	return r < 0 ? r : create_pager(vm, source);
+}
+
+/* Fills the page of a userfault exit. */
+int vm_paging_fault(struct vcpu *vcpu, gpa_t gpa)
+{
+	struct vm *vm = vcpu->vm;
+
+	return vm->pager ? pager_vcpu_fault(vm->pager, vcpu->cpu->id, gpa) :
+			   -EFAULT;
+}
+
+/* What was chosen. */
+const struct pager_choice *vm_pager_choice(const struct vm *vm)
+{
+	return &vm->paging;
+}
+
+/* The figures. */
+bool vm_pager_stats(const struct vm *vm, struct pager_stats *stats)
+{
+	if (vm->pager)
+		pager_stats(vm->pager, stats);
+	return vm->pager != NULL;
+}
