@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""clang-tidy finds nothing, with the checks of .clang-tidy.
+
+tidy.py BUILD"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import tree
+
+# The pieces of gcc's command lines that clang does not know.
+UNKNOWN = re.compile(r"'clang-diagnostic-(unknown-warning-option|unused-command-line-argument)")
+
+
+def check(program, build, path):
+    """The complaints about one file."""
+    done = subprocess.run(
+        [program, '--quiet', '-p', build, '--warnings-as-errors=*', path],
+        cwd=build, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    found = [line for line in done.stdout.split('\n')
+             if re.search(r': (warning|error): ', line) and not UNKNOWN.search(line)]
+    return sorted({line.replace(tree.TOP + os.sep, '') for line in found})
+
+
+def main():
+    program = shutil.which('clang-tidy-14') or shutil.which('clang-tidy')
+    if not program:
+        tree.skip('no clang-tidy')
+    build = os.path.abspath(sys.argv[1])
+    with open(os.path.join(build, 'compile_commands.json'), encoding='utf-8') as f:
+        commands = json.load(f)
+    paths = sorted({os.path.normpath(os.path.join(c['directory'], c['file']))
+                    for c in commands})
+    paths = [p for p in paths if p.endswith('.c') and
+             os.path.relpath(p, tree.TOP).startswith(('vmm/', 'arch/'))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(lambda p: check(program, build, p), paths)
+    complaints = sorted({line for result in results for line in result})
+    tree.finish('clang-tidy', complaints)
+
+
+main()

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the lints share: the files of the checkout, C without its comments, and
+the way a lint ends."""
+import os
+import re
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SKIPPED = re.compile(r'^(\.git|build.*|__pycache__)$')
+
+
+def files(*suffixes):
+    """The paths of all files with one of the suffixes, from the top."""
+    for folder, folders, names in os.walk(TOP):
+        folders[:] = sorted(f for f in folders if not SKIPPED.match(f))
+        for name in sorted(names):
+            if not suffixes or name.endswith(suffixes):
+                yield os.path.relpath(os.path.join(folder, name), TOP)
+
+
+def read(path):
+    """The text of a file; bytes that are no text stay apart."""
+    with open(os.path.join(TOP, path), encoding='utf-8',
+              errors='surrogateescape') as f:
+        return f.read()
+
+
+TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'',
+                   re.S)
+
+
+def code(path, strings=False):
+    """A C file with comments (and strings, unless wanted) blanked; lines stay
+    where they were."""
+    def blank(match):
+        text = match.group()
+        if text[0] in '"\'':
+            return text if strings else '""'
+        return re.sub(r'[^\n]', ' ', text)
+    return TOKEN.sub(blank, read(path))
+
+
+def finish(what, complaints):
+    """Says what is wrong and leaves with the status of a test."""
+    for line in complaints:
+        print(line)
+    if complaints:
+        print(f'{len(complaints)} complaints: {what}')
+    sys.exit(1 if complaints else 0)
+
+
+def skip(why):
+    """Leaves as a test that cannot run here."""
+    print(f'skipped: {why}')
+    sys.exit(77)
