@@ -13,17 +13,17 @@
 #include "vmm/base/bytes.h"
 
 /* All exclusive-or sums of x and 1, 2, ... 8 entries, in binary order. */
-#define T1(x, a)		   (x), (x) ^ (a)
-#define T2(x, a, b)		   T1(x, a), T1((x) ^ (b), a)
-#define T3(x, a, b, c)		   T2(x, a, b), T2((x) ^ (c), a, b)
-#define T4(x, a, b, c, d)	   T3(x, a, b, c), T3((x) ^ (d), a, b, c)
-#define T5(x, a, b, c, d, e)	   T4(x, a, b, c, d), T4((x) ^ (e), a, b, c, d)
-#define T6(x, a, b, c, d, e, f)	   T5(x, a, b, c, d, e), \
-				   T5((x) ^ (f), a, b, c, d, e)
-#define T7(x, a, b, c, d, e, f, g) T6(x, a, b, c, d, e, f), \
-				   T6((x) ^ (g), a, b, c, d, e, f)
-#define T8(x, a, b, c, d, e, f, g, h) T7(x, a, b, c, d, e, f, g), \
-				      T7((x) ^ (h), a, b, c, d, e, f, g)
+#define T1(x, a)	     (x), (x) ^ (a)
+#define T2(x, a, b)	     T1(x, a), T1((x) ^ (b), a)
+#define T3(x, a, b, c)	     T2(x, a, b), T2((x) ^ (c), a, b)
+#define T4(x, a, b, c, d)    T3(x, a, b, c), T3((x) ^ (d), a, b, c)
+#define T5(x, a, b, c, d, e) T4(x, a, b, c, d), T4((x) ^ (e), a, b, c, d)
+#define T6(x, a, b, c, d, e, f) \
+	T5(x, a, b, c, d, e), T5((x) ^ (f), a, b, c, d, e)
+#define T7(x, a, b, c, d, e, f, g) \
+	T6(x, a, b, c, d, e, f), T6((x) ^ (g), a, b, c, d, e, f)
+#define T8(x, a, b, c, d, e, f, g, h) \
+	T7(x, a, b, c, d, e, f, g), T7((x) ^ (h), a, b, c, d, e, f, g)
 
 /* clang-format off */
 static const uint32_t steps[8][256] = {

@@ -58,7 +58,8 @@ void log_at_v(enum log_level level, const char *format, va_list ap)
 {
 	int saved = errno;
 
-	if ((int)level <= atomic_load_explicit(&shown_level, memory_order_relaxed))
+	if ((int)level <=
+	    atomic_load_explicit(&shown_level, memory_order_relaxed))
 		emit(format, ap, "");
 	errno = saved;
 }
@@ -114,6 +115,7 @@ void log_guest(struct log_budget *budget, const char *format, ...)
 	}
 	va_start(ap, format);
 	emit(format, ap,
-	     n == GUEST_BUDGET_LINES - 1 ? " (more of these are not shown)" : "");
+	     n == GUEST_BUDGET_LINES - 1 ? " (more of these are not shown)" :
+					   "");
 	va_end(ap);
 }

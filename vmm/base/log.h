@@ -17,7 +17,7 @@
 enum log_level {
 	LOG_ERROR,
 	LOG_WARN,
-	LOG_INFO,  /* with --verbose */
+	LOG_INFO, /* with --verbose */
 	LOG_DEBUG, /* with --verbose twice */
 };
 

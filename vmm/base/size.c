@@ -91,8 +91,8 @@ int size_parse(const char *text, uint64_t *bytes)
 	if (unit == 0)
 		return -EINVAL;
 	/* Up to 2^40 times 10^9: wider than 64 bits. */
-	billionths = (uint64_t)((unsigned __int128)billionths * unit /
-				1000000000);
+	billionths =
+		(uint64_t)((unsigned __int128)billionths * unit / 1000000000);
 	if (__builtin_mul_overflow(whole, unit, &product) ||
 	    __builtin_add_overflow(product, billionths, &product))
 		return -ERANGE;

@@ -77,8 +77,8 @@ static int help(const struct command *commands, size_t count, int argc,
 /* Whether @word is @name, as a command or as an option. */
 static bool is_word(const char *word, const char *name)
 {
-	return strcmp(word, name) == 0 || (strncmp(word, "--", 2) == 0 &&
-					   strcmp(word + 2, name) == 0);
+	return strcmp(word, name) == 0 ||
+	       (strncmp(word, "--", 2) == 0 && strcmp(word + 2, name) == 0);
 }
 
 /* Runs what argv[1] names. */

@@ -45,13 +45,14 @@ void probe_report_host(const struct probe_host *host, struct report *report)
 	for (unsigned int i = 0; i < memory->pool_count; i++)
 		report_add_value(report, "hugetlb", REPORT_FACT,
 				 memory->pools[i].page_bytes,
-				 "%" PRIu64 " pages of %" PRIu64 " KiB, %" PRIu64
-				 " free",
+				 "%" PRIu64 " pages of %" PRIu64
+				 " KiB, %" PRIu64 " free",
 				 memory->pools[i].total_pages,
 				 memory->pools[i].page_bytes / KIB,
 				 memory->pools[i].free_pages);
 	if (memory->pool_count == 0)
-		report_add(report, "hugetlb", REPORT_FACT, "no pages set apart");
+		report_add(report, "hugetlb", REPORT_FACT,
+			   "no pages set apart");
 }
 
 /* Why userfaultfd(2) or the device was refused. */
@@ -199,8 +200,8 @@ static void report_uffd_way(const struct probe_host *host,
 			    struct report *report)
 {
 	const struct uffd_probe *uffd = &host->uffd;
-	bool gmem = uffd->guest_memfd_missing == 0 ||
-		    uffd->guest_memfd_minor == 0;
+	bool gmem =
+		uffd->guest_memfd_missing == 0 || uffd->guest_memfd_minor == 0;
 
 	if (!uffd->kernel_faults)
 		report_add(report, "uffd", REPORT_NO,

@@ -9,8 +9,8 @@
 #include "vmm/cli/probe_host.h"
 
 /* What would change a "no" about userfault. */
-#define USERFAULT_WANTED                                                       \
-	"KVM here does not know KVM_MEM_USERFAULT; no released kernel has "    \
+#define USERFAULT_WANTED                                                    \
+	"KVM here does not know KVM_MEM_USERFAULT; no released kernel has " \
 	"it, tests/rig/README.md tells of one that does"
 
 /* Whether every needed capability is there. */

@@ -49,12 +49,12 @@ struct report_item *report_add(struct report *report, const char *name,
 			       ...) __attribute__((format(printf, 4, 5)));
 
 /* The same with a number for programs. */
-#define report_add_value(report, name, answer, number, ...)                    \
-	do {                                                                   \
-		struct report_item *item_ =                                    \
-			report_add(report, name, answer, __VA_ARGS__);         \
-		item_->has_value = true;                                       \
-		item_->value = (number);                                       \
+#define report_add_value(report, name, answer, number, ...)            \
+	do {                                                           \
+		struct report_item *item_ =                            \
+			report_add(report, name, answer, __VA_ARGS__); \
+		item_->has_value = true;                               \
+		item_->value = (number);                               \
 	} while (0)
 
 /* Writes it in columns, sentences wrapped at 80. */

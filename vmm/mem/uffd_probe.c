@@ -33,9 +33,9 @@
  * Features that change what a descriptor does or need privileges of their own;
  * a probe does not ask for them.
  */
-#define FEATURES_NOT_ASKED                                                     \
-	(UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP |                  \
-	 UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP |                \
+#define FEATURES_NOT_ASKED                                      \
+	(UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP |   \
+	 UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP | \
 	 UFFD_FEATURE_SIGBUS)
 
 /* A new descriptor by the system call; -errno. */
@@ -102,8 +102,8 @@ static int try_register(int uffd, void *hva, uint64_t mode)
 static int try_memory(int uffd, int fd, uint64_t mode)
 {
 	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, err;
-	void *hva = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, flags, fd,
-			 0);
+	void *hva =
+		mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, flags, fd, 0);
 
 	if (hva == MAP_FAILED)
 		return -errno;
@@ -132,10 +132,12 @@ static void probe_ranges(struct uffd_probe *probe, int uffd, int guest_memfd)
 			try_memory(uffd, shmem, UFFDIO_REGISTER_MODE_MINOR);
 	}
 	if (guest_memfd >= 0) {
-		probe->guest_memfd_missing = try_memory(
-			uffd, guest_memfd, UFFDIO_REGISTER_MODE_MISSING);
-		probe->guest_memfd_minor = try_memory(
-			uffd, guest_memfd, UFFDIO_REGISTER_MODE_MINOR);
+		probe->guest_memfd_missing =
+			try_memory(uffd, guest_memfd,
+				   UFFDIO_REGISTER_MODE_MISSING);
+		probe->guest_memfd_minor =
+			try_memory(uffd, guest_memfd,
+				   UFFDIO_REGISTER_MODE_MINOR);
 	}
 }
 
