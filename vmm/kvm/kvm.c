@@ -155,11 +155,13 @@ void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 
 /*
  * Enters the guest.  Not through kvm_ioctl(): an EINTR here is a kick, and must
- * come back.
+ * come back.  Only a memory fault's reason is overwritten: arm64 looks at the
+ * reason of the last exit to complete an MMIO read.
  */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 {
-	vcpu->run->exit_reason = KVM_EXIT_SENTINEL;
+	if (vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
+		vcpu->run->exit_reason = KVM_EXIT_SENTINEL;
 	return ioctl(vcpu->fd, KVM_RUN, NULL) < 0 ? -errno : 0;
 }
 

@@ -85,12 +85,13 @@ void kvm_vcpu_destroy(struct kvm_vcpu *vcpu);
 /*
  * KVM_RUN.  0 after an exit to be handled, -EINTR after a kick, -EFAULT when
  * KVM reported a fault (then kvm_vcpu_fault() tells which), another -errno when
- * the vCPU cannot run.  Silent.  Stores a sentinel in run->exit_reason first,
- * because KVM leaves the struct as it was on some errors.
+ * the vCPU cannot run.  Silent.  An exit_reason that says memory fault is
+ * replaced by a sentinel first, because KVM leaves the struct as it was on some
+ * errors; any other stays, because KVM on arm64 completes by it.
  */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu);
 
-/* The exit_reason that kvm_vcpu_run() stores before entry. */
+/* The exit_reason that kvm_vcpu_run() puts in place of an old fault's. */
 #define KVM_EXIT_SENTINEL UINT32_C(0xffffffff)
 
 /*
