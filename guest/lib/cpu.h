@@ -34,6 +34,20 @@ struct exit_kind {
 };
 const struct exit_kind *exit_kinds(size_t *count);
 
+/*
+ * One access of @size_bytes (1, 2, 4, 8) to a device, read or write, by one
+ * instruction; aligned down where the architecture must have it so.
+ */
+uint64_t mmio_access(uint64_t address, unsigned int size_bytes, bool is_write,
+		     uint64_t value);
+
+/*
+ * Fills the vector registers with what follows from @seed; whether they still
+ * hold it.  Nothing else in a guest uses them.
+ */
+void vectors_fill(uint64_t seed);
+bool vectors_hold(uint64_t seed);
+
 /* Starts processor @index, which calls smp_loop(@index). */
 void cpu_start(const struct machine *machine, unsigned int index);
 

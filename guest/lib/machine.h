@@ -26,6 +26,7 @@ struct machine {
 	/* Usable RAM, in the order given. */
 	unsigned int ram_count;
 	struct range ram[MACHINE_RAM_MAX];
+	struct range initrd; /* end 0: none */
 	/* Processors that may be started; [0] is the one that booted. */
 	unsigned int cpu_count;
 	uint64_t cpu_hwid[MACHINE_CPUS_MAX];
@@ -55,6 +56,7 @@ struct range machine_free_ram(const struct machine *machine);
  */
 uint64_t arg_number(const struct machine *machine, const char *name,
 		    uint64_t otherwise);
-bool arg_is(const struct machine *machine, const char *name, const char *wanted);
+bool arg_is(const struct machine *machine, const char *name,
+	    const char *wanted);
 
 #endif

@@ -45,11 +45,11 @@ void pci_write32(const struct pci_function *f, unsigned int reg, uint32_t v)
 static bool probe(const struct machine *machine, struct pci_function *f)
 {
 	f->config =
-		(volatile uint8_t *)(uintptr_t)(machine->ecam +
-						((uint64_t)(f->bus - machine->bus_first)
-						 << 20) +
-						(f->slot << 15) +
-						(f->function << 12));
+		(volatile uint8_t
+			 *)(uintptr_t)(machine->ecam +
+				       ((uint64_t)(f->bus - machine->bus_first)
+					<< 20) +
+				       (f->slot << 15) + (f->function << 12));
 	f->vendor = pci_read16(f, REG_VENDOR);
 	if (f->vendor == 0xffff)
 		return false;

@@ -100,8 +100,8 @@ static void convert(struct sink *sink, char letter, const struct spec *spec,
 	case 'u':
 	case 'x':
 		put_number(sink, spec,
-			   spec->wide ? va_arg(*ap, unsigned long)
-				      : va_arg(*ap, unsigned int),
+			   spec->wide ? va_arg(*ap, unsigned long) :
+					va_arg(*ap, unsigned int),
 			   letter == 'x' ? 16 : 10, false);
 		break;
 	default:
@@ -170,7 +170,8 @@ void print_urgent(const char *format, ...)
 
 struct text text_bytes(uint64_t bytes)
 {
-	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
+	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB",
+					     "TiB" };
 	unsigned int unit = 0;
 	uint64_t tenths = bytes * 10;
 	struct text text;
@@ -200,7 +201,8 @@ struct text text_cycles(uint64_t cycles, uint64_t hz)
 	/* Thousandths of the unit, without overflow for years of cycles. */
 	whole = cycles / hz;
 	rest = cycles % hz;
-	ps = whole >= 1000 ? 0 : rest * 1000 / (hz / 1000000 ? hz / 1000000 : 1);
+	ps = whole >= 1000 ? 0 :
+			     rest * 1000 / (hz / 1000000 ? hz / 1000000 : 1);
 	ps = ps * 1000 + whole * 1000000000000;
 	for (; ps >= 1000000 && unit < 3; unit++)
 		ps /= 1000;

@@ -14,7 +14,8 @@
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The same past the lock, for a guest that is about to end. */
-void print_urgent(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void print_urgent(const char *format, ...)
+	__attribute__((format(printf, 1, 2)));
 
 /* The same into @room bytes at @to, cut where it is too long. */
 void print_into(char *to, size_t room, const char *format, ...)

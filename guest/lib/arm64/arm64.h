@@ -48,6 +48,7 @@ struct fdt_node {
 	uint32_t reg_bytes;
 	unsigned int address_cells, size_cells; /* of its parent */
 	const char *bootargs; /* NULL where there is none */
+	struct range initrd;
 	const uint8_t *bus_range;
 };
 

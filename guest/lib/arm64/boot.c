@@ -72,6 +72,8 @@ static void visit(const struct fdt_node *node, void *ctx)
 	if (node->bootargs)
 		string_copy(machine->cmdline, node->bootargs,
 			    sizeof(machine->cmdline));
+	if (node->initrd.end)
+		machine->initrd = node->initrd;
 	if (!strcmp(node->device_type, "memory"))
 		read_memory(machine, node);
 	else if (!strcmp(node->device_type, "cpu"))

@@ -57,6 +57,8 @@ mmu_on:
 	adrp	x1, vectors
 	add	x1, x1, :lo12:vectors
 	msr	vbar_el1, x1
+	mov	x1, #3 << 20 /* FPEN: vector registers do not trap */
+	msr	cpacr_el1, x1
 	isb
 	ret
 

@@ -74,6 +74,10 @@ static void read_property(struct walk *w)
 		n->device_type = (const char *)data;
 	} else if (!strcmp(name, "bootargs")) {
 		n->bootargs = (const char *)data;
+	} else if (!strcmp(name, "linux,initrd-start")) {
+		n->initrd.start = be_cells(data, len / 4);
+	} else if (!strcmp(name, "linux,initrd-end")) {
+		n->initrd.end = be_cells(data, len / 4);
 	} else if (!strcmp(name, "bus-range")) {
 		n->bus_range = data;
 	} else if (!strcmp(name, "#address-cells") && w->depth < DEPTH_MAX) {

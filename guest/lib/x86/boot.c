@@ -26,6 +26,10 @@ struct map_entry {
 
 void x86_first_cpu(const struct start_info *start);
 
+struct module {
+	uint64_t start, bytes, cmdline, reserved;
+};
+
 /* Takes the RAM of the memory map; the end of the highest. */
 static uint64_t read_map(struct machine *machine,
 			 const struct start_info *start)
@@ -49,11 +53,27 @@ static uint64_t read_map(struct machine *machine,
 	return end;
 }
 
+/* The initrd is the first module. */
+static void read_initrd(struct machine *machine, const struct start_info *start)
+{
+	const struct module *module = phys(start->modules);
+
+	if (start->module_count && module)
+		machine->initrd =
+			(struct range){ module->start,
+					module->start + module->bytes };
+}
+
 /* The processor's name (leaves 0x80000002 to 4) and the hypervisor's. */
 static void read_names(struct machine *machine)
 {
-	struct cpuid part;
+	struct cpuid part = cpuid(0, 0);
 	char name[49] = { 0 }, *s = name;
+
+	/* The vendor, where the hypervisor gives no name. */
+	memcpy(name, &part.ebx, 4);
+	memcpy(name + 4, &part.edx, 4);
+	memcpy(name + 8, &part.ecx, 4);
 
 	if (cpuid(0x80000000, 0).eax >= 0x80000004) {
 		for (uint32_t i = 0; i < 3; i++) {
@@ -63,8 +83,7 @@ static void read_names(struct machine *machine)
 	}
 	while (*s == ' ')
 		s++;
-	string_copy(machine->cpu_name, *s ? s : "x86-64 processor",
-		    sizeof(machine->cpu_name));
+	string_copy(machine->cpu_name, s, sizeof(machine->cpu_name));
 	if (cpuid(1, 0).ecx & 1u << 31) {
 		part = cpuid(0x40000000, 0);
 		memcpy(machine->hypervisor, &part.ebx, 12);
@@ -91,6 +110,7 @@ void x86_first_cpu(const struct start_info *start)
 		if (start->cmdline)
 			string_copy(machine.cmdline, phys(start->cmdline),
 				    sizeof(machine.cmdline));
+		read_initrd(&machine, start);
 		acpi_init(&machine, start->rsdp ? start->rsdp : find_rsdp());
 	}
 	clock_init(&machine);

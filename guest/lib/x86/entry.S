@@ -14,7 +14,7 @@
 
 #define CR0_PE     0x00000001
 #define CR0_LONG   0x80000033 /* PG, NE, ET, MP, PE */
-#define CR4_PAE    0x00000020
+#define CR4_LONG   0x00000620 /* OSXMMEXCPT, OSFXSR, PAE */
 #define MSR_EFER   0xc0000080
 #define EFER_LME   0x00000100
 #define FLAGS_IF   0x00000202
@@ -57,7 +57,7 @@ ap_protected:
 
 /* %esp: stack, %esi: TSS selector, %edi: argument, %ebp: where to go. */
 enter_long_mode:
-	movl	$CR4_PAE, %eax
+	movl	$CR4_LONG, %eax
 	movl	%eax, %cr4
 	movl	$page_map, %eax
 	movl	%eax, %cr3
