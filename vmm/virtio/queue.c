@@ -188,13 +188,15 @@ static int walk_add(struct walk *w, const struct virtq_desc *d)
 static int walk_table(struct walk *w, const struct virtq_desc *table,
 		      uint32_t count, uint32_t index)
 {
-	for (uint32_t steps = 0; steps < count; steps++) {
+	for (uint32_t steps = 0;; steps++) {
 		struct virtq_desc d;
 		int err;
 
 		if (index >= count)
 			return walk_fail(w, -EINVAL,
 					 "descriptor index out of range");
+		if (steps == count)
+			return walk_fail(w, -ELOOP, "descriptor chain loops");
 		d = desc_read((const uint8_t *)table + index * sizeof(d));
 		if (d.flags & DESC_INDIRECT)
 			return walk_fail(w, -EINVAL,
@@ -204,7 +206,6 @@ static int walk_table(struct walk *w, const struct virtq_desc *table,
 			return err;
 		index = d.next;
 	}
-	return walk_fail(w, -ELOOP, "descriptor chain loops");
 }
 
 /* Walks the indirect table that @d points to (virtio 1.2, 2.7.5.3). */

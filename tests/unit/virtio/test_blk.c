@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * virtio block, from registers to the image file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci.h>
+#include <linux/virtio_ring.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "guest.h"
+#include "vmm/base/bytes.h"
+#include "vmm/io/disk.h"
+#include "vmm/snap/section.h"
+
+#define SECTORS	   512
+#define DISK_BYTES (SECTORS * 512)
+#define HEADER	   (gpa_t)0x140000
+#define STATUS	   (gpa_t)0x141000
+#define TABLE	   (gpa_t)0x142000
+#define DATA	   GUEST_HIGH
+
+#define ALL_FEATURES UINT64_MAX
+
+struct fixture {
+	struct guest g;
+	struct disk disk;
+	char path[64];
+	struct device device;
+	struct guest_device d;
+	uint8_t image[DISK_BYTES]; /* what the file should hold */
+};
+
+static int setup_mode(void **state, bool read_only)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+	int fd;
+
+	strcpy(x->path, "/tmp/thaw-blk-XXXXXX");
+	fd = mkstemp(x->path);
+	assert_true(fd >= 0);
+	for (unsigned int i = 0; i < DISK_BYTES; i++)
+		x->image[i] = (uint8_t)(i / 512 * 7 + i);
+	assert_int_equal(write(fd, x->image, DISK_BYTES), DISK_BYTES);
+	close(fd);
+	guest_init(&x->g);
+	assert_int_equal(disk_open(&x->disk, x->path, read_only), 0);
+	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
+					   &x->disk), 0);
+	guest_find(&x->g, &x->d, 1);
+	*state = x;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_mode(state, false);
+}
+
+static int setup_read_only(void **state)
+{
+	return setup_mode(state, true);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	x->device.ops->destroy(x->device.state);
+	guest_finish(&x->g);
+	disk_close(&x->disk);
+	unlink(x->path);
+	free(x);
+	return 0;
+}
+
+static void file_is_as_expected(struct fixture *x)
+{
+	static uint8_t now[DISK_BYTES];
+	int fd = open(x->path, O_RDONLY);
+
+	assert_int_equal(read(fd, now, DISK_BYTES), DISK_BYTES);
+	close(fd);
+	assert_memory_equal(now, x->image, DISK_BYTES);
+}
+
+static void put_header(struct fixture *x, uint32_t type, uint64_t sector)
+{
+	uint8_t *p = guest_ptr(&x->g, HEADER, 16);
+
+	put_le32(p, type);
+	put_le32(p + 4, 0);
+	put_le64(p + 8, sector);
+	*(uint8_t *)guest_ptr(&x->g, STATUS, 1) = 0xee;
+}
+
+/* One request with data at @at; its status, and the used length. */
+static uint8_t request(struct fixture *x, uint32_t type, uint64_t sector,
+		       gpa_t at, uint32_t len, uint32_t *used_len)
+{
+	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+	struct guest_buffer b[3] = {
+		{ HEADER, 16, 0 },
+		{ at, len, in ? GUEST_WRITE : 0 },
+		{ STATUS, 1, GUEST_WRITE },
+	};
+	uint32_t head, used, got;
+
+	put_header(x, type, sector);
+	if (len == 0)
+		b[1] = b[2];
+	head = guest_add(&x->d, 0, b, len ? 3 : 2);
+	guest_kick(&x->d, 0);
+	assert_true(guest_used(&x->d, 0, &got, &used));
+	assert_int_equal(got, head);
+	if (used_len)
+		*used_len = used;
+	return *(uint8_t *)guest_ptr(&x->g, STATUS, 1);
+}
+
+static void test_config(void **state)
+{
+	struct fixture *x = *state;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	assert_int_equal(guest_read(&x->g, x->d.config, 8), SECTORS);
+	assert_int_equal(guest_read(&x->g, x->d.config + 20, 4), 512);
+	assert_true(x->d.features & 1u << VIRTIO_BLK_F_FLUSH);
+	assert_false(x->d.features & 1u << VIRTIO_BLK_F_RO);
+	assert_true(x->d.features & 1u << VIRTIO_BLK_F_DISCARD);
+}
+
+static void test_read_write(void **state)
+{
+	struct fixture *x = *state;
+	uint32_t used;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 3, DATA, 1024, &used), 0);
+	assert_int_equal(used, 1025);
+	assert_memory_equal(guest_ptr(&x->g, DATA, 1024), x->image + 3 * 512,
+			    1024);
+	assert_int_equal(guest_fired(&x->d, 1), 1);
+	memset(guest_ptr(&x->g, DATA, 4096), 0x5a, 4096);
+	memset(x->image + 100 * 512, 0x5a, 4096);
+	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 100, DATA, 4096, &used),
+			 0);
+	assert_int_equal(used, 1);
+	assert_int_equal(request(x, VIRTIO_BLK_T_FLUSH, 0, 0, 0, &used), 0);
+	file_is_as_expected(x);
+	/* The last sector, and one past it. */
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, SECTORS - 1, DATA, 512,
+				 NULL), 0);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, SECTORS - 1, DATA, 1024,
+				 &used), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(used, 0);
+}
+
+/* 64 KiB in sixteen pieces, direct and indirect, with a header in two. */
+static void test_segments(void **state)
+{
+	struct fixture *x = *state;
+	struct guest_buffer b[19] = { { HEADER, 5, 0 }, { HEADER + 5, 11, 0 } };
+	uint32_t head, len;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	for (unsigned int i = 0; i < 16; i++)
+		b[2 + i] = (struct guest_buffer){ DATA + 0x2000 * i + i, 4096,
+						  GUEST_WRITE };
+	b[18] = (struct guest_buffer){ STATUS, 1, GUEST_WRITE };
+	for (unsigned int round = 0; round < 2; round++) {
+		memset(guest_ptr(&x->g, DATA, 0x40000), 0, 0x40000);
+		put_header(x, VIRTIO_BLK_T_IN, 8);
+		if (round == 0)
+			guest_add(&x->d, 0, b, 19);
+		else
+			guest_add_indirect(&x->d, 0, TABLE, b, 19);
+		guest_kick(&x->d, 0);
+		assert_true(guest_used(&x->d, 0, &head, &len));
+		assert_int_equal(len, 65537);
+		assert_int_equal(*(uint8_t *)guest_ptr(&x->g, STATUS, 1), 0);
+		for (unsigned int i = 0; i < 16; i++)
+			assert_memory_equal(guest_ptr(&x->g, b[2 + i].gpa, 4096),
+					    x->image + 4096 + 4096 * i, 4096);
+	}
+	/* All in one writable descriptor, the status behind the data. */
+	b[1] = (struct guest_buffer){ DATA, 513, GUEST_WRITE };
+	b[0].len = 16;
+	put_header(x, VIRTIO_BLK_T_IN, 1);
+	guest_add(&x->d, 0, b, 2);
+	guest_kick(&x->d, 0);
+	assert_true(guest_used(&x->d, 0, &head, &len));
+	assert_memory_equal(guest_ptr(&x->g, DATA, 512), x->image + 512, 512);
+	assert_int_equal(*(uint8_t *)guest_ptr(&x->g, DATA + 512, 1), 0);
+}
+
+/* Many requests before one kick; every one is answered, in order. */
+static void test_batch(void **state)
+{
+	struct fixture *x = *state;
+	uint32_t head, len;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	put_header(x, VIRTIO_BLK_T_IN, 0);
+	for (unsigned int round = 0; round < 50; round++) {
+		for (unsigned int i = 0; i < 20; i++) {
+			struct guest_buffer b[3] = {
+				{ HEADER, 16, 0 },
+				{ DATA + 512 * i, 512, GUEST_WRITE },
+				{ STATUS + i, 1, GUEST_WRITE },
+			};
+
+			guest_add(&x->d, 0, b, 3);
+		}
+		guest_kick(&x->d, 0);
+		for (unsigned int i = 0; i < 20; i++) {
+			assert_true(guest_used(&x->d, 0, &head, &len));
+			assert_int_equal(len, 513);
+		}
+		assert_false(guest_used_now(&x->d, 0, &head, &len));
+	}
+}
+
+static void test_bounds(void **state)
+{
+	static const uint64_t sectors[] = {
+		SECTORS, SECTORS + 1, UINT64_MAX, UINT64_MAX / 512,
+		UINT64_MAX / 512 + 1, UINT64_C(1) << 55, UINT64_C(1) << 63,
+	};
+	struct fixture *x = *state;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(sectors); i++) {
+		assert_int_equal(request(x, VIRTIO_BLK_T_IN, sectors[i], DATA,
+					 512, NULL), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(x, VIRTIO_BLK_T_OUT, sectors[i], DATA,
+					 512, NULL), VIRTIO_BLK_S_IOERR);
+	}
+	/* Not whole sectors; more than the disk. */
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 0, DATA, 511, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 0, DATA, 513, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 0, DATA, DISK_BYTES + 512,
+				 NULL), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(x, 0x4711, 0, DATA, 512, NULL),
+			 VIRTIO_BLK_S_UNSUPP);
+	file_is_as_expected(x);
+	assert_int_equal(guest_status(&x->d) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+}
+
+static void test_read_only(void **state)
+{
+	struct fixture *x = *state;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	assert_true(x->d.features & 1u << VIRTIO_BLK_F_RO);
+	assert_false(x->d.features & 1u << VIRTIO_BLK_F_DISCARD);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 0, DATA, 512, NULL), 0);
+	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 0, DATA, 512, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16,
+				 NULL), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(x, VIRTIO_BLK_T_FLUSH, 0, 0, 0, NULL), 0);
+	file_is_as_expected(x);
+}
+
+static void test_get_id(void **state)
+{
+	struct fixture *x = *state;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	memset(guest_ptr(&x->g, DATA, 32), 0xcc, 32);
+	assert_int_equal(request(x, VIRTIO_BLK_T_GET_ID, 0, DATA, 20, NULL), 0);
+	assert_memory_equal(guest_ptr(&x->g, DATA, 9), "thaw-blk-", 9);
+	assert_int_equal(*(uint8_t *)guest_ptr(&x->g, DATA + 20, 1), 0xcc);
+	/* A short buffer gets what it has room for. */
+	memset(guest_ptr(&x->g, DATA, 32), 0xcc, 32);
+	assert_int_equal(request(x, VIRTIO_BLK_T_GET_ID, 0, DATA, 4, NULL), 0);
+	assert_memory_equal(guest_ptr(&x->g, DATA, 5), "thaw\xcc", 5);
+}
+
+static void put_range(struct fixture *x, unsigned int i, uint64_t sector,
+		      uint32_t sectors, uint32_t flags)
+{
+	uint8_t *p = guest_ptr(&x->g, DATA + 16 * i, 16);
+
+	put_le64(p, sector);
+	put_le32(p + 8, sectors);
+	put_le32(p + 12, flags);
+}
+
+static void test_discard_and_zeroes(void **state)
+{
+	struct fixture *x = *state;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	put_range(x, 0, 8, 16, 0);
+	put_range(x, 1, 64, 8, 1);
+	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 32,
+				 NULL), 0);
+	memset(x->image + 8 * 512, 0, 16 * 512);
+	memset(x->image + 64 * 512, 0, 8 * 512);
+	file_is_as_expected(x);
+	put_range(x, 0, 128, 16, 0);
+	if (request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16, NULL) == 0)
+		memset(x->image + 128 * 512, 0, 16 * 512);
+	file_is_as_expected(x);
+	/* Discard knows no unmap, nobody knows other flags. */
+	put_range(x, 0, 0, 8, 1);
+	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16, NULL),
+			 VIRTIO_BLK_S_UNSUPP);
+	put_range(x, 0, 0, 8, 2);
+	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16,
+				 NULL), VIRTIO_BLK_S_UNSUPP);
+	/* Ranges that are not on the disk, and requests of a bad size. */
+	put_range(x, 0, SECTORS - 1, 2, 0);
+	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16,
+				 NULL), VIRTIO_BLK_S_IOERR);
+	put_range(x, 0, UINT64_MAX, UINT32_MAX, 0);
+	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	put_range(x, 0, 0, 1, 0);
+	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 15, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, 0, 0, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16 * 17,
+				 NULL), VIRTIO_BLK_S_IOERR);
+	file_is_as_expected(x);
+}
+
+/* The image shrinks behind the guest's back. */
+static void test_image_vanishes(void **state)
+{
+	struct fixture *x = *state;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	assert_int_equal(truncate(x->path, 512), 0);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 0, DATA, 512, NULL), 0);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 0, DATA, 1024, NULL),
+			 VIRTIO_BLK_S_IOERR);
+}
+
+/* Requests that cannot be answered break the device, once per reset. */
+static void test_malformed(void **state)
+{
+	struct guest_buffer shapes[][2] = {
+		{ { HEADER, 15, 0 }, { STATUS, 1, GUEST_WRITE } },
+		{ { HEADER, 16, 0 }, { HEADER, 16, 0 } },
+		{ { HEADER, 16, GUEST_WRITE }, { STATUS, 1, GUEST_WRITE } },
+	};
+	struct fixture *x = *state;
+	unsigned int lines;
+
+	guest_log_begin(&x->g);
+	for (unsigned int round = 0; round < 100; round++) {
+		uint32_t head, len;
+
+		guest_start(&x->d, ALL_FEATURES, 1);
+		put_header(x, VIRTIO_BLK_T_IN, 0);
+		guest_fired(&x->d, 0);
+		guest_add(&x->d, 0, shapes[round % 3], 2);
+		guest_kick(&x->d, 0);
+		guest_sync(&x->g);
+		assert_true(guest_status(&x->d) & VIRTIO_CONFIG_S_NEEDS_RESET);
+		assert_int_equal(guest_fired(&x->d, 0), 1);
+		assert_false(guest_used_now(&x->d, 0, &head, &len));
+	}
+	lines = guest_log_end(&x->g);
+	assert_in_range(lines, 1, 10);
+	/* A reset heals it. */
+	guest_start(&x->d, ALL_FEATURES, 1);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 0, DATA, 512, NULL), 0);
+}
+
+static void test_save_load(void **state)
+{
+	struct fixture *x = *state;
+	const struct device_ops *ops = x->device.ops;
+	struct snap_writer w = { 0 };
+	struct snap_reader r;
+	struct guest_buffer b[3] = { { HEADER, 16, 0 },
+				     { DATA, 512, GUEST_WRITE },
+				     { STATUS, 1, GUEST_WRITE } };
+	uint32_t head, len;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	for (unsigned int i = 0; i < 70; i++)
+		assert_int_equal(request(x, VIRTIO_BLK_T_IN, i, DATA, 512,
+					 NULL), 0);
+	assert_int_equal(ops->quiesce(x->device.state), 0);
+	/* While quiesced nothing happens, but nothing is lost. */
+	put_header(x, VIRTIO_BLK_T_IN, 5);
+	guest_add(&x->d, 0, b, 3);
+	guest_kick(&x->d, 0);
+	guest_sync(&x->g);
+	assert_false(guest_used_now(&x->d, 0, &head, &len));
+	assert_int_equal(ops->save(x->device.state, &w), 0);
+	/* The machine is gone; a fresh one takes over. */
+	ops->destroy(x->device.state);
+	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
+					   &x->disk), 0);
+	ops = x->device.ops;
+	assert_int_equal(ops->quiesce(x->device.state), 0);
+	r = (struct snap_reader){ .data = w.data, .len = w.len };
+	assert_int_equal(ops->load(x->device.state, &r), 0);
+	guest_sync(&x->g);
+	assert_false(guest_used_now(&x->d, 0, &head, &len));
+	ops->resume(x->device.state);
+	assert_true(guest_used(&x->d, 0, &head, &len));
+	assert_int_equal(len, 513);
+	assert_memory_equal(guest_ptr(&x->g, DATA, 512), x->image + 5 * 512,
+			    512);
+	assert_true(guest_fired(&x->d, 1) > 0);
+	assert_int_equal(guest_status(&x->d), 15);
+	for (unsigned int i = 0; i < 70; i++)
+		assert_int_equal(request(x, VIRTIO_BLK_T_IN, i, DATA, 512,
+					 NULL), 0);
+	snap_writer_finish(&w);
+}
+
+static void test_load_hostile(void **state)
+{
+	struct fixture *x = *state;
+	const struct device_ops *ops = x->device.ops;
+	struct snap_writer w = { 0 };
+	unsigned int seed = 0x6273;
+	uint8_t *bytes;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	request(x, VIRTIO_BLK_T_IN, 0, DATA, 512, NULL);
+	ops->quiesce(x->device.state);
+	ops->save(x->device.state, &w);
+	bytes = malloc(w.len + 1);
+	print_message("seed %#x\n", seed);
+	guest_log_begin(&x->g);
+	for (size_t len = 0; len <= w.len + 1; len++) {
+		struct snap_reader r = { .data = bytes, .len = len };
+
+		memcpy(bytes, w.data, w.len);
+		bytes[w.len] = 0;
+		assert_int_equal(ops->load(x->device.state, &r) == 0,
+				 len == w.len);
+	}
+	for (unsigned int i = 0; i < 3000; i++) {
+		struct snap_reader r = { .data = bytes, .len = w.len };
+
+		memcpy(bytes, w.data, w.len);
+		for (int n = rand_r(&seed) % 4; n >= 0; n--)
+			bytes[(size_t)rand_r(&seed) % w.len] =
+				(uint8_t)rand_r(&seed);
+		ops->load(x->device.state, &r);
+		ops->resume(x->device.state);
+		guest_sync(&x->g);
+		ops->quiesce(x->device.state);
+	}
+	guest_log_end(&x->g);
+	ops->reset(x->device.state);
+	ops->resume(x->device.state);
+	guest_find(&x->g, &x->d, 1);
+	guest_start(&x->d, ALL_FEATURES, 1);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 0, DATA, 512, NULL), 0);
+	free(bytes);
+	snap_writer_finish(&w);
+}
+
+static void test_other_disk_refused(void **state)
+{
+	struct fixture *x = *state;
+	const struct device_ops *ops = x->device.ops;
+	struct snap_writer w = { 0 };
+	struct snap_reader r;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	ops->quiesce(x->device.state);
+	ops->save(x->device.state, &w);
+	x->disk.size_bytes -= 512;
+	guest_log_begin(&x->g);
+	r = (struct snap_reader){ .data = w.data, .len = w.len };
+	assert_true(ops->load(x->device.state, &r) < 0);
+	x->disk.size_bytes += 512;
+	x->disk.read_only = true;
+	r = (struct snap_reader){ .data = w.data, .len = w.len };
+	assert_true(ops->load(x->device.state, &r) < 0);
+	assert_true(guest_log_end(&x->g) > 0);
+	ops->resume(x->device.state);
+	snap_writer_finish(&w);
+}
+
+#define TEST(label, function) { label, function, setup, teardown, NULL }
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST("blk-config", test_config),
+		TEST("blk-read-write", test_read_write),
+		TEST("blk-segments", test_segments),
+		TEST("blk-batch", test_batch),
+		TEST("blk-bounds", test_bounds),
+		{ "blk-read-only", test_read_only, setup_read_only, teardown,
+		  NULL },
+		TEST("blk-get-id", test_get_id),
+		TEST("blk-discard-and-zeroes", test_discard_and_zeroes),
+		TEST("blk-image-vanishes", test_image_vanishes),
+		TEST("blk-malformed", test_malformed),
+		TEST("blk-save-load", test_save_load),
+		TEST("blk-load-hostile", test_load_hostile),
+		TEST("blk-other-disk-refused", test_other_disk_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
