@@ -6,7 +6,7 @@
  * The page table is static and one to one, and the same wherever the image is
  * loaded, so nothing is written before the caches are on.
  */
-#include "layout.h"
+#include "guest/lib/arm64/layout.h"
 
 /* Documentation/arch/arm64/booting.rst of Linux, section 4. */
 #define IMAGE_FLAGS 0xa /* little-endian, 4 KiB pages, anywhere */

@@ -10,7 +10,7 @@
  * Interrupts are always on there; the local APIC is what holds them back.  What
  * needs CPL 0 is asked for: see ring0.
  */
-#include "layout.h"
+#include "guest/lib/x86/layout.h"
 
 #define CR0_PE     0x00000001
 #define CR0_LONG   0x80000033 /* PG, NE, ET, MP, PE */

@@ -1,0 +1,20 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Memory that nobody wrote reads as zeros, in every order, on all processors,
+# and holds what was written; the check itself can fail.
+. "$(dirname "$0")/guest-lib.sh"
+
+for backing in $(backings); do
+	for order in seq rand shared; do
+		run --memory="$backing" -m 256M -c 2 -k "$(guest touch)" \
+			-p "pages=8192 order=$order check=zero rounds=2"
+		expect_checks
+		expect_out '^touch: round=1 cpu=all touches='
+	done
+done
+
+run -m 64M -k "$(guest touch)" -p "pages=16 check=signature"
+expect_status 0
+expect_out '^FAIL: 16 pages are wrong'
+finish
