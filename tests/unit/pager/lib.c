@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See lib.h.  Any thread after set-up. */
+#include "tests/unit/pager/lib.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "vmm/mem/uffd_probe.h"
+
+#define WORDS (PAGE_BYTES / sizeof(uint64_t))
+
+/* Makes the memory. */
+void test_memory(struct memory *memory, uint64_t pages)
+{
+	uint64_t first = (pages / 2) * PAGE_BYTES;
+	const struct memory_range ranges[] = {
+		{ TEST_BASE, first },
+		{ TEST_BASE + first + MIB, pages * PAGE_BYTES - first },
+	};
+	const struct memory_config config = { .backing = MEMORY_ANON,
+					      .ranges = ranges,
+					      .range_count = 2,
+					      .file_fd = -1 };
+
+	if (memory_init(memory, &config, NULL) < 0)
+		abort();
+}
+
+/* A number that tells a word of a page from all others. */
+uint64_t test_word(uint64_t page, unsigned int word)
+{
+	uint64_t x = (page + 1) * UINT64_C(0x9e3779b97f4a7c15) + word;
+
+	return x ^ (x >> 29);
+}
+
+/* Compares a page. */
+bool test_page_is(const void *data, uint64_t page)
+{
+	const uint64_t *words = data;
+
+	for (unsigned int i = 0; i < WORDS; i++) {
+		uint64_t want = test_source_has(page) ? test_word(page, i) : 0;
+
+		if (words[i] == want)
+			continue;
+		fprintf(stderr, "page %llu word %u: %llx, not %llx\n",
+			(unsigned long long)page, i,
+			(unsigned long long)words[i], (unsigned long long)want);
+		return false;
+	}
+	return true;
+}
+
+struct test_source {
+	struct page_source source;
+	uint64_t pages;
+	_Atomic uint64_t reads;
+	_Atomic uint32_t *counts; /* of reads of each page */
+};
+
+/* Whether the source holds the page. */
+bool test_source_has(uint64_t page)
+{
+	return page / 16 % 4 != 3;
+}
+
+/* Reads pages, and counts. */
+static int source_read(struct page_source *source, uint64_t page,
+		       uint32_t count, uint8_t *to)
+{
+	struct test_source *ts =
+		container_of(source, struct test_source, source);
+	uint64_t *words = (uint64_t *)(void *)to;
+
+	atomic_fetch_add(&ts->reads, 1);
+	for (uint32_t n = 0; n < count; n++) {
+		if (!test_source_has(page + n))
+			abort();
+		atomic_fetch_add(&ts->counts[page + n], 1);
+		for (unsigned int i = 0; i < WORDS; i++)
+			*words++ = test_word(page + n, i);
+	}
+	return 0;
+}
+
+static const char *source_describe(struct page_source *source, uint64_t page)
+{
+	(void)source;
+	(void)page;
+	return "test pages";
+}
+
+/* Frees it. */
+static void source_destroy(struct page_source *source)
+{
+	struct test_source *ts =
+		container_of(source, struct test_source, source);
+
+	free((void *)ts->counts);
+	free(source->runs);
+	free(ts);
+}
+
+static const struct page_source_ops source_ops = {
+	.name = "test",
+	.read = source_read,
+	.describe = source_describe,
+	.destroy = source_destroy,
+};
+
+/* Makes the source. */
+struct page_source *test_source(uint64_t pages)
+{
+	struct test_source *ts = calloc(1, sizeof(*ts));
+	struct page_source *source = &ts->source;
+
+	ts->pages = pages;
+	ts->counts = calloc(pages, sizeof(ts->counts[0]));
+	source->ops = &source_ops;
+	source->runs = calloc(pages / 64 + 1, sizeof(source->runs[0]));
+	for (uint64_t first = 0; first < pages; first += 64)
+		source->runs[source->run_count++] =
+			(struct page_run){ first, min_u64(48, pages - first) };
+	return source;
+}
+
+/* How often it was read. */
+uint64_t test_source_reads(const struct page_source *source)
+{
+	return atomic_load(
+		&container_of(source, struct test_source, source)->reads);
+}
+
+/* The most reads of one page. */
+unsigned int test_source_most(const struct page_source *source)
+{
+	const struct test_source *ts =
+		container_of(source, struct test_source, source);
+	unsigned int most = 0;
+
+	for (uint64_t i = 0; i < ts->pages; i++) {
+		unsigned int n = atomic_load(&ts->counts[i]);
+
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+/* The guest address of a page. */
+gpa_t test_gpa(const struct memory *memory, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(memory, page);
+
+	return region->gpa + (page * PAGE_BYTES - region->offset_bytes);
+}
+
+/* Whether KVM would let a vCPU pass. */
+static bool may_pass(const struct memory *memory, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(memory, page);
+	uint64_t bit = page - region->offset_bytes / PAGE_BYTES;
+	_Atomic unsigned long *word;
+
+	if (!region->userfault_bitmap)
+		return true;
+	word = (_Atomic unsigned long *)&region->userfault_bitmap[bit / 64];
+	return !(atomic_load_explicit(word, memory_order_acquire) >>
+			 (bit % 64) &
+		 1);
+}
+
+/* A vCPU's access. */
+const void *test_vcpu_access(struct memory *memory, struct pager *pager,
+			     unsigned int vcpu, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(memory, page);
+
+	while (!may_pass(memory, page)) {
+		int r = pager_vcpu_fault(pager, vcpu, test_gpa(memory, page));
+
+		if (r < 0 && r != -EINTR)
+			return NULL;
+	}
+	return region->hva + (page * PAGE_BYTES - region->offset_bytes);
+}
+
+/* Whether userfaultfd can be had. */
+bool test_has_uffd(void)
+{
+	int fd = uffd_open(0, NULL);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the pager's tests share: a small guest memory without KVM, and a source
+ * whose every page can be checked.
+ */
+#ifndef TESTS_UNIT_PAGER_LIB_H
+#define TESTS_UNIT_PAGER_LIB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/mem/memory.h"
+#include "vmm/pager/pager.h"
+#include "vmm/pager/source.h"
+
+#define TEST_BASE UINT64_C(0x40000000)
+
+/* Makes anonymous memory of two regions with a hole between them. */
+void test_memory(struct memory *memory, uint64_t pages);
+
+/* The number that word @word of page @page holds. */
+uint64_t test_word(uint64_t page, unsigned int word);
+
+/* Whether @data is that page; says on standard error what is wrong. */
+bool test_page_is(const void *data, uint64_t page);
+
+/*
+ * A source of every page but those whose number is 3 modulo 4 in steps of 16
+ * (so that runs are 48 pages long); counts its reads.
+ */
+struct page_source *test_source(uint64_t pages);
+/* Whether that source holds the page. */
+bool test_source_has(uint64_t page);
+/* How often pages were read from it, and the largest number read of one. */
+uint64_t test_source_reads(const struct page_source *source);
+unsigned int test_source_most(const struct page_source *source);
+
+/* The guest address of a page of RAM. */
+gpa_t test_gpa(const struct memory *memory, uint64_t page);
+
+/*
+ * A vCPU's access: passes the bitmap as KVM would, then gives the page's
+ * address; NULL when the pager says to stop.
+ */
+const void *test_vcpu_access(struct memory *memory, struct pager *pager,
+			     unsigned int vcpu, uint64_t page);
+
+/* Whether userfaultfd can be had here. */
+bool test_has_uffd(void);
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One fault after another: contents, figures, failures by policy.  KVM is
+ * played by the test (see test_vcpu_access()); userfaultfd is real.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "tests/unit/pager/lib.h"
+
+#define PAGES 256
+
+struct fixture {
+	struct memory memory;
+	struct page_source *source;
+	struct pager *pager;
+	atomic_uint failures;
+};
+
+static void on_failed(void *ctx, enum pager_on_error on_error)
+{
+	struct fixture *f = ctx;
+
+	(void)on_error;
+	atomic_fetch_add(&f->failures, 1);
+}
+
+/* Makes memory, a source with @inject around it, and a pager. */
+static void open_fixture(struct fixture *f, struct pager_config config,
+			 const char *inject)
+{
+	struct page_source *source = test_source(PAGES);
+
+	*f = (struct fixture){ .source = source };
+	test_memory(&f->memory, PAGES);
+	assert_int_equal(pager_prepare(&f->memory, config.way), 0);
+	if (inject)
+		assert_int_equal(source_inject_create(&source, source, inject),
+				 0);
+	config.memory = &f->memory;
+	config.source = source;
+	config.failed = on_failed;
+	config.ctx = f;
+	config.trace_fd = -1;
+	assert_int_equal(pager_create(&f->pager, &config), 0);
+}
+
+static void close_fixture(struct fixture *f)
+{
+	pager_destroy(f->pager);
+	pager_unprepare(&f->memory);
+	memory_finish(&f->memory);
+}
+
+/* Every page is right, read once, in as many exits as there are blocks. */
+static void vcpu_fills_runs(void **state)
+{
+	struct fixture f;
+	struct pager_stats stats;
+
+	(void)state;
+	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL);
+	for (uint64_t page = 0; page < PAGES; page++)
+		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
+							  page),
+					 page));
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.source_pages, PAGES * 3 / 4);
+	assert_int_equal(stats.absent_pages, 0);
+	assert_int_equal(stats.faults[PAGER_CAUSE_VCPU], PAGES * 3 / 4 / 16);
+	assert_int_equal(stats.pages[PAGER_CAUSE_VCPU], PAGES * 3 / 4);
+	assert_int_equal(test_source_most(f.source), 1);
+	close_fixture(&f);
+}
+
+/* With a run of one page, each page is one fault. */
+static void run_length_is_kept(void **state)
+{
+	struct fixture f;
+	struct pager_stats stats;
+
+	(void)state;
+	open_fixture(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .run_pages = 1 },
+		     NULL);
+	test_vcpu_access(&f.memory, f.pager, 0, 5);
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.pages[PAGER_CAUSE_VCPU], 1);
+	assert_true(pager_is_absent(f.pager, 4));
+	assert_true(pager_is_absent(f.pager, 6));
+	assert_false(pager_is_absent(f.pager, 5));
+	close_fixture(&f);
+}
+
+/* A page that the source does not hold is zero, and no fault. */
+static void known_zeros_cost_nothing(void **state)
+{
+	struct fixture f;
+	struct pager_stats stats;
+
+	(void)state;
+	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL);
+	for (uint64_t page = 48; page < 64; page++)
+		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
+							  page),
+					 page));
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.faults[PAGER_CAUSE_VCPU], 0);
+	assert_int_equal(test_source_reads(f.source), 0);
+	close_fixture(&f);
+}
+
+/* The accessor populates what it is asked for. */
+static void accessor_populates(void **state)
+{
+	struct fixture f;
+	struct pager_stats stats;
+	uint8_t *data = malloc(40 * PAGE_BYTES);
+
+	(void)state;
+	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL);
+	assert_int_equal(memory_read(&f.memory, TEST_BASE + PAGE_BYTES, data,
+				     40 * PAGE_BYTES),
+			 0);
+	for (uint64_t page = 0; page < 40; page++)
+		assert_true(test_page_is(data + page * PAGE_BYTES, page + 1));
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.faults[PAGER_CAUSE_DEVICE], 3);
+	assert_int_equal(stats.pages[PAGER_CAUSE_DEVICE], 48);
+	close_fixture(&f);
+	free(data);
+}
+
+/* Waits until the pager has counted its last page; false after ten seconds. */
+static bool wait_none_absent(struct pager *pager)
+{
+	struct pager_stats stats;
+
+	for (int i = 0; i < 10000; i++) {
+		pager_stats(pager, &stats);
+		if (stats.absent_pages == 0)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+/* Waits until the pager says that it is done; false after ten seconds. */
+static bool wait_done(struct pager *pager)
+{
+	struct pager_stats stats;
+
+	for (int i = 0; i < 10000; i++) {
+		pager_stats(pager, &stats);
+		if (stats.done_ns)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+/* Whoever touches memory itself is stopped by userfaultfd. */
+static void uffd_fills(void **state)
+{
+	struct fixture f;
+	struct pager_stats stats;
+
+	(void)state;
+	if (!test_has_uffd())
+		skip();
+	open_fixture(&f, (struct pager_config){ .way = PAGER_UFFD }, NULL);
+	for (uint64_t page = 0; page < PAGES; page++)
+		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
+							  page),
+					 page));
+	/* The kernel lets go of us before the filler has counted. */
+	assert_true(wait_none_absent(f.pager));
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.pages[PAGER_CAUSE_UFFD], PAGES * 3 / 4);
+	assert_int_equal(test_source_most(f.source), 1);
+	close_fixture(&f);
+}
+
+/* The background fills all of it and takes the gates away. */
+static void background_fills(void **state)
+{
+	struct fixture f;
+	struct pager_stats stats;
+
+	(void)state;
+	open_fixture(&f,
+		     (struct pager_config){ .way = test_has_uffd() ?
+							   PAGER_UFFD :
+							   PAGER_USERFAULT,
+					    .prefault_bytes_s = UINT64_MAX },
+		     NULL);
+	assert_int_equal(pager_start(f.pager), 0);
+	assert_true(wait_done(f.pager));
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.pages[PAGER_CAUSE_BACKGROUND], PAGES * 3 / 4);
+	for (uint64_t page = 0; page < PAGES; page++)
+		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
+							  page),
+					 page));
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.faults[PAGER_CAUSE_UFFD], 0);
+	close_fixture(&f);
+}
+
+/* An error that passes is tried again, and nobody hears of it. */
+static void error_once_is_retried(void **state)
+{
+	struct fixture f;
+	struct pager_stats stats;
+
+	(void)state;
+	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT },
+		     "once@5");
+	assert_true(
+		test_page_is(test_vcpu_access(&f.memory, f.pager, 0, 5), 5));
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.retries, 1);
+	assert_int_equal(stats.failures, 0);
+	assert_int_equal(atomic_load(&f.failures), 0);
+	close_fixture(&f);
+}
+
+/* An error that stays is told after the deadline; the page stays absent. */
+static void error_always_stops(void **state)
+{
+	static const char *const specs[] = { "always@5", "short@5" };
+	struct fixture f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
+		open_fixture(&f,
+			     (struct pager_config){ .way = PAGER_USERFAULT,
+						    .deadline_ns = 20000000 },
+			     specs[i]);
+		assert_null(test_vcpu_access(&f.memory, f.pager, 0, 5));
+		assert_int_equal(atomic_load(&f.failures), 1);
+		assert_true(pager_is_absent(f.pager, 5));
+		/* Another block has nothing to do with it. */
+		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
+							  20),
+					 20));
+		close_fixture(&f);
+	}
+}
+
+/* A source that never answers is told of, and the reader can be let go. */
+static void no_answer_is_told(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .deadline_ns = 20000000,
+					    .prefault_bytes_s = UINT64_MAX },
+		     "never@5");
+	assert_int_equal(pager_start(f.pager), 0);
+	for (int i = 0; i < 5000 && !atomic_load(&f.failures); i++)
+		usleep(1000);
+	assert_int_equal(atomic_load(&f.failures), 1);
+	close_fixture(&f);
+}
+
+/* Touches page 5 as a vCPU, for the test below. */
+static void *touch_page_five(void *arg)
+{
+	struct fixture *f = arg;
+
+	return (void *)(uintptr_t)test_vcpu_access(&f->memory, f->pager, 0, 5);
+}
+
+/* Under "pause" who needs the page waits until told, again and again. */
+static void pause_waits_until_told(void **state)
+{
+	struct fixture f;
+	pthread_t thread;
+	void *page;
+
+	(void)state;
+	open_fixture(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .on_error = PAGER_PAUSE,
+					    .deadline_ns = 1000000 },
+		     "always@5");
+	pthread_create(&thread, NULL, touch_page_five, &f);
+	for (unsigned int round = 1; round <= 3; round++) {
+		for (int i = 0; i < 5000 && (!pager_waits(f.pager) ||
+					     atomic_load(&f.failures) < round);
+		     i++)
+			usleep(1000);
+		assert_int_equal(atomic_load(&f.failures), round);
+		assert_true(pager_waits(f.pager));
+		pager_go_on(f.pager);
+	}
+	pager_cancel(f.pager);
+	pthread_join(thread, &page);
+	assert_null(page);
+	close_fixture(&f);
+}
+
+/* The trace has a line for each fault. */
+static void trace_tells_faults(void **state)
+{
+	struct fixture f;
+	struct memory *m = &f.memory;
+	FILE *file = tmpfile();
+	char line[200];
+	unsigned int lines = 0;
+	struct pager_config config = { .way = PAGER_USERFAULT };
+
+	(void)state;
+	f = (struct fixture){ .source = test_source(PAGES) };
+	test_memory(m, PAGES);
+	assert_int_equal(pager_prepare(m, config.way), 0);
+	config.memory = m;
+	config.source = f.source;
+	config.trace_fd = fileno(file);
+	assert_int_equal(pager_create(&f.pager, &config), 0);
+	test_vcpu_access(m, f.pager, 3, 20);
+	close_fixture(&f);
+	rewind(file);
+	while (fgets(line, sizeof(line), file)) {
+		double at, stall;
+		unsigned long long gpa, pages;
+		int vcpu;
+
+		if (line[0] == '#')
+			continue;
+		assert_int_equal(sscanf(line, "%lf %d %llx %llu vcpu %lf", &at,
+					&vcpu, &gpa, &pages, &stall),
+				 5);
+		assert_int_equal(vcpu, 3);
+		assert_int_equal(gpa, TEST_BASE + 16 * PAGE_BYTES);
+		assert_int_equal(pages, 16);
+		lines++;
+	}
+	assert_int_equal(lines, 1);
+	fclose(file);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(vcpu_fills_runs),
+		cmocka_unit_test(run_length_is_kept),
+		cmocka_unit_test(known_zeros_cost_nothing),
+		cmocka_unit_test(accessor_populates),
+		cmocka_unit_test(uffd_fills),
+		cmocka_unit_test(background_fills),
+		cmocka_unit_test(error_once_is_retried),
+		cmocka_unit_test(error_always_stops),
+		cmocka_unit_test(no_answer_is_told),
+		cmocka_unit_test(pause_waits_until_told),
+		cmocka_unit_test(trace_tells_faults),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
