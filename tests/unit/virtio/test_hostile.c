@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Several processors of a hostile guest at once: random accesses of all
+ * registers, config spaces and rings of three devices, with the event loop
+ * running.  Nothing is promised but that the process lives, the log is bounded,
+ * the disk stays as it was where it is read-only, and a reset heals all.
+ */
+#include <fcntl.h>
+#include <linux/pci_regs.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "guest.h"
+#include "vmm/base/bytes.h"
+#include "vmm/io/disk.h"
+#include "vmm/io/terminal.h"
+
+#define DEVICES 3
+#define CPUS	2
+#define STEPS	20000
+#define DISK_KB 64
+
+struct fixture {
+	struct guest g;
+	struct disk disk;
+	struct terminal *terminal;
+	int null_fd;
+	char path[64];
+	struct device devices[DEVICES];
+	struct guest_device d[DEVICES];
+};
+
+/* One processor. */
+struct cpu {
+	struct fixture *x;
+	pthread_t thread;
+	unsigned int seed;
+};
+
+static int setup(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+	struct terminal_config terminal;
+	uint8_t kb[KIB];
+	int fd;
+
+	strcpy(x->path, "/tmp/thaw-hostile-XXXXXX");
+	fd = mkstemp(x->path);
+	memset(kb, 0x77, sizeof(kb));
+	for (unsigned int i = 0; i < DISK_KB; i++)
+		assert_int_equal(write(fd, kb, sizeof(kb)), sizeof(kb));
+	close(fd);
+	x->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	terminal = (struct terminal_config){ .in_fd = x->null_fd,
+					     .out_fd = x->null_fd };
+	assert_int_equal(terminal_open(&x->terminal, &terminal), 0);
+	assert_int_equal(disk_open(&x->disk, x->path, true), 0);
+	guest_init(&x->g);
+	assert_int_equal(virtio_console_create(&x->devices[0], &x->g.host,
+					       "console", x->terminal), 0);
+	assert_int_equal(virtio_blk_create(&x->devices[1], &x->g.host, "disk0",
+					   &x->disk), 0);
+	assert_int_equal(virtio_rng_create(&x->devices[2], &x->g.host, "rng"),
+			 0);
+	for (unsigned int i = 0; i < DEVICES; i++)
+		guest_find(&x->g, &x->d[i], i + 1);
+	*state = x;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *x = *state;
+
+	for (unsigned int i = 0; i < DEVICES; i++)
+		x->devices[i].ops->destroy(x->devices[i].state);
+	guest_finish(&x->g);
+	terminal_close(x->terminal);
+	disk_close(&x->disk);
+	close(x->null_fd);
+	unlink(x->path);
+	free(x);
+	return 0;
+}
+
+/* A number that is often something that matters. */
+static uint64_t odd_value(unsigned int *seed)
+{
+	static const uint64_t values[] = {
+		0, 1, 2, 3, 11, 15, 64, 65, 0x80, 256, 0xffff, MIB,
+		GUEST_LOW_BYTES - 1, GUEST_HIGH, UINT32_MAX, UINT64_MAX,
+	};
+	uint64_t r = (uint64_t)rand_r(seed);
+
+	if (r & 1)
+		return values[(r >> 1) % ARRAY_SIZE(values)];
+	return r << 31 ^ (uint64_t)rand_r(seed);
+}
+
+/* Descriptors of noise, and a kick. */
+static void noise_in_rings(struct guest_device *d, unsigned int *seed)
+{
+	unsigned int q = (unsigned int)rand_r(seed) % 2;
+	struct guest *g = d->g;
+	gpa_t at = MIB + 0x10000 * q;
+
+	for (unsigned int i = 0; i < 8; i++) {
+		unsigned int r = (unsigned int)rand_r(seed);
+
+		guest_desc(g, at, r % 64,
+			   r & 64 ? GUEST_HIGH + r % 0x10000 : odd_value(seed),
+			   r & 128 ? r >> 8 & 0xfff : (uint32_t)odd_value(seed),
+			   r >> 20 & 7, (uint16_t)(r >> 24 & 0x3f));
+		guest_put16(g, at + 0x4004 + 2 * (r >> 9 & 63),
+			    (uint16_t)(r >> 16 & 63));
+	}
+	guest_put16(g, at + 0x4002,
+		    (uint16_t)(guest_get16(g, at + 0x8002) + rand_r(seed) % 9));
+	guest_kick(d, q);
+}
+
+/* One step of a processor. */
+static void step(struct fixture *x, unsigned int *seed)
+{
+	struct guest_device *d = &x->d[(unsigned int)rand_r(seed) % DEVICES];
+	unsigned int size = 1u << rand_r(seed) % 4;
+	unsigned int r = (unsigned int)rand_r(seed);
+	struct guest *g = &x->g;
+
+	switch (r % 16) {
+	case 0:
+		guest_start(d, UINT64_MAX, 2);
+		break;
+	case 1:
+		guest_common_set(d, r >> 8 & 63, size, odd_value(seed));
+		break;
+	case 2:
+		guest_common_set(d, VIRTIO_PCI_COMMON_STATUS, 1, r >> 8 & 15);
+		break;
+	case 3:
+		guest_write(g, d->msix + (r >> 8) % 4096, size,
+			    odd_value(seed));
+		break;
+	case 4:
+		guest_config_write(g, d->slot, (r >> 8) % 256, size,
+				   odd_value(seed));
+		break;
+	case 5:
+		guest_config_write(g, d->slot, PCI_BASE_ADDRESS_0, 4, d->common);
+		guest_config_write(g, d->slot, PCI_COMMAND, 2,
+				   PCI_COMMAND_MEMORY);
+		break;
+	case 6:
+		guest_config_write(g, d->slot, d->msix_cap + PCI_MSIX_FLAGS, 2,
+				   r & ~0x3fffu);
+		break;
+	case 7:
+		guest_read(g, d->common + (r >> 8) % 0x4000, size);
+		break;
+	case 8:
+		guest_read(g, d->isr, 1);
+		break;
+	default:
+		noise_in_rings(d, seed);
+	}
+}
+
+static void *cpu_run(void *arg)
+{
+	struct cpu *cpu = arg;
+
+	for (unsigned int i = 0; i < STEPS; i++)
+		step(cpu->x, &cpu->seed);
+	return NULL;
+}
+
+/* The device as after power-on, found and started again: it works. */
+static void heal(struct fixture *x, unsigned int i)
+{
+	struct guest_device *d = &x->d[i];
+	/* The only queue of rng and disk, the output of the console. */
+	unsigned int q = i == 0;
+	struct guest_buffer b[2] = { { GUEST_HIGH, 16, i == 2 ? GUEST_WRITE : 0 },
+				     { GUEST_HIGH + 64, 513, GUEST_WRITE } };
+	uint32_t head, len;
+
+	x->devices[i].ops->reset(x->devices[i].state);
+	guest_find(&x->g, d, i + 1);
+	guest_start(d, UINT64_MAX, i == 0 ? 2 : 1);
+	memset(guest_ptr(&x->g, GUEST_HIGH, 1024), 0, 1024);
+	guest_add(d, q, b, i == 1 ? 2 : 1);
+	guest_kick(d, q);
+	assert_true(guest_used(d, q, &head, &len));
+	assert_int_equal(guest_status(d), 15);
+	if (i == 1)
+		assert_int_equal(*(uint8_t *)guest_ptr(&x->g, GUEST_HIGH + 64,
+						       1), 0x77);
+}
+
+static void test_processors(void **state)
+{
+	struct fixture *x = *state;
+	struct cpu cpus[CPUS];
+	unsigned int lines;
+	uint8_t byte;
+
+	guest_log_begin(&x->g);
+	for (unsigned int i = 0; i < CPUS; i++) {
+		cpus[i] = (struct cpu){ .x = x, .seed = 0x686f + i };
+		print_message("seed %#x\n", cpus[i].seed);
+		assert_int_equal(pthread_create(&cpus[i].thread, NULL, cpu_run,
+						&cpus[i]), 0);
+	}
+	for (unsigned int i = 0; i < CPUS; i++)
+		pthread_join(cpus[i].thread, NULL);
+	/* Ten lines a source: three devices and the PCI host. */
+	lines = guest_log_end(&x->g);
+	assert_in_range(lines, 1, 10 * (DEVICES + 1));
+	for (unsigned int i = 0; i < DEVICES; i++)
+		heal(x, i);
+	for (off_t at = 0; at < DISK_KB * 1024; at++) {
+		assert_int_equal(pread(x->disk.fd, &byte, 1, at), 1);
+		assert_int_equal(byte, 0x77);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		{ "virtio-hostile-processors", test_processors, setup, teardown,
+		  NULL },
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
