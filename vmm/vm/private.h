@@ -54,6 +54,7 @@ struct vm {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	_Atomic enum vm_phase phase;
+	bool paused; /* by the control side, devices at rest as well */
 	struct vm_end end;
 	int signal_fd;
 	struct loop_source *signal_source;

@@ -88,6 +88,15 @@ struct vm_end vm_wait(struct vm *vm);
 void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
 
 /*
+ * Pauses: no vCPU runs, no device touches guest memory, until vm_resume().
+ * Control side, one thread at a time.  -ETIMEDOUT when a vCPU waits for memory
+ * that does not come; -ECANCELED when the machine has ended.
+ */
+int vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+bool vm_is_paused(const struct vm *vm);
+
+/*
  * How memory is paged: what was chosen and why, and the figures so far; false
  * when all of it was filled before the guest ran.
  */

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pausing and resuming a machine: its vCPUs parked with whole registers, its
+ * devices with nothing in flight.
+ *
+ * Control side, one thread at a time.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "vmm/vm/private.h"
+
+/*
+ * A vCPU leaves the guest within microseconds, but one that stands still for a
+ * page may take as long as its source does.
+ */
+#define PAUSE_PATIENCE_S 5
+
+/* Whether every thread is parked; the lock is held. */
+static bool all_parked(const struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->machine.cpu_count; i++)
+		if (vm->vcpus[i].started && !vm->vcpus[i].parked)
+			return false;
+	return true;
+}
+
+/* Parks the vCPUs, or lets all of them go on again. */
+static int park_all(struct vm *vm)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PAUSE_PATIENCE_S;
+	pthread_mutex_lock(&vm->lock);
+	if (atomic_load(&vm->phase) == VM_PHASE_RUN) {
+		atomic_store(&vm->phase, VM_PHASE_PAUSED);
+		vcpus_kick(vm);
+	}
+	while (r == 0 && vm->end.kind == VM_END_NONE && !all_parked(vm))
+		r = pthread_cond_timedwait(&vm->changed, &vm->lock, &until);
+	if (vm->end.kind != VM_END_NONE) {
+		r = ECANCELED;
+	} else if (r) {
+		atomic_store(&vm->phase, VM_PHASE_RUN);
+		pthread_cond_broadcast(&vm->changed);
+	}
+	pthread_mutex_unlock(&vm->lock);
+	if (r == ETIMEDOUT)
+		return log_fail(r, "pause: a vCPU waits for its memory");
+	return -r;
+}
+
+/* Lets the vCPUs go on. */
+static void unpark_all(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->machine.cpu_count; i++)
+		arch_vcpu_resume(&vm->machine.cpus[i]);
+	pthread_mutex_lock(&vm->lock);
+	if (atomic_load(&vm->phase) == VM_PHASE_PAUSED)
+		atomic_store(&vm->phase, VM_PHASE_RUN);
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+/* Resumes the first @count devices. */
+static void resume_devices(struct vm *vm, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		vm->devices[i].ops->resume(vm->devices[i].state);
+}
+
+/* Brings the devices to rest, or none of them. */
+static int quiesce_devices(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->device_count; i++) {
+		const struct device *device = &vm->devices[i];
+		int r = device->ops->quiesce(device->state);
+
+		if (r < 0) {
+			resume_devices(vm, i);
+			return log_errno(-r, "pause: %s", device->name);
+		}
+	}
+	return 0;
+}
+
+/* Pauses the machine. */
+int vm_pause(struct vm *vm)
+{
+	int r;
+
+	if (vm->paused)
+		return 0;
+	r = park_all(vm);
+	if (r < 0)
+		return r;
+	r = quiesce_devices(vm);
+	if (r < 0) {
+		unpark_all(vm);
+		return r;
+	}
+	vm->paused = true;
+	return 0;
+}
+
+/* Resumes it. */
+void vm_resume(struct vm *vm)
+{
+	if (!vm->paused)
+		return;
+	vm->paused = false;
+	resume_devices(vm, vm->device_count);
+	unpark_all(vm);
+}
+
+/* Whether it is paused. */
+bool vm_is_paused(const struct vm *vm)
+{
+	return vm->paused;
+}
