@@ -34,13 +34,16 @@ case_bad_kernel_file() {
 	refuses 70 thaw run -k /tmp/zeros
 }
 
-# Sizes that end within each part of the file: headers, tables, payload.
+# Sizes that end within each part of the file: headers, tables, payload.  (What
+# follows an ELF file's last segment is not needed to boot.)
 case_bad_kernel_truncated() {
 	for form in plain other; do
 		image=$(kernel_image 6.12 $form)
 		size=$(wc -c <"$image")
 		for n in 1 15 63 64 100 496 512 600 700 1000 4096 17000 \
 			$((size / 2)) $((size - 1)); do
+			[ "$form$n" != "other$((size - 1))" ] ||
+				[ "$RIG_ARCH" != x86 ] || continue
 			head -c "$n" "$image" >/tmp/cut
 			refuses 70 thaw run -m 512M -k /tmp/cut
 		done

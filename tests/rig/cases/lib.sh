@@ -53,7 +53,8 @@ info() {
 }
 
 # Boot guest $1 once: thaw run with the remaining arguments, its output in a log.
-# A second call only looks at the log.
+# A second call only looks at the log.  Its limit is below that of every case
+# that boots, so that one which hangs costs its time once.
 boot() {
 	name=$1
 	shift
