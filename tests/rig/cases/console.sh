@@ -11,7 +11,7 @@ session() {
 	[ ! -e "$state/$name.rc" ] || return 0
 	rc=0
 	start=$(cut -d' ' -f1 /proc/uptime)
-	timeout -s KILL 230 ptydrive -t 100 -l "$state/$name.raw" \
+	timeout -s KILL 300 ptydrive -t 100 -l "$state/$name.raw" \
 		'expect:FACT end=shell' 'expect:guest:' raw \
 		'send:echo typed-$((40 + 2))\r' 'expect:typed-42' 'expect:guest:' \
 		'send:stty raw -echo; echo re""ady; head -c 100000 | md5sum; stty sane\r' \

@@ -62,7 +62,7 @@ boot() {
 	echo "$*" >"$state/$name.args"
 	start=$(cut -d' ' -f1 /proc/uptime)
 	rc=0
-	timeout -s KILL 150 thaw run "$@" </dev/null >"$state/$name.raw" \
+	timeout -s KILL 300 thaw run "$@" </dev/null >"$state/$name.raw" \
 		2>"$state/$name.err" || rc=$?
 	tr -d '\r' <"$state/$name.raw" >"$state/$name.log"
 	end=$(cut -d' ' -f1 /proc/uptime)
