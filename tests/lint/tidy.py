@@ -16,6 +16,13 @@ import tree
 UNKNOWN = re.compile(r"'clang-diagnostic-(unknown-warning-option|unused-command-line-argument)")
 
 
+def shorten(line, build):
+    """A complaint with its path from the top of the checkout."""
+    path, rest = line.split(':', 1)
+    path = os.path.normpath(os.path.join(build, path))
+    return f'{os.path.relpath(path, tree.TOP)}:{rest}'
+
+
 def check(program, build, path):
     """The complaints about one file."""
     done = subprocess.run(
@@ -24,7 +31,7 @@ def check(program, build, path):
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     found = [line for line in done.stdout.split('\n')
              if re.search(r': (warning|error): ', line) and not UNKNOWN.search(line)]
-    return sorted({line.replace(tree.TOP + os.sep, '') for line in found})
+    return [shorten(line, build) for line in found]
 
 
 def main():
