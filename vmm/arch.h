@@ -56,6 +56,8 @@ struct layout {
 	uint32_t rtc_gsi;
 	/* The platform's power button and generation-id events. */
 	uint32_t event_gsi;
+	/* The 16 bytes of the VM generation id, in RAM. */
+	gpa_t generation_gpa;
 	/* Interrupt lines and MSIs. */
 	struct irq_map irq_map;
 };
@@ -128,6 +130,14 @@ void arch_vm_finish(struct machine *machine);
  */
 int arch_boot(struct machine *machine, const struct boot_config *boot,
 	      struct plan *plan);
+
+/* What the platform can tell the guest by itself. */
+enum machine_notice {
+	MACHINE_NOTICE_POWER_BUTTON,
+	MACHINE_NOTICE_GENERATION, /* the generation id has changed */
+};
+/* Tells it; the guest hears of it when it runs.  Any thread. */
+int arch_notify(struct machine *machine, enum machine_notice notice);
 
 /* What became of an exit. */
 enum exit_result {

@@ -55,6 +55,7 @@ void arch_layout(struct layout *layout)
 		.serial_base = X86_SERIAL_PORT,
 		.serial_gsi = X86_SERIAL_GSI,
 		.event_gsi = X86_EVENT_GSI,
+		.generation_gpa = X86_GENERATION_ID,
 		.irq_map = {
 			.line_count = X86_LINES,
 			.msi_first = X86_LINES,

@@ -44,6 +44,15 @@ void power_event_raise(struct machine *machine, enum power_event event)
 	power_event_update(machine);
 }
 
+/* Tells the guest, by the generic event device. */
+int arch_notify(struct machine *machine, enum machine_notice notice)
+{
+	power_event_raise(machine, notice == MACHINE_NOTICE_POWER_BUTTON ?
+					   POWER_EVENT_BUTTON :
+					   POWER_EVENT_GENERATION);
+	return 0;
+}
+
 /* Reads a register of the power device. */
 static uint64_t power_read(void *ctx, uint64_t offset, unsigned int size)
 {

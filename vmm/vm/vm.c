@@ -16,6 +16,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/bus/loop.h"
 #include "vmm/pci/host.h"
+#include "vmm/snap/file.h"
 #include "vmm/vm/private.h"
 
 /* How long a vCPU may take to end before its pages are given up on. */
@@ -58,10 +59,17 @@ static int create_memory(struct vm *vm)
 	r = arch_vm_setup(m);
 	if (r < 0)
 		return r;
+	r = vm_paging_choose(vm);
+	if (r < 0)
+		return r;
+	if (vm->paging.way == PAGER_MAP) {
+		config.backing = MEMORY_FILE;
+		config.file_fd = vm->config.snapshot->memory_fd;
+	}
 	r = memory_init(&m->memory, &config, &m->vm);
 	if (r < 0)
 		return r;
-	r = vm_paging_prepare(vm);
+	r = pager_prepare(&m->memory, vm->paging.way);
 	if (r < 0)
 		return r;
 	return memory_attach(&m->memory, &m->vm);
@@ -209,6 +217,19 @@ int vm_boot(struct vm *vm, const struct boot_config *boot)
 	return r;
 }
 
+/* The power button. */
+int vm_power_button(struct vm *vm)
+{
+	return arch_notify(&vm->machine, MACHINE_NOTICE_POWER_BUTTON);
+}
+
+/* Lets vCPUs try again. */
+void vm_go_on(struct vm *vm)
+{
+	if (vm->pager)
+		pager_go_on(vm->pager);
+}
+
 /* Starts everything. */
 int vm_start(struct vm *vm)
 {
@@ -218,7 +239,10 @@ int vm_start(struct vm *vm)
 		r = pager_start(vm->pager);
 	if (r < 0)
 		return r;
-	atomic_store(&vm->phase, VM_PHASE_RUN);
+	if (vm->paused)
+		vm_resume(vm);
+	else
+		atomic_store(&vm->phase, VM_PHASE_RUN);
 	return vcpus_start(vm);
 }
 

@@ -16,6 +16,7 @@
 #include "vmm/pager/choose.h"
 
 struct disk;
+struct snap_file;
 struct terminal;
 struct vm;
 
@@ -47,6 +48,8 @@ struct vm_config {
 	struct disk *disks;
 	unsigned int disk_count;
 	struct vm_paging paging;
+	/* What it is loaded from, by vm_load(); NULL: vm_boot() is called. */
+	const struct snap_file *snapshot;
 };
 
 /* How a machine ended. */
@@ -71,6 +74,12 @@ int vm_create(struct vm **vm, const struct vm_config *config);
 
 /* Ends what runs and frees it all.  NULL is fine. */
 void vm_destroy(struct vm *vm);
+
+/* Tells the guest that its power button was pressed.  Any thread. */
+int vm_power_button(struct vm *vm);
+
+/* Lets vCPUs try again that wait for a page.  Any thread. */
+void vm_go_on(struct vm *vm);
 
 /* Loads kernel, initrd and tables. */
 int vm_boot(struct vm *vm, const struct boot_config *boot);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which pages have contents.  Where the kernel does not tell, all have.
+ *
+ * Anonymous memory: the page is present or swapped out, by pagemap.  A
+ * guest_memfd: it is in the file, by mincore(2).  A mapped file: always.
+ */
+#include "vmm/mem/resident.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/mem/memory.h"
+
+/* Bits of a pagemap entry: present, and swapped out. */
+#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
+#define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
+
+/* Opens what is needed for the backing. */
+void resident_open(struct resident *resident, const struct memory *memory)
+{
+	*resident = (struct resident){ .memory = memory, .fd = -1 };
+	if (memory->backing == MEMORY_ANON)
+		resident->fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+/* Closes it. */
+void resident_close(struct resident *resident)
+{
+	if (resident->fd >= 0)
+		close(resident->fd);
+	resident->fd = -1;
+}
+
+/* By pagemap; false when it cannot be read. */
+static bool look_pagemap(int fd, const uint8_t *hva, uint64_t count,
+			 uint8_t *may)
+{
+	uint64_t entries[RESIDENT_PAGES_MAX];
+	ssize_t want = (ssize_t)(count * sizeof(entries[0]));
+
+	if (fd < 0 || pread(fd, entries, (size_t)want,
+			    (off_t)((uintptr_t)hva / PAGE_BYTES *
+				    sizeof(entries[0]))) != want)
+		return false;
+	for (uint64_t i = 0; i < count; i++)
+		may[i] =
+			(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) != 0;
+	return true;
+}
+
+/* By mincore; false when it is refused. */
+static bool look_mincore(uint8_t *hva, uint64_t count, uint8_t *may)
+{
+	if (mincore(hva, count * PAGE_BYTES, may) < 0)
+		return false;
+	for (uint64_t i = 0; i < count; i++)
+		may[i] &= 1;
+	return true;
+}
+
+/* Looks at some pages. */
+void resident_look(const struct resident *resident, uint64_t page,
+		   uint64_t count, uint8_t *may)
+{
+	const struct memory_region *region =
+		memory_region_of_page(resident->memory, page);
+	uint8_t *hva = region->hva + (page * PAGE_BYTES - region->offset_bytes);
+	bool told = false;
+
+	if (resident->memory->backing == MEMORY_ANON)
+		told = look_pagemap(resident->fd, hva, count, may);
+	else if (resident->memory->backing == MEMORY_GUEST_MEMFD)
+		told = look_mincore(hva, count, may);
+	if (!told)
+		memset(may, 1, count);
+}

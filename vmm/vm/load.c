@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loading a machine from a snapshot, which is hostile: what the snapshot says
+ * of the machine is bounded here, what it says of a device there.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "vmm/io/disk.h"
+#include "vmm/pager/source.h"
+#include "vmm/snap/file.h"
+#include "vmm/snap/section.h"
+#include "vmm/vm/private.h"
+#include "vmm/vm/sections.h"
+#include "vmm/vm/snapshot.h"
+
+#define GENERATION_ID_BYTES 16
+
+/* Reads one disk's line of the description. */
+static void get_disk(struct snap_reader *r, struct vm_disk *disk)
+{
+	const uint8_t *path;
+	size_t len;
+
+	disk->size_bytes = snap_get_u64(r);
+	disk->read_only = snap_get_u8(r) != 0;
+	path = snap_get_blob(r, sizeof(disk->path) - 1, &len);
+	if (path)
+		memcpy(disk->path, path, len);
+	if (strlen(disk->path) != len)
+		snap_reader_fail(r);
+}
+
+/* Reads the description. */
+int vm_describe(const struct snap_file *file, struct vm_description *d)
+{
+	struct snap_reader r;
+	int err =
+		snap_read_section(file, VM_TAG_MACHINE, VM_SECTION_VERSION, &r);
+
+	if (err < 0)
+		return err;
+	*d = (struct vm_description){ .memory_bytes = snap_get_u64(&r) };
+	d->cpu_count = snap_get_u32(&r);
+	d->console = (enum vm_console)snap_get_u32(&r);
+	d->disk_count = snap_get_u32(&r);
+	if (d->memory_bytes != file->memory_bytes || d->cpu_count < 1 ||
+	    d->cpu_count > MACHINE_CPUS_MAX || d->console > VM_CONSOLE_VIRTIO ||
+	    d->disk_count > VM_DISKS_MAX) {
+		snap_reader_fail(&r);
+		d->disk_count = 0;
+	}
+	for (unsigned int i = 0; i < d->disk_count; i++)
+		get_disk(&r, &d->disks[i]);
+	return snap_reader_error(&r) < 0 ?
+		       snap_section_bad(file, VM_TAG_MACHINE) :
+		       0;
+}
+
+/* Whether RAM lies where the snapshot has it. */
+static int check_layout(const struct vm *vm, const struct snap_file *file)
+{
+	const struct memory *memory = &vm->machine.memory;
+	bool same = memory->region_count == file->range_count;
+
+	for (unsigned int i = 0; same && i < memory->region_count; i++)
+		same = memory->regions[i].gpa == file->ranges[i].gpa &&
+		       memory->regions[i].size_bytes ==
+			       file->ranges[i].size_bytes;
+	if (same)
+		return 0;
+	return log_fail(EBADMSG,
+			"%s: its memory does not lie where this "
+			"machine has memory",
+			file->path);
+}
+
+/* What a load callback of any kind looks like. */
+struct loader {
+	int (*load)(struct vm *vm, unsigned int n, struct snap_reader *r);
+	unsigned int n;
+};
+
+static int load_arch(struct vm *vm, unsigned int n, struct snap_reader *r)
+{
+	(void)n;
+	return arch_machine_load(&vm->machine, r);
+}
+
+static int load_cpu(struct vm *vm, unsigned int n, struct snap_reader *r)
+{
+	return arch_vcpu_load(&vm->machine, &vm->machine.cpus[n], r);
+}
+
+static int load_device(struct vm *vm, unsigned int n, struct snap_reader *r)
+{
+	return vm->devices[n].ops->load(vm->devices[n].state, r);
+}
+
+/* Loads one section. */
+static int load_section(struct vm *vm, const char *tag, struct loader loader)
+{
+	const struct snap_file *file = vm->config.snapshot;
+	struct snap_reader r;
+	int err = snap_read_section(file, tag, VM_SECTION_VERSION, &r);
+
+	if (err < 0)
+		return err;
+	err = loader.load(vm, loader.n, &r);
+	if (err == 0)
+		err = snap_reader_error(&r);
+	return err == -EBADMSG ? snap_section_bad(file, tag) : err;
+}
+
+/* Loads machine, vCPUs and devices, in that order. */
+static int load_sections(struct vm *vm)
+{
+	char tag[VM_TAG_BYTES];
+	int r = load_section(vm, VM_TAG_ARCH, (struct loader){ load_arch, 0 });
+
+	for (unsigned int i = 0; r >= 0 && i < vm->machine.cpu_count; i++) {
+		vm_tag_cpu(tag, i);
+		r = load_section(vm, tag, (struct loader){ load_cpu, i });
+	}
+	for (unsigned int i = 0; r >= 0 && i < vm->device_count; i++) {
+		vm_tag_device(tag, vm->devices[i].name);
+		r = load_section(vm, tag, (struct loader){ load_device, i });
+	}
+	return r;
+}
+
+/* Gives the machine a new identity, and tells the guest. */
+static int renew_generation(struct vm *vm)
+{
+	struct machine *m = &vm->machine;
+	uint8_t id[GENERATION_ID_BYTES];
+	int r;
+
+	if (getrandom(id, sizeof(id), 0) != sizeof(id))
+		return log_errno(errno, "generation id");
+	r = memory_write(&m->memory, m->layout.generation_gpa, id, sizeof(id));
+	if (r < 0)
+		return log_errno(-r, "generation id");
+	return arch_notify(m, MACHINE_NOTICE_GENERATION);
+}
+
+/* Loads the machine. */
+int vm_load(struct vm *vm)
+{
+	int r = check_layout(vm, vm->config.snapshot);
+
+	for (unsigned int i = 0; r >= 0 && i < vm->device_count; i++)
+		r = vm->devices[i].ops->quiesce(vm->devices[i].state);
+	if (r >= 0)
+		r = vm_paging_restore(vm);
+	if (r >= 0)
+		r = load_sections(vm);
+	if (r >= 0)
+		r = renew_generation(vm);
+	vm->paused = true;
+	return r;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Saving a machine.  It is paused, so nothing changes under our hands but what
+ * the kernel writes for us: an interrupt controller may save tables into guest
+ * memory, so memory comes last.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/io/disk.h"
+#include "vmm/mem/resident.h"
+#include "vmm/snap/save.h"
+#include "vmm/snap/section.h"
+#include "vmm/vm/private.h"
+#include "vmm/vm/sections.h"
+#include "vmm/vm/snapshot.h"
+
+/* Writes the description; vm_describe() reads the same. */
+static void put_machine(const struct vm *vm, struct snap_writer *w)
+{
+	const struct vm_config *config = &vm->config;
+
+	snap_put_u64(w, config->memory_bytes);
+	snap_put_u32(w, config->cpu_count);
+	snap_put_u32(w, config->console);
+	snap_put_u32(w, config->disk_count);
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		const struct disk *disk = &config->disks[i];
+
+		snap_put_u64(w, disk->size_bytes);
+		snap_put_u8(w, disk->read_only);
+		snap_put_blob(w, disk->path, strlen(disk->path));
+	}
+}
+
+/* Ends a section: hands it to the snapshot and frees it. */
+static int finish_section(struct snap_save *save, const char *tag, int r,
+			  struct snap_writer *w)
+{
+	if (r < 0)
+		log_fail(-r, "snapshot: %s cannot be saved", tag);
+	else
+		r = snap_save_section(save, tag, VM_SECTION_VERSION, w);
+	snap_writer_finish(w);
+	return r;
+}
+
+/* Saves the machine and the vCPUs. */
+static int save_machine(struct vm *vm, struct snap_save *save)
+{
+	struct machine *m = &vm->machine;
+	struct snap_writer w = { 0 };
+	int r;
+
+	put_machine(vm, &w);
+	r = finish_section(save, VM_TAG_MACHINE, 0, &w);
+	for (unsigned int i = 0; r >= 0 && i < m->cpu_count; i++) {
+		char tag[VM_TAG_BYTES];
+
+		w = (struct snap_writer){ 0 };
+		vm_tag_cpu(tag, i);
+		r = arch_vcpu_save(m, &m->cpus[i], &w);
+		r = finish_section(save, tag, r, &w);
+	}
+	if (r < 0)
+		return r;
+	w = (struct snap_writer){ 0 };
+	return finish_section(save, VM_TAG_ARCH, arch_machine_save(m, &w), &w);
+}
+
+/* Saves the devices. */
+static int save_devices(struct vm *vm, struct snap_save *save)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; r >= 0 && i < vm->device_count; i++) {
+		struct device *device = &vm->devices[i];
+		struct snap_writer w = { 0 };
+		char tag[VM_TAG_BYTES];
+
+		vm_tag_device(tag, device->name);
+		r = device->ops->save(device->state, &w);
+		r = finish_section(save, tag, r, &w);
+	}
+	return r;
+}
+
+/* Saves pages, all present, of which @may says which can be other than zero. */
+static int save_chunk(struct snap_save *save, uint64_t page, uint64_t count,
+		      const uint8_t *may, const uint8_t *hva)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t n = 0;
+		int r;
+
+		while (i + n < count && may[i + n])
+			n++;
+		if (!n)
+			continue;
+		r = snap_save_pages(save, page + i, n, hva + i * PAGE_BYTES);
+		if (r < 0)
+			return r;
+		i += n;
+	}
+	return 0;
+}
+
+/* Saves one region. */
+static int save_region(struct vm *vm, struct snap_save *save,
+		       const struct memory_region *region,
+		       const struct vm_progress *progress)
+{
+	const struct memory *memory = &vm->machine.memory;
+	uint64_t pages = region->size_bytes / PAGE_BYTES;
+	struct resident resident;
+	int r = 0;
+
+	resident_open(&resident, memory);
+	for (uint64_t i = 0; r >= 0 && i < pages; i += RESIDENT_PAGES_MAX) {
+		uint64_t n = min_u64(pages - i, RESIDENT_PAGES_MAX);
+		gpa_t gpa = region->gpa + i * PAGE_BYTES;
+		uint64_t page = memory_page(region, gpa);
+		uint8_t may[RESIDENT_PAGES_MAX];
+		void *hva;
+
+		/* This fills what is absent. */
+		r = memory_map(memory, gpa, n * PAGE_BYTES, &hva);
+		if (r < 0) {
+			log_errno(-r, "snapshot: memory at 0x%llx",
+				  (unsigned long long)gpa);
+			break;
+		}
+		resident_look(&resident, page, n, may);
+		r = save_chunk(save, page, n, may, hva);
+		if (progress)
+			progress->tell(progress->ctx, page + n,
+				       memory->size_bytes / PAGE_BYTES);
+	}
+	resident_close(&resident);
+	return r;
+}
+
+/* Saves everything into a snapshot that has begun. */
+static int save_all(struct vm *vm, struct snap_save *save,
+		    const struct vm_progress *progress)
+{
+	const struct memory *memory = &vm->machine.memory;
+	int r = save_machine(vm, save);
+
+	if (r >= 0)
+		r = save_devices(vm, save);
+	for (unsigned int i = 0; r >= 0 && i < memory->region_count; i++)
+		r = save_region(vm, save, &memory->regions[i], progress);
+	return r;
+}
+
+/* Saves the machine. */
+int vm_save(struct vm *vm, const char *path, const struct vm_progress *progress)
+{
+	const struct memory *memory = &vm->machine.memory;
+	struct snap_range ranges[MEMORY_RANGES_MAX];
+	struct snap_save_config config = { .path = path,
+					   .arch = arch_name(),
+					   .ranges = ranges,
+					   .range_count =
+						   memory->region_count };
+	struct snap_save *save;
+	int r;
+
+	for (unsigned int i = 0; i < memory->region_count; i++)
+		ranges[i] = (struct snap_range){
+			memory->regions[i].gpa,
+			memory->regions[i].size_bytes,
+			memory->regions[i].offset_bytes,
+		};
+	r = snap_save_begin(&save, &config);
+	if (r < 0)
+		return r;
+	r = save_all(vm, save, progress);
+	if (r >= 0)
+		return snap_save_commit(save);
+	snap_save_abort(save);
+	return r;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The sections of a machine's snapshot: their tags and the version of all of
+ * them.  A device's fields are its own; see its save callback.
+ */
+#ifndef VMM_VM_SECTIONS_H
+#define VMM_VM_SECTIONS_H
+
+#include <stdio.h>
+
+#include "vmm/snap/format.h"
+
+#define VM_SECTION_VERSION 1
+#define VM_TAG_BYTES	   (SNAP_TAG_BYTES + 1)
+
+#define VM_TAG_MACHINE "machine" /* struct vm_description */
+#define VM_TAG_ARCH    "arch" /* what arch_machine_save() writes */
+
+/* What arch_vcpu_save() writes: "cpu0" and on. */
+static inline void vm_tag_cpu(char tag[VM_TAG_BYTES], unsigned int id)
+{
+	snprintf(tag, VM_TAG_BYTES, "cpu%u", id);
+}
+
+/* What a device's save callback writes: "dev.disk0". */
+static inline void vm_tag_device(char tag[VM_TAG_BYTES], const char *name)
+{
+	snprintf(tag, VM_TAG_BYTES, "dev.%.12s", name);
+}
+
+#endif

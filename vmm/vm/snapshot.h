@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A machine in a snapshot: how it is saved, and what of its description a
+ * restore needs before there is a machine.
+ *
+ * Control side; 0 or -errno, logged.
+ */
+#ifndef VMM_VM_SNAPSHOT_H
+#define VMM_VM_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/vm/vm.h"
+
+struct snap_file;
+
+#define VM_DISKS_MAX 32
+
+/* What a snapshot says about the machine that it is of. */
+struct vm_description {
+	uint64_t memory_bytes;
+	unsigned int cpu_count;
+	enum vm_console console;
+	unsigned int disk_count;
+	struct vm_disk {
+		uint64_t size_bytes;
+		bool read_only;
+		char path[4096]; /* where it was */
+	} disks[VM_DISKS_MAX];
+};
+
+/* Hears how many pages of how many have been looked at. */
+struct vm_progress {
+	void (*tell)(void *ctx, uint64_t done, uint64_t of);
+	void *ctx;
+};
+
+/*
+ * Saves the machine, which is paused, to the directory @path.  Pages that are
+ * absent are filled on the way.  @progress may be NULL.
+ */
+int vm_save(struct vm *vm, const char *path,
+	    const struct vm_progress *progress);
+
+/* Reads the description; everything in it is bounded. */
+int vm_describe(const struct snap_file *file,
+		struct vm_description *description);
+
+/*
+ * Loads the machine's state from the snapshot that it was made for
+ * (vm_config's), instead of vm_boot().
+ */
+int vm_load(struct vm *vm);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The page source of a restore.  A page that does not match its checksum is an
+ * error of the source, so the guest never sees it.
+ *
+ * Read-only once made; reads from many threads need no lock.
+ */
+#include "vmm/vm/source_snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+#include "vmm/pager/source.h"
+#include "vmm/snap/file.h"
+
+struct source_snapshot {
+	struct page_source source;
+	const struct snap_file *file;
+};
+
+/* Reads and checks pages. */
+static int snapshot_read(struct page_source *source, uint64_t page,
+			 uint32_t count, uint8_t *to)
+{
+	const struct source_snapshot *ss =
+		container_of(source, struct source_snapshot, source);
+
+	return snap_read_pages(ss->file, page, count, to);
+}
+
+/* Names the snapshot. */
+static const char *snapshot_describe(struct page_source *source, uint64_t page)
+{
+	(void)page;
+	return container_of(source, struct source_snapshot, source)->file->path;
+}
+
+/* Frees it. */
+static void snapshot_destroy(struct page_source *source)
+{
+	free(source->runs);
+	free(container_of(source, struct source_snapshot, source));
+}
+
+static const struct page_source_ops snapshot_ops = {
+	.name = "snapshot",
+	.read = snapshot_read,
+	.describe = snapshot_describe,
+	.destroy = snapshot_destroy,
+};
+
+/* Makes the source. */
+int source_snapshot_create(struct page_source **out,
+			   const struct snap_file *file)
+{
+	struct source_snapshot *ss = calloc(1, sizeof(*ss));
+	struct page_run *runs = calloc(file->run_count + 1, sizeof(*runs));
+
+	if (!ss || !runs) {
+		free(ss);
+		free(runs);
+		return log_errno(ENOMEM, "%s", file->path);
+	}
+	for (uint64_t i = 0; i < file->run_count; i++)
+		runs[i] = (struct page_run){ file->runs[i].first,
+					     file->runs[i].count };
+	*ss = (struct source_snapshot){
+		.source = { .ops = &snapshot_ops,
+			    .runs = runs,
+			    .run_count = file->run_count },
+		.file = file,
+	};
+	*out = &ss->source;
+	return 0;
+}
