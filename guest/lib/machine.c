@@ -15,15 +15,37 @@ uint64_t machine_ram_bytes(const struct machine *machine)
 	return bytes;
 }
 
+static uint64_t align_2m(uint64_t address)
+{
+	return (address + 0x1fffff) & ~UINT64_C(0x1fffff);
+}
+
+/* Leaves the larger part of @free that @used does not reach into. */
+static void cut(struct range *free, const struct range *used)
+{
+	if (used->end <= free->start || used->start >= free->end)
+		return;
+	if (used->start > free->start &&
+	    used->start - free->start > free->end - used->end)
+		free->end = used->start;
+	else
+		free->start = align_2m(used->end);
+}
+
 struct range machine_free_ram(const struct machine *machine)
 {
 	uint64_t end = (uintptr_t)image_end;
-	uint64_t start = (end + 0x1fffff) & ~UINT64_C(0x1fffff);
+	struct range free = { align_2m(end), 0 };
 
 	for (unsigned int i = 0; i < machine->ram_count; i++)
-		if (machine->ram[i].start < end && machine->ram[i].end > start)
-			return (struct range){ start, machine->ram[i].end };
-	return (struct range){ 0, 0 };
+		if (machine->ram[i].start < end &&
+		    machine->ram[i].end > free.start)
+			free.end = machine->ram[i].end;
+	cut(&free, &machine->initrd);
+	cut(&free, &machine->device_tree);
+	if (free.start >= free.end)
+		return (struct range){ 0, 0 };
+	return free;
 }
 
 /* What follows "name=" on the command line, or NULL. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The machine as a guest finds it, by ACPI or by a device tree.  Filled by the
- * architecture before the payload runs; nothing of the tables is used later, so
- * their memory is free.
+ * architecture before the payload runs; nothing of the tables is used later.
  */
 #ifndef GUEST_MACHINE_H
 #define GUEST_MACHINE_H
@@ -26,7 +25,8 @@ struct machine {
 	/* Usable RAM, in the order given. */
 	unsigned int ram_count;
 	struct range ram[MACHINE_RAM_MAX];
-	struct range initrd; /* end 0: none */
+	/* What was put there for the guest; end 0: none. */
+	struct range initrd, device_tree;
 	/* Processors that may be started; [0] is the one that booted. */
 	unsigned int cpu_count;
 	uint64_t cpu_hwid[MACHINE_CPUS_MAX];
@@ -45,8 +45,8 @@ void payload_main(struct machine *machine);
 uint64_t machine_ram_bytes(const struct machine *machine);
 
 /*
- * The RAM that a payload may use: the part of the range that holds the image
- * which lies behind it, at a 2 MiB boundary.
+ * The RAM that a payload may use, and that nothing has been put into: in the
+ * range that holds the image, behind it, at a 2 MiB boundary.
  */
 struct range machine_free_ram(const struct machine *machine);
 

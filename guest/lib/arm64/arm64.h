@@ -52,6 +52,9 @@ struct fdt_node {
 	const uint8_t *bus_range;
 };
 
+/* How long the block is; 0 when it is no device tree. */
+uint32_t fdt_bytes(const void *fdt);
+
 /* Calls visit() for each node; a block that is no device tree has none. */
 void fdt_walk(const void *fdt,
 	      void (*visit)(const struct fdt_node *node, void *ctx), void *ctx);

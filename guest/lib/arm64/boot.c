@@ -128,6 +128,8 @@ void arm64_first_cpu(const void *fdt)
 	machine.arch = "arm64";
 	machine.cpu_count = 1;
 	machine.cpu_hwid[0] = sysreg_read("mpidr_el1") & 0xff00ffffff;
+	machine.device_tree.start = (uintptr_t)fdt;
+	machine.device_tree.end = (uintptr_t)fdt + fdt_bytes(fdt);
 	fdt_walk(fdt, visit, &machine);
 	if (machine.ram_count)
 		machine.tables = "device tree";

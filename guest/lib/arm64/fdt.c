@@ -113,13 +113,18 @@ static void hand_out(struct walk *w,
 	w->node.name = NULL;
 }
 
+uint32_t fdt_bytes(const void *fdt)
+{
+	return fdt && be32(fdt) == MAGIC ? be32((const uint8_t *)fdt + 4) : 0;
+}
+
 void fdt_walk(const void *fdt,
 	      void (*visit)(const struct fdt_node *node, void *ctx), void *ctx)
 {
 	const uint8_t *block = fdt;
 	struct walk w = { 0 };
 
-	if (!fdt || be32(block) != MAGIC)
+	if (!fdt_bytes(fdt))
 		return;
 	w.at = block + be32(block + 8);
 	w.strings = (const char *)block + be32(block + 12);
