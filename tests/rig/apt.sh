@@ -12,6 +12,7 @@
 #	rig_apt SUITE ARCH TOOL ARGS	run apt-get/apt-cache against a suite
 #	rig_apt_ready SUITE ARCH	make sure its lists are there; 1 = not had
 #	rig_deb SUITE ARCH PKG DIR	download a package, unpack it into DIR
+#	rig_tool NAME PKG		print the path of a program, fetched if need be
 #
 # Everything here is safe to run concurrently: lists are fetched under a lock,
 # packages are unpacked to a temporary name and renamed.
@@ -146,4 +147,14 @@ rig_deb() {
 	_r=$?
 	rm -rf "$_t"
 	return $_r
+}
+
+# Print the path of program $1: the machine's own, else one out of package $2,
+# which must need no library that apt itself does not need.
+rig_tool() {
+	command -v "$1" && return
+	_tools=$(rig_cache)/tools/$2
+	[ -e "$_tools" ] || rig_deb "$(rig_codename)" \
+		"$(dpkg --print-architecture)" "$2" "$_tools" || return 1
+	echo "$_tools/usr/bin/$1"
 }

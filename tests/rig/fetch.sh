@@ -79,7 +79,7 @@ kernel_candidates() {
 # Decompress the modules under $1 in place, so that they load from anywhere.
 decompress_modules() {
 	find "$1" -name '*.ko.xz' -exec xz -dq {} +
-	find "$1" -name '*.ko.zst' -exec zstd -dq --rm {} +
+	find "$1" -name '*.ko.zst' -exec "$(rig_tool zstd zstd)" -dq --rm {} +
 	find "$1" -name '*.ko.gz' -exec gzip -dq {} +
 }
 
