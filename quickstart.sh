@@ -1,0 +1,63 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# quickstart.sh - from a fresh checkout to a running guest: installs what is
+# missing (as root on Debian; elsewhere it says what), builds, tells what this
+# machine's KVM can do, and boots the guest that is part of the program.
+#
+# Exit status: 0 when the guest ran; else what went wrong is said in words.
+set -eu
+cd "$(dirname "$0")"
+exec </dev/null
+
+# Say what is wrong and leave.
+fail() {
+	printf 'quickstart: %s\n' "$@" >&2
+	exit 1
+}
+
+echo '== Tools'
+sh tests/deps.sh build || fail 'install the packages above, then run this again'
+echo 'all there'
+
+echo '== Build'
+build=build
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+if ! [ -e $build/build.ninja ]; then
+	meson setup -Dtests=false -Dbuildtype=release $build >"$log" 2>&1 ||
+		{ tail -n 20 "$log" >&2; fail 'meson setup failed'; }
+fi
+ninja -C $build thaw >"$log" 2>&1 ||
+	{ tail -n 20 "$log" >&2; fail 'the build failed'; }
+thaw=$build/thaw
+echo "$thaw, $("$thaw" version)"
+
+echo '== This machine'
+if ! [ -e /dev/kvm ]; then
+	fail 'there is no /dev/kvm here, so no guest can run.' \
+		'On a real machine: enable virtualization in the firmware and' \
+		'load the module (modprobe kvm_intel, or kvm_amd).' \
+		'In a virtual machine: nested virtualization must be allowed.' \
+		'In a container: pass the device in (--device /dev/kvm).'
+fi
+if ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then
+	fail "user $(id -un) may not open /dev/kvm: join the group that owns it" \
+		"($(stat -c %G /dev/kvm)), or run this as root."
+"$thaw" probe >"$log" || fail "this machine's KVM cannot run a guest"
+sed -n '/^Host:/,/^$/p; /^Pager:/,/^$/p' "$log"
+
+echo '== A guest'
+"$thaw" run || fail 'the guest did not end as it should'
+
+cat <<EOT
+
+== What next
+  $thaw probe                 all that this machine can do for a guest
+  $thaw run -k vmlinuz -i initrd.img -d disk.img
+                                   a Linux guest; Ctrl-A x leaves
+  $thaw help run              all options
+  sh tests/run.sh                  all tests
+EOT
