@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/pager/choose.h"
 
 /* Adds the section about the host; see the header. */
 void probe_report_host(const struct probe_host *host, struct report *report)
@@ -157,84 +158,64 @@ void probe_report_uffd(const struct probe_host *host, struct report *report)
 		report_ranges(uffd, report);
 }
 
-/* The ways that `auto` chooses among, best first. */
-enum way {
-	WAY_USERFAULT,
-	WAY_UFFD,
-	WAY_EAGER,
-};
-
-/* What `auto` chooses on this host. */
-static enum way choose(const struct probe_host *host)
+/* Adds the line about one way of the pager. */
+static void report_pager_way(const struct probe_host *host,
+			     struct report *report, enum pager_way way,
+			     const char *yes)
 {
-	if (host->answers.userfault_anon == 0)
-		return WAY_USERFAULT;
-	if (host->uffd.kernel_faults && host->uffd.anon_missing == 0)
-		return WAY_UFFD;
-	return WAY_EAGER;
+	struct pager_facts facts = {
+		.backing = MEMORY_ANON,
+		.has_file = true,
+		.userfault = host->answers.userfault_anon,
+		.uffd = host->uffd.kernel_faults ? 0 : host->uffd.syscall,
+	};
+	const char *refusal = pager_way_refusal(way, &facts);
+	bool gmem;
+
+	if (refusal) {
+		report_add(report, pager_way_words[way], REPORT_NO, "%s",
+			   refusal);
+		return;
+	}
+	facts.backing = MEMORY_GUEST_MEMFD;
+	facts.userfault = host->answers.userfault_guest_memfd;
+	gmem = host->answers.guest_memfd_slot == 0 &&
+	       !pager_way_refusal(way, &facts);
+	report_add(report, pager_way_words[way], REPORT_YES,
+		   "%s; with --memory=anon%s", yes,
+		   gmem ? " and guest_memfd" : "");
 }
 
-/* Adds the line about userfault as a way of the pager. */
-static void report_userfault_way(const struct probe_host *host,
-				 struct report *report)
+/* Adds the line about what `auto` chooses for a boot. */
+static void report_auto(const struct probe_host *host, struct report *report)
 {
-	bool anon = host->answers.userfault_anon == 0;
-	bool gmem = host->answers.userfault_guest_memfd == 0;
+	const struct pager_facts facts = {
+		.backing = MEMORY_ANON,
+		.userfault = host->answers.userfault_anon,
+		.uffd = host->uffd.kernel_faults ? 0 : host->uffd.syscall,
+	};
+	struct pager_choice choice;
 
-	if (!anon && !gmem)
-		report_add(report, "userfault", REPORT_NO,
-			   "KVM here has no userfault (see Guest memory)");
-	else
-		report_add(report, "userfault", REPORT_YES,
-			   "with %s; what KVM itself touches is %s",
-			   anon && gmem ? "anonymous memory and guest_memfd" :
-			   anon		? "anonymous memory" :
-					  "guest_memfd",
-			   host->uffd.kernel_faults ?
-				   "caught by userfaultfd" :
-				   "filled before the first run");
-}
-
-/* Adds the line about userfaultfd as a way of the pager. */
-static void report_uffd_way(const struct probe_host *host,
-			    struct report *report)
-{
-	const struct uffd_probe *uffd = &host->uffd;
-	bool gmem =
-		uffd->guest_memfd_missing == 0 || uffd->guest_memfd_minor == 0;
-
-	if (!uffd->kernel_faults)
-		report_add(report, "uffd", REPORT_NO,
-			   "userfaultfd cannot catch the faults of the kernel "
-			   "for this user (see above)");
-	else if (uffd->anon_missing)
-		report_add(report, "uffd", REPORT_NO,
-			   "userfaultfd takes no anonymous memory here");
-	else
-		report_add(report, "uffd", REPORT_YES,
-			   gmem ? "with anonymous memory and guest_memfd" :
-				  "with anonymous memory");
+	if (pager_choose(&choice, PAGER_AUTO, &facts) == 0)
+		report_add(report, "auto", REPORT_FACT, "%s: %s",
+			   pager_way_words[choice.way], choice.why);
 }
 
 /* Adds the section about the pager; see the header. */
 void probe_report_pager(const struct probe_host *host, struct report *report)
 {
-	static const char *const words[] = {
-		[WAY_USERFAULT] = "userfault: it stops only the vCPU that "
-				  "needs the page, without another thread",
-		[WAY_UFFD] = "uffd: the best without KVM userfault",
-		[WAY_EAGER] = "map for a local file, else eager: nothing here "
-			      "can stop a guest at an absent page",
-	};
-
 	if (!host->vm.kvm)
 		return;
 	report_section(report, "pager", "Pager");
-	report_userfault_way(host, report);
-	report_uffd_way(host, report);
-	report_add(report, "map", REPORT_YES,
-		   "for memory in a local file: the host kernel pages it in");
-	report_add(report, "eager", REPORT_YES,
-		   "all memory is there before the guest runs");
-	report_add(report, "auto", REPORT_FACT, "%s", words[choose(host)]);
+	report_pager_way(host, report, PAGER_USERFAULT,
+			 "an absent page stops only the vCPU that needs it, "
+			 "without another thread");
+	report_pager_way(host, report, PAGER_UFFD,
+			 "userfaultfd stops who touches an absent page");
+	report_pager_way(host, report, PAGER_MAP,
+			 "a snapshot's file is mapped, the host kernel pages "
+			 "it in");
+	report_pager_way(host, report, PAGER_EAGER,
+			 "all memory is there before the guest runs");
+	report_auto(host, report);
 }
