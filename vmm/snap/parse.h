@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The parsers behind file.h, apart from the opening of files so that a fuzzer
+ * can reach them.  Within the room, and its tests.
+ */
+#ifndef VMM_SNAP_PARSE_H
+#define VMM_SNAP_PARSE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct snap_file;
+
+/*
+ * Parses f->state, of f->state_bytes bytes, for @arch or any (NULL).  Fills
+ * the fields of `state`; what is allocated goes with snap_close().
+ */
+int snap_parse_state(struct snap_file *f, const char *arch);
+
+/*
+ * Parses the header and the runs of f->pages_fd, which has @size bytes; after
+ * snap_parse_state().
+ */
+int snap_parse_pages(struct snap_file *f, uint64_t size);
+
+/* Logs "path/name: reason"; -EBADMSG. */
+int snap_bad(const struct snap_file *f, const char *name, const char *reason);
+
+/* pread(2) of all @len bytes; -ENODATA when the file ends before. */
+int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset);
+
+#endif

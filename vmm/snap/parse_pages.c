@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Parsing `pages`: the header, and the runs, which are read a piece at a time
+ * and checked as they come, so that a file that claims more than it holds costs
+ * no more than what it holds.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/crc32c.h"
+#include "vmm/base/log.h"
+#include "vmm/snap/file.h"
+#include "vmm/snap/parse.h"
+
+#define PAGES SNAP_PAGES_NAME
+
+#define RUNS_AT_ONCE 4096
+
+/* pread(2) of all of it. */
+int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset)
+{
+	uint8_t *p = to;
+
+	while (len) {
+		ssize_t n = pread(fd, p, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ENODATA;
+		p += n;
+		len -= (uint64_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Reads from `pages`; logged. */
+static int read_pages_file(const struct snap_file *f, void *to, uint64_t len,
+			   uint64_t offset)
+{
+	int err = snap_read_at(f->pages_fd, to, len, offset);
+
+	if (err == -ENODATA)
+		return snap_bad(f, PAGES, "truncated");
+	return err ? log_errno(-err, "%s/%s: read", f->path, PAGES) : 0;
+}
+
+/* Checks the header, which is at @h. */
+static int take_header(struct snap_file *f, const uint8_t *h, uint64_t size)
+{
+	uint64_t page_count = get_le64(h + 32), sums_end;
+	uint32_t version = get_le32(h + 8);
+
+	if (memcmp(h, SNAP_PAGES_MAGIC, SNAP_MAGIC_BYTES))
+		return snap_bad(f, PAGES, "not the pages of a snapshot");
+	if (version > SNAP_VERSION)
+		return log_fail(EPROTONOSUPPORT,
+				"%s/%s: made by a newer thaw (format %u, this "
+				"one reads %d)",
+				f->path, PAGES, version, SNAP_VERSION);
+	if (crc32c(0, h, SNAP_PAGES_HEADER_BYTES - SNAP_SUM_BYTES) !=
+	    get_le32(h + SNAP_PAGES_HEADER_BYTES - SNAP_SUM_BYTES))
+		return snap_bad(f, PAGES, "the header is damaged");
+	if (memcmp(h + 16, f->id, SNAP_ID_BYTES))
+		return snap_bad(f, PAGES, "belongs to another snapshot");
+	f->present_count = get_le64(h + 40);
+	f->run_count = get_le64(h + 48);
+	f->sums_offset = get_le64(h + 56);
+	if (version != SNAP_VERSION || page_count != f->page_count ||
+	    get_le32(h + 12) != SNAP_PAGES_HEADER_BYTES ||
+	    get_le32(h + 72) != SNAP_PAGE_BYTES ||
+	    f->present_count > page_count || f->run_count > SNAP_RUNS_MAX ||
+	    f->run_count > f->present_count)
+		return snap_bad(f, PAGES, "the header makes no sense");
+	/* No sum below overflows: runs and pages are bounded. */
+	sums_end = align_up(SNAP_PAGES_HEADER_BYTES +
+				    f->run_count * SNAP_RUN_BYTES,
+			    SNAP_PAGE_BYTES);
+	if (f->sums_offset != sums_end ||
+	    get_le64(h + 64) != sums_end + page_count * SNAP_SUM_BYTES)
+		return snap_bad(f, PAGES, "the header makes no sense");
+	if (size != get_le64(h + 64))
+		return snap_bad(f, PAGES, size < get_le64(h + 64) ?
+						  "truncated" :
+						  "longer than it says");
+	return 0;
+}
+
+/* Makes room for twice the runs there are, up to run_count. */
+static int grow_runs(struct snap_file *f, uint64_t *room)
+{
+	uint64_t more = min_u64(*room ? *room * 2 : RUNS_AT_ONCE, f->run_count);
+	struct snap_run *runs;
+
+	runs = realloc(f->runs, (more + 1) * sizeof(runs[0]));
+	if (!runs)
+		return log_errno(ENOMEM, "%s/%s", f->path, PAGES);
+	f->runs = runs;
+	*room = more;
+	return 0;
+}
+
+/* Takes a run that begins at or after *@next; *@next: where another may. */
+static bool take_run(const struct snap_file *f, const uint8_t *bytes,
+		     struct snap_run *run, uint64_t *next, uint64_t *present)
+{
+	run->first = get_le64(bytes);
+	run->count = get_le64(bytes + 8);
+	if (run->first < *next || !run->count ||
+	    !range_within(run->first, run->count, f->page_count))
+		return false;
+	*next = run->first + run->count + 1;
+	*present += run->count;
+	return true;
+}
+
+/* All runs, against their checksum and the count of pages. */
+static int take_runs(struct snap_file *f, uint32_t expected)
+{
+	uint8_t bytes[RUNS_AT_ONCE * SNAP_RUN_BYTES];
+	uint64_t next = 0, present = 0, room = 0;
+	uint32_t sum = 0;
+	int err = 0;
+
+	for (uint64_t at = 0; at < f->run_count && !err;) {
+		uint64_t n = min_u64(f->run_count - at, RUNS_AT_ONCE);
+
+		err = read_pages_file(f, bytes, n * SNAP_RUN_BYTES,
+				      SNAP_PAGES_HEADER_BYTES +
+					      at * SNAP_RUN_BYTES);
+		if (!err && at + n > room)
+			err = grow_runs(f, &room);
+		sum = crc32c(sum, bytes, n * SNAP_RUN_BYTES);
+		for (uint64_t i = 0; i < n && !err; i++, at++) {
+			if (!take_run(f, bytes + i * SNAP_RUN_BYTES,
+				      &f->runs[at], &next, &present))
+				err = snap_bad(f, PAGES,
+					       "the runs are damaged");
+		}
+	}
+	if (!err && (sum != expected || present != f->present_count))
+		err = snap_bad(f, PAGES, "the runs are damaged");
+	return err;
+}
+
+/* Parses it all. */
+int snap_parse_pages(struct snap_file *f, uint64_t size)
+{
+	uint8_t header[SNAP_PAGES_HEADER_BYTES];
+	int err;
+
+	if (size < sizeof(header))
+		return snap_bad(f, PAGES, "truncated");
+	err = read_pages_file(f, header, sizeof(header), 0);
+	if (!err)
+		err = take_header(f, header, size);
+	return err ? err : take_runs(f, get_le32(header + 80));
+}
+
+/* The run that holds @page. */
+const struct snap_run *snap_run_of(const struct snap_file *f, uint64_t page)
+{
+	uint64_t low = 0, high = f->run_count;
+
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+		const struct snap_run *run = &f->runs[mid];
+
+		if (page < run->first)
+			high = mid;
+		else if (page - run->first >= run->count)
+			low = mid + 1;
+		else
+			return run;
+	}
+	return NULL;
+}

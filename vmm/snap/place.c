@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where a snapshot is put.
+ *
+ * The temporary directory is named ".NAME.XXXXXXXX.tmp" and stays locked
+ * (flock) by the saver that lives.  A directory of that form whose lock is free
+ * belongs to a saver that died, or is an old snapshot that could not be removed
+ * after it was exchanged; the next save to the same place removes it.
+ */
+#include "vmm/snap/place.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+#include "vmm/snap/format.h"
+
+#define RANDOM_DIGITS 8
+#define NAME_TRIES    16
+
+/* What is at the target before the save. */
+enum occupant { NOTHING, EMPTY_FOLDER, SNAPSHOT, SOMETHING_ELSE };
+
+/* The files of a snapshot: nothing else is ever removed. */
+static const char *const file_names[] = { SNAP_STATE_NAME, SNAP_MEMORY_NAME,
+					  SNAP_PAGES_NAME,
+					  SNAP_WORKINGSET_NAME,
+					  SNAP_WORKINGSET_TEMPORARY };
+
+/* Removes directory @name of @parent if it holds a snapshot's files only. */
+static int remove_dir(int parent, const char *name)
+{
+	CLEANUP_CLOSE int dir = openat(parent, name,
+				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+					       O_CLOEXEC);
+
+	if (dir < 0)
+		return -errno;
+	for (size_t i = 0; i < sizeof(file_names) / sizeof(file_names[0]); i++)
+		unlinkat(dir, file_names[i], 0);
+	return unlinkat(parent, name, AT_REMOVEDIR) ? -errno : 0;
+}
+
+/* Whether @dir holds no entry but itself and its parent. */
+static bool dir_is_empty(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	unsigned int others = 0;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while (!others && (entry = readdir(d)))
+		others += strcmp(entry->d_name, ".") &&
+			  strcmp(entry->d_name, "..");
+	closedir(d);
+	return !others;
+}
+
+/* Whether @dir holds a `state` that begins as one does. */
+static bool dir_is_snapshot(int dir)
+{
+	CLEANUP_CLOSE int fd = openat(dir, SNAP_STATE_NAME,
+				      O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
+					      O_CLOEXEC);
+	char magic[SNAP_MAGIC_BYTES];
+
+	return fd >= 0 &&
+	       pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
+	       !memcmp(magic, SNAP_STATE_MAGIC, sizeof(magic));
+}
+
+/* Looks at the target: an enum occupant, or -errno. */
+static int look_at_target(const struct snap_place *place)
+{
+	CLEANUP_CLOSE int dir = openat(place->parent_fd, place->name,
+				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+					       O_CLOEXEC);
+
+	if (dir < 0) {
+		if (errno == ENOENT)
+			return NOTHING;
+		return errno == ENOTDIR || errno == ELOOP ? SOMETHING_ELSE :
+							    -errno;
+	}
+	if (dir_is_snapshot(dir))
+		return SNAPSHOT;
+	return dir_is_empty(dir) ? EMPTY_FOLDER : SOMETHING_ELSE;
+}
+
+/* The same, and anything that must not be replaced is refused. */
+static int check_target(const struct snap_place *place)
+{
+	int what = look_at_target(place);
+
+	if (what < 0)
+		return log_errno(-what, "snapshot %s", place->path);
+	if (what == SOMETHING_ELSE)
+		return log_fail(EEXIST, "snapshot %s: exists and is not a "
+					"snapshot, so it is left alone",
+				place->path);
+	return what;
+}
+
+/* Whether @entry is ".NAME.XXXXXXXX.tmp". */
+static bool is_temporary(const char *entry, const char *name)
+{
+	size_t len = strlen(name);
+
+	return entry[0] == '.' && !strncmp(entry + 1, name, len) &&
+	       entry[len + 1] == '.' &&
+	       strlen(entry + len + 2) == RANDOM_DIGITS + 4 &&
+	       strspn(entry + len + 2, "0123456789abcdef") == RANDOM_DIGITS &&
+	       !strcmp(entry + len + 2 + RANDOM_DIGITS, ".tmp");
+}
+
+/* Removes the temporary directories of savers that are dead. */
+static void remove_leftovers(const struct snap_place *place)
+{
+	int fd = openat(place->parent_fd, ".",
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(d))) {
+		CLEANUP_CLOSE int dir = -1;
+
+		if (!is_temporary(entry->d_name, place->name))
+			continue;
+		dir = openat(place->parent_fd, entry->d_name,
+			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (dir >= 0 && !flock(dir, LOCK_EX | LOCK_NB) &&
+		    !remove_dir(place->parent_fd, entry->d_name))
+			log_info("removed %s, left by a save that was ended",
+				 entry->d_name);
+	}
+	closedir(d);
+}
+
+/* Makes one attempt at a temporary directory; -EEXIST to be tried again. */
+static int try_temporary(struct snap_place *place)
+{
+	struct stat st;
+	uint32_t number;
+
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return -EIO;
+	free(place->temporary);
+	if (asprintf(&place->temporary, ".%s.%08x.tmp", place->name,
+		     number) < 0) {
+		place->temporary = NULL;
+		return -ENOMEM;
+	}
+	if (mkdirat(place->parent_fd, place->temporary, 0700))
+		return -errno;
+	place->dir_fd = openat(place->parent_fd, place->temporary,
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (place->dir_fd < 0)
+		return -errno;
+	/* Until it is locked another saver may take it for a leftover. */
+	if (flock(place->dir_fd, LOCK_EX | LOCK_NB) ||
+	    fstat(place->dir_fd, &st) || st.st_nlink == 0) {
+		close(place->dir_fd);
+		place->dir_fd = -1;
+		return -EEXIST;
+	}
+	return 0;
+}
+
+/* Splits the path into the open parent and the last component. */
+static int split_path(struct snap_place *place, const char *path)
+{
+	CLEANUP_FREE char *copy = strdup(path);
+	char *slash;
+	size_t len;
+
+	place->path = strdup(path);
+	if (!copy || !place->path)
+		return log_errno(ENOMEM, "snapshot");
+	for (len = strlen(copy); len > 1 && copy[len - 1] == '/'; len--)
+		copy[len - 1] = '\0';
+	slash = strrchr(copy, '/');
+	place->name = strdup(slash ? slash + 1 : copy);
+	if (!place->name)
+		return log_errno(ENOMEM, "snapshot");
+	if (!*place->name || !strcmp(place->name, ".") ||
+	    !strcmp(place->name, ".."))
+		return log_fail(EINVAL, "snapshot '%s': not the name of a "
+					"new folder", path);
+	/* Room for the temporary name beside it. */
+	if (strlen(place->name) > NAME_MAX - RANDOM_DIGITS - 6)
+		return log_errno(ENAMETOOLONG, "snapshot %s", path);
+	if (slash)
+		slash[slash == copy] = '\0';
+	place->parent_fd = open(slash ? copy : ".",
+				O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (place->parent_fd < 0)
+		return log_errno(errno, "snapshot %s: folder %s", path,
+				 slash ? copy : ".");
+	return 0;
+}
+
+/* Makes the temporary directory beside the target. */
+int snap_place_open(struct snap_place *place, const char *path)
+{
+	int err;
+
+	*place = (struct snap_place){ .parent_fd = -1, .dir_fd = -1 };
+	err = split_path(place, path);
+	if (!err)
+		err = check_target(place);
+	if (err < 0)
+		return err;
+	remove_leftovers(place);
+	for (int i = 0; i < NAME_TRIES; i++) {
+		err = try_temporary(place);
+		if (err != -EEXIST)
+			break;
+	}
+	return err ? log_errno(-err, "snapshot %s: make a folder beside it",
+			       path) : 0;
+}
+
+/* Exchanges the new snapshot with the old one and removes the old. */
+static int exchange(struct snap_place *place)
+{
+	int err;
+
+	if (renameat2(place->parent_fd, place->temporary, place->parent_fd,
+		      place->name, RENAME_EXCHANGE)) {
+		err = errno;
+		if (err == EINVAL)
+			return log_fail(EOPNOTSUPP, "snapshot %s: this file "
+						    "system cannot replace it "
+						    "at once; remove it first",
+					place->path);
+		return log_errno(err, "snapshot %s: replace", place->path);
+	}
+	if (fsync(place->parent_fd))
+		return log_errno(errno, "snapshot %s: sync its folder",
+				 place->path);
+	err = remove_dir(place->parent_fd, place->temporary);
+	if (err)
+		log_warn("snapshot %s: the old one stays behind as %s: %s",
+			 place->path, place->temporary, strerror(-err));
+	return 0;
+}
+
+/* Gives the new snapshot its name, where nothing is or an empty folder. */
+static int give_name(struct snap_place *place, unsigned int flags)
+{
+	int r = renameat2(place->parent_fd, place->temporary, place->parent_fd,
+			  place->name, flags);
+
+	/*
+	 * Without the flag's help: a rename over anything but an empty folder
+	 * fails as well.
+	 */
+	if (r && errno == EINVAL && flags)
+		r = renameat(place->parent_fd, place->temporary,
+			     place->parent_fd, place->name);
+	if (r)
+		return log_errno(errno, "snapshot %s: rename", place->path);
+	if (fsync(place->parent_fd))
+		return log_errno(errno, "snapshot %s: sync its folder",
+				 place->path);
+	return 0;
+}
+
+/* Puts it in place. */
+int snap_place_commit(struct snap_place *place)
+{
+	int what, err;
+
+	if (fsync(place->dir_fd))
+		return log_errno(errno, "snapshot %s: sync", place->path);
+	what = check_target(place);
+	if (what < 0)
+		return what;
+	if (what == SNAPSHOT)
+		err = exchange(place);
+	else
+		err = give_name(place, what == NOTHING ? RENAME_NOREPLACE : 0);
+	if (err)
+		return err;
+	close(place->dir_fd);
+	place->dir_fd = -1;
+	return 0;
+}
+
+/* Removes what is not in place, and frees. */
+void snap_place_close(struct snap_place *place)
+{
+	if (place->dir_fd >= 0) {
+		remove_dir(place->parent_fd, place->temporary);
+		close(place->dir_fd);
+	}
+	if (place->parent_fd >= 0)
+		close(place->parent_fd);
+	free(place->path);
+	free(place->name);
+	free(place->temporary);
+}
