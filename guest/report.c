@@ -134,6 +134,8 @@ static void measure_touch(const struct machine *machine)
 
 void payload_main(struct machine *machine)
 {
+	uint64_t start = cpu_counter();
+
 	print("\nThis is a guest: a small %s program with a machine of its own.\n\n",
 	      machine->arch);
 	show_machine(machine);
@@ -141,5 +143,6 @@ void payload_main(struct machine *machine)
 	print("\nMeasured\n");
 	measure_exits(machine);
 	measure_touch(machine);
-	print("\nAll done; powering off.\n");
+	print("\nAll done in %s; powering off.\n",
+	      text_cycles(cpu_counter() - start, machine->counter_hz).s);
 }

@@ -14,7 +14,7 @@ report() {
 	expect_out 'parameters .*first=1 second=two$'
 	expect_out '00:00.0 .* host bridge'
 	expect_out 'first write to a page +[0-9]'
-	expect_out 'All done; powering off.'
+	expect_out 'All done in .*; powering off.'
 }
 
 for backing in $(backings); do

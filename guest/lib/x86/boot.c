@@ -70,11 +70,10 @@ static void read_names(struct machine *machine)
 	struct cpuid part = cpuid(0, 0);
 	char name[49] = { 0 }, *s = name;
 
-	/* The vendor, where the hypervisor gives no name. */
-	memcpy(name, &part.ebx, 4);
-	memcpy(name + 4, &part.edx, 4);
-	memcpy(name + 8, &part.ecx, 4);
-
+	/* The vendor stands in where the hypervisor gives no name. */
+	memcpy(machine->cpu_name, &part.ebx, 4);
+	memcpy(machine->cpu_name + 4, &part.edx, 4);
+	memcpy(machine->cpu_name + 8, &part.ecx, 4);
 	if (cpuid(0x80000000, 0).eax >= 0x80000004) {
 		for (uint32_t i = 0; i < 3; i++) {
 			part = cpuid(0x80000002 + i, 0);
@@ -83,11 +82,15 @@ static void read_names(struct machine *machine)
 	}
 	while (*s == ' ')
 		s++;
-	string_copy(machine->cpu_name, s, sizeof(machine->cpu_name));
-	if (cpuid(1, 0).ecx & 1u << 31) {
-		part = cpuid(0x40000000, 0);
-		memcpy(machine->hypervisor, &part.ebx, 12);
-	}
+	if (*s)
+		string_copy(machine->cpu_name, s, sizeof(machine->cpu_name));
+	if (!(cpuid(1, 0).ecx & 1u << 31))
+		return;
+	part = cpuid(0x40000000, 0);
+	memcpy(machine->hypervisor, &part.ebx, 12);
+	if (!strcmp(machine->hypervisor, "KVMKVMKVM"))
+		string_copy(machine->hypervisor, "KVM",
+			    sizeof(machine->hypervisor));
 }
 
 /* The tables' search when the start info names none (ACPI 6.5, 5.2.5.1). */

@@ -61,7 +61,7 @@ void clock_init(struct machine *machine)
 	machine->counter_hz = hz_cpuid();
 	if (!machine->counter_hz && machine->hypervisor[0])
 		machine->counter_hz = hz_timing_leaf();
-	if (machine->counter_hz || strcmp(machine->hypervisor, "KVMKVMKVM"))
+	if (machine->counter_hz || strcmp(machine->hypervisor, "KVM"))
 		return;
 	machine->counter_source = "the KVM clock";
 	machine->counter_hz = hz_kvmclock();
