@@ -8,13 +8,17 @@
 #	deps.sh			install what is missing (needs root)
 #	deps.sh --check		only say what is missing; 1 when something is
 #
+# libfdt-dev cannot be installed for two architectures at once, so the machine's
+# own is (for its header, and for tests), and of the arm64 package only the
+# static library, at its own place, where the cross compiler looks for it.
+#
 # Exit status: 0 done; 1 something is missing and was not installed; 77 this is
 # no Debian machine.
 set -eu
 
-# What a build cannot do without, then what makes it complete.
-needed='gcc-aarch64-linux-gnu libc6-dev:arm64 libfdt-dev:arm64'
-wanted='zlib1g-dev:arm64 libzstd-dev:arm64 libcmocka-dev:arm64 qemu-user-static'
+packages='gcc-aarch64-linux-gnu libc6-dev:arm64 libfdt-dev zlib1g-dev:arm64
+	libzstd-dev:arm64 libcmocka-dev:arm64 qemu-user-static'
+libfdt=/usr/lib/aarch64-linux-gnu/libfdt.a
 
 # Print those of the packages $@ that are not installed.
 missing() {
@@ -26,26 +30,39 @@ missing() {
 	done
 }
 
-command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
+# Fetch the arm64 package of libfdt and take its library out.
+install_libfdt() {
+	dir=$(mktemp -d)
+	trap 'rm -rf "$dir"' EXIT
+	chmod 755 "$dir"
+	(cd "$dir" && apt-get -qq -o APT::Sandbox::User=root download \
+		libfdt-dev:arm64)
+	dpkg-deb -x "$dir"/libfdt-dev_*_arm64.deb "$dir/tree"
+	install -D -m 644 "$dir/tree/usr/lib/aarch64-linux-gnu/libfdt.a" \
+		"$libfdt"
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	echo "deps: no Debian machine: install an arm64 cross compiler, libc" \
 		"and libfdt by hand" >&2
 	exit 77
-}
+fi
 
-# shellcheck disable=SC2086 # these are lists of words
-lacks=$(missing $needed $wanted)
+# shellcheck disable=SC2086 # this is a list of words
+lacks=$(missing $packages)
+[ -e "$libfdt" ] || lacks="$lacks libfdt.a:arm64"
 [ -n "$lacks" ] || exit 0
 if [ "${1-}" = --check ] || [ "$(id -u)" != 0 ]; then
-	echo "deps: not installed:" $lacks >&2
-	echo "deps: as root: dpkg --add-architecture arm64 && apt-get update" \
-		"&& apt-get install" $lacks >&2
+	echo "deps: not installed: $(echo "$lacks" | tr '\n' ' ')" >&2
+	echo "deps: run sh cross/deps.sh as root" >&2
 	exit 1
 fi
 
-dpkg --print-foreign-architectures | grep -qx arm64 ||
-	dpkg --add-architecture arm64
 DEBIAN_FRONTEND=noninteractive
 export DEBIAN_FRONTEND
+dpkg --print-foreign-architectures | grep -qx arm64 ||
+	dpkg --add-architecture arm64
 apt-get -qq update
 # shellcheck disable=SC2086
-apt-get -qq -y --no-install-recommends install $lacks
+apt-get -qq -y --no-install-recommends install $packages >/dev/null
+[ -e "$libfdt" ] || install_libfdt
