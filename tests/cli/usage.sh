@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The command line itself: help, version, and what makes no sense.
+. "$(dirname "$0")/lib.sh"
+
+shows '^usage: thaw COMMAND' help
+shows '^usage: thaw COMMAND' --help
+shows '^usage: thaw COMMAND' -h
+shows '^thaw [0-9]+\.' version
+shows '^thaw [0-9]+\.' --version
+for command in run probe; do
+	shows "^usage: thaw $command" help "$command"
+	shows "^usage: thaw $command" "$command" --help
+	shows "^  $command  " help
+done
+shows '--mem=SIZE' run -h
+
+refuses 64 'frobnicate: no such command' frobnicate
+refuses 64 'frobnicate: no such command' help frobnicate
+refuses 64 '--frobnicate: no such command' --frobnicate
+refuses 64 '--frobnicate: no such option' run --frobnicate
+refuses 64 '--ker: no such option' run --ker x
+refuses 64 '-z: no such option' probe -z
+refuses 64 'stray: one argument too many' probe stray
+refuses 64 'stray: one argument too many' run stray
+refuses 64 '--json: takes no value' probe --json=yes
+refuses 64 '--kernel: needs a value' run -k
+
+# No command at all: the list, on standard error.
+run
+[ "$status" -eq 64 ] || fail "status $status without a command"
+[ ! -s "$work/out" ] || fail 'standard output without a command'
+grep -q '^usage: ' "$work/err" || fail 'no usage without a command'
+
+# Output that cannot be written is not a success.
+if [ -e /dev/full ]; then
+	checks=$((checks + 1))
+	status=0
+	"$thaw" help >/dev/full 2>"$work/err" || status=$?
+	[ "$status" -eq 70 ] || fail "status $status with a full disk"
+fi
+
+# Closed standard streams are no reason to fall over.
+checks=$((checks + 1))
+status=0
+"$thaw" version <&- >&- 2>&- || status=$?
+[ "$status" -lt 128 ] || fail "status $status with closed streams"
+
+finish
