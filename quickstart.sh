@@ -46,6 +46,7 @@ fi
 if ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then
 	fail "user $(id -un) may not open /dev/kvm: join the group that owns it" \
 		"($(stat -c %G /dev/kvm)), or run this as root."
+fi
 "$thaw" probe >"$log" || fail "this machine's KVM cannot run a guest"
 sed -n '/^Host:/,/^$/p; /^Pager:/,/^$/p' "$log"
 
