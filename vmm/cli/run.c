@@ -2,14 +2,12 @@
 /*
  * `thaw run`: boots a guest and stays with it until it ends.
  *
- * Runs on the main thread.  Disks and the terminal belong to this file and
- * outlive the machine, which is made anew for each boot under
- * --on-reboot=restart.
+ * Runs on the main thread.  The machine is made anew for each boot under
+ * --on-reboot=restart; the images stay open.
  */
 #include "vmm/cli/run.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +20,7 @@
 #include "vmm/base/option.h"
 #include "vmm/boot/image.h"
 #include "vmm/cli/exit.h"
-#include "vmm/cli/paging.h"
-#include "vmm/io/disk.h"
-#include "vmm/io/terminal.h"
+#include "vmm/cli/session.h"
 #include "vmm/vm/vm.h"
 
 #define CMDLINE_MAX_BYTES 65536
@@ -38,13 +34,12 @@ enum on_reboot {
 struct run_options {
 	const char *kernel, *initrd, *params;
 	uint64_t memory_bytes;
-	unsigned int cpus, verbose;
+	unsigned int cpus;
 	struct option_list disks;
 	enum memory_backing backing;
 	enum vm_console console;
 	enum on_reboot on_reboot;
-	const char *kvm;
-	struct paging_options paging;
+	struct session_options session;
 };
 
 static const char *const backing_words[] = { "anon", "guest_memfd", NULL };
@@ -114,18 +109,8 @@ static const struct option rows[] = {
 	  .help = "when the guest resets: end with status 82, or\n"
 		  "boot again; exit",
 	  .choices = reboot_words },
-	PAGING_OPTION_ROWS(AT(paging)),
-	{ .kind = OPTION_HEADING, .help = "Other" },
-	{ .kind = OPTION_COUNT,
-	  .letter = 'v',
-	  .name = "verbose",
-	  .offset = AT(verbose),
-	  .help = "say more; twice for details" },
-	{ .kind = OPTION_STRING,
-	  .name = "kvm",
-	  .offset = AT(kvm),
-	  .metavar = "PATH",
-	  .help = "the KVM device; /dev/kvm" },
+	PAGING_OPTION_ROWS(AT(session.paging)),
+	SESSION_OPTION_ROWS(AT(session)),
 };
 
 static const struct option_spec spec = {
@@ -135,34 +120,13 @@ static const struct option_spec spec = {
 	.option_count = ARRAY_SIZE(rows),
 };
 
-/* What one run holds on to; zeroed is empty, but for the descriptors. */
+/* What one run holds on to. */
 struct run {
 	struct run_options options;
+	struct session session;
 	int kernel_fd, initrd_fd;
 	char *cmdline;
-	struct disk disks[OPTION_LIST_MAX];
-	unsigned int disk_count;
-	struct terminal *terminal;
-	struct vm_paging paging;
-	struct vm *vm; /* the machine of this boot, for on_leave() */
 };
-
-/* Opens one disk, "PATH" or "PATH,ro". */
-static int open_disk(struct run *run, const char *arg)
-{
-	static const char suffix[] = ",ro";
-	size_t len = strlen(arg), cut = sizeof(suffix) - 1;
-	bool read_only = len > cut && !strcmp(arg + len - cut, suffix);
-	CLEANUP_FREE char *path = strndup(arg, read_only ? len - cut : len);
-	int r;
-
-	if (!path)
-		return log_errno(ENOMEM, "disk %s", arg);
-	r = disk_open(&run->disks[run->disk_count], path, read_only);
-	if (r >= 0)
-		run->disk_count++;
-	return r;
-}
 
 /* A descriptor of the guest that is part of this program. */
 static int open_embedded(void)
@@ -234,55 +198,36 @@ static int make_cmdline(struct run *run)
 	return 0;
 }
 
-/* The user typed Ctrl-A x.  Loop thread, while the machine is there. */
-static void on_leave(void *ctx)
-{
-	struct run *run = ctx;
-
-	vm_end(run->vm, VM_END_LEAVE, 0);
-}
-
 /* Opens everything that the machine will use. */
 static int run_open(struct run *run)
 {
-	struct terminal_config terminal = { .in_fd = STDIN_FILENO,
-					    .out_fd = STDOUT_FILENO,
-					    .leave = on_leave,
-					    .ctx = run };
-	int r = paging_options_use(&run->options.paging, &run->paging);
+	int r = session_open(&run->session, &run->options.session);
 
 	if (r >= 0)
 		r = open_images(run);
-
 	for (unsigned int i = 0; r >= 0 && i < run->options.disks.count; i++)
-		r = open_disk(run, run->options.disks.values[i]);
-	if (r >= 0)
-		r = make_cmdline(run);
-	if (r >= 0)
-		r = terminal_open(&run->terminal, &terminal);
-	return r;
+		r = session_add_disk(&run->session,
+				     run->options.disks.values[i]);
+	return r < 0 ? r : make_cmdline(run);
 }
 
 /* Closes it all. */
 static void run_close(struct run *run)
 {
-	terminal_close(run->terminal);
-	for (unsigned int i = 0; i < run->disk_count; i++)
-		disk_close(&run->disks[i]);
+	session_close(&run->session);
 	free(run->cmdline);
-	if (run->paging.trace_fd >= 0)
-		close(run->paging.trace_fd);
 	if (run->initrd_fd >= 0)
 		close(run->initrd_fd);
 	if (run->kernel_fd >= 0)
 		close(run->kernel_fd);
 }
 
-/* Boots the machine that is made, and waits for its end. */
-static int run_machine(struct run *run, struct vm_end *end)
+/* Loads the kernel into a machine; see session_run(). */
+static int boot(struct vm *vm, void *ctx)
 {
+	const struct run *run = ctx;
 	const struct run_options *o = &run->options;
-	struct boot_config boot = {
+	struct boot_config config = {
 		.kernel_fd = run->kernel_fd,
 		.kernel_name = o->kernel ? o->kernel : "embedded guest",
 		.initrd_fd = run->initrd_fd,
@@ -290,80 +235,27 @@ static int run_machine(struct run *run, struct vm_end *end)
 		.cmdline = run->cmdline,
 		.has_serial = true,
 	};
-	int r = vm_boot(run->vm, &boot);
 
-	if (r >= 0)
-		r = vm_catch_signals(run->vm);
-	if (r >= 0)
-		r = terminal_raw(run->terminal, true);
-	if (r >= 0)
-		r = vm_start(run->vm);
-	if (r >= 0)
-		*end = vm_wait(run->vm);
-	return r;
-}
-
-/* One boot: makes a machine, runs it to its end, destroys it. */
-static int run_once(struct run *run, struct vm_end *end)
-{
-	const struct run_options *o = &run->options;
-	struct vm_config config = {
-		.kvm_path = o->kvm,
-		.memory_bytes = o->memory_bytes,
-		.backing = o->backing,
-		.cpu_count = o->cpus,
-		.console = o->console,
-		.terminal = run->terminal,
-		.disks = run->disks,
-		.disk_count = run->disk_count,
-		.paging = run->paging,
-	};
-	int r = vm_create(&run->vm, &config);
-
-	if (r < 0)
-		return r;
-	r = run_machine(run, end);
-	paging_report(&o->paging, run->vm);
-	vm_destroy(run->vm);
-	run->vm = NULL;
-	terminal_raw(run->terminal, false);
-	return r;
-}
-
-/* The exit status for the end of a machine. */
-static int exit_code(const struct vm_end *end)
-{
-	switch (end->kind) {
-	case VM_END_POWER_OFF:
-		return EXIT_DONE;
-	case VM_END_RESET:
-		return EXIT_RESET;
-	case VM_END_CRASH:
-		return EXIT_CRASHED;
-	case VM_END_LEAVE:
-		return EXIT_LEFT;
-	case VM_END_SOURCE:
-		return EXIT_SOURCE;
-	case VM_END_SIGNAL:
-		return EXIT_SIGNAL + end->detail;
-	case VM_END_NONE:
-	case VM_END_HOST:
-		break;
-	}
-	return EXIT_HOST;
+	return vm_boot(vm, &config);
 }
 
 /* Boots until the guest does not want to be booted again. */
 static int run_until_end(struct run *run)
 {
+	const struct run_options *o = &run->options;
+	struct vm_config config = {
+		.memory_bytes = o->memory_bytes,
+		.backing = o->backing,
+		.cpu_count = o->cpus,
+		.console = o->console,
+	};
 	struct vm_end end = { VM_END_NONE, 0 };
 
 	do {
-		if (run_once(run, &end) < 0)
+		if (session_run(&run->session, config, boot, run, &end) < 0)
 			return EXIT_HOST;
-	} while (end.kind == VM_END_RESET &&
-		 run->options.on_reboot == REBOOT_RESTART);
-	return exit_code(&end);
+	} while (end.kind == VM_END_RESET && o->on_reboot == REBOOT_RESTART);
+	return session_exit_code(&end);
 }
 
 /* The subcommand. */
@@ -373,12 +265,10 @@ int run_main(int argc, char **argv)
 		.options = { .memory_bytes = 256 * MIB, .cpus = 1 },
 		.kernel_fd = -1,
 		.initrd_fd = -1,
-		.paging = { .trace_fd = -1 },
 	};
 	int code = EXIT_HOST;
 
-	paging_options_init(&run.options.paging, PAGER_EAGER);
-
+	session_options_init(&run.options.session, PAGER_EAGER);
 	switch (option_parse(&spec, argc, argv, &run.options, NULL)) {
 	case OPTION_HELPED:
 		return EXIT_DONE;
@@ -387,9 +277,6 @@ int run_main(int argc, char **argv)
 	case OPTION_DONE:
 		break;
 	}
-	log_set_level(LOG_WARN + run.options.verbose);
-	signal(SIGPIPE, SIG_IGN);
-	vm_block_signals();
 	if (run_open(&run) >= 0)
 		code = run_until_end(&run);
 	run_close(&run);

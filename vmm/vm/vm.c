@@ -230,6 +230,18 @@ void vm_go_on(struct vm *vm)
 		pager_go_on(vm->pager);
 }
 
+/* What it was made from. */
+const struct vm_config *vm_get_config(const struct vm *vm)
+{
+	return &vm->config;
+}
+
+/* Whether a vCPU waits after a failure. */
+bool vm_waits_for_memory(const struct vm *vm)
+{
+	return vm->pager && pager_waits(vm->pager);
+}
+
 /* Starts everything. */
 int vm_start(struct vm *vm)
 {

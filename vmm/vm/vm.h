@@ -59,6 +59,7 @@ enum vm_end_kind {
 	VM_END_RESET, /* by the guest */
 	VM_END_CRASH, /* the guest is beyond help */
 	VM_END_LEAVE, /* by the user */
+	VM_END_STOPPED, /* by the control side */
 	VM_END_SIGNAL, /* thaw was signalled; the number is in detail */
 	VM_END_HOST, /* the host failed us */
 	VM_END_SOURCE, /* a page of memory cannot be had */
@@ -104,6 +105,11 @@ void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
 int vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 bool vm_is_paused(const struct vm *vm);
+
+/* What the machine was made from; good for as long as the machine. */
+const struct vm_config *vm_get_config(const struct vm *vm);
+/* Whether a vCPU stands still for a page that could not be had. */
+bool vm_waits_for_memory(const struct vm *vm);
 
 /*
  * How memory is paged: what was chosen and why, and the figures so far; false

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `thaw restore`: continues a guest from a snapshot and stays with it until it
+ * ends.  Main thread.
+ */
+#include "vmm/cli/restore.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+#include "vmm/cli/exit.h"
+#include "vmm/cli/session.h"
+#include "vmm/snap/file.h"
+#include "vmm/vm/snapshot.h"
+
+/* What the command line says. */
+struct restore_options {
+	struct option_list disks;
+	enum memory_backing backing;
+	bool verify;
+	struct session_options session;
+};
+
+static const char *const backing_words[] = { "anon", "guest_memfd", NULL };
+
+#define AT(member) offsetof(struct restore_options, member)
+
+static const struct option rows[] = {
+	{ .kind = OPTION_HEADING, .help = "The machine" },
+	{ .kind = OPTION_LIST,
+	  .letter = 'd',
+	  .name = "disk",
+	  .offset = AT(disks),
+	  .metavar = "PATH[,ro]",
+	  .help = "the disks, in the order of the snapshot, where\n"
+		  "they are not where they were; all or none" },
+	{ .kind = OPTION_CHOICE,
+	  .name = "memory",
+	  .offset = AT(backing),
+	  .help = "what backs guest memory; anon",
+	  .choices = backing_words },
+	{ .kind = OPTION_FLAG,
+	  .name = "verify",
+	  .offset = AT(verify),
+	  .help = "check the whole snapshot before the guest runs" },
+	PAGING_OPTION_ROWS(AT(session.paging)),
+	SESSION_OPTION_ROWS(AT(session)),
+};
+
+static const struct option_spec spec = {
+	.command = "thaw restore",
+	.operands = "DIR",
+	.about = "Continues the guest that `thaw snapshot` saved in DIR.",
+	.options = rows,
+	.option_count = ARRAY_SIZE(rows),
+	.operands_min = 1,
+	.operands_max = 1,
+};
+
+struct restore {
+	struct restore_options options;
+	struct session session;
+	struct snap_file file;
+	struct vm_description machine;
+};
+
+/* Opens the disk at a place of the snapshot's list. */
+static int open_disk(struct restore *restore, unsigned int n)
+{
+	const struct vm_disk *was = &restore->machine.disks[n];
+	const struct disk *disk = &restore->session.disks[n];
+	CLEANUP_FREE char *arg = NULL;
+	int r;
+
+	if (restore->options.disks.count)
+		r = session_add_disk(&restore->session,
+				     restore->options.disks.values[n]);
+	else if (asprintf(&arg, "%s%s", was->path,
+			  was->read_only ? ",ro" : "") >= 0)
+		r = session_add_disk(&restore->session, arg);
+	else
+		r = log_errno(ENOMEM, "disk %u", n);
+	if (r < 0)
+		return r;
+	if (disk->size_bytes != was->size_bytes)
+		return log_fail(EINVAL,
+				"%s: has %llu bytes; the disk of the snapshot "
+				"had %llu",
+				disk->path,
+				(unsigned long long)disk->size_bytes,
+				(unsigned long long)was->size_bytes);
+	if (disk->read_only && !was->read_only)
+		return log_fail(EROFS,
+				"%s: read-only, but the guest of the snapshot "
+				"may write to it",
+				disk->path);
+	return 0;
+}
+
+/* Opens the disks. */
+static int open_disks(struct restore *restore)
+{
+	unsigned int given = restore->options.disks.count;
+	unsigned int want = restore->machine.disk_count;
+	int r = 0;
+
+	if (given && given != want)
+		return log_fail(EINVAL,
+				"--disk: given %u times, but the snapshot has "
+				"%u disks",
+				given, want);
+	for (unsigned int i = 0; r >= 0 && i < want; i++)
+		r = open_disk(restore, i);
+	return r;
+}
+
+/* Opens the snapshot and everything that its machine will use. */
+static int restore_open(struct restore *restore, const char *path)
+{
+	int r = session_open(&restore->session, &restore->options.session);
+
+	if (r >= 0)
+		r = snap_open(&restore->file, path, arch_name());
+	if (r >= 0)
+		r = vm_describe(&restore->file, &restore->machine);
+	if (r >= 0 && restore->options.verify)
+		r = snap_verify(&restore->file, NULL, NULL);
+	return r < 0 ? r : open_disks(restore);
+}
+
+/* Loads the snapshot into a machine; see session_run(). */
+static int load(struct vm *vm, void *ctx)
+{
+	(void)ctx;
+	return vm_load(vm);
+}
+
+/* Runs the machine; the exit status. */
+static int run(struct restore *restore)
+{
+	const struct vm_description *machine = &restore->machine;
+	struct vm_config config = {
+		.memory_bytes = machine->memory_bytes,
+		.backing = restore->options.backing,
+		.cpu_count = machine->cpu_count,
+		.console = machine->console,
+		.snapshot = &restore->file,
+	};
+	struct vm_end end = { VM_END_NONE, 0 };
+
+	if (session_run(&restore->session, config, load, NULL, &end) < 0)
+		return EXIT_HOST;
+	return session_exit_code(&end);
+}
+
+/* The subcommand. */
+int restore_main(int argc, char **argv)
+{
+	CLEANUP_FREE struct restore *restore = calloc(1, sizeof(*restore));
+	struct option_operands operands;
+	int code = EXIT_HOST;
+
+	if (!restore) {
+		log_errno(ENOMEM, "restore");
+		return EXIT_HOST;
+	}
+	session_options_init(&restore->options.session, PAGER_AUTO);
+	switch (option_parse(&spec, argc, argv, &restore->options, &operands)) {
+	case OPTION_HELPED:
+		return EXIT_DONE;
+	case OPTION_BAD:
+		return EXIT_USAGE;
+	case OPTION_DONE:
+		break;
+	}
+	if (restore_open(restore, operands.values[0]) >= 0)
+		code = run(restore);
+	session_close(&restore->session);
+	snap_close(&restore->file);
+	return code;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A machine in the foreground, from its making to the exit status.  Main
+ * thread, but for on_leave().
+ */
+#include "vmm/cli/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+#include "vmm/cli/exit.h"
+#include "vmm/ctl/ctl.h"
+#include "vmm/io/terminal.h"
+
+/* The values to begin with. */
+void session_options_init(struct session_options *options, enum pager_way way)
+{
+	*options = (struct session_options){ 0 };
+	paging_options_init(&options->paging, way);
+}
+
+/* The user typed Ctrl-A x.  Loop thread, while the machine is there. */
+static void on_leave(void *ctx)
+{
+	struct session *session = ctx;
+
+	vm_end(session->vm, VM_END_LEAVE, 0);
+}
+
+/* Opens what every machine needs of us. */
+int session_open(struct session *session, const struct session_options *options)
+{
+	struct terminal_config terminal = { .in_fd = STDIN_FILENO,
+					    .out_fd = STDOUT_FILENO,
+					    .leave = on_leave,
+					    .ctx = session };
+	int r;
+
+	*session = (struct session){ .options = options,
+				     .paging = { .trace_fd = -1 } };
+	log_set_level(LOG_WARN + options->verbose);
+	/* A reader that went away is an error of write(2). */
+	signal(SIGPIPE, SIG_IGN);
+	vm_block_signals();
+	r = paging_options_use(&options->paging, &session->paging);
+	return r < 0 ? r : terminal_open(&session->terminal, &terminal);
+}
+
+/* Closes it. */
+void session_close(struct session *session)
+{
+	terminal_close(session->terminal);
+	for (unsigned int i = 0; i < session->disk_count; i++)
+		disk_close(&session->disks[i]);
+	if (session->paging.trace_fd >= 0)
+		close(session->paging.trace_fd);
+}
+
+/* Opens one disk. */
+int session_add_disk(struct session *session, const char *arg)
+{
+	static const char suffix[] = ",ro";
+	size_t len = strlen(arg), cut = sizeof(suffix) - 1;
+	bool read_only = len > cut && !strcmp(arg + len - cut, suffix);
+	CLEANUP_FREE char *path = strndup(arg, read_only ? len - cut : len);
+	int r;
+
+	if (!path)
+		return log_errno(ENOMEM, "disk %s", arg);
+	r = disk_open(&session->disks[session->disk_count], path, read_only);
+	if (r >= 0)
+		session->disk_count++;
+	return r;
+}
+
+/* Runs the machine that is made and loaded. */
+static int run_loaded(struct session *session, struct vm_end *end)
+{
+	const char *control = session->options->control;
+	struct ctl *ctl = NULL;
+	int r = vm_catch_signals(session->vm);
+
+	if (r >= 0)
+		r = terminal_raw(session->terminal, true);
+	if (r >= 0)
+		r = vm_start(session->vm);
+	if (r >= 0 && control)
+		r = ctl_start(&ctl, control, session->vm);
+	if (r >= 0)
+		*end = vm_wait(session->vm);
+	ctl_stop(ctl);
+	return r;
+}
+
+/* Makes, loads and runs a machine. */
+int session_run(struct session *session, struct vm_config config,
+		int (*load)(struct vm *vm, void *ctx), void *ctx,
+		struct vm_end *end)
+{
+	int r;
+
+	config.kvm_path = session->options->kvm;
+	config.terminal = session->terminal;
+	config.disks = session->disks;
+	config.disk_count = session->disk_count;
+	config.paging = session->paging;
+	r = vm_create(&session->vm, &config);
+	if (r < 0)
+		return r;
+	r = load(session->vm, ctx);
+	if (r >= 0)
+		r = run_loaded(session, end);
+	paging_report(&session->options->paging, session->vm);
+	vm_destroy(session->vm);
+	session->vm = NULL;
+	terminal_raw(session->terminal, false);
+	return r;
+}
+
+/* The exit status. */
+int session_exit_code(const struct vm_end *end)
+{
+	switch (end->kind) {
+	case VM_END_POWER_OFF:
+	case VM_END_STOPPED:
+		return EXIT_DONE;
+	case VM_END_RESET:
+		return EXIT_RESET;
+	case VM_END_CRASH:
+		return EXIT_CRASHED;
+	case VM_END_LEAVE:
+		return EXIT_LEFT;
+	case VM_END_SOURCE:
+		return EXIT_SOURCE;
+	case VM_END_SIGNAL:
+		return EXIT_SIGNAL + end->detail;
+	case VM_END_NONE:
+	case VM_END_HOST:
+		break;
+	}
+	return EXIT_HOST;
+}
