@@ -8,7 +8,8 @@
  * (processor, p, v), and a table elsewhere holds the version.  A step picks a
  * page by the chain, checks every word of it, mixes them into the chain and
  * writes the page anew.  The vector registers hold a pattern that is checked and
- * changed each period, and the counter may never go back.
+ * changed each period, the counter may never go back, and a timer interrupt
+ * must come again and again.
  *
  * The chain after N steps follows from the arguments alone, so any two runs can
  * be compared by the lines they print:
@@ -19,6 +20,7 @@
  *	steps=N		steps to make, 0 for no end (10000)
  *	period=N	steps between lines (1000)
  *	seed=N		another chain (1)
+ *	timer=0		without the timer interrupts that must go on, too
  */
 #include "guest/lib/check.h"
 #include "guest/lib/cpu.h"
@@ -26,13 +28,17 @@
 #include "guest/lib/print.h"
 #include "guest/lib/signature.h"
 #include "guest/lib/smp.h"
+#include "guest/lib/timer.h"
 
-#define PAGE 4096
+#define PAGE	 4096
+#define TIMER_HZ 20
 
 typedef uint64_t page_words[SIGNATURE_WORDS];
 
 struct chain {
+	const struct machine *machine;
 	uint64_t pages, steps, period, seed;
+	bool timer;
 	struct range range; /* of all processors, a share each */
 	unsigned int cpus;
 };
@@ -43,6 +49,10 @@ struct link {
 	uint64_t *versions;
 	page_words *pages;
 	uint64_t step, hash, counter, vectors;
+	uint64_t second; /* in cycles; 0: the timer is not looked at */
+	uint64_t tick_counter;
+	unsigned int ticks;
+	bool late;
 };
 
 /* What a processor takes of the range: pages, then their versions. */
@@ -83,6 +93,31 @@ static bool read_page(struct link *l, uint64_t page)
 				     (unsigned long)&l->pages[page][i], word);
 		l->hash = signature_mix(l->hash ^ word);
 	}
+	return true;
+}
+
+/*
+ * Timer interrupts still come: in the guest's own time there is never more than
+ * a second between two.  One that is late is given another second, because the
+ * host may have run somebody else.
+ */
+static bool check_timer(struct link *l)
+{
+	unsigned int ticks = timer_ticks(l->cpu);
+
+	if (!l->second || ticks != l->ticks) {
+		l->ticks = ticks;
+		l->tick_counter = l->counter;
+		l->late = false;
+		return true;
+	}
+	if (l->counter - l->tick_counter < l->second)
+		return true;
+	if (l->late)
+		return check(false, "cpu %u step %lu: no timer after %u ticks",
+			     l->cpu, l->step, ticks);
+	l->late = true;
+	l->tick_counter = l->counter;
 	return true;
 }
 
@@ -130,6 +165,10 @@ static struct link make_link(const struct chain *chain, unsigned int cpu)
 		write_page(&l, page, 0);
 	l.vectors = l.hash;
 	vectors_fill(l.vectors);
+	if (chain->timer) {
+		timer_start(chain->machine, cpu, TIMER_HZ);
+		l.second = chain->machine->counter_hz;
+	}
 	return l;
 }
 
@@ -143,17 +182,21 @@ static void run_chain(unsigned int cpu, void *arg)
 	while (right && (!chain->steps || l.step < chain->steps)) {
 		uint64_t page = l.hash % chain->pages;
 
-		right = read_page(&l, page) && check_counter(&l);
+		right = read_page(&l, page) && check_counter(&l) &&
+			check_timer(&l);
 		write_page(&l, page, ++l.step);
 		if (right && l.step % chain->period == 0)
 			right = end_period(&l);
 	}
-	check(right, "cpu %u: %lu steps, hash %016lx", cpu, l.step, l.hash);
+	check(right, "cpu %u: %lu steps, %u ticks, hash %016lx", cpu, l.step,
+	      timer_ticks(cpu), l.hash);
 }
 
 void payload_main(struct machine *machine)
 {
 	struct chain chain = {
+		.machine = machine,
+		.timer = arg_number(machine, "timer", 1),
 		.pages = arg_number(machine, "pages", 256),
 		.steps = arg_number(machine, "steps", 10000),
 		.period = arg_number(machine, "period", 1000),

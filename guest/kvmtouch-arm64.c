@@ -8,6 +8,7 @@
 #include "guest/lib/check.h"
 #include "guest/lib/cpu.h"
 #include "guest/lib/arm64/arm64.h"
+#include "guest/lib/arm64/gic.h"
 
 #define PV_TIME_FEATURES 0xc5000020
 #define PV_TIME_ST	 0xc5000021
@@ -34,15 +35,11 @@ static void touch_stolen_time(struct fresh_pages *pages, const char *name)
 	      (unsigned long)*(volatile uint64_t *)(uintptr_t)(where + 8));
 }
 
-/* Registers: distributor 12.8, redistributor 12.10, ITS 12.18. */
-#define GICD_CTLR	 0x0000
-#define CTLR_ARE_GROUP1	 0x0012
+/* Registers: redistributor 12.10, ITS 12.18. */
 #define GICR_CTLR	 0x0000
-#define GICR_WAKER	 0x0014
 #define GICR_PROPBASER	 0x0070
 #define GICR_PENDBASER	 0x0078
 #define ENABLE_LPIS	 1u
-#define WAKER_SLEEP	 2u
 #define GITS_CTLR	 0x0000
 #define GITS_CBASER	 0x0080
 #define GITS_CWRITER	 0x0088
@@ -76,16 +73,6 @@ struct its {
 	unsigned int written; /* commands */
 };
 
-static volatile uint32_t *reg32(uint64_t at)
-{
-	return (volatile uint32_t *)(uintptr_t)at;
-}
-
-static volatile uint64_t *reg64(uint64_t at)
-{
-	return (volatile uint64_t *)(uintptr_t)at;
-}
-
 /* Takes the pages of all the tables. */
 static bool take_tables(struct its *its, struct fresh_pages *pages)
 {
@@ -97,19 +84,15 @@ static bool take_tables(struct its *its, struct fresh_pages *pages)
 	       fresh_take(pages, TABLE_BYTES, &its->pending);
 }
 
-/* The distributor, this processor's redistributor and its interface. */
-static void enable_gic(const struct its *its)
+/* This processor's redistributor, with its tables. */
+static void enable_lpis(const struct its *its)
 {
-	*reg32(gic_places()->distributor + GICD_CTLR) = CTLR_ARE_GROUP1;
-	*reg32(its->redistributor + GICR_WAKER) &= ~WAKER_SLEEP;
+	gic_enable();
 	*reg64(its->redistributor + GICR_PROPBASER) =
 		(uintptr_t)its->properties.bytes | ID_BITS;
 	*reg64(its->redistributor + GICR_PENDBASER) =
 		(uintptr_t)its->pending.bytes;
 	*reg32(its->redistributor + GICR_CTLR) |= ENABLE_LPIS;
-	sysreg_write("S3_0_C12_C12_5", 7); /* ICC_SRE_EL1 */
-	sysreg_write("S3_0_C4_C6_0", 0xff); /* ICC_PMR_EL1 */
-	sysreg_write("S3_0_C12_C12_7", 1); /* ICC_IGRPEN1_EL1 */
 }
 
 /* The ITS with its tables and an empty queue of 4 KiB. */
@@ -174,9 +157,9 @@ static uint64_t acknowledge(void)
 	uint64_t start = cpu_counter(), id = 0;
 
 	while (cpu_counter() - start < sysreg_read("cntfrq_el0")) {
-		id = sysreg_read("S3_0_C12_C12_0"); /* ICC_IAR1_EL1 */
+		id = gic_acknowledge();
 		if (id == LPI_FIRST) {
-			sysreg_write("S3_0_C12_C12_1", id); /* EOIR1 */
+			gic_end(id);
 			break;
 		}
 	}
@@ -186,7 +169,7 @@ static uint64_t acknowledge(void)
 static void touch_its(struct fresh_pages *pages, const char *name)
 {
 	struct its its = { .base = gic_places()->its,
-			   .redistributor = gic_places()->redistributors };
+			   .redistributor = gic_redistributor() };
 	uint64_t id;
 
 	if (!its.base || !its.redistributor) {
@@ -199,7 +182,7 @@ static void touch_its(struct fresh_pages *pages, const char *name)
 	}
 	if (!take_tables(&its, pages))
 		return;
-	enable_gic(&its);
+	enable_lpis(&its);
 	enable_its(&its);
 	/* A command of zeros is none, but the ITS must read it to know. */
 	check(submit(&its), "%s: read a command queue that nobody touched",
