@@ -10,6 +10,8 @@
 for backing in $(backings); do
 	run --memory="$backing" -k "$(guest kvmtouch)"
 	expect_checks
+	# On arm64 all it does wants pages of zeros.
+	[ "$suffix" = elf ] || continue
 	run --memory="$backing" -k "$(guest kvmtouch)" -i "$work/initrd" \
 		-p "base=initrd check=signature"
 	expect_checks
