@@ -4,6 +4,7 @@
 #include "vmm/cli/command.h"
 #include "vmm/cli/ctl.h"
 #include "vmm/cli/inspect.h"
+#include "vmm/cli/plot.h"
 #include "vmm/cli/probe.h"
 #include "vmm/cli/restore.h"
 #include "vmm/cli/run.h"
@@ -14,6 +15,7 @@ static const struct command commands[] = {
 	{ "snapshot", "save a running guest", snapshot_main },
 	{ "ctl", "ask a running guest's machine", ctl_main },
 	{ "inspect", "tell what is in a snapshot", inspect_main },
+	{ "plot", "draw a fault trace", plot_main },
 	{ "probe", "tell what this host can do for a guest", probe_main },
 };
 
