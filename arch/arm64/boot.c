@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The boot protocol of arm64 Linux (Documentation/arch/arm64/booting.rst): the
- * Image at the start of RAM, the device tree behind it in 2 MiB of its own, the
+ * Image near the start of RAM, the device tree behind it in 2 MiB of its own, the
  * initrd as high as it fits; the first vCPU enters with the tree's address in
  * x0, the others wait for PSCI.  An ELF file that is linked at addresses of RAM
  * starts the same way at its entry.
  *
- *	RAM start + text_offset   Image, with its bss
+ *	RAM start                 the machine's own (layout.h)
+ *	+ 2 MiB + text_offset     Image, with its bss
  *	next 2 MiB boundary       device tree
  *	top of RAM, downwards     initrd
  *
@@ -67,7 +68,7 @@ static int check_granule(const struct machine *machine,
 			image->name, granules[granule].name);
 }
 
-/* Places an Image at the start of RAM. */
+/* Places an Image at the first 2 MiB boundary past the machine's own. */
 static int load_image(const struct machine *machine, const struct image *image,
 		      struct plan *plan, struct loaded *loaded)
 {
@@ -79,7 +80,8 @@ static int load_image(const struct machine *machine, const struct image *image,
 		err = check_granule(machine, image, kernel.granule);
 	if (err != 0)
 		return err;
-	if (!range_within(kernel.text_offset, kernel.size_bytes,
+	loaded->entry = ARM64_KERNEL_GPA + kernel.text_offset;
+	if (!range_within(loaded->entry - ram->gpa, kernel.size_bytes,
 			  ram->size_bytes))
 		return log_fail(EFBIG,
 				"%s: needs %llu MiB of memory for itself; the "
@@ -88,7 +90,6 @@ static int load_image(const struct machine *machine, const struct image *image,
 				(unsigned long long)(kernel.size_bytes / MIB +
 						     1),
 				(unsigned long long)(ram->size_bytes / MIB));
-	loaded->entry = ram->gpa + kernel.text_offset;
 	loaded->end = loaded->entry + kernel.size_bytes;
 	return plan_add_file(plan, "kernel", loaded->entry, kernel.file_bytes,
 			     image->fd, 0);
@@ -103,6 +104,12 @@ static int load_elf(const struct machine *machine, const struct image *image,
 
 	if (err != 0)
 		return err;
+	if (kernel.lowest < ARM64_RAM_GPA + ARM64_OWN_BYTES)
+		return log_fail(EFAULT,
+				"%s: an ELF file at %#llx, where the first %llu"
+				" KiB are the machine's own",
+				image->name, (unsigned long long)kernel.lowest,
+				(unsigned long long)(ARM64_OWN_BYTES / KIB));
 	if (kernel.entry < kernel.lowest || kernel.entry >= kernel.highest)
 		return log_fail(ENOEXEC,
 				"%s: an ELF file whose entry %#llx is no "

@@ -12,6 +12,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <libfdt.h>
+#include <linux/input-event-codes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,7 +26,7 @@ enum { PHANDLE_GIC = 1, PHANDLE_ITS, PHANDLE_APB_CLOCK };
 
 /* Interrupt specifiers (interrupt-controller/arm,gic-v3.yaml). */
 enum { GIC_SPI = 0, GIC_PPI = 1 };
-enum { IRQ_LEVEL_HIGH = 4 };
+enum { IRQ_EDGE_RISING = 1, IRQ_LEVEL_HIGH = 4 };
 
 /* A #address-cells and #size-cells of two: an address or a size. */
 #define CELLS(x) (uint32_t)((uint64_t)(x) >> 32), (uint32_t)(x)
@@ -155,12 +156,16 @@ static void write_chosen(struct fdt_out *out, const struct fdt_config *config)
 	end(out);
 }
 
-/* memory.yaml of dt-schema. */
-static void write_memory(struct fdt_out *out, const struct memory_range *range)
+/* memory.yaml of dt-schema; @range without what is the machine's own. */
+static void write_memory(struct fdt_out *out, struct memory_range range)
 {
-	begin_at(out, "memory", range->gpa);
+	if (range.gpa == ARM64_RAM_GPA) {
+		range.gpa += ARM64_OWN_BYTES;
+		range.size_bytes -= ARM64_OWN_BYTES;
+	}
+	begin_at(out, "memory", range.gpa);
 	put_string(out, "device_type", "memory");
-	put_cells(out, "reg", CELLS(range->gpa), CELLS(range->size_bytes));
+	put_cells(out, "reg", CELLS(range.gpa), CELLS(range.size_bytes));
 	end(out);
 }
 
@@ -192,8 +197,9 @@ static void write_psci(struct fdt_out *out)
 }
 
 /* A PPI as an interrupt specifier. */
-#define PPI(intid) GIC_PPI, (intid)-ARM64_PPI_INTID, IRQ_LEVEL_HIGH
-#define SPI(n)	   GIC_SPI, (n), IRQ_LEVEL_HIGH
+#define PPI(intid)  GIC_PPI, (intid)-ARM64_PPI_INTID, IRQ_LEVEL_HIGH
+#define SPI(n)	    GIC_SPI, (n), IRQ_LEVEL_HIGH
+#define EDGE_SPI(n) GIC_SPI, (n), IRQ_EDGE_RISING
 
 /* timer/arm,arch_timer.yaml: secure, non-secure, virtual, hypervisor. */
 static void write_timer(struct fdt_out *out)
@@ -320,6 +326,29 @@ static void write_rtc(struct fdt_out *out, const struct layout *layout)
 	end(out);
 }
 
+/* rng/microsoft,vmgenid.yaml; Linux reads it since 6.10. */
+static void write_generation(struct fdt_out *out, const struct layout *layout)
+{
+	begin_at(out, "rng", layout->generation_gpa);
+	put_string(out, "compatible", "microsoft,vmgenid");
+	put_cells(out, "reg", CELLS(layout->generation_gpa), CELLS(PAGE_BYTES));
+	put_cells(out, "interrupts", EDGE_SPI(layout->event_gsi));
+	end(out);
+}
+
+/* input/gpio-keys.yaml: a key that is an interrupt and has no GPIO. */
+static void write_power_button(struct fdt_out *out)
+{
+	begin(out, "gpio-keys");
+	put_string(out, "compatible", "gpio-keys");
+	begin(out, "key-power");
+	put_string(out, "label", "Power Button");
+	put_u32(out, "linux,code", KEY_POWER);
+	put_cells(out, "interrupts", EDGE_SPI(ARM64_BUTTON_SPI));
+	end(out);
+	end(out);
+}
+
 /* The whole tree. */
 static void write_root(struct fdt_out *out, const struct fdt_config *config)
 {
@@ -330,7 +359,7 @@ static void write_root(struct fdt_out *out, const struct fdt_config *config)
 	put_u32(out, "interrupt-parent", PHANDLE_GIC);
 	write_chosen(out, config);
 	for (unsigned int i = 0; i < config->range_count; i++)
-		write_memory(out, &config->ranges[i]);
+		write_memory(out, config->ranges[i]);
 	write_cpus(out, config);
 	write_psci(out);
 	write_timer(out);
@@ -341,6 +370,8 @@ static void write_root(struct fdt_out *out, const struct fdt_config *config)
 	if (config->has_serial)
 		write_serial(out, config->layout);
 	write_rtc(out, config->layout);
+	write_generation(out, config->layout);
+	write_power_button(out);
 	end(out);
 }
 

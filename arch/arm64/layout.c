@@ -52,6 +52,7 @@ void arch_layout(struct layout *layout)
 		.rtc_gpa = ARM64_RTC_GPA,
 		.rtc_gsi = ARM64_RTC_SPI,
 		.event_gsi = ARM64_EVENT_SPI,
+		.generation_gpa = ARM64_GENERATION_GPA,
 		.irq_map = {
 			.line_count = ARM64_SPI_COUNT,
 			.msi_first = ARM64_SPI_COUNT,

@@ -17,6 +17,15 @@
 #define ARM64_RAM_GPA UINT64_C(0x40000000)
 
 /*
+ * The start of RAM is the machine's own, and the device tree does not call it
+ * memory: the generation id is there.  A whole page at every page size that a
+ * kernel can have.  A kernel starts at the next 2 MiB boundary.
+ */
+#define ARM64_OWN_BYTES	     UINT64_C(0x10000)
+#define ARM64_GENERATION_GPA ARM64_RAM_GPA
+#define ARM64_KERNEL_GPA     (ARM64_RAM_GPA + UINT64_C(0x200000))
+
+/*
  * GICv3: a 64 KiB distributor, an ITS of two 64 KiB pages, and two 64 KiB pages
  * a redistributor (Arm IHI 0069, 12.10), with room for MACHINE_CPUS_MAX.
  */
@@ -40,9 +49,10 @@
 /* SPIs, which are GSIs. */
 #define ARM64_SERIAL_SPI 1
 #define ARM64_RTC_SPI	 2
-#define ARM64_EVENT_SPI	 3
+#define ARM64_EVENT_SPI	 3 /* the generation id has changed */
 #define ARM64_INTX_SPI	 4
 #define ARM64_INTX_COUNT 4
+#define ARM64_BUTTON_SPI 8 /* the power button */
 #define ARM64_SPI_COUNT	 32
 
 /* The first interrupt id of the SPIs and of the PPIs. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "arch/arm64/layout.h"
 #include "arch/arm64/private.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
@@ -83,6 +84,18 @@ void arch_vm_finish(struct machine *machine)
 		close(arch->gic_fd);
 	free(arch);
 	machine->arch = NULL;
+}
+
+/* Both notices are edges: a pulse on a line of its own, with nothing to read. */
+int arch_notify(struct machine *machine, enum machine_notice notice)
+{
+	uint32_t gsi = notice == MACHINE_NOTICE_POWER_BUTTON ?
+			       ARM64_BUTTON_SPI :
+			       ARM64_EVENT_SPI;
+
+	irq_line_set(&machine->irqs, gsi, 0, true);
+	irq_line_set(&machine->irqs, gsi, 0, false);
+	return 0;
 }
 
 int arm64_counter_set(struct machine *machine, uint64_t ticks)

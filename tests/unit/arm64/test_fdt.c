@@ -77,17 +77,19 @@ static void check_string(const struct tree *t, const char *path,
 	assert_string_equal(s, want);
 }
 
-/* Memory is where RAM is, past 4 GiB too. */
+/* Memory is where RAM is, past 4 GiB too, but for the machine's own part. */
 static void test_memory(void **state)
 {
+	static const char path[] = "/memory@40010000";
 	struct tree t;
 
 	(void)state;
 	tree_init(&t, 1);
-	assert_int_equal(pair(&t, "/memory@40000000", "reg", 0), ARM64_RAM_GPA);
-	assert_int_equal(pair(&t, "/memory@40000000", "reg", 2),
-			 SAMPLE_RAM_BYTES);
-	check_string(&t, "/memory@40000000", "device_type", "memory");
+	assert_int_equal(pair(&t, path, "reg", 0), ARM64_RAM_GPA + 0x10000);
+	assert_int_equal(pair(&t, path, "reg", 2), SAMPLE_RAM_BYTES - 0x10000);
+	check_string(&t, path, "device_type", "memory");
+	assert_true(t.sample.layout.generation_gpa + PAGE_BYTES <=
+		    pair(&t, path, "reg", 0));
 	free(t.fdt);
 }
 
@@ -293,6 +295,27 @@ static void test_devices(void **state)
 	free(t.fdt);
 }
 
+/* The generation id and the power button have an edge of their own each. */
+static void test_notices(void **state)
+{
+	static const char id[] = "/rng@40000000",
+			  key[] = "/gpio-keys/key-power";
+	struct tree t;
+
+	(void)state;
+	tree_init(&t, 1);
+	check_string(&t, id, "compatible", "microsoft,vmgenid");
+	assert_int_equal(pair(&t, id, "reg", 0),
+			 t.sample.layout.generation_gpa);
+	assert_int_equal(cell(&t, id, "interrupts", 1),
+			 t.sample.layout.event_gsi);
+	assert_int_equal(cell(&t, id, "interrupts", 2), 1);
+	assert_int_equal(cell(&t, key, "linux,code", 0), 116);
+	assert_int_equal(cell(&t, key, "interrupts", 1), ARM64_BUTTON_SPI);
+	assert_int_equal(cell(&t, key, "interrupts", 2), 1);
+	free(t.fdt);
+}
+
 /* A long command line grows the tree; one past all bounds is refused. */
 static void test_long_command_line(void **state)
 {
@@ -330,6 +353,7 @@ int main(void)
 		cmocka_unit_test(test_pci),
 		cmocka_unit_test(test_intx),
 		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_notices),
 		cmocka_unit_test(test_long_command_line),
 	};
 
