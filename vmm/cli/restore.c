@@ -17,11 +17,21 @@
 #include "vmm/snap/file.h"
 #include "vmm/vm/snapshot.h"
 
+/* What is done with the working set of the snapshot. */
+enum workingset {
+	WORKINGSET_USE, /* filled ahead, where there is one */
+	WORKINGSET_RECORD, /* written at the end */
+	WORKINGSET_OFF,
+};
+
+static const char *const workingset_words[] = { "use", "record", "off", NULL };
+
 /* What the command line says. */
 struct restore_options {
 	struct option_list disks;
 	enum memory_backing backing;
 	bool verify;
+	enum workingset workingset;
 	struct session_options session;
 };
 
@@ -48,6 +58,12 @@ static const struct option rows[] = {
 	  .offset = AT(verify),
 	  .help = "check the whole snapshot before the guest runs" },
 	PAGING_OPTION_ROWS(AT(session.paging)),
+	{ .kind = OPTION_CHOICE,
+	  .name = "workingset",
+	  .offset = AT(workingset),
+	  .help = "fill first what an earlier restore recorded;\n"
+		  "or record it; use",
+	  .choices = workingset_words },
 	SESSION_OPTION_ROWS(AT(session)),
 };
 
@@ -66,6 +82,7 @@ struct restore {
 	struct session session;
 	struct snap_file file;
 	struct vm_description machine;
+	uint64_t *ahead; /* the working set that is filled first */
 };
 
 /* Opens the disk at a place of the snapshot's list. */
@@ -118,6 +135,20 @@ static int open_disks(struct restore *restore)
 	return r;
 }
 
+/* Prepares for the working set; one that is damaged is said and not used. */
+static void open_workingset(struct restore *restore)
+{
+	struct vm_paging *paging = &restore->session.paging;
+	uint64_t count = 0;
+
+	paging->record = restore->options.workingset == WORKINGSET_RECORD;
+	if (restore->options.workingset != WORKINGSET_USE ||
+	    snap_workingset_read(&restore->file, &restore->ahead, &count) < 0)
+		return;
+	paging->ahead = restore->ahead;
+	paging->ahead_count = count;
+}
+
 /* Opens the snapshot and everything that its machine will use. */
 static int restore_open(struct restore *restore, const char *path)
 {
@@ -129,6 +160,8 @@ static int restore_open(struct restore *restore, const char *path)
 		r = vm_describe(&restore->file, &restore->machine);
 	if (r >= 0 && restore->options.verify)
 		r = snap_verify(&restore->file, NULL, NULL);
+	if (r >= 0)
+		open_workingset(restore);
 	return r < 0 ? r : open_disks(restore);
 }
 
@@ -137,6 +170,21 @@ static int load(struct vm *vm, void *ctx)
 {
 	(void)ctx;
 	return vm_load(vm);
+}
+
+/* Keeps what the guest asked for; see session_run(). */
+static void ended(const struct vm *vm, void *ctx)
+{
+	const struct restore *restore = ctx;
+	const uint64_t *pages;
+	size_t count;
+
+	if (restore->options.workingset != WORKINGSET_RECORD)
+		return;
+	count = vm_workingset(vm, &pages);
+	if (snap_workingset_write(&restore->file, pages, count) >= 0)
+		log_info("%s: a working set of %zu pages", restore->file.path,
+			 count);
 }
 
 /* Runs the machine; the exit status. */
@@ -150,9 +198,12 @@ static int run(struct restore *restore)
 		.console = machine->console,
 		.snapshot = &restore->file,
 	};
+	struct session_job job = { .load = load,
+				   .ended = ended,
+				   .ctx = restore };
 	struct vm_end end = { VM_END_NONE, 0 };
 
-	if (session_run(&restore->session, config, load, NULL, &end) < 0)
+	if (session_run(&restore->session, config, &job, &end) < 0)
 		return EXIT_HOST;
 	return session_exit_code(&end);
 }
@@ -181,5 +232,6 @@ int restore_main(int argc, char **argv)
 		code = run(restore);
 	session_close(&restore->session);
 	snap_close(&restore->file);
+	free(restore->ahead);
 	return code;
 }

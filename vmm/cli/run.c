@@ -249,10 +249,11 @@ static int run_until_end(struct run *run)
 		.cpu_count = o->cpus,
 		.console = o->console,
 	};
+	struct session_job job = { .load = boot, .ctx = run };
 	struct vm_end end = { VM_END_NONE, 0 };
 
 	do {
-		if (session_run(&run->session, config, boot, run, &end) < 0)
+		if (session_run(&run->session, config, &job, &end) < 0)
 			return EXIT_HOST;
 	} while (end.kind == VM_END_RESET && o->on_reboot == REBOOT_RESTART);
 	return session_exit_code(&end);

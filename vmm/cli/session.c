@@ -98,8 +98,7 @@ static int run_loaded(struct session *session, struct vm_end *end)
 
 /* Makes, loads and runs a machine. */
 int session_run(struct session *session, struct vm_config config,
-		int (*load)(struct vm *vm, void *ctx), void *ctx,
-		struct vm_end *end)
+		const struct session_job *job, struct vm_end *end)
 {
 	int r;
 
@@ -111,9 +110,11 @@ int session_run(struct session *session, struct vm_config config,
 	r = vm_create(&session->vm, &config);
 	if (r < 0)
 		return r;
-	r = load(session->vm, ctx);
+	r = job->load(session->vm, job->ctx);
 	if (r >= 0)
 		r = run_loaded(session, end);
+	if (r >= 0 && job->ended)
+		job->ended(session->vm, job->ctx);
 	paging_report(&session->options->paging, session->vm);
 	vm_destroy(session->vm);
 	session->vm = NULL;

@@ -67,12 +67,21 @@ void session_close(struct session *session);
 int session_add_disk(struct session *session, const char *arg);
 
 /*
- * Makes a machine from @config, whose host's part is filled in here, has @load
+ * What is done with a machine: @load boots or loads it, @ended, which may be
+ * NULL, looks at it when it has ended.
+ */
+struct session_job {
+	int (*load)(struct vm *vm, void *ctx);
+	void (*ended)(const struct vm *vm, void *ctx);
+	void *ctx;
+};
+
+/*
+ * Makes a machine from @config, whose host's part is filled in here, has @job
  * boot or load it, runs it to its end, and destroys it.
  */
 int session_run(struct session *session, struct vm_config config,
-		int (*load)(struct vm *vm, void *ctx), void *ctx,
-		struct vm_end *end);
+		const struct session_job *job, struct vm_end *end);
 
 /* The exit status for the end of a machine. */
 int session_exit_code(const struct vm_end *end);

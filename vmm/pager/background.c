@@ -87,6 +87,24 @@ static int fill_run(struct pager *pager, const struct page_run *run,
 	return 0;
 }
 
+/* Fills the working set, which is a hint: what makes no sense is left out. */
+static void fill_workingset(struct pager *pager)
+{
+	for (size_t i = 0; i < pager->config.ahead_count; i++) {
+		uint64_t page = pager->config.ahead[i];
+		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
+					   .vcpu = -1 };
+
+		if (atomic_load(&pager->cancelled))
+			return;
+		if (page >= pager->pages.count ||
+		    pages_is_present(&pager->pages, page))
+			continue;
+		if (pager_fill(pager, page, &need) < 0)
+			return;
+	}
+}
+
 /* Fills ahead; gives up where the source does, demand will tell. */
 static void fill_ahead(struct pager *pager)
 {
@@ -137,6 +155,7 @@ static void *background_main(void *arg)
 {
 	struct pager *pager = arg;
 
+	fill_workingset(pager);
 	if (pager->config.prefault_bytes_s)
 		fill_ahead(pager);
 	pthread_mutex_lock(&pager->lock);

@@ -178,6 +178,15 @@ static void account(struct pager *pager, const struct pager_need *need,
 		trace_fault(pager, need, claim->first, claim->count, now);
 }
 
+/* Remembers that a page was asked for; each is filled once, so there is room. */
+static void record(struct pager *pager, const struct pager_need *need,
+		   uint64_t page)
+{
+	if (pager->recorded && need->cause != PAGER_CAUSE_BACKGROUND)
+		pager->recorded[atomic_fetch_add(&pager->recorded_count, 1)] =
+			page;
+}
+
 /* The address of a page in the guest, for messages. */
 static unsigned long long page_gpa(const struct pager *pager, uint64_t page)
 {
@@ -237,6 +246,7 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 
 	if (r == 0) {
 		need->filled = true;
+		record(pager, need, page);
 		/* Counted first: who sees the page may look at the figures. */
 		account(pager, need, &claim);
 		publish(pager, &claim);

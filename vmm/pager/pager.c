@@ -105,6 +105,12 @@ static int create_stages(struct pager *pager)
 		if (r < 0)
 			return r;
 	}
+	if (pager->config.record) {
+		pager->recorded = calloc(pager->source_pages + 1,
+					 sizeof(pager->recorded[0]));
+		if (!pager->recorded)
+			return log_errno(ENOMEM, "working set");
+	}
 	return trace_open(pager);
 }
 
@@ -189,6 +195,7 @@ void pager_destroy(struct pager *pager)
 	if (pager->wake_fd >= 0)
 		close(pager->wake_fd);
 	pages_finish(&pager->pages);
+	free(pager->recorded);
 	page_source_destroy(pager->source);
 	pthread_cond_destroy(&pager->changed);
 	pthread_mutex_destroy(&pager->lock);
@@ -247,6 +254,13 @@ int pager_fill_all(struct pager *pager)
 bool pager_is_absent(const struct pager *pager, uint64_t page)
 {
 	return !pages_is_present(&pager->pages, page);
+}
+
+/* What was asked for. */
+size_t pager_recorded(const struct pager *pager, const uint64_t **pages)
+{
+	*pages = pager->recorded;
+	return pager->recorded ? atomic_load(&pager->recorded_count) : 0;
 }
 
 /* The figures. */

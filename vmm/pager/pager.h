@@ -62,6 +62,13 @@ struct pager_config {
 	 * 0: none, UINT64_MAX: as fast as it goes.
 	 */
 	uint64_t prefault_bytes_s;
+	/*
+	 * Pages that are filled ahead before all others, at once, whatever the
+	 * budget: the working set.  The caller's, outlives the pager.
+	 */
+	const uint64_t *ahead;
+	size_t ahead_count;
+	bool record; /* remember which pages were asked for, in order */
 	int trace_fd; /* where faults are told, one line each; -1: nowhere */
 };
 
@@ -123,6 +130,12 @@ int pager_fill_all(struct pager *pager);
  * source's.
  */
 bool pager_is_absent(const struct pager *pager, uint64_t page);
+
+/*
+ * The pages that were asked for so far, in order, where config.record is set;
+ * how many.  The array is the pager's.  After pager_stop().
+ */
+size_t pager_recorded(const struct pager *pager, const uint64_t **pages);
 
 /* The figures so far.  Any thread. */
 void pager_stats(const struct pager *pager, struct pager_stats *stats);

@@ -49,6 +49,10 @@ struct pager {
 	pthread_t uffd_thread, background_thread, watch_thread;
 	bool uffd_runs, background_runs, watch_runs;
 
+	/* With config.record: room for every page of the source. */
+	uint64_t *recorded;
+	_Atomic uint64_t recorded_count;
+
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	FILE *trace; /* NULL: none */

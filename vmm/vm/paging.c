@@ -62,6 +62,9 @@ static int create_pager(struct vm *vm, struct page_source *source)
 		.failed = on_failed,
 		.ctx = vm,
 		.prefault_bytes_s = paging->prefault_bytes_s,
+		.ahead = paging->ahead,
+		.ahead_count = paging->ahead_count,
+		.record = paging->record,
 		.trace_fd = paging->trace_fd,
 	};
 
@@ -142,6 +145,12 @@ int vm_paging_fault(struct vcpu *vcpu, gpa_t gpa)
 const struct pager_choice *vm_pager_choice(const struct vm *vm)
 {
 	return &vm->paging;
+}
+
+/* What the guest asked for. */
+size_t vm_workingset(const struct vm *vm, const uint64_t **pages)
+{
+	return vm->pager ? pager_recorded(vm->pager, pages) : 0;
 }
 
 /* The figures. */

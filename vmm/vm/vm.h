@@ -34,6 +34,10 @@ struct vm_paging {
 	uint64_t deadline_ns;
 	uint32_t run_pages;
 	int trace_fd; /* -1: none */
+	/* The working set to fill first; the caller's. */
+	const uint64_t *ahead;
+	size_t ahead_count;
+	bool record; /* the working set; see vm_workingset() */
 	const char *inject; /* see source_inject_create(); NULL: nothing */
 };
 
@@ -117,6 +121,12 @@ bool vm_waits_for_memory(const struct vm *vm);
  */
 const struct pager_choice *vm_pager_choice(const struct vm *vm);
 bool vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
+
+/*
+ * The pages that the guest asked for, in order; how many.  The array is the
+ * machine's.  After vm_wait().
+ */
+size_t vm_workingset(const struct vm *vm, const uint64_t **pages);
 
 /*
  * Makes SIGTERM, SIGINT and SIGHUP end the machine.  The caller has blocked
