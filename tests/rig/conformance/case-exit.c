@@ -106,6 +106,8 @@ void case_fetch(enum kind kind)
 
 	machine_absent(&m, kind, STALE);
 	to = (char *)m.mem + 9 * PAGE_BYTES;
+	memcpy(to, guest_stale, sizeof(guest_stale));
+	__builtin___clear_cache(to, to + sizeof(guest_stale));
 	vcpu_call(v, guest_call, page_gva(9), 0, 0, 0);
 	expect_fault(v, 9);
 	memcpy(to, guest_snippet, bytes);

@@ -20,6 +20,7 @@
 #define RACE_ROUNDS    4
 #define TOGGLE_PAGES   64UL
 #define TOGGLE_SECONDS 3
+#define HELD_SECONDS	20
 
 static struct machine m;
 static unsigned char claims[TEST_PAGES];
@@ -227,6 +228,17 @@ static void *prisoner(void *arg)
 	return NULL;
 }
 
+/* Wait for a vCPU that must come out by itself. */
+static void join_soon(pthread_t t)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += HELD_SECONDS;
+	if (pthread_timedjoin_np(t, NULL, &end))
+		fail("a vCPU still runs, with all its pages absent");
+}
+
 /*
  * When the ioctl that turns the flag on has returned, no vCPU touches an
  * absent page any more: what is written there then is not seen by any.
@@ -249,7 +261,7 @@ void case_toggle_held(enum kind kind)
 		slot_set(&m, UF_MEM_USERFAULT);
 		pages_fill(&m, STALE);
 		for (i = 0; i < 2; i++)
-			pthread_join(t[i], NULL);
+			join_soon(t[i]);
 
 		/* Let them go on with what they should see, to their end. */
 		pages_fill(&m, TAG);

@@ -139,8 +139,6 @@ void case_fixed(enum kind kind)
 	struct machine m;
 	int other;
 
-	if (kind != KIND_MEMFD)
-		skip("for guest_memfd slots");
 	machine_init(&m, kind, 1);
 	slot_set(&m, 0);
 	base.userspace_addr = (uintptr_t)m.mem;
@@ -192,8 +190,6 @@ void case_binding(enum kind kind)
 	struct vcpu *v = &m.vcpus[0];
 	unsigned long page;
 
-	if (kind != KIND_MEMFD)
-		skip("for guest_memfd slots");
 	machine_init(&m, kind, 1);
 	pages_fill(&m, TAG);
 	slot_set(&m, 0);
@@ -244,8 +240,6 @@ void case_closed(enum kind kind)
 	struct vcpu *v = &m.vcpus[0];
 	struct stop s;
 
-	if (kind != KIND_MEMFD)
-		skip("for guest_memfd slots");
 	machine_init(&m, kind, 1);
 	pages_fill(&m, TAG);
 	slot_set(&m, 0);
@@ -269,8 +263,6 @@ void case_read_only(enum kind kind)
 	struct machine m;
 	struct vcpu *v = &m.vcpus[0];
 
-	if (kind == KIND_MEMFD)
-		skip("guest_memfd slots cannot be read-only");
 	machine_init(&m, kind, 1);
 	pages_fill(&m, TAG);
 	bits_set_all(&m);
@@ -297,8 +289,6 @@ void case_move(enum kind kind)
 	struct machine m;
 	struct vcpu *v = &m.vcpus[0];
 
-	if (kind == KIND_MEMFD)
-		skip("guest_memfd slots cannot move");
 	machine_init(&m, kind, 1);
 	pages_fill(&m, TAG);
 	bits_set_all(&m);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The cases, by the file that holds them.  Each is run once for each kind of
- * memory; it returns when all is as it must be, and ends by fail() or skip()
- * otherwise.
+ * memory that main.c names with it; it returns when all is as it must be, and
+ * ends by fail() or skip() otherwise.
  */
 #ifndef CONFORMANCE_CASES_H
 #define CONFORMANCE_CASES_H

@@ -12,7 +12,7 @@
 	.balign 8
 	.globl guest_code, guest_code_end, guest_load, guest_store, guest_call
 	.globl guest_sweep, guest_write, guest_spin
-	.globl guest_snippet, guest_snippet_end
+	.globl guest_snippet, guest_snippet_end, guest_stale
 
 guest_code:
 guest_load:
@@ -81,5 +81,9 @@ guest_snippet:
 	movz w0, #0x7a3b
 	ret
 guest_snippet_end:
+
+/* What may stand, four bytes of it, where the snippet is not yet. */
+guest_stale:
+	ret
 
 	.section .note.GNU-stack, "", %progbits

@@ -10,7 +10,7 @@
 	.section .rodata
 	.globl guest_code, guest_code_end, guest_load, guest_store, guest_call
 	.globl guest_sweep, guest_write, guest_spin
-	.globl guest_snippet, guest_snippet_end
+	.globl guest_snippet, guest_snippet_end, guest_stale
 
 guest_code:
 guest_load:
@@ -76,5 +76,12 @@ guest_snippet:
 	mov $0x7a3b, %eax
 	ret
 guest_snippet_end:
+
+/* What may stand, four bytes of it, where the snippet is not yet. */
+guest_stale:
+	ret
+	ret
+	ret
+	ret
 
 	.section .note.GNU-stack, "", @progbits

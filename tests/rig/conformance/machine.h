@@ -81,7 +81,7 @@ extern const uint8_t guest_call[];  /* (va): what the code there returns */
 extern const uint8_t guest_sweep[]; /* (va, pages, tag): how many are wrong */
 extern const uint8_t guest_write[]; /* (va, pages, tag) */
 extern const uint8_t guest_spin[];  /* (va, pages, tag, stop va): as sweep */
-extern const uint8_t guest_snippet[], guest_snippet_end[];
+extern const uint8_t guest_snippet[], guest_snippet_end[], guest_stale[4];
 #define SNIPPET_RESULT 0x7a3bU
 
 /* report.c: how a case ends other than by returning. */
