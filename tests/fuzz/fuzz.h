@@ -15,13 +15,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What must hold for every input. */
-#define FUZZ_CHECK(condition)                                                  \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__,     \
-				#condition);                                   \
-			abort();                                               \
-		}                                                              \
+#define FUZZ_CHECK(condition)                                              \
+	do {                                                               \
+		if (!(condition)) {                                        \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, \
+				#condition);                               \
+			abort();                                           \
+		}                                                          \
 	} while (0)
 
 /* Takes numbers off the front of an input; zeros at its end. */

@@ -25,8 +25,8 @@
 #include "vmm/pci/private.h"
 #include "vmm/snap/section.h"
 
-#define DEVICES	   3
-#define DISK_BYTES (64 * KIB)
+#define DEVICES	    3
+#define DISK_BYTES  (64 * KIB)
 #define RECORDS_MAX 400
 
 struct machine {

@@ -95,7 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (memory_init(&memory, &config, NULL) < 0)
 		return 0;
 	if (in.left)
-		memory_write(&memory, 0, in.data, min_u64(in.left, RANGE_BYTES));
+		memory_write(&memory, 0, in.data,
+			     min_u64(in.left, RANGE_BYTES));
 	layout.size = (uint16_t)(flags & 8 ? flags : 1u << (flags & 7));
 	layout.avail = align_up(16 * (uint64_t)layout.size, 4);
 	layout.used = align_up(layout.avail + 6 + 2 * (uint64_t)layout.size, 4);

@@ -59,8 +59,8 @@ int main(int argc, char **argv)
 	int option;
 
 	while ((option = getopt(argc, argv, "n:s:")) != -1) {
-		unsigned int value = (unsigned int)strtoul(optarg ? optarg : "",
-							   NULL, 0);
+		unsigned int value =
+			(unsigned int)strtoul(optarg ? optarg : "", NULL, 0);
 
 		if (option == 'n')
 			count = value;

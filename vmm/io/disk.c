@@ -65,8 +65,10 @@ int disk_open(struct disk *disk, const char *path, bool read_only)
 		return err;
 	if (flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
-			return log_fail(EBUSY, "disk %s: in use by another "
-					       "machine", path);
+			return log_fail(EBUSY,
+					"disk %s: in use by another "
+					"machine",
+					path);
 		return log_errno(errno, "lock disk %s", path);
 	}
 	*disk = (struct disk){ .size_bytes = size, .read_only = read_only };

@@ -23,7 +23,7 @@
 #define CAP_FIRST 0x40
 
 /* What a guest may write into the command register. */
-#define COMMAND_WRITABLE                                                       \
+#define COMMAND_WRITABLE \
 	(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE)
 
 /* Takes the host's lock, which is not there before attaching. */

@@ -21,7 +21,7 @@
 /* PCI Express Base Specification 7.2.2: bus, device, function, register. */
 #define ECAM_SLOT(offset)     ((unsigned int)((offset) >> 15 & 0x1f))
 #define ECAM_FUNCTION(offset) ((unsigned int)((offset) >> 12 & 0x7))
-#define ECAM_REGISTER(offset) ((unsigned int)((offset) & 0xfff))
+#define ECAM_REGISTER(offset) ((unsigned int)((offset)&0xfff))
 #define ECAM_BUS_BYTES	      MIB
 
 /* A plain host bridge of the PCI ID list, with no quirks in guest kernels. */

@@ -132,7 +132,8 @@ static uint8_t do_ranges(struct disk *disk, struct request *rq)
 	uint8_t status = VIRTIO_BLK_S_OK;
 
 	if (disk->read_only || rq->out.bytes == 0 ||
-	    rq->out.bytes % RANGE_BYTES || rq->out.bytes / RANGE_BYTES > RANGES_MAX)
+	    rq->out.bytes % RANGE_BYTES ||
+	    rq->out.bytes / RANGE_BYTES > RANGES_MAX)
 		return VIRTIO_BLK_S_IOERR;
 	while (status == VIRTIO_BLK_S_OK && rq->out.bytes) {
 		iovs_take(&rq->out, range, sizeof(range));
@@ -171,8 +172,8 @@ static bool request_parse(struct request *rq, struct virtq_chain *chain)
 	    sizeof(header))
 		return false;
 	rq->type = get_le32(header);
-	rq->sector = get_le64(header +
-			      offsetof(struct virtio_blk_outhdr, sector));
+	rq->sector =
+		get_le64(header + offsetof(struct virtio_blk_outhdr, sector));
 	rq->status = iovs_cut_last(&chain->writable);
 	rq->out = chain->readable;
 	rq->in = chain->writable;
@@ -202,7 +203,8 @@ static void blk_handle(void *device, struct virtq *ring,
 	uint8_t status;
 
 	if (!request_parse(&rq, chain)) {
-		virtio_device_break(blk->dev, "request without header or status");
+		virtio_device_break(blk->dev,
+				    "request without header or status");
 		return;
 	}
 	room = rq.in.bytes;
@@ -244,11 +246,12 @@ static int blk_load(void *device, struct snap_reader *r)
 	if (r->error)
 		return 0; /* the caller sees it */
 	if (size != blk->disk->size_bytes)
-		return log_fail(EINVAL,
-				"%s: disk %s has %llu bytes, the saved one %llu",
-				blk->dev->name, blk->disk->path,
-				(unsigned long long)blk->disk->size_bytes,
-				(unsigned long long)size);
+		return log_fail(
+			EINVAL,
+			"%s: disk %s has %llu bytes, the saved one %llu",
+			blk->dev->name, blk->disk->path,
+			(unsigned long long)blk->disk->size_bytes,
+			(unsigned long long)size);
 	if (read_only != blk->disk->read_only)
 		return log_fail(EINVAL, "%s: disk %s is %s, the saved one %s",
 				blk->dev->name, blk->disk->path,
@@ -287,8 +290,8 @@ static void config_fill(struct virtio_config *c, const struct disk *disk)
 	c->features |= disk->read_only ? BIT(VIRTIO_BLK_F_RO) :
 					 BIT(VIRTIO_BLK_F_DISCARD) |
 						 BIT(VIRTIO_BLK_F_WRITE_ZEROES);
-	c->space_bytes = offsetof(struct virtio_blk_config,
-				  write_zeroes_may_unmap) + 1;
+	c->space_bytes =
+		offsetof(struct virtio_blk_config, write_zeroes_may_unmap) + 1;
 #define FIELD(name) (s + offsetof(struct virtio_blk_config, name))
 	put_le64(FIELD(capacity), disk->size_bytes / SECTOR_BYTES);
 	put_le32(FIELD(seg_max), SEGMENTS_MAX);

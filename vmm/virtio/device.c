@@ -22,14 +22,14 @@
 #define BIT(n) (UINT64_C(1) << (n))
 
 /* What every device of ours offers. */
-#define RING_FEATURES                                                          \
-	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) |              \
+#define RING_FEATURES                                             \
+	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) | \
 	 BIT(VIRTIO_RING_F_INDIRECT_DESC))
 
 /* The status bits that a driver may set. */
-#define STATUS_DRIVER                                                          \
-	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |                \
-	 VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FEATURES_OK |             \
+#define STATUS_DRIVER                                              \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |    \
+	 VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FEATURES_OK | \
 	 VIRTIO_CONFIG_S_FAILED)
 
 /* An argument of loop_call(). */
@@ -240,8 +240,8 @@ void virtio_status_write(struct virtio_device *dev, uint8_t status)
 	start = (status & VIRTIO_CONFIG_S_FEATURES_OK) &&
 		(status & ~dev->state.status & VIRTIO_CONFIG_S_DRIVER_OK);
 	/* DRIVER_OK is set where it takes effect, on the loop thread. */
-	dev->state.status |= status & STATUS_DRIVER &
-			     (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+	dev->state.status |=
+		status & STATUS_DRIVER & (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
 	pthread_mutex_unlock(&dev->lock);
 	if (refused)
 		log_guest(&dev->log, "%s: the driver's features are refused",

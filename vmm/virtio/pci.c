@@ -28,10 +28,10 @@
 #include "vmm/snap/section.h"
 
 /* virtio 1.2, 4.1.2.1 */
-#define VENDOR_ID	     0x1af4
-#define DEVICE_ID_BASE	     0x1040
-#define SUBSYSTEM_ID_MODERN  0x40
-#define REVISION_MODERN	     1
+#define VENDOR_ID	    0x1af4
+#define DEVICE_ID_BASE	    0x1040
+#define SUBSYSTEM_ID_MODERN 0x40
+#define REVISION_MODERN	    1
 
 enum { BAR_REGISTERS = 0, BAR_MSIX = 1 };
 
@@ -90,8 +90,8 @@ static void interrupt(void *transport, uint16_t queue)
 	uint16_t vector;
 
 	pthread_mutex_lock(&p->lock);
-	vector = config ? p->state.config_vector :
-			  p->state.queue_vectors[queue];
+	vector =
+		config ? p->state.config_vector : p->state.queue_vectors[queue];
 	if (!pci_msix_raise(&p->function, vector)) {
 		p->state.isr |= config ? ISR_CONFIG : ISR_QUEUE;
 		pci_intx_set(&p->function, true);
@@ -275,10 +275,10 @@ static const struct common_register {
 	{ VIRTIO_PCI_COMMON_Q_SIZE, 2, set_queue_size, 0, 0 },
 	{ VIRTIO_PCI_COMMON_Q_MSIX, 2, set_queue_vector, 0, 0 },
 	{ VIRTIO_PCI_COMMON_Q_ENABLE, 2, set_queue_enable, 0, 0 },
-#define ADDRESS(at, field)                                                     \
-	{ at, 4, NULL, offsetof(struct virtq_layout, field), 0 },              \
-	{                                                                      \
-		(at) + 4, 4, NULL, offsetof(struct virtq_layout, field), 32    \
+#define ADDRESS(at, field)                                                  \
+	{ at, 4, NULL, offsetof(struct virtq_layout, field), 0 },           \
+	{                                                                   \
+		(at) + 4, 4, NULL, offsetof(struct virtq_layout, field), 32 \
 	}
 	ADDRESS(VIRTIO_PCI_COMMON_Q_DESCLO, desc),
 	ADDRESS(VIRTIO_PCI_COMMON_Q_AVAILLO, avail),

@@ -37,15 +37,12 @@ int virtio_pci_load(void *state, struct snap_reader *r);
 void virtio_pci_destroy(void *state);
 
 /* The record of one kind, for a static const struct device_ops. */
-#define VIRTIO_PCI_DEVICE_OPS(name)                                            \
-	{                                                                      \
-		.kind = (name),                                                \
-		.reset = virtio_pci_reset,                                     \
-		.quiesce = virtio_pci_quiesce,                                 \
-		.resume = virtio_pci_resume,                                   \
-		.save = virtio_pci_save,                                       \
-		.load = virtio_pci_load,                                       \
-		.destroy = virtio_pci_destroy,                                 \
+#define VIRTIO_PCI_DEVICE_OPS(name)                                         \
+	{                                                                   \
+		.kind = (name), .reset = virtio_pci_reset,                  \
+		.quiesce = virtio_pci_quiesce, .resume = virtio_pci_resume, \
+		.save = virtio_pci_save, .load = virtio_pci_load,           \
+		.destroy = virtio_pci_destroy,                              \
 	}
 
 #endif

@@ -152,7 +152,10 @@ static void test_zeroes(void **state)
 	}
 }
 
-#define TEST(label, function) { label, function, setup, teardown, NULL }
+#define TEST(label, function)                          \
+	{                                              \
+		label, function, setup, teardown, NULL \
+	}
 
 int main(void)
 {

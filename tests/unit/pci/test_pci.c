@@ -132,7 +132,8 @@ static void card_create(struct world *w, struct card *card, const char *name)
 	struct pci_function *f = &card->function;
 
 	assert_int_equal(pci_function_init(f, &card_identity, name, &card_ops,
-					   card), 0);
+					   card),
+			 0);
 	pci_function_bar(f, 0, BAR_SIZE);
 	assert_int_equal(pci_function_msix(f, VECTORS, 1), 0);
 	assert_int_equal(pci_function_attach(f, w->host), 0);
@@ -234,8 +235,8 @@ static void memory_enable(struct world *w, unsigned int slot, bool on)
 /* The capability @id of a slot, by the list. */
 static unsigned int cap_find(struct world *w, unsigned int slot, uint8_t id)
 {
-	unsigned int at = (unsigned int)config_read(w, slot,
-						    PCI_CAPABILITY_LIST, 1);
+	unsigned int at =
+		(unsigned int)config_read(w, slot, PCI_CAPABILITY_LIST, 1);
 
 	assert_true(config_read(w, slot, PCI_STATUS, 2) & PCI_STATUS_CAP_LIST);
 	for (unsigned int i = 0; at && i < 48; i++) {
@@ -259,8 +260,9 @@ static uint64_t fired(struct card *card, unsigned int v)
 
 static void msix_control(struct world *w, unsigned int slot, uint16_t flags)
 {
-	config_write(w, slot, cap_find(w, slot, PCI_CAP_ID_MSIX) +
-		     PCI_MSIX_FLAGS, 2, flags);
+	config_write(w, slot,
+		     cap_find(w, slot, PCI_CAP_ID_MSIX) + PCI_MSIX_FLAGS, 2,
+		     flags);
 }
 
 static void test_enumerates(void **state)
@@ -304,7 +306,8 @@ static void test_config_any_access(void **state)
 			config_write(w, 1, reg, size, 0xa5a5a5a5a5a5a5a5);
 			for (unsigned int i = 0; i < PCI_CONFIG_BYTES; i++)
 				assert_int_equal((f->config[i] ^ image[i]) &
-						 ~f->writable[i] & 0xff, 0);
+							 ~f->writable[i] & 0xff,
+						 0);
 			pci_function_reset(f);
 		}
 		/* Across the end of the function's space. */
@@ -349,9 +352,14 @@ static void test_bar_sizes_and_moves(void **state)
 static void test_bar_outside_window(void **state)
 {
 	static const uint32_t places[] = {
-		0, 0x1000, (uint32_t)ECAM, (uint32_t)(ECAM + 0x8000),
-		(uint32_t)WINDOW - BAR_SIZE, (uint32_t)(WINDOW + WINDOW_SIZE),
-		0xfffff000, 0x80000000,
+		0,
+		0x1000,
+		(uint32_t)ECAM,
+		(uint32_t)(ECAM + 0x8000),
+		(uint32_t)WINDOW - BAR_SIZE,
+		(uint32_t)(WINDOW + WINDOW_SIZE),
+		0xfffff000,
+		0x80000000,
 	};
 	struct world *w = *state;
 	unsigned int ranges;
@@ -504,7 +512,8 @@ static void test_msix_masks(void **state)
 	/* The route is what the table says. */
 	assert_int_equal(w->irqs.msis[f->msix.vectors[1].gsi - 24].addr,
 			 0xfee01000);
-	assert_int_equal(w->irqs.msis[f->msix.vectors[1].gsi - 24].data, 0x4041);
+	assert_int_equal(w->irqs.msis[f->msix.vectors[1].gsi - 24].data,
+			 0x4041);
 	assert_int_equal(w->irqs.msis[f->msix.vectors[1].gsi - 24].devid,
 			 1 << 3);
 	assert_true(pci_msix_raise(f, 1));
@@ -618,7 +627,8 @@ static void test_load_hostile(void **state)
 		bus_check(w);
 		for (unsigned int b = 0; b < PCI_CONFIG_BYTES; b++)
 			assert_int_equal((f->config[b] ^ f->power_on[b]) &
-					 ~f->writable[b] & 0xff, 0);
+						 ~f->writable[b] & 0xff,
+					 0);
 	}
 	free(bytes);
 	snap_writer_finish(&out);
@@ -656,7 +666,8 @@ static void test_slots_and_window_run_out(void **state)
 
 	while (n < 40 && err == 0) {
 		assert_int_equal(pci_function_init(&f[n], &card_identity, "x",
-						   &card_ops, w), 0);
+						   &card_ops, w),
+				 0);
 		pci_function_bar(&f[n], 0, 1 << 12);
 		err = pci_function_attach(&f[n], w->host);
 		n++;
@@ -667,7 +678,8 @@ static void test_slots_and_window_run_out(void **state)
 		pci_function_finish(&f[n]);
 	/* A BAR larger than the window. */
 	assert_int_equal(pci_function_init(&f[0], &card_identity, "x",
-					   &card_ops, w), 0);
+					   &card_ops, w),
+			 0);
 	pci_function_bar(&f[0], 0, 32 << 20);
 	assert_int_equal(pci_function_attach(&f[0], w->host), -ENOSPC);
 	pci_function_finish(&f[0]);
@@ -675,8 +687,10 @@ static void test_slots_and_window_run_out(void **state)
 	free(f);
 }
 
-#define TEST(label, function)                                                  \
-	{ label, function, setup, teardown, NULL }
+#define TEST(label, function)                          \
+	{                                              \
+		label, function, setup, teardown, NULL \
+	}
 
 int main(void)
 {

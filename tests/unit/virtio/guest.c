@@ -24,13 +24,13 @@
 #define WINDOW	    UINT64_C(0xe1000000)
 #define WINDOW_SIZE (16 * MIB)
 
-#define CHECK(condition)                                                       \
-	do {                                                                   \
-		if (!(condition)) {                                            \
-			fprintf(stdout, "%s:%d: %s\n", __FILE__, __LINE__,     \
-				#condition);                                   \
-			abort();                                               \
-		}                                                              \
+#define CHECK(condition)                                                   \
+	do {                                                               \
+		if (!(condition)) {                                        \
+			fprintf(stdout, "%s:%d: %s\n", __FILE__, __LINE__, \
+				#condition);                               \
+			abort();                                           \
+		}                                                          \
 	} while (0)
 
 static uint32_t same_line(uint32_t gsi)
@@ -189,8 +189,9 @@ uint16_t guest_get16(struct guest *g, gpa_t gpa)
 /* The address that a virtio capability points to. */
 static uint64_t part_at(struct guest *g, unsigned int slot, unsigned int cap)
 {
-	unsigned int bar = (unsigned int)guest_config_read(
-		g, slot, cap + VIRTIO_PCI_CAP_BAR, 1);
+	unsigned int bar =
+		(unsigned int)guest_config_read(g, slot,
+						cap + VIRTIO_PCI_CAP_BAR, 1);
 
 	return (guest_config_read(g, slot, PCI_BASE_ADDRESS_0 + 4 * bar, 4) &
 		~UINT64_C(15)) +
@@ -234,9 +235,10 @@ void guest_find(struct guest *g, struct guest_device *d, unsigned int slot)
 	d->slot = slot;
 	CHECK(guest_config_read(g, slot, PCI_VENDOR_ID, 2) == 0x1af4);
 	cap = (unsigned int)guest_config_read(g, slot, PCI_CAPABILITY_LIST, 1);
-	for (; cap; cap = (unsigned int)guest_config_read(g, slot, cap + 1, 1)) {
-		unsigned int id = (unsigned int)guest_config_read(g, slot, cap,
-								  1);
+	for (; cap;
+	     cap = (unsigned int)guest_config_read(g, slot, cap + 1, 1)) {
+		unsigned int id =
+			(unsigned int)guest_config_read(g, slot, cap, 1);
 
 		if (id == PCI_CAP_ID_VNDR)
 			part_found(d, cap);
@@ -247,9 +249,11 @@ void guest_find(struct guest *g, struct guest_device *d, unsigned int slot)
 	guest_config_write(g, slot, PCI_COMMAND, 2,
 			   PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	table = (unsigned int)guest_config_read(g, slot,
-						d->msix_cap + PCI_MSIX_TABLE, 4);
-	d->msix = guest_config_read(g, slot, PCI_BASE_ADDRESS_0 +
-				    4 * (table & 7), 4) + (table & ~7u);
+						d->msix_cap + PCI_MSIX_TABLE,
+						4);
+	d->msix = guest_config_read(g, slot,
+				    PCI_BASE_ADDRESS_0 + 4 * (table & 7), 4) +
+		  (table & ~7u);
 	for (unsigned int v = 0; v <= GUEST_QUEUES; v++) {
 		guest_write(g, d->msix + 16 * v, 8, 0xfee00000);
 		guest_write(g, d->msix + 16 * v + 8, 8, 0x40 + v);
@@ -258,7 +262,8 @@ void guest_find(struct guest *g, struct guest_device *d, unsigned int slot)
 			   PCI_MSIX_FLAGS_ENABLE);
 }
 
-uint64_t guest_common(struct guest_device *d, unsigned int at, unsigned int size)
+uint64_t guest_common(struct guest_device *d, unsigned int at,
+		      unsigned int size)
 {
 	return guest_read(d->g, d->common + at, size);
 }
@@ -277,7 +282,8 @@ uint8_t guest_status(struct guest_device *d)
 /* Adds bits to the status register, as drivers do. */
 static void status_add(struct guest_device *d, uint8_t bits)
 {
-	guest_common_set(d, VIRTIO_PCI_COMMON_STATUS, 1, guest_status(d) | bits);
+	guest_common_set(d, VIRTIO_PCI_COMMON_STATUS, 1,
+			 guest_status(d) | bits);
 }
 
 void guest_negotiate(struct guest_device *d, uint64_t wanted)
@@ -366,7 +372,8 @@ uint16_t guest_add(struct guest_device *d, unsigned int q,
 
 		guest_desc(d->g, gq->desc, at, buffers[i].gpa, buffers[i].len,
 			   (uint16_t)(buffers[i].flags |
-				      (last ? 0 : GUEST_NEXT)), next);
+				      (last ? 0 : GUEST_NEXT)),
+			   next);
 		at = next;
 	}
 	gq->next_desc = at;
@@ -405,7 +412,8 @@ bool guest_used_now(struct guest_device *d, unsigned int q, uint32_t *head,
 
 	if (guest_get16(d->g, gq->used + 2) == gq->used_idx)
 		return false;
-	entry = guest_ptr(d->g, gq->used + 4 + 8 * (gq->used_idx % gq->size), 8);
+	entry = guest_ptr(d->g, gq->used + 4 + 8 * (gq->used_idx % gq->size),
+			  8);
 	*head = get_le32(entry);
 	*len = get_le32(entry + 4);
 	gq->used_idx++;

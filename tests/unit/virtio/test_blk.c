@@ -58,7 +58,8 @@ static int setup_mode(void **state, bool read_only)
 	guest_init(&x->g);
 	assert_int_equal(disk_open(&x->disk, x->path, read_only), 0);
 	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
-					   &x->disk), 0);
+					   &x->disk),
+			 0);
 	guest_find(&x->g, &x->d, 1);
 	*state = x;
 	return 0;
@@ -162,9 +163,11 @@ static void test_read_write(void **state)
 	file_is_as_expected(x);
 	/* The last sector, and one past it. */
 	assert_int_equal(request(x, VIRTIO_BLK_T_IN, SECTORS - 1, DATA, 512,
-				 NULL), 0);
+				 NULL),
+			 0);
 	assert_int_equal(request(x, VIRTIO_BLK_T_IN, SECTORS - 1, DATA, 1024,
-				 &used), VIRTIO_BLK_S_IOERR);
+				 &used),
+			 VIRTIO_BLK_S_IOERR);
 	assert_int_equal(used, 0);
 }
 
@@ -192,7 +195,8 @@ static void test_segments(void **state)
 		assert_int_equal(len, 65537);
 		assert_int_equal(*(uint8_t *)guest_ptr(&x->g, STATUS, 1), 0);
 		for (unsigned int i = 0; i < 16; i++)
-			assert_memory_equal(guest_ptr(&x->g, b[2 + i].gpa, 4096),
+			assert_memory_equal(guest_ptr(&x->g, b[2 + i].gpa,
+						      4096),
 					    x->image + 4096 + 4096 * i, 4096);
 	}
 	/* All in one writable descriptor, the status behind the data. */
@@ -236,17 +240,20 @@ static void test_batch(void **state)
 static void test_bounds(void **state)
 {
 	static const uint64_t sectors[] = {
-		SECTORS, SECTORS + 1, UINT64_MAX, UINT64_MAX / 512,
-		UINT64_MAX / 512 + 1, UINT64_C(1) << 55, UINT64_C(1) << 63,
+		SECTORS,	   SECTORS + 1,		 UINT64_MAX,
+		UINT64_MAX / 512,  UINT64_MAX / 512 + 1, UINT64_C(1) << 55,
+		UINT64_C(1) << 63,
 	};
 	struct fixture *x = *state;
 
 	guest_start(&x->d, ALL_FEATURES, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(sectors); i++) {
 		assert_int_equal(request(x, VIRTIO_BLK_T_IN, sectors[i], DATA,
-					 512, NULL), VIRTIO_BLK_S_IOERR);
+					 512, NULL),
+				 VIRTIO_BLK_S_IOERR);
 		assert_int_equal(request(x, VIRTIO_BLK_T_OUT, sectors[i], DATA,
-					 512, NULL), VIRTIO_BLK_S_IOERR);
+					 512, NULL),
+				 VIRTIO_BLK_S_IOERR);
 	}
 	/* Not whole sectors; more than the disk. */
 	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 0, DATA, 511, NULL),
@@ -254,7 +261,8 @@ static void test_bounds(void **state)
 	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 0, DATA, 513, NULL),
 			 VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 0, DATA, DISK_BYTES + 512,
-				 NULL), VIRTIO_BLK_S_IOERR);
+				 NULL),
+			 VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(x, 0x4711, 0, DATA, 512, NULL),
 			 VIRTIO_BLK_S_UNSUPP);
 	file_is_as_expected(x);
@@ -274,7 +282,8 @@ static void test_read_only(void **state)
 	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16, NULL),
 			 VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16,
-				 NULL), VIRTIO_BLK_S_IOERR);
+				 NULL),
+			 VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(x, VIRTIO_BLK_T_FLUSH, 0, 0, 0, NULL), 0);
 	file_is_as_expected(x);
 }
@@ -312,7 +321,8 @@ static void test_discard_and_zeroes(void **state)
 	put_range(x, 0, 8, 16, 0);
 	put_range(x, 1, 64, 8, 1);
 	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 32,
-				 NULL), 0);
+				 NULL),
+			 0);
 	memset(x->image + 8 * 512, 0, 16 * 512);
 	memset(x->image + 64 * 512, 0, 8 * 512);
 	file_is_as_expected(x);
@@ -326,11 +336,13 @@ static void test_discard_and_zeroes(void **state)
 			 VIRTIO_BLK_S_UNSUPP);
 	put_range(x, 0, 0, 8, 2);
 	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16,
-				 NULL), VIRTIO_BLK_S_UNSUPP);
+				 NULL),
+			 VIRTIO_BLK_S_UNSUPP);
 	/* Ranges that are not on the disk, and requests of a bad size. */
 	put_range(x, 0, SECTORS - 1, 2, 0);
 	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16,
-				 NULL), VIRTIO_BLK_S_IOERR);
+				 NULL),
+			 VIRTIO_BLK_S_IOERR);
 	put_range(x, 0, UINT64_MAX, UINT32_MAX, 0);
 	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16, NULL),
 			 VIRTIO_BLK_S_IOERR);
@@ -340,7 +352,8 @@ static void test_discard_and_zeroes(void **state)
 	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, 0, 0, NULL),
 			 VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16 * 17,
-				 NULL), VIRTIO_BLK_S_IOERR);
+				 NULL),
+			 VIRTIO_BLK_S_IOERR);
 	file_is_as_expected(x);
 }
 
@@ -402,7 +415,8 @@ static void test_save_load(void **state)
 	guest_start(&x->d, ALL_FEATURES, 1);
 	for (unsigned int i = 0; i < 70; i++)
 		assert_int_equal(request(x, VIRTIO_BLK_T_IN, i, DATA, 512,
-					 NULL), 0);
+					 NULL),
+				 0);
 	assert_int_equal(ops->quiesce(x->device.state), 0);
 	/* While quiesced nothing happens, but nothing is lost. */
 	put_header(x, VIRTIO_BLK_T_IN, 5);
@@ -414,7 +428,8 @@ static void test_save_load(void **state)
 	/* The machine is gone; a fresh one takes over. */
 	ops->destroy(x->device.state);
 	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
-					   &x->disk), 0);
+					   &x->disk),
+			 0);
 	ops = x->device.ops;
 	assert_int_equal(ops->quiesce(x->device.state), 0);
 	r = (struct snap_reader){ .data = w.data, .len = w.len };
@@ -430,7 +445,8 @@ static void test_save_load(void **state)
 	assert_int_equal(guest_status(&x->d), 15);
 	for (unsigned int i = 0; i < 70; i++)
 		assert_int_equal(request(x, VIRTIO_BLK_T_IN, i, DATA, 512,
-					 NULL), 0);
+					 NULL),
+				 0);
 	snap_writer_finish(&w);
 }
 
@@ -502,7 +518,10 @@ static void test_other_disk_refused(void **state)
 	snap_writer_finish(&w);
 }
 
-#define TEST(label, function) { label, function, setup, teardown, NULL }
+#define TEST(label, function)                          \
+	{                                              \
+		label, function, setup, teardown, NULL \
+	}
 
 int main(void)
 {

@@ -45,7 +45,8 @@ static void open_device(struct fixture *x)
 
 	assert_int_equal(terminal_open(&x->terminal, &config), 0);
 	assert_int_equal(virtio_console_create(&x->device, &x->g.host,
-					       "console", x->terminal), 0);
+					       "console", x->terminal),
+			 0);
 }
 
 static void close_device(struct fixture *x)
@@ -380,7 +381,10 @@ static void test_malformed(void **state)
 	assert_true(guest_used(&x->d, TX, &head, &len));
 }
 
-#define TEST(label, function) { label, function, setup, teardown, NULL }
+#define TEST(label, function)                          \
+	{                                              \
+		label, function, setup, teardown, NULL \
+	}
 
 int main(void)
 {

@@ -68,9 +68,11 @@ static int setup(void **state)
 	assert_int_equal(disk_open(&x->disk, x->path, true), 0);
 	guest_init(&x->g);
 	assert_int_equal(virtio_console_create(&x->devices[0], &x->g.host,
-					       "console", x->terminal), 0);
+					       "console", x->terminal),
+			 0);
 	assert_int_equal(virtio_blk_create(&x->devices[1], &x->g.host, "disk0",
-					   &x->disk), 0);
+					   &x->disk),
+			 0);
 	assert_int_equal(virtio_rng_create(&x->devices[2], &x->g.host, "rng"),
 			 0);
 	for (unsigned int i = 0; i < DEVICES; i++)
@@ -98,8 +100,22 @@ static int teardown(void **state)
 static uint64_t odd_value(unsigned int *seed)
 {
 	static const uint64_t values[] = {
-		0, 1, 2, 3, 11, 15, 64, 65, 0x80, 256, 0xffff, MIB,
-		GUEST_LOW_BYTES - 1, GUEST_HIGH, UINT32_MAX, UINT64_MAX,
+		0,
+		1,
+		2,
+		3,
+		11,
+		15,
+		64,
+		65,
+		0x80,
+		256,
+		0xffff,
+		MIB,
+		GUEST_LOW_BYTES - 1,
+		GUEST_HIGH,
+		UINT32_MAX,
+		UINT64_MAX,
 	};
 	uint64_t r = (uint64_t)rand_r(seed);
 
@@ -157,7 +173,8 @@ static void step(struct fixture *x, unsigned int *seed)
 				   odd_value(seed));
 		break;
 	case 5:
-		guest_config_write(g, d->slot, PCI_BASE_ADDRESS_0, 4, d->common);
+		guest_config_write(g, d->slot, PCI_BASE_ADDRESS_0, 4,
+				   d->common);
 		guest_config_write(g, d->slot, PCI_COMMAND, 2,
 				   PCI_COMMAND_MEMORY);
 		break;
@@ -191,7 +208,8 @@ static void heal(struct fixture *x, unsigned int i)
 	struct guest_device *d = &x->d[i];
 	/* The only queue of rng and disk, the output of the console. */
 	unsigned int q = i == 0;
-	struct guest_buffer b[2] = { { GUEST_HIGH, 16, i == 2 ? GUEST_WRITE : 0 },
+	struct guest_buffer b[2] = { { GUEST_HIGH, 16,
+				       i == 2 ? GUEST_WRITE : 0 },
 				     { GUEST_HIGH + 64, 513, GUEST_WRITE } };
 	uint32_t head, len;
 
@@ -205,7 +223,8 @@ static void heal(struct fixture *x, unsigned int i)
 	assert_int_equal(guest_status(d), 15);
 	if (i == 1)
 		assert_int_equal(*(uint8_t *)guest_ptr(&x->g, GUEST_HIGH + 64,
-						       1), 0x77);
+						       1),
+				 0x77);
 }
 
 static void test_processors(void **state)
@@ -220,7 +239,8 @@ static void test_processors(void **state)
 		cpus[i] = (struct cpu){ .x = x, .seed = 0x686f + i };
 		print_message("seed %#x\n", cpus[i].seed);
 		assert_int_equal(pthread_create(&cpus[i].thread, NULL, cpu_run,
-						&cpus[i]), 0);
+						&cpus[i]),
+				 0);
 	}
 	for (unsigned int i = 0; i < CPUS; i++)
 		pthread_join(cpus[i].thread, NULL);

@@ -178,17 +178,17 @@ static void test_bad_addresses(void **state)
 		gpa_t gpa;
 		uint32_t len;
 	} bad[] = {
-		{ GUEST_LOW_BYTES, 1 },		    /* the hole */
-		{ GUEST_LOW_BYTES - 1, 2 },	    /* into the hole */
-		{ GUEST_HIGH - 1, 2 },		    /* out of the hole */
-		{ 0, UINT32_MAX },		    /* huge */
+		{ GUEST_LOW_BYTES, 1 }, /* the hole */
+		{ GUEST_LOW_BYTES - 1, 2 }, /* into the hole */
+		{ GUEST_HIGH - 1, 2 }, /* out of the hole */
+		{ 0, UINT32_MAX }, /* huge */
 		{ GUEST_HIGH, GUEST_HIGH_BYTES + 1 }, /* one too many */
 		{ GUEST_HIGH + GUEST_HIGH_BYTES, 1 },
 		{ UINT64_MAX, 1 },
-		{ UINT64_MAX, UINT32_MAX },	    /* overflows */
-		{ UINT64_MAX - 0xfff, 0x1000 },	    /* ends at 2^64 */
+		{ UINT64_MAX, UINT32_MAX }, /* overflows */
+		{ UINT64_MAX - 0xfff, 0x1000 }, /* ends at 2^64 */
 		{ UINT64_C(1) << 63, 16 },
-		{ 0xe0000000, 16 },		    /* not memory */
+		{ 0xe0000000, 16 }, /* not memory */
 	};
 	struct fixture *x = *state;
 
@@ -262,7 +262,8 @@ static void test_bad_layouts(void **state)
 
 		l = layout;
 		l.size = (uint16_t)size;
-		assert_int_equal(virtq_setup(&x->q, &x->g.memory, &l, 0, 0) == 0,
+		assert_int_equal(virtq_setup(&x->q, &x->g.memory, &l, 0, 0) ==
+					 0,
 				 good);
 		assert_int_equal(x->q.size, good ? size : 0);
 	}
@@ -272,11 +273,13 @@ static void test_bad_layouts(void **state)
 		assert_true(virtq_setup(&x->q, &x->g.memory, &l, 0, 0) < 0);
 		l = layout;
 		l.used += i;
-		assert_int_equal(virtq_setup(&x->q, &x->g.memory, &l, 0, 0) == 0,
+		assert_int_equal(virtq_setup(&x->q, &x->g.memory, &l, 0, 0) ==
+					 0,
 				 i % 4 == 0);
 		l = layout;
 		l.avail += i;
-		assert_int_equal(virtq_setup(&x->q, &x->g.memory, &l, 0, 0) == 0,
+		assert_int_equal(virtq_setup(&x->q, &x->g.memory, &l, 0, 0) ==
+					 0,
 				 i % 2 == 0);
 	}
 	/* Up to the last byte of memory, and one step further. */
@@ -364,8 +367,9 @@ static void test_random_rings(void **state)
 		if (got <= 0)
 			continue;
 		good++;
-		for (unsigned int v = 0; v < x->chain.readable.count +
-					 x->chain.writable.count; v++) {
+		for (unsigned int v = 0;
+		     v < x->chain.readable.count + x->chain.writable.count;
+		     v++) {
 			uint8_t *p = x->chain.iov[v].iov_base;
 			uint8_t *low = guest_ptr(&x->g, 0, 1);
 
@@ -381,7 +385,9 @@ static void test_random_rings(void **state)
 static void test_iovs(void **state)
 {
 	uint8_t bytes[10] = "012345678", out[10];
-	struct iovec iov[3] = { { bytes, 3 }, { bytes + 3, 1 }, { bytes + 4, 5 } };
+	struct iovec iov[3] = { { bytes, 3 },
+				{ bytes + 3, 1 },
+				{ bytes + 4, 5 } };
 	struct iovs v = { .iov = iov, .count = 3, .bytes = 9 };
 
 	(void)state;
@@ -401,7 +407,10 @@ static void test_iovs(void **state)
 	assert_int_equal(iovs_put(&v, "x", 1), 0);
 }
 
-#define TEST(label, function) { label, function, setup, teardown, NULL }
+#define TEST(label, function)                          \
+	{                                              \
+		label, function, setup, teardown, NULL \
+	}
 
 int main(void)
 {

@@ -24,7 +24,7 @@
 
 #define BIT(n)	     (UINT64_C(1) << (n))
 #define ALL_FEATURES UINT64_MAX
-#define QUEUE	     (gpa_t)MIB
+#define QUEUE	     (gpa_t) MIB
 #define DATA	     (gpa_t)0x140000
 
 struct fixture {
@@ -150,13 +150,16 @@ static void test_reset(void **state)
 		/* Read-only while enabled. */
 		guest_common_set(&x->d, VIRTIO_PCI_COMMON_Q_SIZE, 2, 2);
 		assert_int_equal(guest_common(&x->d, VIRTIO_PCI_COMMON_Q_SIZE,
-					      2), 64);
+					      2),
+				 64);
 		guest_common_set(&x->d, VIRTIO_PCI_COMMON_STATUS, 1, 0);
 		assert_int_equal(guest_status(&x->d), 0);
 		assert_int_equal(guest_common(&x->d, VIRTIO_PCI_COMMON_Q_ENABLE,
-					      2), 0);
+					      2),
+				 0);
 		assert_int_equal(guest_common(&x->d, VIRTIO_PCI_COMMON_Q_MSIX,
-					      2), VIRTIO_MSI_NO_VECTOR);
+					      2),
+				 VIRTIO_MSI_NO_VECTOR);
 		/* After a reset the queue is not touched any more. */
 		guest_add(&x->d, 0, &b, 1);
 		guest_kick(&x->d, 0);
@@ -325,7 +328,8 @@ static void test_any_access(void **state)
 	for (unsigned int at = 0; at + 8 <= 56; at++)
 		for (unsigned int i = 0; i < 8; i++)
 			assert_int_equal(guest_read(&x->g, bar + at, 8) >>
-						 (8 * i) & 0xff,
+							 (8 * i) &
+						 0xff,
 					 guest_read(&x->g, bar + at + i, 1));
 	assert_true(guest_log_end(&x->g) <= 20);
 	guest_start(&x->d, ALL_FEATURES, 1);
@@ -400,8 +404,8 @@ static void test_window(void **state)
 		for (unsigned int bar = 0; bar < 8; bar++) {
 			guest_config_write(g, 1, cap + VIRTIO_PCI_CAP_BAR, 1,
 					   bar);
-			guest_config_write(g, 1, cap + VIRTIO_PCI_CAP_LENGTH,
-					   4, len);
+			guest_config_write(g, 1, cap + VIRTIO_PCI_CAP_LENGTH, 4,
+					   len);
 			guest_config_write(g, 1, cap + VIRTIO_PCI_CAP_OFFSET, 4,
 					   0x3ffd + len);
 			guest_config_write(g, 1, cap + 16, 4, 0);
@@ -466,7 +470,10 @@ static void test_many_devices(void **state)
 		more[n].ops->destroy(more[n].state);
 }
 
-#define TEST(label, function) { label, function, setup, teardown, NULL }
+#define TEST(label, function)                          \
+	{                                              \
+		label, function, setup, teardown, NULL \
+	}
 
 int main(void)
 {
