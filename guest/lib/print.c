@@ -2,6 +2,7 @@
 /* Formatting, and the lock that keeps lines whole. */
 #include <stdbool.h>
 
+#include "guest/lib/console.h"
 #include "guest/lib/print.h"
 #include "guest/lib/spin.h"
 #include "guest/lib/string.h"
@@ -153,7 +154,7 @@ void print(const char *format, ...)
 	print_into_v(line, sizeof(line), format, ap);
 	va_end(ap);
 	spin_lock(&lock);
-	serial_write(line, strlen(line));
+	console_write(line, strlen(line));
 	spin_unlock(&lock);
 }
 
@@ -165,7 +166,7 @@ void print_urgent(const char *format, ...)
 	va_start(ap, format);
 	print_into_v(line, sizeof(line), format, ap);
 	va_end(ap);
-	serial_write(line, strlen(line));
+	console_write(line, strlen(line));
 }
 
 struct text text_bytes(uint64_t bytes)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Text on the guest's serial port.  A call's text is formed in a buffer of 256
+ * Text on the guest's console.  A call's text is formed in a buffer of 256
  * bytes and written whole, so the lines of two processors do not mix.
  */
 #ifndef GUEST_PRINT_H
@@ -22,9 +22,6 @@ void print_into(char *to, size_t room, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void print_into_v(char *to, size_t room, const char *format, va_list ap)
 	__attribute__((format(printf, 3, 0)));
-
-/* The architecture's: where text goes; \n becomes \r\n on the way. */
-void serial_write(const char *text, size_t len);
 
 /* @bytes in the largest unit that keeps a digit: "256 MiB", "1.5 GiB". */
 struct text {

@@ -24,4 +24,11 @@ for backing in $(backings); do
 		report 5G '5 GiB' "$backing" "$cpus"
 	done
 done
+
+# The same by the other console.
+run --console=virtio
+expect_status 0
+expect_out '^  parameters +console=hvc0$'
+expect_out 'virtio console'
+expect_out 'All done in .*; powering off.'
 finish

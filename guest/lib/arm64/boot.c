@@ -3,6 +3,7 @@
  * From the Image entry to the payload: what the device tree says, and the names
  * of the processor and of the hypervisor.
  */
+#include "guest/lib/console.h"
 #include "guest/lib/cpu.h"
 #include "guest/lib/print.h"
 #include "guest/lib/smp.h"
@@ -133,6 +134,7 @@ void arm64_first_cpu(const void *fdt)
 	fdt_walk(fdt, visit, &machine);
 	if (machine.ram_count)
 		machine.tables = "device tree";
+	console_init(&machine);
 	read_names(&machine);
 	machine.counter_hz = sysreg_read("cntfrq_el0");
 	machine.counter_source = "CNTFRQ_EL0";

@@ -3,7 +3,7 @@
  * The serial port that the device tree names: a 16550 (PC16550D data sheet), or
  * a PL011 (Arm DDI 0183), which other VMMs have.
  */
-#include "guest/lib/print.h"
+#include "guest/lib/console.h"
 #include "guest/lib/arm64/arm64.h"
 
 #define UART_LSR       5
@@ -56,21 +56,17 @@ static void send_pl011(char c)
 	*(volatile uint32_t *)port.base = (uint8_t)c;
 }
 
-static void send(char c)
+bool serial_present(void)
 {
+	return port.base;
+}
+
+void serial_send(char c)
+{
+	if (!port.base)
+		return;
 	if (port.is_pl011)
 		send_pl011(c);
 	else
 		send_16550(c);
-}
-
-void serial_write(const char *text, size_t len)
-{
-	if (!port.base)
-		return;
-	for (; len; len--, text++) {
-		if (*text == '\n')
-			send('\r');
-		send(*text);
-	}
 }

@@ -3,6 +3,7 @@
  * From the PVH entry to the payload: the start info (Xen public/arch-x86/hvm/
  * start_info.h), the tables it leads to, the names that CPUID gives.
  */
+#include "guest/lib/console.h"
 #include "guest/lib/cpu.h"
 #include "guest/lib/print.h"
 #include "guest/lib/string.h"
@@ -116,6 +117,7 @@ void x86_first_cpu(const struct start_info *start)
 		read_initrd(&machine, start);
 		acpi_init(&machine, start->rsdp ? start->rsdp : find_rsdp());
 	}
+	console_init(&machine);
 	clock_init(&machine);
 	payload_main(&machine);
 	power_off();

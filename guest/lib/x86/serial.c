@@ -4,17 +4,25 @@
  * is looked at once for the 16 bytes that its FIFO takes, because each access
  * of a port leaves the guest.
  */
-#include "guest/lib/print.h"
+#include "guest/lib/console.h"
 #include "guest/lib/x86/x86.h"
 
-#define PORT_DATA  0x3f8
-#define PORT_FIFO  0x3fa
-#define PORT_LSR   0x3fd
-#define LSR_EMPTY  0x20
-#define FIFO_BYTES 16
+#define PORT_DATA    0x3f8
+#define PORT_FIFO    0x3fa
+#define PORT_LSR     0x3fd
+#define PORT_SCRATCH 0x3ff
+#define LSR_EMPTY    0x20
+#define FIFO_BYTES   16
 
-/* Sends a byte, and waits first where the FIFO may be full. */
-static void send(char c)
+/* A port that is not there reads as all ones, which no scratch register keeps. */
+bool serial_present(void)
+{
+	out8(PORT_SCRATCH, 0x5a);
+	return in8(PORT_SCRATCH) == 0x5a;
+}
+
+/* Waits first where the FIFO may be full. */
+void serial_send(char c)
 {
 	static unsigned int room;
 
@@ -27,13 +35,4 @@ static void send(char c)
 	}
 	out8(PORT_DATA, (uint8_t)c);
 	room--;
-}
-
-void serial_write(const char *text, size_t len)
-{
-	for (; len; len--, text++) {
-		if (*text == '\n')
-			send('\r');
-		send(*text);
-	}
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "guest/lib/console.h"
 #include "guest/lib/machine.h"
 #include "guest/lib/print.h"
 #include "guest/lib/string.h"
@@ -23,7 +24,7 @@ void cpu_relax(void)
 {
 }
 
-void serial_write(const char *text, size_t len)
+void console_write(const char *text, size_t len)
 {
 	(void)text;
 	(void)len;
