@@ -18,6 +18,7 @@
 #include "arch/x86/acpi.h"
 #include "arch/x86/bzimage.h"
 #include "arch/x86/e820.h"
+#include "arch/x86/power.h"
 #include "arch/x86/pvh.h"
 #include "arch/x86/vcpu.h"
 #include "arch/x86/x86.h"
@@ -68,6 +69,26 @@ static int add_initrd(struct booting *b, gpa_t floor, gpa_t limit)
 	b->initrd_bytes = image.size_bytes;
 	return initrd_add(b->plan, &b->machine->memory, &image, floor,
 			  min_u64(limit, X86_HOLE), &b->initrd_gpa);
+}
+
+/*
+ * What a jump to the reset vector finds.  Linux resets so on a machine with
+ * hardware-reduced ACPI and no EFI, although the FADT has a reset register: it
+ * tries EFI, then what it takes for a BIOS.
+ */
+static int add_reset_vector(const struct booting *b)
+{
+	const uint8_t code[] = {
+		0xba, (X86_POWER_PORT + POWER_RESET) & 0xff,
+		(X86_POWER_PORT + POWER_RESET) >> 8, /* mov $port, %dx */
+		0xb0, POWER_RESET_VALUE,	     /* mov $value, %al */
+		0xee,				     /* out %al, (%dx) */
+		0xf4,				     /* hlt */
+		0xeb, 0xfd,			     /* jmp to the hlt */
+	};
+
+	return plan_add_bytes(b->plan, "reset vector", X86_RESET_VECTOR, code,
+			      sizeof(code));
 }
 
 /* Adds the ACPI tables and the generation id that they point to. */
@@ -198,5 +219,7 @@ int arch_boot(struct machine *machine, const struct boot_config *boot,
 		return err;
 	e820_make(&b.map, &machine->memory);
 	err = add_tables(&b);
+	if (!err)
+		err = add_reset_vector(&b);
 	return err ? err : boot_kernel(&b);
 }

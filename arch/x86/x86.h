@@ -18,7 +18,8 @@
  *
  * The first 636 KiB are RAM; the loader's structures lie there and belong to
  * the guest once it runs.  From 0x9f000 to 1 MiB the guest finds reserved
- * memory, as it would on a PC: the generation id and the ACPI tables.
+ * memory, as it would on a PC: the generation id, the ACPI tables, and at the
+ * reset vector a few instructions instead of a BIOS.
  */
 #define X86_GDT		  UINT64_C(0x1000)
 #define X86_ZERO_PAGE	  UINT64_C(0x2000) /* boot_params, or PVH start info */
@@ -28,7 +29,8 @@
 #define X86_LOW_RAM_END	  UINT64_C(0x9f000)
 #define X86_GENERATION_ID UINT64_C(0x9f000)
 #define X86_ACPI	  UINT64_C(0xe0000)
-#define X86_ACPI_BYTES	  UINT64_C(0x20000)
+#define X86_ACPI_BYTES	  UINT64_C(0x10000)
+#define X86_RESET_VECTOR  UINT64_C(0xffff0) /* f000:fff0 in real mode */
 #define X86_HIGH_RAM	  UINT64_C(0x100000)
 
 /* RAM ends at 3 GiB at the latest, and goes on from 4 GiB. */
