@@ -138,12 +138,13 @@ void irq_msi_free(struct irqs *irqs, int gsi)
 int irq_msi_route(struct irqs *irqs, int gsi, uint64_t addr, uint32_t data,
 		  uint32_t devid)
 {
-	struct irq_msi *msi = msi_of(irqs, gsi);
+	struct irq_msi *msi = msi_of(irqs, gsi), before;
 	int r = 0;
 
 	if (!msi)
 		return -EINVAL;
 	pthread_mutex_lock(&irqs->lock);
+	before = *msi;
 	if (!msi->set || msi->addr != addr || msi->data != data ||
 	    msi->devid != devid) {
 		*msi = (struct irq_msi){ .used = true,
@@ -152,6 +153,9 @@ int irq_msi_route(struct irqs *irqs, int gsi, uint64_t addr, uint32_t data,
 					 .data = data,
 					 .devid = devid };
 		r = routes_push(irqs);
+		/* One bad message must not spoil the table for the others. */
+		if (r < 0)
+			*msi = before;
 	}
 	pthread_mutex_unlock(&irqs->lock);
 	return r;
