@@ -20,5 +20,7 @@ void console_write(const char *text, size_t len);
 /* The architecture's: whether there is a serial port, and out with a byte. */
 bool serial_present(void);
 void serial_send(char c);
+/* A byte from it; waits for one. */
+char serial_receive(void);
 
 #endif

@@ -8,11 +8,13 @@
 
 #define UART_LSR       5
 #define UART_SCRATCH   7
+#define UART_LSR_DATA  0x01
 #define UART_LSR_EMPTY 0x20
 #define FIFO_BYTES     16
 
 #define PL011_FLAGS 0x18
 #define PL011_FULL  0x20
+#define PL011_NONE  0x10
 
 static struct {
 	volatile uint8_t *base;
@@ -69,4 +71,17 @@ void serial_send(char c)
 		send_pl011(c);
 	else
 		send_16550(c);
+}
+
+char serial_receive(void)
+{
+	if (port.is_pl011) {
+		while (*(volatile uint32_t *)(port.base + PL011_FLAGS) &
+		       PL011_NONE)
+			;
+	} else {
+		while (!(port.base[UART_LSR] & UART_LSR_DATA))
+			;
+	}
+	return (char)port.base[0];
 }

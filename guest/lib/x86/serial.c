@@ -11,6 +11,7 @@
 #define PORT_FIFO    0x3fa
 #define PORT_LSR     0x3fd
 #define PORT_SCRATCH 0x3ff
+#define LSR_DATA     0x01
 #define LSR_EMPTY    0x20
 #define FIFO_BYTES   16
 
@@ -35,4 +36,11 @@ void serial_send(char c)
 	}
 	out8(PORT_DATA, (uint8_t)c);
 	room--;
+}
+
+char serial_receive(void)
+{
+	while (!(in8(PORT_LSR) & LSR_DATA))
+		;
+	return (char)in8(PORT_DATA);
 }
