@@ -101,7 +101,7 @@ static void write_causes(struct json *json, const struct pager_stats *s)
 
 /* Writes all of it as JSON. */
 static void write_json(const struct pager_choice *choice,
-		       const struct pager_stats *s)
+		       const struct pager_stats *s, uint64_t entered_ns)
 {
 	struct json json;
 
@@ -109,6 +109,7 @@ static void write_json(const struct pager_choice *choice,
 	json_object_begin(&json, NULL);
 	json_string(&json, "pager", pager_way_words[choice->way]);
 	json_string(&json, "why", choice->why);
+	json_uint(&json, "entered_ns", entered_ns);
 	json_uint(&json, "source_bytes", s->source_pages * PAGE_BYTES);
 	json_uint(&json, "filled_bytes",
 		  (s->source_pages - s->absent_pages) * PAGE_BYTES);
@@ -145,8 +146,10 @@ static void print_stalls(const struct pager_stats *s)
 
 /* Writes all of it as text. */
 static void print_text(const struct pager_choice *choice,
-		       const struct pager_stats *s)
+		       const struct pager_stats *s, uint64_t entered_ns)
 {
+	fprintf(stderr, "the guest was entered after %.3f ms\n",
+		(double)entered_ns / 1e6);
 	fprintf(stderr, "pager %s (%s)\n", pager_way_words[choice->way],
 		choice->why);
 	fprintf(stderr,
@@ -179,13 +182,16 @@ static void print_text(const struct pager_choice *choice,
 }
 
 /* Writes the figures. */
-void paging_report(const struct paging_options *options, const struct vm *vm)
+void paging_report(const struct paging_options *options, const struct vm *vm,
+		   uint64_t start_ns)
 {
 	struct pager_stats stats = { 0 };
+	uint64_t entered_ns = vm_entered_ns(vm);
 
+	entered_ns = entered_ns ? entered_ns - start_ns : 0;
 	vm_pager_stats(vm, &stats);
 	if (options->stats == PAGING_STATS_JSON)
-		write_json(vm_pager_choice(vm), &stats);
+		write_json(vm_pager_choice(vm), &stats, entered_ns);
 	else if (options->stats == PAGING_STATS_TEXT)
-		print_text(vm_pager_choice(vm), &stats);
+		print_text(vm_pager_choice(vm), &stats, entered_ns);
 }

@@ -34,50 +34,51 @@ extern const char *const paging_stats_words[];
 
 /* The rows, for a member at offset @o of the values. */
 #define PAGING_OPTION_ROWS(o)                                                  \
-	{ .kind = OPTION_HEADING, .help = "Memory that arrives when touched" },\
-	{ .kind = OPTION_CHOICE,                                               \
-	  .name = "pager",                                                     \
-	  .offset = (o) + offsetof(struct paging_options, way),                \
-	  .help = "how absent pages are noticed; see thaw(1)",                 \
-	  .choices = pager_way_words },                                        \
-	{ .kind = OPTION_STRING,                                               \
-	  .name = "prefault",                                                  \
-	  .offset = (o) + offsetof(struct paging_options, prefault),           \
-	  .metavar = "off|RATE|full",                                          \
-	  .help = "fill ahead in the background: never, so\n"                  \
-		  "much a second, or as fast as it goes; off" },               \
-	{ .kind = OPTION_CHOICE,                                               \
-	  .name = "on-page-error",                                             \
-	  .offset = (o) + offsetof(struct paging_options, on_error),           \
-	  .help = "when a page cannot be had: end with status\n"               \
-		  "81, or wait until told to go on",                           \
-	  .choices = paging_on_error_words },                                  \
-	{ .kind = OPTION_UINT,                                                 \
-	  .name = "page-deadline",                                             \
-	  .offset = (o) + offsetof(struct paging_options, deadline_s),         \
-	  .metavar = "SECONDS",                                                \
-	  .help = "how long a page is tried for; 10",                          \
-	  .min = 1,                                                            \
-	  .max = 86400 },                                                      \
-	{ .kind = OPTION_UINT,                                                 \
-	  .name = "page-run",                                                  \
-	  .offset = (o) + offsetof(struct paging_options, run_pages),          \
-	  .metavar = "PAGES",                                                  \
-	  .help = "how many neighbours are filled at once, a\n"                \
-		  "power of two; 16",                                          \
-	  .min = 1,                                                            \
-	  .max = PAGER_RUN_PAGES_MAX },                                        \
-	{ .kind = OPTION_CHOICE,                                               \
-	  .name = "stats",                                                     \
-	  .offset = (o) + offsetof(struct paging_options, stats),              \
-	  .help = "figures at the end, on standard error",                     \
-	  .choices = paging_stats_words,                                       \
-	  .optional = true },                                                  \
-	{ .kind = OPTION_STRING,                                               \
-	  .name = "fault-trace",                                               \
-	  .offset = (o) + offsetof(struct paging_options, trace),              \
-	  .metavar = "FILE",                                                   \
-	  .help = "write a line for each fault; see thaw plot" },              \
+	{ .kind = OPTION_HEADING,                                              \
+	  .help = "Memory that arrives when touched" },                        \
+		{ .kind = OPTION_CHOICE,                                       \
+		  .name = "pager",                                             \
+		  .offset = (o) + offsetof(struct paging_options, way),        \
+		  .help = "how absent pages are noticed; see thaw(1)",         \
+		  .choices = pager_way_words },                                \
+		{ .kind = OPTION_STRING,                                       \
+		  .name = "prefault",                                          \
+		  .offset = (o) + offsetof(struct paging_options, prefault),   \
+		  .metavar = "off|RATE|full",                                  \
+		  .help = "fill ahead in the background: never, so\n"          \
+			  "much a second, or as fast as it goes; off" },       \
+		{ .kind = OPTION_CHOICE,                                       \
+		  .name = "on-page-error",                                     \
+		  .offset = (o) + offsetof(struct paging_options, on_error),   \
+		  .help = "when a page cannot be had: end with status\n"       \
+			  "81, or wait until told to go on",                   \
+		  .choices = paging_on_error_words },                          \
+		{ .kind = OPTION_UINT,                                         \
+		  .name = "page-deadline",                                     \
+		  .offset = (o) + offsetof(struct paging_options, deadline_s), \
+		  .metavar = "SECONDS",                                        \
+		  .help = "how long a page is tried for; 10",                  \
+		  .min = 1,                                                    \
+		  .max = 86400 },                                              \
+		{ .kind = OPTION_UINT,                                         \
+		  .name = "page-run",                                          \
+		  .offset = (o) + offsetof(struct paging_options, run_pages),  \
+		  .metavar = "PAGES",                                          \
+		  .help = "how many neighbours are filled at once, a\n"        \
+			  "power of two; 16",                                  \
+		  .min = 1,                                                    \
+		  .max = PAGER_RUN_PAGES_MAX },                                \
+		{ .kind = OPTION_CHOICE,                                       \
+		  .name = "stats",                                             \
+		  .offset = (o) + offsetof(struct paging_options, stats),      \
+		  .help = "figures at the end, on standard error",             \
+		  .choices = paging_stats_words,                               \
+		  .optional = true },                                          \
+		{ .kind = OPTION_STRING,                                       \
+		  .name = "fault-trace",                                       \
+		  .offset = (o) + offsetof(struct paging_options, trace),      \
+		  .metavar = "FILE",                                           \
+		  .help = "write a line for each fault; see thaw plot" },      \
 	{                                                                      \
 		.kind = OPTION_STRING, .name = "page-inject",                  \
 		.offset = (o) + offsetof(struct paging_options, inject)        \
@@ -91,7 +92,11 @@ extern const char *const paging_stats_words[];
 int paging_options_use(const struct paging_options *options,
 		       struct vm_paging *paging);
 
-/* Writes the figures of a machine that has ended, as the options ask. */
-void paging_report(const struct paging_options *options, const struct vm *vm);
+/*
+ * Writes the figures of a machine that has ended, as the options ask.
+ * @start_ns: CLOCK_MONOTONIC when the command began.
+ */
+void paging_report(const struct paging_options *options, const struct vm *vm,
+		   uint64_t start_ns);
 
 #endif

@@ -41,7 +41,8 @@ int session_open(struct session *session, const struct session_options *options)
 	int r;
 
 	*session = (struct session){ .options = options,
-				     .paging = { .trace_fd = -1 } };
+				     .paging = { .trace_fd = -1 },
+				     .start_ns = pager_now_ns() };
 	log_set_level(LOG_WARN + options->verbose);
 	/* A reader that went away is an error of write(2). */
 	signal(SIGPIPE, SIG_IGN);
@@ -115,7 +116,8 @@ int session_run(struct session *session, struct vm_config config,
 		r = run_loaded(session, end);
 	if (r >= 0 && job->ended)
 		job->ended(session->vm, job->ctx);
-	paging_report(&session->options->paging, session->vm);
+	paging_report(&session->options->paging, session->vm,
+		      session->start_ns);
 	vm_destroy(session->vm);
 	session->vm = NULL;
 	terminal_raw(session->terminal, false);

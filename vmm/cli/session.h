@@ -29,6 +29,7 @@ struct session {
 	struct disk disks[OPTION_LIST_MAX];
 	unsigned int disk_count;
 	struct terminal *terminal;
+	uint64_t start_ns; /* CLOCK_MONOTONIC at session_open() */
 	struct vm *vm; /* the machine of now, for the terminal's leave key */
 };
 

@@ -54,6 +54,7 @@ struct vm {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	_Atomic enum vm_phase phase;
+	_Atomic uint64_t entered_ns; /* a figure; 0: no vCPU has entered */
 	bool paused; /* by the control side, devices at rest as well */
 	struct vm_end end;
 	int signal_fd;

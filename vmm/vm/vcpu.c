@@ -113,7 +113,11 @@ static void *vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 
+	uint64_t none = 0;
+
 	kicked_run = vcpu->cpu->run;
+	atomic_compare_exchange_strong(&vcpu->vm->entered_ns, &none,
+				       pager_now_ns());
 	while (may_enter(vcpu))
 		enter(vcpu);
 	return NULL;

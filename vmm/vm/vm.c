@@ -236,6 +236,12 @@ const struct vm_config *vm_get_config(const struct vm *vm)
 	return &vm->config;
 }
 
+/* When the guest first ran. */
+uint64_t vm_entered_ns(const struct vm *vm)
+{
+	return atomic_load(&vm->entered_ns);
+}
+
 /* Whether a vCPU waits after a failure. */
 bool vm_waits_for_memory(const struct vm *vm)
 {
