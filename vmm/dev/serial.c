@@ -560,8 +560,8 @@ static int serial_set_up(struct serial *s)
 	if (!s->tx || !s->backlog)
 		return -ENOMEM;
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->timer_fd = timerfd_create(CLOCK_MONOTONIC,
-				     TFD_CLOEXEC | TFD_NONBLOCK);
+	s->timer_fd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (s->wake_fd < 0 || s->timer_fd < 0)
 		return -errno;
 	err = loop_add(loop, &s->wake_source, s->wake_fd, EPOLLIN, on_wake, s);

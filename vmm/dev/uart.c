@@ -15,8 +15,16 @@
 #include "vmm/snap/section.h"
 
 /* Register offsets, table II; with DLAB set, 0 and 1 are the divisor. */
-enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR,
-       REG_SCR };
+enum {
+	REG_DATA,
+	REG_IER,
+	REG_IIR_FCR,
+	REG_LCR,
+	REG_MCR,
+	REG_LSR,
+	REG_MSR,
+	REG_SCR,
+};
 
 #define IER_RDI	 0x01 /* received data */
 #define IER_THRI 0x02 /* transmitter empty */
@@ -273,8 +281,7 @@ bool uart_listens(const struct uart *u)
 		return false;
 	if (u->mcr & MCR_RTS)
 		return true;
-	return !u->rts_seen &&
-	       ((u->ier & IER_RDI) || u->polls >= POLLS_ENOUGH);
+	return !u->rts_seen && ((u->ier & IER_RDI) || u->polls >= POLLS_ENOUGH);
 }
 
 /* Fills the empty FIFO. */

@@ -94,11 +94,11 @@ static int set_mode(int fd, const struct termios *mode)
 /* Restores the mode once, if a terminal is raw.  Async-signal-safe. */
 static void rescue_now(void)
 {
-	int fd = atomic_exchange_explicit(&rescue.fd_plus_1, 0,
-					  memory_order_acquire) - 1;
+	int fd_plus_1 = atomic_exchange_explicit(&rescue.fd_plus_1, 0,
+						 memory_order_acquire);
 
-	if (fd >= 0)
-		set_mode(fd, &rescue.mode);
+	if (fd_plus_1)
+		set_mode(fd_plus_1 - 1, &rescue.mode);
 }
 
 /*

@@ -29,9 +29,9 @@
 static int open_file(const struct snap_file *f, const char *name,
 		     uint64_t *size)
 {
-	CLEANUP_CLOSE int fd = openat(f->dir_fd, name,
-				      O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
-					      O_CLOEXEC);
+	CLEANUP_CLOSE int fd =
+		openat(f->dir_fd, name,
+		       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 && errno == ELOOP)
@@ -102,7 +102,8 @@ int snap_open(struct snap_file *f, const char *path, const char *arch)
 {
 	int err;
 
-	*f = (struct snap_file){ .dir_fd = -1, .memory_fd = -1,
+	*f = (struct snap_file){ .dir_fd = -1,
+				 .memory_fd = -1,
 				 .pages_fd = -1 };
 	f->path = strdup(path);
 	if (!f->path)
@@ -130,7 +131,8 @@ void snap_close(struct snap_file *f)
 	free(f->sections);
 	free(f->state);
 	free(f->runs);
-	*f = (struct snap_file){ .dir_fd = -1, .memory_fd = -1,
+	*f = (struct snap_file){ .dir_fd = -1,
+				 .memory_fd = -1,
 				 .pages_fd = -1 };
 }
 
@@ -148,14 +150,16 @@ uint64_t snap_page_gpa(const struct snap_file *f, uint64_t page)
 /* Logs a page that is not what it was. */
 static int page_bad(const struct snap_file *f, uint64_t page)
 {
-	return log_fail(EBADMSG, "%s/%s: the page of guest address %#llx is "
-				 "damaged", f->path, SNAP_MEMORY_NAME,
+	return log_fail(EBADMSG,
+			"%s/%s: the page of guest address %#llx is "
+			"damaged",
+			f->path, SNAP_MEMORY_NAME,
 			(unsigned long long)snap_page_gpa(f, page));
 }
 
 /* Checks pages against their checksums. */
-int snap_verify_pages(const struct snap_file *f, uint64_t first,
-		      uint64_t count, const void *data)
+int snap_verify_pages(const struct snap_file *f, uint64_t first, uint64_t count,
+		      const void *data)
 {
 	const uint8_t *page = data;
 	uint8_t sums[SUMS_AT_ONCE * SNAP_SUM_BYTES];
@@ -169,7 +173,8 @@ int snap_verify_pages(const struct snap_file *f, uint64_t first,
 					   min_u64(count - i, SUMS_AT_ONCE) *
 						   SNAP_SUM_BYTES,
 					   f->sums_offset +
-						   (first + i) * SNAP_SUM_BYTES);
+						   (first + i) *
+							   SNAP_SUM_BYTES);
 			if (err)
 				return log_errno(err == -ENODATA ? EIO : -err,
 						 "%s/%s: read", f->path,
@@ -216,7 +221,7 @@ static int verify_absent(const struct snap_file *f, uint64_t first,
 				 page * SNAP_PAGE_BYTES))
 			return log_fail(EIO, "%s/%s: cannot be read", f->path,
 					SNAP_MEMORY_NAME);
-		if (memcmp(buf, zeros, sizeof(zeros)))
+		if (memcmp(buf, zeros, sizeof(zeros)) != 0)
 			return page_bad(f, page);
 	}
 	return 0;

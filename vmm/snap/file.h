@@ -87,8 +87,8 @@ uint64_t snap_page_gpa(const struct snap_file *f, uint64_t page);
  * Checks @count pages at @data, which are pages [first, first + count) of one
  * run, against their checksums.  -EBADMSG names the first that is damaged.
  */
-int snap_verify_pages(const struct snap_file *f, uint64_t first,
-		      uint64_t count, const void *data);
+int snap_verify_pages(const struct snap_file *f, uint64_t first, uint64_t count,
+		      const void *data);
 
 /* Reads pages of one run and checks them. */
 int snap_read_pages(const struct snap_file *f, uint64_t first, uint64_t count,

@@ -55,7 +55,7 @@ static int take_header(struct snap_file *f, const uint8_t *h, uint64_t size)
 	uint64_t page_count = get_le64(h + 32), sums_end;
 	uint32_t version = get_le32(h + 8);
 
-	if (memcmp(h, SNAP_PAGES_MAGIC, SNAP_MAGIC_BYTES))
+	if (memcmp(h, SNAP_PAGES_MAGIC, SNAP_MAGIC_BYTES) != 0)
 		return snap_bad(f, PAGES, "not the pages of a snapshot");
 	if (version > SNAP_VERSION)
 		return log_fail(EPROTONOSUPPORT,
@@ -65,7 +65,7 @@ static int take_header(struct snap_file *f, const uint8_t *h, uint64_t size)
 	if (crc32c(0, h, SNAP_PAGES_HEADER_BYTES - SNAP_SUM_BYTES) !=
 	    get_le32(h + SNAP_PAGES_HEADER_BYTES - SNAP_SUM_BYTES))
 		return snap_bad(f, PAGES, "the header is damaged");
-	if (memcmp(h + 16, f->id, SNAP_ID_BYTES))
+	if (memcmp(h + 16, f->id, SNAP_ID_BYTES) != 0)
 		return snap_bad(f, PAGES, "belongs to another snapshot");
 	f->present_count = get_le64(h + 40);
 	f->run_count = get_le64(h + 48);
@@ -84,9 +84,10 @@ static int take_header(struct snap_file *f, const uint8_t *h, uint64_t size)
 	    get_le64(h + 64) != sums_end + page_count * SNAP_SUM_BYTES)
 		return snap_bad(f, PAGES, "the header makes no sense");
 	if (size != get_le64(h + 64))
-		return snap_bad(f, PAGES, size < get_le64(h + 64) ?
-						  "truncated" :
-						  "longer than it says");
+		return snap_bad(f, PAGES,
+				size < get_le64(h + 64) ?
+					"truncated" :
+					"longer than it says");
 	return 0;
 }
 

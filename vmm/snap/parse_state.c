@@ -32,7 +32,7 @@ static int check_head(const struct snap_file *f, size_t *header_bytes)
 	uint32_t version;
 
 	if (f->state_bytes < SNAP_STATE_FIXED_BYTES ||
-	    memcmp(f->state, SNAP_STATE_MAGIC, SNAP_MAGIC_BYTES))
+	    memcmp(f->state, SNAP_STATE_MAGIC, SNAP_MAGIC_BYTES) != 0)
 		return snap_bad(f, STATE, "not the state of a snapshot");
 	version = get_le32(f->state + 8);
 	if (version > SNAP_VERSION)
@@ -65,14 +65,15 @@ static int take_header(struct snap_file *f, const char *arch,
 	f->section_count = get_le32(h + 76);
 	f->range_count = get_le32(h + 80);
 	if (get_le64(h + 56) != f->state_bytes)
-		return snap_bad(f, STATE, get_le64(h + 56) > f->state_bytes ?
-						  "truncated" :
-						  "longer than it says");
+		return snap_bad(f, STATE,
+				get_le64(h + 56) > f->state_bytes ?
+					"truncated" :
+					"longer than it says");
 	for (const char *c = f->arch; *c; c++) {
 		if (*c <= ' ' || *c > '~')
 			return snap_bad(f, STATE, "no architecture's name");
 	}
-	if (arch && strcmp(arch, f->arch))
+	if (arch && strcmp(arch, f->arch) != 0)
 		return log_fail(ENOEXEC, "%s/%s: a guest of %s, this is %s",
 				f->path, STATE, f->arch, arch);
 	if (get_le32(h + 72) != SNAP_PAGE_BYTES)
@@ -97,12 +98,13 @@ static int take_ranges(struct snap_file *f)
 		struct snap_range r = { get_le64(p), get_le64(p + 8),
 					get_le64(p + 16) };
 
-		if ((r.gpa | r.size_bytes) % SNAP_PAGE_BYTES ||
-		    !r.size_bytes || r.gpa < gpa || r.offset_bytes != offset ||
+		if ((r.gpa | r.size_bytes) % SNAP_PAGE_BYTES || !r.size_bytes ||
+		    r.gpa < gpa || r.offset_bytes != offset ||
 		    !range_within(r.gpa, r.size_bytes, GPA_LIMIT) ||
 		    r.size_bytes > SNAP_MEMORY_BYTES_MAX - offset)
-			return snap_bad(f, STATE, "the memory layout makes no "
-						  "sense");
+			return snap_bad(f, STATE,
+					"the memory layout makes no "
+					"sense");
 		gpa = r.gpa + r.size_bytes;
 		offset += r.size_bytes;
 		f->ranges[i] = r;

@@ -34,16 +34,15 @@ enum occupant { NOTHING, EMPTY_FOLDER, SNAPSHOT, SOMETHING_ELSE };
 
 /* The files of a snapshot: nothing else is ever removed. */
 static const char *const file_names[] = { SNAP_STATE_NAME, SNAP_MEMORY_NAME,
-					  SNAP_PAGES_NAME,
-					  SNAP_WORKINGSET_NAME,
+					  SNAP_PAGES_NAME, SNAP_WORKINGSET_NAME,
 					  SNAP_WORKINGSET_TEMPORARY };
 
 /* Removes directory @name of @parent if it holds a snapshot's files only. */
 static int remove_dir(int parent, const char *name)
 {
-	CLEANUP_CLOSE int dir = openat(parent, name,
-				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-					       O_CLOEXEC);
+	CLEANUP_CLOSE int dir =
+		openat(parent, name,
+		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (dir < 0)
 		return -errno;
@@ -66,8 +65,8 @@ static bool dir_is_empty(int dir)
 		return false;
 	}
 	while (!others && (entry = readdir(d)))
-		others += strcmp(entry->d_name, ".") &&
-			  strcmp(entry->d_name, "..");
+		others += strcmp(entry->d_name, ".") != 0 &&
+			  strcmp(entry->d_name, "..") != 0;
 	closedir(d);
 	return !others;
 }
@@ -75,22 +74,21 @@ static bool dir_is_empty(int dir)
 /* Whether @dir holds a `state` that begins as one does. */
 static bool dir_is_snapshot(int dir)
 {
-	CLEANUP_CLOSE int fd = openat(dir, SNAP_STATE_NAME,
-				      O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
-					      O_CLOEXEC);
+	CLEANUP_CLOSE int fd =
+		openat(dir, SNAP_STATE_NAME,
+		       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	char magic[SNAP_MAGIC_BYTES];
 
-	return fd >= 0 &&
-	       pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
+	return fd >= 0 && pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
 	       !memcmp(magic, SNAP_STATE_MAGIC, sizeof(magic));
 }
 
 /* Looks at the target: an enum occupant, or -errno. */
 static int look_at_target(const struct snap_place *place)
 {
-	CLEANUP_CLOSE int dir = openat(place->parent_fd, place->name,
-				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-					       O_CLOEXEC);
+	CLEANUP_CLOSE int dir =
+		openat(place->parent_fd, place->name,
+		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (dir < 0) {
 		if (errno == ENOENT)
@@ -111,8 +109,9 @@ static int check_target(const struct snap_place *place)
 	if (what < 0)
 		return log_errno(-what, "snapshot %s", place->path);
 	if (what == SOMETHING_ELSE)
-		return log_fail(EEXIST, "snapshot %s: exists and is not a "
-					"snapshot, so it is left alone",
+		return log_fail(EEXIST,
+				"snapshot %s: exists and is not a "
+				"snapshot, so it is left alone",
 				place->path);
 	return what;
 }
@@ -166,8 +165,8 @@ static int try_temporary(struct snap_place *place)
 	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
 		return -EIO;
 	free(place->temporary);
-	if (asprintf(&place->temporary, ".%s.%08x.tmp", place->name,
-		     number) < 0) {
+	if (asprintf(&place->temporary, ".%s.%08x.tmp", place->name, number) <
+	    0) {
 		place->temporary = NULL;
 		return -ENOMEM;
 	}
@@ -205,15 +204,17 @@ static int split_path(struct snap_place *place, const char *path)
 		return log_errno(ENOMEM, "snapshot");
 	if (!*place->name || !strcmp(place->name, ".") ||
 	    !strcmp(place->name, ".."))
-		return log_fail(EINVAL, "snapshot '%s': not the name of a "
-					"new folder", path);
+		return log_fail(EINVAL,
+				"snapshot '%s': not the name of a "
+				"new folder",
+				path);
 	/* Room for the temporary name beside it. */
 	if (strlen(place->name) > NAME_MAX - RANDOM_DIGITS - 6)
 		return log_errno(ENAMETOOLONG, "snapshot %s", path);
 	if (slash)
 		slash[slash == copy] = '\0';
-	place->parent_fd = open(slash ? copy : ".",
-				O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	place->parent_fd =
+		open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (place->parent_fd < 0)
 		return log_errno(errno, "snapshot %s: folder %s", path,
 				 slash ? copy : ".");
@@ -238,7 +239,8 @@ int snap_place_open(struct snap_place *place, const char *path)
 			break;
 	}
 	return err ? log_errno(-err, "snapshot %s: make a folder beside it",
-			       path) : 0;
+			       path) :
+		     0;
 }
 
 /* Exchanges the new snapshot with the old one and removes the old. */
@@ -250,9 +252,10 @@ static int exchange(struct snap_place *place)
 		      place->name, RENAME_EXCHANGE)) {
 		err = errno;
 		if (err == EINVAL)
-			return log_fail(EOPNOTSUPP, "snapshot %s: this file "
-						    "system cannot replace it "
-						    "at once; remove it first",
+			return log_fail(EOPNOTSUPP,
+					"snapshot %s: this file "
+					"system cannot replace it "
+					"at once; remove it first",
 					place->path);
 		return log_errno(err, "snapshot %s: replace", place->path);
 	}

@@ -161,7 +161,7 @@ fail:
 static int take_tag(struct snap_save *s, const char *tag)
 {
 	char padded[SNAP_TAG_BYTES] = { 0 };
-	char (*tags)[SNAP_TAG_BYTES];
+	char(*tags)[SNAP_TAG_BYTES];
 	size_t len = strlen(tag);
 
 	if (!len || len > SNAP_TAG_BYTES)
@@ -272,7 +272,8 @@ int snap_save_pages(struct snap_save *s, uint64_t first, uint64_t count,
 	atomic_fetch_add_explicit(&s->present_count, present,
 				  memory_order_relaxed);
 	return err ? log_errno(-err, "%s/%s: write", s->place.path,
-			       SNAP_MEMORY_NAME) : 0;
+			       SNAP_MEMORY_NAME) :
+		     0;
 }
 
 /* How many pages were not zero. */
@@ -288,8 +289,8 @@ static bool next_run(const struct snap_save *s, uint64_t *at,
 	const uint8_t *p;
 	uint64_t i = *at;
 
-	p = i < s->page_count ?
-		    memchr(s->present + i, 1, s->page_count - i) : NULL;
+	p = i < s->page_count ? memchr(s->present + i, 1, s->page_count - i) :
+				NULL;
 	if (!p)
 		return false;
 	run->first = (uint64_t)(p - s->present);

@@ -66,8 +66,8 @@ int snap_workingset_write(const struct snap_file *f, const uint64_t *pages,
 {
 	struct snap_writer head = { 0 }, body = { 0 };
 	/* Of its own: a lock belongs to an open file. */
-	CLEANUP_CLOSE int dir = openat(f->dir_fd, ".",
-				       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_CLOSE int dir =
+		openat(f->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int err = dir < 0 || flock(dir, LOCK_EX) ? -errno : 0;
 
 	count = min_u64(count, SNAP_WORKINGSET_MAX);
@@ -92,13 +92,13 @@ static int check_header(const struct snap_file *f, const uint8_t *h,
 			uint64_t size, uint64_t *count)
 {
 	*count = get_le64(h + 32);
-	if (memcmp(h, SNAP_WORKINGSET_MAGIC, SNAP_MAGIC_BYTES) ||
+	if (memcmp(h, SNAP_WORKINGSET_MAGIC, SNAP_MAGIC_BYTES) != 0 ||
 	    get_le32(h + 8) != SNAP_VERSION ||
 	    get_le32(h + 12) != SNAP_WORKINGSET_HEADER_BYTES ||
 	    crc32c(0, h, SNAP_WORKINGSET_HEADER_BYTES - SNAP_SUM_BYTES) !=
 		    get_le32(h + SNAP_WORKINGSET_HEADER_BYTES - SNAP_SUM_BYTES))
 		return snap_bad(f, NAME, "the header is damaged");
-	if (memcmp(h + 16, f->id, SNAP_ID_BYTES))
+	if (memcmp(h + 16, f->id, SNAP_ID_BYTES) != 0)
 		return snap_bad(f, NAME, "belongs to another snapshot");
 	if (*count > SNAP_WORKINGSET_MAX ||
 	    size != SNAP_WORKINGSET_HEADER_BYTES + *count * 8)
@@ -129,7 +129,8 @@ static int read_from(const struct snap_file *f, int fd, uint64_t size,
 	uint8_t *bytes;
 	int err;
 
-	if (size < sizeof(header) || snap_read_at(fd, header, sizeof(header), 0))
+	if (size < sizeof(header) ||
+	    snap_read_at(fd, header, sizeof(header), 0))
 		return snap_bad(f, NAME, "truncated");
 	err = check_header(f, header, size, count);
 	if (err)
@@ -151,16 +152,17 @@ static int read_from(const struct snap_file *f, int fd, uint64_t size,
 int snap_workingset_read(const struct snap_file *f, uint64_t **pages,
 			 uint64_t *count)
 {
-	CLEANUP_CLOSE int fd = openat(f->dir_fd, NAME,
-				      O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
-					      O_CLOEXEC);
+	CLEANUP_CLOSE int fd =
+		openat(f->dir_fd, NAME,
+		       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
 	*pages = NULL;
 	*count = 0;
 	if (fd < 0)
-		return errno == ENOENT ? -ENOENT :
-					 log_errno(errno, "%s/%s", f->path, NAME);
+		return errno == ENOENT ?
+			       -ENOENT :
+			       log_errno(errno, "%s/%s", f->path, NAME);
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return snap_bad(f, NAME, "not a regular file");
 	return read_from(f, fd, (uint64_t)st.st_size, pages, count);

@@ -65,10 +65,9 @@ static void start(struct world *w)
 					    .out_fd = w->out,
 					    .leave = count_leave,
 					    .ctx = &w->leaves };
-	struct serial_config config = { .bus = &w->bus,
-					.base = BASE,
-					.irqs = &w->irqs,
-					.gsi = GSI };
+	struct serial_config config = {
+		.bus = &w->bus, .base = BASE, .irqs = &w->irqs, .gsi = GSI
+	};
 
 	assert_int_equal(bus_init(&w->bus), 0);
 	assert_int_equal(irqs_init(&w->irqs, NULL, &map), 0);

@@ -94,8 +94,8 @@ int save_guest(const char *path, unsigned int seed)
 	for (unsigned int i = 0; i < 40; i++)
 		snap_put_u64(&w, seed * 1000003ULL + i);
 	for (uint64_t at = 0; at < PAGES && !err; at += 17)
-		err = snap_save_pages(save, at, at + 17 > PAGES ?
-							PAGES - at : 17,
+		err = snap_save_pages(save, at,
+				      at + 17 > PAGES ? PAGES - at : 17,
 				      memory + at * 4096);
 	if (!err)
 		err = snap_save_section(save, "machine", 1, &w);
@@ -221,8 +221,8 @@ void catch_lines(struct caught *c)
 	fflush(stderr);
 	c->real = dup(STDERR_FILENO);
 	c->kept = memfd_create("lines", MFD_CLOEXEC);
-	must(c->real >= 0 && c->kept >= 0 &&
-	     dup2(c->kept, STDERR_FILENO) >= 0, "catch_lines");
+	must(c->real >= 0 && c->kept >= 0 && dup2(c->kept, STDERR_FILENO) >= 0,
+	     "catch_lines");
 }
 
 unsigned int release_lines(struct caught *c)

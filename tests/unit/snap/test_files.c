@@ -174,7 +174,8 @@ static void threads_save_parts(void **state)
 	for (unsigned int i = 0; i < 4; i++) {
 		parts[i] = (struct part){ save, memory, i };
 		assert_int_equal(pthread_create(&threads[i], NULL, save_part,
-						&parts[i]), 0);
+						&parts[i]),
+				 0);
 	}
 	for (unsigned int i = 0; i < 4; i++) {
 		pthread_join(threads[i], &failed);

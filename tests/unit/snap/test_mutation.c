@@ -24,8 +24,7 @@
 
 #define MUTATIONS 3000
 
-static const char *const names[] = { "state", "pages", "memory",
-				     "workingset" };
+static const char *const names[] = { "state", "pages", "memory", "workingset" };
 
 /* A file of the snapshot, good and changed. */
 struct victim {
@@ -37,11 +36,22 @@ struct victim {
 /* Numbers at the edges of what fields hold. */
 static uint64_t absurd(unsigned int *seed)
 {
-	static const uint64_t values[] = { 0, 1, 2, 255, 256, 4095, 4096, 4097,
-					   65536, INT32_MAX, UINT32_MAX,
+	static const uint64_t values[] = { 0,
+					   1,
+					   2,
+					   255,
+					   256,
+					   4095,
+					   4096,
+					   4097,
+					   65536,
+					   INT32_MAX,
+					   UINT32_MAX,
 					   UINT64_C(1) << 32,
-					   UINT64_C(1) << 52, INT64_MAX,
-					   UINT64_C(1) << 63, UINT64_MAX,
+					   UINT64_C(1) << 52,
+					   INT64_MAX,
+					   UINT64_C(1) << 63,
+					   UINT64_MAX,
 					   UINT64_MAX - 4095 };
 
 	return values[(unsigned int)rand_r(seed) % ARRAY_SIZE(values)];
@@ -60,7 +70,8 @@ static size_t somewhere(const struct victim *v, size_t len, unsigned int *seed)
 static void flip_bits(struct victim *v, unsigned int *seed)
 {
 	for (int n = rand_r(seed) % 4; n >= 0; n--)
-		v->bad[somewhere(v, 1, seed)] ^= (uint8_t)(1 << rand_r(seed) % 8);
+		v->bad[somewhere(v, 1, seed)] ^=
+			(uint8_t)(1 << rand_r(seed) % 8);
 }
 
 static void truncate_it(struct victim *v, unsigned int *seed)
@@ -95,8 +106,8 @@ static void absurd_field(struct victim *v, unsigned int *seed)
 }
 
 static void (*const changes[])(struct victim *v, unsigned int *seed) = {
-	flip_bits, truncate_it, lengthen_it, move_a_piece, absurd_field,
-	absurd_field,
+	flip_bits,    truncate_it,  lengthen_it,
+	move_a_piece, absurd_field, absurd_field,
 };
 
 /* Puts the checksums of `state` right, but not those over sections' bytes. */

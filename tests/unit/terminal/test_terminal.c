@@ -72,10 +72,9 @@ static void count_leave(void *ctx)
 /* A terminal on the slave side; *@leaves counts the leave sequences. */
 static struct terminal *open_on(int in, int out, int *leaves)
 {
-	struct terminal_config config = { .in_fd = in,
-					  .out_fd = out,
-					  .leave = count_leave,
-					  .ctx = leaves };
+	struct terminal_config config = {
+		.in_fd = in, .out_fd = out, .leave = count_leave, .ctx = leaves
+	};
 	struct terminal *t = NULL;
 
 	assert_int_equal(terminal_open(&t, &config), 0);
@@ -157,8 +156,8 @@ static void child_dies(const struct pty *p, enum way_out way, int ready)
 {
 	struct terminal *t = open_on(p->slave, p->slave, NULL);
 	/* A page that is there and must not be touched. */
-	volatile int *nowhere = mmap(NULL, 4096, PROT_NONE,
-				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile int *nowhere =
+		mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	/*
 	 * The handlers of cmocka and of sanitizers go on living; here the
