@@ -16,50 +16,9 @@ import sys
 import tempfile
 import time
 
-LINE = re.compile(r"chain: cpu=(\d+) step=(\d+) hash=([0-9a-f]{16})")
-SKIP = 77
+from snapshot_lib import LINE, Failure, Guest, arguments
+
 PERIOD = 200
-
-
-class Guest:
-    """A thaw in the background, with a control socket."""
-
-    def __init__(self, thaw, work, arguments):
-        self.thaw, self.control = thaw, os.path.join(work, "control")
-        self.out = open(os.path.join(work, "out"), "w+b")
-        self.err = open(os.path.join(work, "err"), "w+b")
-        self.process = subprocess.Popen(
-            [thaw, *arguments, "--control", self.control],
-            stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err)
-        deadline = time.monotonic() + 60
-        while not os.path.exists(self.control):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.end()
-                raise SystemExit("not started: " + self.errors())
-            time.sleep(0.001)
-
-    def save(self, path):
-        """Saves and ends it; its output."""
-        done = subprocess.run(
-            [self.thaw, "snapshot", "--stop", self.control, path],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
-        status = self.process.wait(timeout=60)
-        if done.returncode or status:
-            raise SystemExit("save: %d %s; guest: %d %s" % (
-                done.returncode, done.stderr.decode(), status, self.errors()))
-        self.out.seek(0)
-        return self.out.read().decode(errors="replace")
-
-    def errors(self):
-        self.err.seek(0)
-        return self.err.read().decode(errors="replace")
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self.out.close()
-        self.err.close()
 
 
 def reference(thaw, kernel, cpus, steps):
@@ -86,10 +45,9 @@ def ways(thaw, work, kernel):
     guest.end()
     have = []
     for way in found:
-        # Ends at once, for the snapshot asks for more than a second to pass.
         try:
             guest = Guest(thaw, work, ["restore", *way, probe])
-        except SystemExit as refusal:
+        except Failure as refusal:
             print("#", *way, str(refusal).split("\n", 1)[0])
             continue
         guest.save(os.path.join(work, "again"))
@@ -102,15 +60,15 @@ def check(text, known, last):
     """All lines are those of the reference, and go on from the last ones."""
     seen = 0
     if re.search("FAIL|SUMMARY", text):
-        raise SystemExit("the guest says: " + text)
+        raise Failure("the guest says: " + text)
     for cpu, step, value in LINE.findall(text):
         key = int(cpu), int(step)
         if key in known and known[key] != value:
-            raise SystemExit("step %d of cpu %d is %s, not %s" % (
+            raise Failure("step %d of cpu %d is %s, not %s" % (
                 key[1], key[0], value, known[key]))
         before = last.get(key[0], 0)
         if before and key[1] != before + PERIOD:
-            raise SystemExit("cpu %d: step %d after %d" % (
+            raise Failure("cpu %d: step %d after %d" % (
                 key[0], key[1], before))
         last[key[0]] = key[1]
         seen += key in known
@@ -118,20 +76,16 @@ def check(text, known, last):
 
 
 def main():
-    thaw, guests, suffix = sys.argv[1:4]
-    rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 40
-    seed = int(sys.argv[5]) if len(sys.argv) > 5 else random.randrange(1 << 32)
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        print("no /dev/kvm")
-        return SKIP
+    thaw, kernel, numbers = arguments(__doc__)
+    rounds = numbers[0] if numbers else 40
+    seed = numbers[1] if len(numbers) > 1 else random.randrange(1 << 32)
     print("# seed", seed, "rounds", rounds)
     chance = random.Random(seed)
-    kernel = os.path.join(guests, "chain." + suffix)
     work = tempfile.mkdtemp(prefix="thaw-chain.")
     try:
         have = ways(thaw, work, kernel)
         if len(have) < 2:
-            raise SystemExit("fewer than two ways to restore here")
+            raise Failure("fewer than two ways to restore here")
         for cpus in (1, 2):
             known = reference(thaw, kernel, cpus, 2000 * rounds)
             last, seen = {}, 0
@@ -150,7 +104,7 @@ def main():
             seen += check(guest.save(os.path.join(work, "end")), known, last)
             guest.end()
             if seen < rounds:
-                raise SystemExit("only %d lines were compared" % seen)
+                raise Failure("only %d lines were compared" % seen)
             print("# %d vCPUs: %d restores, %d lines as in an undisturbed "
                   "run, up to step %d" % (cpus, rounds, seen,
                                           max(last.values())))

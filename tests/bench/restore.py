@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""How long a restore takes: from the start of the command to the guest's first
+instruction, and to its answer over the console, for every pager, with a small
+and a large working set, from a warm and a cold page cache; clones; beside
+QEMU's restore of the same guest, and beside the floor.  All in one run,
+interleaved; medians in milliseconds.
+
+usage: restore.py [--thaw T] [--guests DIR] [--bench DIR] [--rounds N]
+                  [--clones 1,10,50] [--work DIR] [--qemu PROGRAM]
+"""
+import argparse
+import json
+import os
+import select
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MEMORY_MIB = 256
+SETS = (("64 KiB", 16), ("64 MiB", 16384))
+WAYS = [("userfault", "anon"), ("userfault", "guest_memfd"), ("uffd", "anon"),
+        ("map", "anon"), ("eager", "anon"), ("eager", "guest_memfd")]
+
+
+class Process:
+    """A guest in a process, whose console is our pipe."""
+
+    def __init__(self, command):
+        self.start = time.perf_counter()
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+        self.text = b""
+
+    def send(self, byte):
+        self.process.stdin.write(byte)
+        self.process.stdin.flush()
+
+    def wait_for(self, words, seconds=60):
+        """Milliseconds from the start until the guest has said it."""
+        out = self.process.stdout
+        end = time.monotonic() + seconds
+        while words not in self.text:
+            if not select.select([out], [], [], max(
+                    0, end - time.monotonic()))[0]:
+                raise TimeoutError(words.decode())
+            piece = os.read(out.fileno(), 65536)
+            if not piece:
+                raise EOFError(self.process.stderr.read().decode())
+            self.text += piece
+        return (time.perf_counter() - self.start) * 1000
+
+    def pss_kib(self):
+        with open("/proc/%d/smaps_rollup" % self.process.pid) as f:
+            for line in f:
+                if line.startswith("Pss:"):
+                    return int(line.split()[1])
+        return 0
+
+    def finish(self):
+        """Ends it; what it said on standard error."""
+        try:
+            _, err = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            _, err = self.process.communicate()
+        return err.decode()
+
+
+def thaw_restore(args, path, pager, memory):
+    return [args.thaw, "restore", "--stats=json", "--pager=" + pager,
+            "--memory=" + memory, path]
+
+
+def make_snapshot(args, path, pages):
+    """Boots the guest, and saves it when it is ready."""
+    control = path + ".control"
+    guest = Process([args.thaw, "run", "-m", str(MEMORY_MIB), "-k",
+                     os.path.join(args.guests, "answer." + args.suffix),
+                     "-p", "pages=%d" % pages, "--control", control])
+    guest.wait_for(b"ready")
+    subprocess.run([args.thaw, "snapshot", "--stop", control, path],
+                   check=True, stdout=subprocess.DEVNULL)
+    guest.finish()
+
+
+def qemu_command(args, pages):
+    return [args.qemu, "-M", "microvm,accel=kvm,isa-serial=on", "-cpu",
+            "host,-arch-capabilities", "-nodefaults", "-no-user-config",
+            "-display", "none", "-m", str(MEMORY_MIB), "-serial", "stdio",
+            "-kernel", os.path.join(args.guests, "answer.elf"), "-append",
+            "pages=%d" % pages]
+
+
+def make_qemu_snapshot(args, path, pages):
+    """The same guest saved by QEMU; False where QEMU cannot."""
+    monitor = path + ".monitor"
+    guest = Process(qemu_command(args, pages) + [
+        "-monitor", "unix:%s,server=on,wait=off" % monitor])
+    try:
+        guest.wait_for(b"ready")
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(monitor)
+            s.sendall(b'stop\nmigrate "exec:cat > %s"\n' % path.encode())
+            for _ in range(300):
+                time.sleep(0.1)
+                s.sendall(b"info migrate\n")
+                if b"completed" in s.recv(65536):
+                    break
+            s.sendall(b"quit\n")
+        return os.path.getsize(path) > 0
+    except (OSError, EOFError, TimeoutError) as why:
+        print("# no QEMU: %s" % str(why).strip().split("\n")[0])
+        return False
+    finally:
+        guest.process.kill()
+        guest.finish()
+
+
+def evict(path):
+    """Drops a snapshot's files from the page cache."""
+    files = [path] if os.path.isfile(path) else [
+        os.path.join(path, n) for n in os.listdir(path)]
+    for name in files:
+        fd = os.open(name, os.O_RDONLY)
+        os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
+def one_restore(command):
+    """(ms to the guest's entry or None, ms to its answer)."""
+    guest = Process(command)
+    try:
+        guest.send(b"q")
+        answer = guest.wait_for(b"cycles=")
+    except (EOFError, BrokenPipeError):
+        raise RuntimeError(guest.finish().strip().split("\n")[0])
+    err = guest.finish()
+    at = err.find("{")
+    entered = json.loads(err[at:])["entered_ns"] / 1e6 if at >= 0 else None
+    return entered, answer
+
+
+def read_all(path):
+    """Milliseconds to read the bytes that a snapshot holds."""
+    start = time.perf_counter()
+    fd = os.open(os.path.join(path, "memory"), os.O_RDONLY)
+    buffer, end, at = bytearray(1 << 20), os.fstat(fd).st_size, 0
+    while at < end:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError:
+            break
+        hole = os.lseek(fd, at, os.SEEK_HOLE)
+        while at < hole:
+            at += os.preadv(fd, [memoryview(buffer)[:min(
+                len(buffer), hole - at)]], at)
+    os.close(fd)
+    return (time.perf_counter() - start) * 1000
+
+
+def bench_restores(args, work):
+    """The table of restores."""
+    results, refused = {}, {}
+    for name, pages in SETS:
+        path = os.path.join(work, "s%d" % pages)
+        make_snapshot(args, path, pages)
+        qemu = os.path.join(work, "q%d" % pages)
+        has_qemu = args.qemu and make_qemu_snapshot(args, qemu, pages)
+        for cache in ("warm", "cold"):
+            for _ in range(args.rounds):
+                jobs = [(w, thaw_restore(args, path, *w), path) for w in WAYS]
+                if has_qemu:
+                    jobs.append((("QEMU", "anon"), qemu_command(
+                        args, pages) + ["-incoming", "exec:cat " + qemu],
+                        qemu))
+                for way, command, files in jobs:
+                    if way in refused:
+                        continue
+                    if cache == "cold":
+                        evict(files)
+                    try:
+                        results.setdefault((name, cache) + way, []).append(
+                            one_restore(command))
+                    except RuntimeError as why:
+                        refused[way] = str(why)
+                if cache == "cold":
+                    evict(path)
+                results.setdefault((name, cache, "read", "the bytes"),
+                                   []).append((None, read_all(path)))
+    print("| working set | cache | pager | memory | first instruction, ms | "
+          "answer, ms |")
+    print("|---|---|---|---|---:|---:|")
+    for key, rows in results.items():
+        entered = [r[0] for r in rows if r[0] is not None]
+        print("| %s | %s | %s | %s | %s | %.2f |" % (
+            *key, "%.2f" % statistics.median(entered) if entered else "",
+            statistics.median(r[1] for r in rows)))
+    for way, why in refused.items():
+        print("# not %s over %s: %s" % (*way, why))
+    return refused
+
+
+def bench_clones(args, work, refused):
+    """Many guests from one snapshot at once."""
+    path = os.path.join(work, "s16384")
+    print("\n| pager | clones | all have answered, ms | PSS of a clone, KiB |")
+    print("|---|---:|---:|---:|")
+    for pager in ("userfault", "uffd", "map", "eager"):
+        if (pager, "anon") in refused:
+            continue
+        for count in args.clones:
+            start = time.perf_counter()
+            guests = [Process(thaw_restore(args, path, pager, "anon"))
+                      for _ in range(count)]
+            for guest in guests:
+                guest.send(b"a")
+            for guest in guests:
+                guest.wait_for(b"cycles=", 300)
+            took = (time.perf_counter() - start) * 1000
+            pss = sum(g.pss_kib() for g in guests) / count
+            for guest in guests:
+                guest.send(b"q")
+                guest.finish()
+            print("| %s | %d | %.0f | %.0f |" % (pager, count, took, pss))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    build = os.path.join(HERE, "../../build")
+    parser.add_argument("--thaw", default=os.path.join(build, "thaw"))
+    parser.add_argument("--guests", default=os.path.join(build, "guest"))
+    parser.add_argument("--bench", default=os.path.join(build, "tests/bench"))
+    parser.add_argument("--suffix", default="elf")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--clones", default="1,10,50",
+                        type=lambda s: [int(n) for n in s.split(",")])
+    parser.add_argument("--qemu", default=shutil.which("qemu-system-x86_64"))
+    parser.add_argument("--work")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="thaw-bench.",
+                                     dir=args.work) as work:
+        floor = subprocess.run([os.path.join(args.bench, "bench-floor")],
+                               stdout=subprocess.PIPE, check=True)
+        print("floor: a bare machine is made in %s us\n" %
+              floor.stdout.decode().strip())
+        refused = bench_restores(args, work)
+        bench_clones(args, work, refused)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

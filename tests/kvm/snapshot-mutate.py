@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Damaged snapshots: bits flipped, files cut, swapped, emptied, numbers made
+absurd.  Each is refused with one line and the status of a bad file, or the
+guest runs to the same end as from the whole snapshot; nothing crashes or hangs.
+
+usage: snapshot-mutate.py THAW GUESTS SUFFIX [ROUNDS [SEED]]
+"""
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from snapshot_lib import Failure, Guest, arguments
+
+HOST, SOURCE = 70, 81
+STEPS = 3000
+
+
+def flip(chance, data):
+    """One to eight bits."""
+    for _ in range(chance.randint(1, 8)):
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+
+
+def cut(chance, data):
+    del data[chance.randrange(len(data)):]
+
+
+def absurd(chance, data):
+    """A large number at a place where one may be."""
+    at = chance.randrange(max(1, len(data) - 8)) & ~3
+    value = chance.choice([b"\xff" * 8, b"\x00" * 8, b"\xff" * 4,
+                           (1 << 40).to_bytes(8, "little"),
+                           (1 << 63).to_bytes(8, "little")])
+    data[at:at + len(value)] = value
+
+
+def grow(chance, data):
+    data += bytes(chance.randrange(256) for _ in range(chance.randint(1, 64)))
+
+
+def swap(chance, data):
+    """Two parts change places."""
+    n = chance.randint(1, max(1, len(data) // 4))
+    a = chance.randrange(max(1, len(data) - 2 * n))
+    b = chance.randrange(a + n, max(a + n + 1, len(data) - n + 1))
+    data[a:a + n], data[b:b + n] = data[b:b + n], data[a:a + n]
+
+
+MUTATIONS = (flip, flip, cut, absurd, absurd, grow, swap)
+
+
+def mutate(chance, whole, path):
+    """Makes a damaged copy; what was done."""
+    shutil.rmtree(path, ignore_errors=True)
+    # Holes stay holes.
+    subprocess.run(["cp", "-r", "--sparse=always", whole, path], check=True)
+    names = sorted(os.listdir(path))
+    kind = chance.randrange(12)
+    if kind == 0:
+        gone = chance.choice(names)
+        os.unlink(os.path.join(path, gone))
+        return "without " + gone
+    if kind == 1:
+        a, b = chance.sample(names, 2)
+        os.rename(os.path.join(path, a), os.path.join(path, "x"))
+        os.rename(os.path.join(path, b), os.path.join(path, a))
+        os.rename(os.path.join(path, "x"), os.path.join(path, b))
+        return "%s and %s swapped" % (a, b)
+    name = chance.choice(["state", "state", "state", "pages", "memory"])
+    change = chance.choice(MUTATIONS)
+    file = os.path.join(path, name)
+    with open(file, "rb") as f:
+        data = bytearray(f.read())
+    change(chance, data)
+    with open(file, "wb") as f:
+        f.write(data)
+    return "%s in %s" % (change.__name__, name)
+
+
+def last_line(output):
+    lines = [l for l in output.splitlines() if l.startswith("PASS")]
+    return lines[-1] if lines else ""
+
+
+def restore(thaw, path, pager):
+    return subprocess.run(
+        [thaw, "restore", "--pager=" + pager, path],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, timeout=60)
+
+
+def judge(done, want, what):
+    """What became of a damaged snapshot."""
+    errors = done.stderr.decode(errors="replace")
+    if "Sanitizer" in errors or "runtime error" in errors:
+        raise Failure("%s: %s" % (what, errors))
+    if done.returncode == 0:
+        if last_line(done.stdout.decode(errors="replace")) != want:
+            raise Failure("%s: another end: %s" % (what, done.stdout))
+        return "same"
+    if done.returncode not in (HOST, SOURCE):
+        raise Failure("%s: status %d: %s" % (what, done.returncode, errors))
+    lines = [l for l in errors.splitlines() if l.startswith("thaw: ")]
+    # A damaged page is named by the snapshot and by the pager that asked.
+    if not 1 <= len(lines) <= (2 if done.returncode == SOURCE else 1):
+        raise Failure("%s: %d lines: %s" % (what, len(lines), errors))
+    return "refused"
+
+
+def main():
+    thaw, kernel, numbers = arguments(__doc__)
+    rounds = numbers[0] if numbers else 100
+    seed = numbers[1] if len(numbers) > 1 else random.randrange(1 << 32)
+    print("# seed", seed, "rounds", rounds)
+    chance = random.Random(seed)
+    work = tempfile.mkdtemp(prefix="thaw-mutate.")
+    whole, bad = os.path.join(work, "whole"), os.path.join(work, "bad")
+    counts = {"same": 0, "refused": 0}
+    try:
+        guest = Guest(thaw, work, [
+            "run", "-k", kernel, "-m", "32",
+            "-p", "steps=%d pages=16 period=100" % STEPS])
+        guest.save(whole)
+        guest.end()
+        want = last_line(restore(thaw, whole, "eager").stdout.decode())
+        if not want:
+            raise Failure("the whole snapshot does not come to its end")
+        for number in range(rounds):
+            what = mutate(chance, whole, bad)
+            pager = chance.choice(["eager", "uffd", "auto"])
+            done = restore(thaw, bad, pager)
+            counts[judge(done, want, "round %d, %s, %s" % (
+                number, what, pager))] += 1
+        print("# %(refused)d refused, %(same)d to the same end" % counts)
+        if not counts["refused"]:
+            raise Failure("nothing was refused")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
