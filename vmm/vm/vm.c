@@ -110,7 +110,12 @@ static int create_buses(struct vm *vm)
 	r = loop_create(&vm->loop);
 	if (r < 0)
 		return r;
-	return pci_host_create(&vm->pci, &pci);
+	r = pci_host_create(&vm->pci, &pci);
+	if (r < 0)
+		return r;
+	/* The first of the devices, and so the last to go. */
+	pci_host_device(vm->pci, &vm->devices[vm->device_count++]);
+	return 0;
 }
 
 /* The stages, in the order that the kernel wants. */
@@ -186,7 +191,6 @@ void vm_destroy(struct vm *vm)
 		close(vm->signal_fd);
 	vm_devices_destroy(vm);
 	pager_destroy(vm->pager);
-	pci_host_destroy(vm->pci);
 	loop_destroy(vm->loop);
 	irqs_finish(&m->irqs);
 	arch_vm_finish(m);
