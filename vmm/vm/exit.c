@@ -14,6 +14,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/bus/loop.h"
 #include "vmm/vm/private.h"
 
 /* Logs text of many lines, one line at a time. */
@@ -24,6 +25,12 @@ static void log_lines(char *text)
 	while ((line = strsep(&rest, "\n")))
 		if (*line)
 			log_error("  %s", line);
+}
+
+/* A call that only has the loop handle the events before it. */
+static void nothing(void *ctx)
+{
+	(void)ctx;
 }
 
 /* Says that the guest cannot go on, shows where it was, ends the machine. */
@@ -43,6 +50,8 @@ give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
 	/* One vCPU's story is enough; the others stop in silence. */
 	if (atomic_load(&vcpu->vm->phase) == VM_PHASE_END)
 		return;
+	/* What the guest said last comes before what we say of it. */
+	loop_call(vcpu->vm->loop, nothing, NULL);
 	log_error("vCPU %u: %s%s%s", vcpu->cpu->id, why, *words ? ": " : "",
 		  words);
 	to = open_memstream(&text, &len);
