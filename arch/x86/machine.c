@@ -30,6 +30,19 @@ static int place_kvm_pages(struct machine *machine)
 	return err < 0 ? err : 0;
 }
 
+/*
+ * What makes the state that a vCPU can be saved with complete; where KVM has
+ * it not, a snapshot does without.
+ */
+static void enable_state_caps(struct machine *machine)
+{
+	int xsave = kvm_check_cap(machine->vm.fd, KVM_CAP_XSAVE2);
+
+	kvm_enable_cap(machine->vm.fd, KVM_CAP_EXCEPTION_PAYLOAD, 1);
+	kvm_enable_cap(machine->vm.fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1);
+	machine->arch->xsave_bytes = xsave > 0 ? (size_t)xsave : 0;
+}
+
 /* The VM exists, no memslot yet. */
 int arch_vm_setup(struct machine *machine)
 {
@@ -45,6 +58,7 @@ int arch_vm_setup(struct machine *machine)
 	arch->has_deadline =
 		kvm_check_cap(machine->vm.fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	arch->has_sregs2 = kvm_check_cap(machine->vm.fd, KVM_CAP_SREGS2) > 0;
+	enable_state_caps(machine);
 	return place_kvm_pages(machine);
 }
 

@@ -60,14 +60,7 @@ static int set_cpuid(struct machine *machine, struct kvm_vcpu *cpu)
 static void set_optional_msr(const struct kvm_vcpu *cpu, uint32_t index,
 			     uint64_t value)
 {
-	union {
-		struct kvm_msrs head;
-		uint8_t room[sizeof(struct kvm_msrs) +
-			     sizeof(struct kvm_msr_entry)];
-	} msr = { .head.nmsrs = 1 };
-
-	msr.head.entries[0] = (struct kvm_msr_entry){ index, 0, value };
-	if (kvm_ioctl(cpu->fd, KVM_SET_MSRS, &msr) != 1)
+	if (msr_set(cpu, index, value) < 0)
 		log_info("vCPU %u: KVM refuses MSR 0x%x, left as it is",
 			 cpu->id, index);
 }

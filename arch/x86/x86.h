@@ -68,14 +68,12 @@ struct arch_private {
 	atomic_uint events; /* bits of enum power_event that are pending */
 	bool has_deadline; /* KVM emulates the TSC deadline timer */
 	bool has_sregs2;
+	size_t xsave_bytes; /* of KVM_GET_XSAVE2; 0: KVM_GET_XSAVE */
 	/*
-	 * While a snapshot is loaded: the TSC offset that vCPU 0 had in it and
-	 * the one it has now, so that the others keep their distance.
+	 * While a snapshot is loaded, from vCPU 0 on: the TSC offset that it had
+	 * and the one it got, so that the others keep their distance to it.
 	 */
-	bool has_tsc_offset;
-	uint64_t tsc_offset_saved, tsc_offset;
-	/* The guest's time that the snapshot's clock is ahead by; state.c. */
-	uint64_t tsc_advance;
+	uint64_t tsc_offset_saved, tsc_offset_loaded;
 };
 
 #endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The CPUID table in a snapshot, and whether this host can have it.
+ *
+ * Owns nothing.  The vCPU does not run; any one thread.  A table from a file is
+ * hostile: its count is bounded, and KVM takes any values.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "arch/x86/cpuid.h"
+#include "arch/x86/fields.h"
+#include "arch/x86/state.h"
+#include "arch/x86/x86.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+#include "vmm/snap/section.h"
+
+/* Longest line of features that a host lacks. */
+#define MISSING_BYTES 1024
+
+static const struct field cpuid_fields[] = {
+	FIELD(struct kvm_cpuid_entry2, function),
+	FIELD(struct kvm_cpuid_entry2, index),
+	FIELD(struct kvm_cpuid_entry2, flags),
+	FIELD(struct kvm_cpuid_entry2, eax),
+	FIELD(struct kvm_cpuid_entry2, ebx),
+	FIELD(struct kvm_cpuid_entry2, ecx),
+	FIELD(struct kvm_cpuid_entry2, edx),
+};
+
+/* Saves the table as the guest sees it. */
+int cpuid_save(const struct kvm_vcpu *cpu, struct snap_writer *w)
+{
+	CLEANUP_FREE struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
+	int err;
+
+	if (!table)
+		return log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
+	table->nent = CPUID_ENTRIES_MAX;
+	err = kvm_call(cpu->fd, KVM_GET_CPUID2, table);
+	if (err < 0)
+		return err;
+	snap_put_u32(w, table->nent);
+	for (uint32_t i = 0; i < table->nent; i++)
+		fields_put(w, cpuid_fields, ARRAY_SIZE(cpuid_fields),
+			   &table->entries[i]);
+	return 0;
+}
+
+/* Whether two tables are of one maker's processors. */
+static bool same_vendor(const struct kvm_cpuid2 *a, const struct kvm_cpuid2 *b)
+{
+	const struct kvm_cpuid_entry2 *x = cpuid_find(a, 0, 0);
+	const struct kvm_cpuid_entry2 *y = cpuid_find(b, 0, 0);
+
+	return x && y && x->ebx == y->ebx && x->ecx == y->ecx &&
+	       x->edx == y->edx;
+}
+
+/* Refuses a table that promises the guest what this host does not have. */
+static int check_cpuid(const struct machine *machine,
+		       const struct kvm_vcpu *cpu,
+		       const struct kvm_cpuid2 *want)
+{
+	CLEANUP_FREE struct kvm_cpuid2 *have = cpuid_alloc(CPUID_ENTRIES_MAX);
+	char names[MISSING_BYTES] = "";
+	FILE *to = fmemopen(names, sizeof(names), "w");
+	unsigned int missing;
+
+	if (!have || !to) {
+		if (to)
+			fclose(to);
+		return log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
+	}
+	cpuid_for_vcpu(machine->arch->cpuid, cpu->id, machine->cpu_count,
+		       machine->arch->has_deadline, have);
+	missing = cpuid_missing(want, have, to);
+	fclose(to);
+	if (!same_vendor(want, have))
+		return log_fail(EOPNOTSUPP, "the snapshot is of a processor of "
+					    "another maker than this host's");
+	if (missing)
+		return log_fail(EOPNOTSUPP,
+				"this host lacks %u processor features of the "
+				"snapshot: %.900s", missing, names);
+	if (cpuid_address_bits(want) > cpuid_address_bits(have))
+		return log_fail(EOPNOTSUPP,
+				"the snapshot has %u bits of physical address, "
+				"this host gives %u",
+				cpuid_address_bits(want),
+				cpuid_address_bits(have));
+	return 0;
+}
+
+/* Loads a table that this host can keep the promises of. */
+int cpuid_load(const struct machine *machine, const struct kvm_vcpu *cpu,
+	       struct snap_reader *r)
+{
+	CLEANUP_FREE struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
+	uint32_t count = snap_get_u32(r);
+	int err;
+
+	if (!table)
+		return log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
+	if (count > CPUID_ENTRIES_MAX)
+		snap_reader_fail(r);
+	for (uint32_t i = 0; i < count && !r->error; i++)
+		fields_get(r, cpuid_fields, ARRAY_SIZE(cpuid_fields),
+			   &table->entries[i]);
+	if (r->error)
+		return -EBADMSG;
+	table->nent = count;
+	err = check_cpuid(machine, cpu, table);
+	if (err)
+		return err;
+	err = kvm_call(cpu->fd, KVM_SET_CPUID2, table);
+	return err < 0 ? err : 0;
+}
