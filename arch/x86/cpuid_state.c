@@ -30,18 +30,29 @@ static const struct field cpuid_fields[] = {
 	FIELD(struct kvm_cpuid_entry2, edx),
 };
 
+/* What the vCPU has now, as KVM made it of what it was given; NULL, logged. */
+static struct kvm_cpuid2 *current_cpuid(const struct kvm_vcpu *cpu)
+{
+	struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
+
+	if (!table) {
+		log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
+		return NULL;
+	}
+	table->nent = CPUID_ENTRIES_MAX;
+	if (kvm_call(cpu->fd, KVM_GET_CPUID2, table) >= 0)
+		return table;
+	free(table);
+	return NULL;
+}
+
 /* Saves the table as the guest sees it. */
 int cpuid_save(const struct kvm_vcpu *cpu, struct snap_writer *w)
 {
-	CLEANUP_FREE struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
-	int err;
+	CLEANUP_FREE struct kvm_cpuid2 *table = current_cpuid(cpu);
 
 	if (!table)
-		return log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
-	table->nent = CPUID_ENTRIES_MAX;
-	err = kvm_call(cpu->fd, KVM_GET_CPUID2, table);
-	if (err < 0)
-		return err;
+		return -EIO;
 	snap_put_u32(w, table->nent);
 	for (uint32_t i = 0; i < table->nent; i++)
 		fields_put(w, cpuid_fields, ARRAY_SIZE(cpuid_fields),
@@ -59,32 +70,45 @@ static bool same_vendor(const struct kvm_cpuid2 *a, const struct kvm_cpuid2 *b)
 	       x->edx == y->edx;
 }
 
-/* Refuses a table that promises the guest what this host does not have. */
-static int check_cpuid(const struct machine *machine,
-		       const struct kvm_vcpu *cpu,
-		       const struct kvm_cpuid2 *want)
+/* The names of what @want has and @have lacks, in @names; how many. */
+static unsigned int list_missing(const struct kvm_cpuid2 *want,
+				 const struct kvm_cpuid2 *have,
+				 char names[MISSING_BYTES])
 {
-	CLEANUP_FREE struct kvm_cpuid2 *have = cpuid_alloc(CPUID_ENTRIES_MAX);
-	char names[MISSING_BYTES] = "";
-	FILE *to = fmemopen(names, sizeof(names), "w");
+	FILE *to = fmemopen(names, MISSING_BYTES, "w");
 	unsigned int missing;
 
-	if (!have || !to) {
-		if (to)
-			fclose(to);
-		return log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
-	}
-	cpuid_for_vcpu(machine->arch->cpuid, cpu->id, machine->cpu_count,
-		       machine->arch->has_deadline, have);
+	names[0] = '\0';
+	if (!to)
+		return 0;
 	missing = cpuid_missing(want, have, to);
 	fclose(to);
+	names[MISSING_BYTES - 1] = '\0';
+	return missing;
+}
+
+/*
+ * Refuses a table that promises the guest what this host does not have.  What
+ * it has is what KVM gave the vCPU when it was set up.
+ */
+static int check_cpuid(const struct kvm_vcpu *cpu,
+		       const struct kvm_cpuid2 *want)
+{
+	CLEANUP_FREE struct kvm_cpuid2 *have = current_cpuid(cpu);
+	char names[MISSING_BYTES];
+	unsigned int missing;
+
+	if (!have)
+		return -EIO;
 	if (!same_vendor(want, have))
 		return log_fail(EOPNOTSUPP, "the snapshot is of a processor of "
 					    "another maker than this host's");
+	missing = list_missing(want, have, names);
 	if (missing)
 		return log_fail(EOPNOTSUPP,
 				"this host lacks %u processor features of the "
-				"snapshot: %.900s", missing, names);
+				"snapshot: %.900s",
+				missing, names);
 	if (cpuid_address_bits(want) > cpuid_address_bits(have))
 		return log_fail(EOPNOTSUPP,
 				"the snapshot has %u bits of physical address, "
@@ -95,8 +119,7 @@ static int check_cpuid(const struct machine *machine,
 }
 
 /* Loads a table that this host can keep the promises of. */
-int cpuid_load(const struct machine *machine, const struct kvm_vcpu *cpu,
-	       struct snap_reader *r)
+int cpuid_load(const struct kvm_vcpu *cpu, struct snap_reader *r)
 {
 	CLEANUP_FREE struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
 	uint32_t count = snap_get_u32(r);
@@ -112,7 +135,7 @@ int cpuid_load(const struct machine *machine, const struct kvm_vcpu *cpu,
 	if (r->error)
 		return -EBADMSG;
 	table->nent = count;
-	err = check_cpuid(machine, cpu, table);
+	err = check_cpuid(cpu, table);
 	if (err)
 		return err;
 	err = kvm_call(cpu->fd, KVM_SET_CPUID2, table);

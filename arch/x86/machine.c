@@ -13,6 +13,10 @@
 #include "arch/x86/x86.h"
 #include "vmm/base/log.h"
 
+/* Intel SDM volume 3, 11.4.1 and 11.5.1. */
+#define LAPIC_LVT_LINT0	 0x350
+#define LAPIC_LVT_MASKED UINT32_C(0x10000)
+
 extern const unsigned char thaw_guest_image[];
 extern const unsigned char thaw_guest_image_end[];
 
@@ -31,15 +35,18 @@ static int place_kvm_pages(struct machine *machine)
 }
 
 /*
- * What makes the state that a vCPU can be saved with complete; where KVM has
- * it not, a snapshot does without.
+ * What makes the state that a vCPU can be saved with complete, where KVM has
+ * it; and no 8259 by surprise.
  */
-static void enable_state_caps(struct machine *machine)
+static void enable_caps(struct machine *machine)
 {
 	int xsave = kvm_check_cap(machine->vm.fd, KVM_CAP_XSAVE2);
 
 	kvm_enable_cap(machine->vm.fd, KVM_CAP_EXCEPTION_PAYLOAD, 1);
 	kvm_enable_cap(machine->vm.fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1);
+	/* Without this, LINT0 would come back when vCPU 0 gets an INIT. */
+	kvm_enable_cap(machine->vm.fd, KVM_CAP_DISABLE_QUIRKS2,
+		       KVM_X86_QUIRK_LINT0_REENABLED);
 	machine->arch->xsave_bytes = xsave > 0 ? (size_t)xsave : 0;
 }
 
@@ -58,7 +65,7 @@ int arch_vm_setup(struct machine *machine)
 	arch->has_deadline =
 		kvm_check_cap(machine->vm.fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	arch->has_sregs2 = kvm_check_cap(machine->vm.fd, KVM_CAP_SREGS2) > 0;
-	enable_state_caps(machine);
+	enable_caps(machine);
 	return place_kvm_pages(machine);
 }
 
@@ -74,27 +81,32 @@ int arch_irqchip_create(struct machine *machine)
 }
 
 /*
- * KVM looks up the target of an interrupt in a map that it makes when a LAPIC
- * changes; a vCPU's creation comes just too early for its own LAPIC to be in
- * it.  Most guests switch their LAPIC on before they start a processor, which
- * makes the map anew; a guest that does not could never reach the last one.
- * Writing one LAPIC back has the same effect.
+ * Sets up the first LAPIC as a guest without 8259s wants it: LINT0, which is
+ * where they would be, is masked.
+ *
+ * The write has an effect on all vCPUs as well.  KVM looks up the target of an
+ * interrupt in a map that it makes when a LAPIC changes; a vCPU's creation
+ * comes just too early for its own LAPIC to be in it.  Most guests switch their
+ * LAPIC on before they start a processor, which makes the map anew; a guest
+ * that does not could never reach the last one.
  */
-static int refresh_apic_map(const struct machine *machine)
+static int prepare_lapic(const struct machine *machine)
 {
 	struct kvm_lapic_state lapic;
 	int fd = machine->cpus[0].fd;
 	int err = kvm_call(fd, KVM_GET_LAPIC, &lapic);
 
-	if (err >= 0)
-		err = kvm_call(fd, KVM_SET_LAPIC, &lapic);
+	if (err < 0)
+		return err;
+	put_le32(lapic.regs + LAPIC_LVT_LINT0, LAPIC_LVT_MASKED);
+	err = kvm_call(fd, KVM_SET_LAPIC, &lapic);
 	return err < 0 ? err : 0;
 }
 
 /* After the vCPUs: the device that belongs to the architecture. */
 int arch_irqchip_finish(struct machine *machine)
 {
-	int err = refresh_apic_map(machine);
+	int err = prepare_lapic(machine);
 
 	return err ? err : power_create(machine);
 }

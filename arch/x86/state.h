@@ -25,8 +25,7 @@ uint64_t state_elapsed_ns(uint64_t wall_ns);
  * names (-EOPNOTSUPP).
  */
 int cpuid_save(const struct kvm_vcpu *cpu, struct snap_writer *w);
-int cpuid_load(const struct machine *machine, const struct kvm_vcpu *cpu,
-	       struct snap_reader *r);
+int cpuid_load(const struct kvm_vcpu *cpu, struct snap_reader *r);
 
 /* The TSC with its rate, and the deadline; after the LAPIC. */
 int tsc_save(const struct kvm_vcpu *cpu, struct snap_writer *w);

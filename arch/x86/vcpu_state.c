@@ -344,7 +344,7 @@ int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 		   struct snap_reader *r)
 {
 	uint32_t mp_state = snap_get_u32(r);
-	int err = cpuid_load(machine, cpu, r);
+	int err = cpuid_load(cpu, r);
 
 	if (!err)
 		err = load_sregs(machine, cpu, r);
