@@ -438,6 +438,8 @@ uint64_t guest_fired(struct guest_device *d, unsigned int v)
 	struct pci_function *f = d->g->pci->slots[d->slot];
 	uint64_t count;
 
+	/* The used ring is written before the interrupt is sent. */
+	guest_sync(d->g);
 	if (read(f->msix.vectors[v].eventfd, &count, sizeof(count)) < 0)
 		return 0;
 	return count;
