@@ -48,7 +48,8 @@ class Guest:
         status = self.process.wait(timeout=60)
         if done.returncode or status:
             raise Failure("save: %d %s; guest: %d %s" % (
-                done.returncode, done.stderr.decode(), status, self.errors()))
+                done.returncode, done.stderr.decode(), status,
+                self.errors() + self.output()[-600:]))
         return self.output()
 
     def output(self):

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# pager.sh - memory that arrives when it is touched: Debian booted from absent
+# memory, and payloads that look at every page, on every way that the host has.
+
+# Skip unless this host's KVM has userfault.
+need_userfault() {
+	[ -z "$RIG_STOCK" ] || skip "Debian's kernel has no userfault"
+}
+
+# Print figure $2 (a name of --stats=json) of run $1.
+figure_of() {
+	sed -n "s/^.*\"$2\": *\([0-9]*\).*/\1/p" "$state/$1.err" | head -n 1
+}
+
+# Run the payload image $2 as $1 with the remaining arguments; the name of the
+# file differs between architectures.
+payload() {
+	name=$1 image=/guests/$2.elf
+	[ -e "$image" ] || image=/guests/$2.image
+	shift 2
+	rc=0
+	timeout -s KILL 100 thaw run -k "$image" --stats=json "$@" </dev/null \
+		>"$state/$name.log" 2>"$state/$name.err" || rc=$?
+	echo $rc >"$state/$name.rc"
+	[ $rc -eq 0 ] || fail "status $rc: $(grep -v '"' "$state/$name.err" | tail -n 2 | tr '\n' '|')"
+	if grep -q FAIL "$state/$name.log" || ! grep -q 'SUMMARY: .* 0 failed' "$state/$name.log"; then
+		fail "$(grep -e FAIL -e SUMMARY "$state/$name.log" | head -n 2 | tr '\n' '|')"
+	fi
+}
+
+# The reference: everything filled first.
+guest_eager() {
+	boot paged-eager -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
+		-p 'quiet t=hash' -m 512M -c 2
+}
+
+# Boot Debian from absent memory by pager $1 over memory $2.
+guest_paged() {
+	boot "paged-$1-$2" -k "$(kernel_image 6.12 plain)" \
+		-i /guest/initrd-6.12 -p 'quiet t=hash' -m 512M -c 2 \
+		--pager="$1" --memory="$2" --stats=json
+}
+
+# Such a guest comes to its end, and its initrd is that of the reference.
+debian_paged() {
+	guest_eager
+	guest_paged "$1" "$2"
+	reached_end "paged-$1-$2"
+	same "the exit status" "$(status_of "paged-$1-$2")" 0
+	same "the initrd's hash" "$(fact_of "paged-$1-$2" initrd.md5)" \
+		"$(fact_of paged-eager initrd.md5)"
+	same "processors" "$(fact_of "paged-$1-$2" nproc)" 2
+	info "Debian by $1 over $2: $(figure_of "paged-$1-$2" source_bytes) bytes" \
+		"at the source, $(figure_of "paged-$1-$2" absent_bytes) never came"
+}
+
+case_pager_debian_uffd() {
+	debian_paged uffd anon
+}
+
+case_pager_debian_userfault() {
+	need_userfault
+	debian_paged userfault anon
+}
+
+case_pager_debian_userfault_guest_memfd() {
+	need_userfault
+	debian_paged userfault guest_memfd
+}
+
+# Every page of a signed initrd, by two vCPUs, in all orders.
+touch_all() {
+	for order in seq rand shared; do
+		payload "touch-$1-$2" touch -m 128 -c 2 -i /guest/signed \
+			-p "base=initrd check=signature pages=4096 order=$order" \
+			--pager="$1" --memory="$2"
+		# The pages in runs of 16 at most, and no page twice.
+		filled=$(figure_of "touch-$1-$2" filled_bytes)
+		within "bytes filled" "$filled" 16777216 17825792
+	done
+}
+
+case_pager_touch_uffd() {
+	touch_all uffd anon
+}
+
+case_pager_touch_userfault() {
+	need_userfault
+	touch_all userfault anon
+}
+
+case_pager_touch_userfault_guest_memfd() {
+	need_userfault
+	touch_all userfault guest_memfd
+}
+
+# As many exits as pages are touched, with runs of one page; none for zeros.
+case_pager_exits_are_pages() {
+	need_userfault
+	payload exits touch -m 128 -c 1 -i /guest/signed --page-run 1 \
+		-p 'base=initrd pages=1000' --pager=userfault
+	with=$(figure_of exits faults)
+	payload exits touch -m 128 -c 1 -i /guest/signed --page-run 1 \
+		-p 'base=initrd pages=10' --pager=userfault
+	same "exits for 990 pages" $((with - $(figure_of exits faults))) 990
+	payload exits touch -m 128 -c 1 --page-run 1 \
+		-p 'pages=10 check=zero' --pager=userfault
+	few=$(figure_of exits faults)
+	payload exits touch -m 128 -c 1 --page-run 1 \
+		-p 'pages=5000 check=zero' --pager=userfault
+	same "exits for 4990 pages of zeros" $(($(figure_of exits faults) - few)) 0
+}
+
+# KVM's own accesses, each to a page that is absent.
+case_pager_kvm_uffd() {
+	payload kvm-uffd kvmtouch -m 128 -c 2 -i /guest/signed --pager=uffd \
+		-p 'base=initrd check=signature'
+	payload kvm-uffd kvmtouch -m 128 -c 2 --pager=uffd
+}
+
+case_pager_kvm_userfault() {
+	need_userfault
+	for memory in anon guest_memfd; do
+		payload kvm kvmtouch -m 128 -c 2 -i /guest/signed \
+			--memory=$memory --pager=userfault \
+			-p 'base=initrd check=signature'
+		payload kvm kvmtouch -m 128 -c 2 --memory=$memory \
+			--pager=userfault
+	done
+}
+
+# The background fills everything and takes the gates away under the guest.
+case_pager_prefault() {
+	way=userfault
+	[ -z "$RIG_STOCK" ] || way=uffd
+	payload prefault touch -m 128 -c 2 -i /guest/signed --prefault=full \
+		--pager=$way -p 'base=initrd check=signature pages=4096 rounds=20'
+	same "bytes that never came" "$(figure_of prefault absent_bytes)" 0
+	[ "$(figure_of prefault done_ns)" -gt 0 ] || fail "the gates stayed"
+}
+
+# A source that fails ends the guest with its own status, and says where.
+case_pager_source_fails() {
+	way=userfault
+	[ -z "$RIG_STOCK" ] || way=uffd
+	image=/guests/touch.elf
+	[ -e $image ] || image=/guests/touch.image
+	rc=0
+	timeout -s KILL 60 thaw run -k $image -m 128 -c 2 -i /guest/signed \
+		-p 'base=initrd pages=4096 order=shared' --pager=$way \
+		--page-deadline 1 --page-inject always@30000 </dev/null \
+		>$state/fails.log 2>$state/fails.err || rc=$?
+	same "the exit status" "$rc" 81
+	grep -q 'initrd.*cannot be read' $state/fails.err ||
+		fail "it said: $(tail -n 1 $state/fails.err)"
+}
+
+# What cannot be had is refused in one line.
+case_pager_refusals() {
+	refuses 70 thaw run --pager=map
+	refuses 70 thaw run --pager=uffd --memory=guest_memfd
+	[ -z "$RIG_STOCK" ] || refuses 70 thaw run --pager=userfault
+	refuses 64 thaw run --pager=magic
+	refuses 70 thaw run --prefault=fast
+}
+
+# A guest of 2 GiB that touches 100 MiB has about that much resident.
+case_pager_resident() {
+	way=userfault
+	[ -z "$RIG_STOCK" ] || way=uffd
+	image=/guests/touch.elf
+	[ -e $image ] || image=/guests/touch.image
+	timeout -s KILL 100 thaw run -k $image -m 2G -p 'pages=25600 write=1 rounds=1000' \
+		--pager=$way </dev/null >$state/resident.log 2>&1 &
+	for i in $(seq 80); do
+		sleep 1
+		! grep -q 'round=0 cpu=all' $state/resident.log || break
+	done
+	# timeout's child is thaw.
+	kib=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' \
+		"/proc/$(pgrep -P $! thaw)/status")
+	kill -KILL $(pgrep -P $!) $! 2>/dev/null
+	info "resident after 100 MiB of 2 GiB were touched: $kib KiB"
+	within "KiB resident" "${kib:-0}" 102400 118784
+}
