@@ -14,8 +14,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "arch/arm64/idreg.h"
 #include "arch/arm64/private.h"
+#include "arch/arm64/refusal.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
@@ -56,24 +56,13 @@ static bool is_counter(uint64_t id)
 	return id == KVM_REG_ARM_TIMER_CNT || id == KVM_REG_ARM_PTIMER_CNT;
 }
 
-/* Whether it is a system register with op0 3, op1 0, CRn 0: an ID register. */
-static bool is_id_reg(uint64_t id)
-{
-	const uint64_t fixed = KVM_REG_ARM64_SYSREG_OP0_MASK |
-			       KVM_REG_ARM64_SYSREG_OP1_MASK |
-			       KVM_REG_ARM64_SYSREG_CRN_MASK;
-
-	return reg_kind(id) == KVM_REG_ARM64_SYSREG &&
-	       (id & fixed) == (UINT64_C(3) << KVM_REG_ARM64_SYSREG_OP0_SHIFT);
-}
-
 /* Whether it must be set before the others. */
 static bool is_early(uint64_t id)
 {
 	uint64_t kind = reg_kind(id);
 
 	return kind == KVM_REG_ARM_FW || kind == KVM_REG_ARM_FW_FEAT_BMAP ||
-	       is_id_reg(id);
+	       arm64_reg_is_id(id);
 }
 
 /* Reads or writes a register of any size; silent. */
@@ -151,96 +140,45 @@ static bool next_reg(struct snap_reader *r, struct one_reg *reg)
 		snap_reader_fail(r);
 		return false;
 	}
+	memset(reg->value, 0, sizeof(uint64_t)); /* for a smaller one */
 	snap_get_bytes(r, reg->value, reg->len_bytes);
 	return r->error == 0;
 }
 
-/* Says what an ID register of the snapshot has that the host has not. */
-static int refuse_id_reg(const struct kvm_vcpu *cpu, const struct one_reg *reg,
-			 uint64_t have)
-{
-	unsigned int number = reg->id & (KVM_REG_ARM64_SYSREG_CRM_MASK |
-					 KVM_REG_ARM64_SYSREG_OP2_MASK);
-	uint64_t want = get_le64(reg->value);
-	const char *name = arm64_id_reg_name(number);
-	char missing[256];
-
-	if (reg->id == REG_MIDR_EL1)
-		return log_fail(ENOTSUP,
-				"vCPU %u: the snapshot is of another processor "
-				"model (MIDR_EL1 %#" PRIx64 ", here %#" PRIx64
-				")",
-				cpu->id, want, have);
-	if (arm64_features_missing(number, have, want, missing,
-				   sizeof(missing)) != 0)
-		return log_fail(ENOTSUP,
-				"vCPU %u: the snapshot needs processor "
-				"features that this host lacks: %s",
-				cpu->id, missing);
-	return log_fail(ENOTSUP,
-			"vCPU %u: the snapshot's processor differs in %s "
-			"(CRm %u, op2 %u): %#" PRIx64 ", here %#" PRIx64
-			", which this KVM cannot change",
-			cpu->id, name != NULL ? name : "an ID register",
-			number >> 3, number & 7, want, have);
-}
-
-/* Says which register could not be set, by its kind. */
-static int refuse_reg(const struct kvm_vcpu *cpu, const struct one_reg *reg,
-		      const uint8_t *have, int err)
-{
-	uint64_t kind = reg_kind(reg->id);
-
-	/* The caches' geometry: information only. */
-	if (kind == KVM_REG_ARM_DEMUX)
-		return 0;
-	if (is_id_reg(reg->id) && reg->len_bytes == 8 && err != -ENOENT)
-		return refuse_id_reg(cpu, reg, get_le64(have));
-	if (kind == KVM_REG_ARM_FW || kind == KVM_REG_ARM_FW_FEAT_BMAP)
-		return log_fail(ENOTSUP,
-				"vCPU %u: the snapshot's firmware interface "
-				"%#" PRIx64 " (PSCI, a mitigation, a service) "
-				"is more than this KVM has",
-				cpu->id, reg->id & 0xffff);
-	if (kind == KVM_REG_ARM64_SVE)
-		return log_fail(ENOTSUP,
-				"vCPU %u: the snapshot has SVE registers that "
-				"this guest cannot have here",
-				cpu->id);
-	return log_errno(-err, "vCPU %u: set register %#" PRIx64, cpu->id,
-			 reg->id);
-}
-
 /*
  * Sets one register, unless it has its value already: many are constant, and
- * KVM refuses a change of these only.
+ * KVM refuses a change of these only.  What it refuses is noted.
  */
-static int load_reg(const struct kvm_vcpu *cpu, struct one_reg *reg)
+static void load_reg(const struct kvm_vcpu *cpu, struct one_reg *reg,
+		     struct refusal *refusal)
 {
 	uint8_t have[REG_BYTES_MAX] = { 0 };
 	int err = reg_call(cpu, KVM_GET_ONE_REG, reg->id, have);
 
 	if (err == 0 && memcmp(have, reg->value, reg->len_bytes) == 0)
-		return 0;
-	if (err == 0 || err != -ENOENT)
+		return;
+	if (err != -ENOENT)
 		err = reg_call(cpu, KVM_SET_ONE_REG, reg->id, reg->value);
-	return err != 0 ? refuse_reg(cpu, reg, have, err) : 0;
+	/* The caches' geometry is information only. */
+	if (err != 0 && reg_kind(reg->id) != KVM_REG_ARM_DEMUX)
+		arm64_refusal_note(refusal, reg->id, get_le64(reg->value),
+				   get_le64(have), err);
 }
 
 /* Goes once through the registers and sets those that are, or are not, early. */
 static int load_pass(const struct kvm_vcpu *cpu, struct snap_reader *r,
 		     uint32_t count, bool early)
 {
-	struct one_reg reg;
-	int err = 0;
+	struct refusal refusal = { 0 };
+	struct one_reg reg = { 0 };
 
-	for (uint32_t i = 0; i < count && err == 0; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		if (!next_reg(r, &reg))
 			return r->error;
 		if (is_early(reg.id) == early)
-			err = load_reg(cpu, &reg);
+			load_reg(cpu, &reg, &refusal);
 	}
-	return err;
+	return arm64_refusal_report(&refusal, cpu->id);
 }
 
 static int load_regs(const struct kvm_vcpu *cpu, struct snap_reader *r)

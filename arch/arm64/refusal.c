@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Registers that KVM does not set, in words.  Any one thread. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/arm64/idreg.h"
+#include "arch/arm64/refusal.h"
+#include "arch/arm64/uapi.h"
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+
+/*
+ * What KVM is towards its guests, by register number (Documentation/virt/kvm/
+ * arm/fw-pseudo-registers.rst).
+ */
+static const char *const firmware[] = {
+	"its PSCI version",
+	"mitigation SMCCC_ARCH_WORKAROUND_1 (Spectre v2)",
+	"mitigation SMCCC_ARCH_WORKAROUND_2 (store bypass)",
+	"mitigation SMCCC_ARCH_WORKAROUND_3 (Spectre-BHB)",
+};
+static const char *const services[] = {
+	"random numbers by firmware call",
+	"stolen time",
+	"vendor services (PTP)",
+	"vendor services",
+};
+
+bool arm64_reg_is_id(uint64_t id)
+{
+	const uint64_t mask =
+		KVM_REG_ARM_COPROC_MASK | KVM_REG_ARM64_SYSREG_OP0_MASK |
+		KVM_REG_ARM64_SYSREG_OP1_MASK | KVM_REG_ARM64_SYSREG_CRN_MASK;
+
+	return (id & mask) == (ARM64_SYS_REG(3, 0, 0, 0, 0) & mask);
+}
+
+/* Adds names to what is missing, cut to the room. */
+static void add_missing(struct refusal *refusal, const char *names)
+{
+	size_t len = strlen(refusal->missing);
+
+	snprintf(refusal->missing + len, sizeof(refusal->missing) - len, "%s%s",
+		 len != 0 ? ", " : "", names);
+}
+
+/* An ID register: named features, or the register as it is. */
+static void note_id_reg(struct refusal *refusal, uint64_t id, uint64_t want,
+			uint64_t have)
+{
+	unsigned int number =
+		(unsigned int)id &
+		(KVM_REG_ARM64_SYSREG_CRM_MASK | KVM_REG_ARM64_SYSREG_OP2_MASK);
+	const char *name = arm64_id_reg_name(number);
+	char names[160];
+
+	if (arm64_features_missing(number, have, want, names, sizeof(names)))
+		add_missing(refusal, names);
+	else if (refusal->other[0] != '\0')
+		return;
+	else if (id == REG_MIDR_EL1)
+		snprintf(refusal->other, sizeof(refusal->other),
+			 "it is of another processor model (MIDR_EL1 %#" PRIx64
+			 ", here %#" PRIx64 ")",
+			 want, have);
+	else
+		snprintf(
+			refusal->other, sizeof(refusal->other),
+			"its processor differs in %s (CRm %u, op2 %u): %#" PRIx64
+			", here %#" PRIx64,
+			name != NULL ? name : "an ID register", number >> 3,
+			number & 7, want, have);
+}
+
+/* A service of the firmware that KVM plays. */
+static void note_firmware(struct refusal *refusal, const char *const *names,
+			  size_t count, uint64_t number)
+{
+	add_missing(refusal,
+		    number < count ? names[number] : "a firmware service");
+}
+
+void arm64_refusal_note(struct refusal *refusal, uint64_t id, uint64_t want,
+			uint64_t have, int err)
+{
+	uint64_t number = id & 0xffff;
+
+	switch (id & KVM_REG_ARM_COPROC_MASK) {
+	case KVM_REG_ARM_FW:
+		note_firmware(refusal, firmware, ARRAY_SIZE(firmware), number);
+		return;
+	case KVM_REG_ARM_FW_FEAT_BMAP:
+		note_firmware(refusal, services, ARRAY_SIZE(services), number);
+		return;
+	case KVM_REG_ARM64_SVE:
+		if (strstr(refusal->missing, "SVE") == NULL)
+			add_missing(refusal, "SVE of the same vector lengths");
+		return;
+	default:
+		break;
+	}
+	if (arm64_reg_is_id(id) && err != -ENOENT)
+		note_id_reg(refusal, id, want, have);
+	else if (refusal->other[0] == '\0')
+		snprintf(refusal->other, sizeof(refusal->other),
+			 "register %#" PRIx64 " cannot be set: %s", id,
+			 err == -ENOENT ? "this KVM does not have it" :
+					  strerror(-err));
+}
+
+int arm64_refusal_report(const struct refusal *refusal, unsigned int cpu)
+{
+	if (refusal->missing[0] != '\0')
+		return log_fail(ENOTSUP,
+				"vCPU %u: the snapshot needs what this host's "
+				"processor or KVM lacks: %s",
+				cpu, refusal->missing);
+	if (refusal->other[0] != '\0')
+		return log_fail(ENOTSUP,
+				"vCPU %u: the snapshot does not fit this host: "
+				"%s",
+				cpu, refusal->other);
+	return 0;
+}
