@@ -151,7 +151,8 @@ int bzimage_read(struct bzimage *bz, const struct image *image,
 	if (!bzimage_detect(bz->header, (size_t)n))
 		return log_fail(EINVAL, "%s: not a bzImage", image->name);
 	bz->header_end = H_MAGIC + (size_t)bz->header[H_JUMP_LENGTH];
-	if ((size_t)n < bz->header_end || n < HEADER_END_2_12)
+	if (n < HEADER_END_2_12 ||
+	    (size_t)n < min_u64(bz->header_end, SETUP_HEADER_END))
 		return log_fail(ENODATA, "%s: truncated in its setup header",
 				image->name);
 	err = check_header(bz, image->name);
