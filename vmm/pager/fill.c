@@ -113,7 +113,8 @@ static int read_claim(struct pager *pager, const struct claim *claim,
 			r = -ECANCELED;
 			break;
 		}
-		if (pager_now_ns() - start >= pager->config.deadline_ns)
+		if (r == -EBADMSG ||
+		    pager_now_ns() - start >= pager->config.deadline_ns)
 			break;
 		if (r == -EINTR)
 			continue;
@@ -202,12 +203,14 @@ static int fail(struct pager *pager, uint64_t page, int err)
 	bool stop = pager->config.on_error == PAGER_STOP;
 
 	count_add(&pager->counters.failures, 1);
-	log_errno(err, "guest memory at 0x%llx: %s (%s) cannot be read%s",
-		  page_gpa(pager, page),
-		  pager->source->ops->describe(pager->source, page),
-		  pager->source->ops->name,
-		  stop ? "; the guest stops" :
-			 "; the guest waits for \"go-on\"");
+	if (err != EBADMSG)
+		log_errno(err,
+			  "guest memory at 0x%llx: %s (%s) cannot be read%s",
+			  page_gpa(pager, page),
+			  pager->source->ops->describe(pager->source, page),
+			  pager->source->ops->name,
+			  stop ? "; the guest stops" :
+				 "; the guest waits for \"go-on\"");
 	if (pager->config.failed)
 		pager->config.failed(pager->config.ctx, pager->config.on_error);
 	return stop ? -EIO : -EAGAIN;

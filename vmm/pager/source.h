@@ -26,7 +26,9 @@ struct page_source_ops {
 	const char *name; /* for statistics and messages */
 	/*
 	 * Reads @count pages from @page on into @to, every byte of them, or
-	 * fails with -errno; all of them lie within one run.
+	 * fails with -errno; all of them lie within one run.  -EBADMSG says
+	 * that what is there is damaged: the source has logged it, and it is
+	 * not tried again.
 	 */
 	int (*read)(struct page_source *source, uint64_t page, uint32_t count,
 		    uint8_t *to);

@@ -140,6 +140,9 @@ static int renew_generation(struct vm *vm)
 	if (getrandom(id, sizeof(id), 0) != sizeof(id))
 		return log_errno(errno, "generation id");
 	r = memory_write(&m->memory, m->layout.generation_gpa, id, sizeof(id));
+	/* The pager has said why a page cannot be had. */
+	if (r == -EIO)
+		return r;
 	if (r < 0)
 		return log_errno(-r, "generation id");
 	return arch_notify(m, MACHINE_NOTICE_GENERATION);
