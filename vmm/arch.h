@@ -169,6 +169,9 @@ size_t arch_probe(const struct kvm *kvm, const struct kvm_vm *vm,
 /* The architecture's name as uname(2) has it, and the section id. */
 const char *arch_name(void);
 
+/* crc32c() of vmm/base/crc32c.h by the fastest way of this processor. */
+uint32_t arch_crc32c(uint32_t crc, const void *data, size_t len);
+
 /*
  * The embedded guest: the bytes of a kernel image that arch_boot() takes.
  */

@@ -78,7 +78,7 @@ static void make_good(void)
 	};
 	static uint8_t memory[PAGES * 4096];
 	char dir[] = "/tmp/thaw-fuzz-XXXXXX", path[64];
-	struct snap_save_config config = { path, "testarch", ranges, 2 };
+	struct snap_save_config config = { path, "testarch", ranges, 2, NULL };
 	struct snap_writer w = { 0 };
 	struct snap_save *save;
 

@@ -15,4 +15,7 @@
  */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
+/* The same function by another way, for those who have a faster one. */
+typedef uint32_t crc32c_function(uint32_t crc, const void *data, size_t len);
+
 #endif

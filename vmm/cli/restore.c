@@ -156,6 +156,7 @@ static int restore_open(struct restore *restore, const char *path)
 
 	if (r >= 0)
 		r = snap_open(&restore->file, path, arch_name());
+	restore->file.sum = arch_crc32c;
 	if (r >= 0)
 		r = vm_describe(&restore->file, &restore->machine);
 	if (r >= 0 && restore->options.verify)

@@ -102,9 +102,9 @@ int snap_open(struct snap_file *f, const char *path, const char *arch)
 {
 	int err;
 
-	*f = (struct snap_file){ .dir_fd = -1,
-				 .memory_fd = -1,
-				 .pages_fd = -1 };
+	*f = (struct snap_file){
+		.dir_fd = -1, .memory_fd = -1, .pages_fd = -1, .sum = crc32c
+	};
 	f->path = strdup(path);
 	if (!f->path)
 		return log_errno(ENOMEM, "%s", path);
@@ -180,7 +180,7 @@ int snap_verify_pages(const struct snap_file *f, uint64_t first, uint64_t count,
 						 "%s/%s: read", f->path,
 						 SNAP_PAGES_NAME);
 		}
-		if (crc32c(0, page, SNAP_PAGE_BYTES) !=
+		if (f->sum(0, page, SNAP_PAGE_BYTES) !=
 		    get_le32(sums + k * SNAP_SUM_BYTES))
 			return page_bad(f, first + i);
 	}

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/base/crc32c.h"
 #include "vmm/snap/format.h"
 
 struct snap_reader;
@@ -52,6 +53,8 @@ struct snap_file {
 	struct snap_run *runs; /* sorted, apart by at least one page */
 	uint64_t run_count, present_count;
 	uint64_t sums_offset;
+	/* How pages are summed: crc32c(), or what the caller has put there. */
+	crc32c_function *sum;
 };
 
 /*

@@ -19,6 +19,7 @@
 
 #include <stdint.h>
 
+#include "vmm/base/crc32c.h"
 #include "vmm/snap/format.h"
 
 struct snap_save;
@@ -33,6 +34,7 @@ struct snap_save_config {
 	 */
 	const struct snap_range *ranges;
 	unsigned int range_count;
+	crc32c_function *sum; /* how pages are summed; NULL: crc32c() */
 };
 
 int snap_save_begin(struct snap_save **save,

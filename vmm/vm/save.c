@@ -162,6 +162,7 @@ int vm_save(struct vm *vm, const char *path, const struct vm_progress *progress)
 	struct snap_range ranges[MEMORY_RANGES_MAX];
 	struct snap_save_config config = { .path = path,
 					   .arch = arch_name(),
+					   .sum = arch_crc32c,
 					   .ranges = ranges,
 					   .range_count =
 						   memory->region_count };

@@ -84,7 +84,7 @@ uint8_t *guest_memory(unsigned int seed)
 
 int save_guest(const char *path, unsigned int seed)
 {
-	struct snap_save_config config = { path, ARCH, ranges, 2 };
+	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
 	struct snap_writer w = { 0 };
 	uint8_t *memory = guest_memory(seed);
 	struct snap_save *save;

@@ -87,7 +87,7 @@ static void holes_stay_holes(void **state)
 {
 	const struct snap_range range = { 0, UINT64_C(8) << 30, 0 };
 	char *path = path_in(*state, "big"), *file;
-	struct snap_save_config config = { path, ARCH, &range, 1 };
+	struct snap_save_config config = { path, ARCH, &range, 1, NULL };
 	static uint8_t pages[64 * 4096];
 	struct snap_save *save;
 	struct snap_file f;
@@ -125,7 +125,7 @@ static void holes_stay_holes(void **state)
 static void nothing_but_zeros(void **state)
 {
 	char *path = path_in(*state, "empty");
-	struct snap_save_config config = { path, ARCH, ranges, 2 };
+	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
 	struct snap_save *save;
 	struct snap_file f;
 
@@ -162,7 +162,7 @@ static void *save_part(void *arg)
 static void threads_save_parts(void **state)
 {
 	char *path = path_in(*state, "parts");
-	struct snap_save_config config = { path, ARCH, ranges, 2 };
+	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
 	uint8_t *memory = guest_memory(5), *got = malloc(PAGES * 4096);
 	struct part parts[4];
 	pthread_t threads[4];
@@ -246,7 +246,7 @@ static void what_is_no_snapshot_is_left_alone(void **state)
 static void a_late_comer_is_left_alone(void **state)
 {
 	char *path = path_in(*state, "snap");
-	struct snap_save_config config = { path, ARCH, ranges, 2 };
+	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
 	struct snap_save *save;
 
 	assert_int_equal(snap_save_begin(&save, &config), 0);
@@ -277,7 +277,7 @@ static void bad_targets(void **state)
 static void aborting_leaves_nothing(void **state)
 {
 	char *path = path_in(*state, "snap");
-	struct snap_save_config config = { path, ARCH, ranges, 2 };
+	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
 	struct snap_writer w = { 0 };
 	struct snap_save *save;
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The processor's CRC-32C is that of the tables, at every length and place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "vmm/arch.h"
+#include "vmm/base/crc32c.h"
+
+static void same_as_by_tables(void **state)
+{
+	uint8_t bytes[300];
+
+	(void)state;
+	srand(1);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)rand();
+	for (size_t at = 0; at < 16; at++)
+		for (size_t len = 0; len < sizeof(bytes) - at; len++) {
+			uint32_t crc = (uint32_t)rand();
+
+			assert_int_equal(arch_crc32c(crc, bytes + at, len),
+					 crc32c(crc, bytes + at, len));
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(same_as_by_tables),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
