@@ -25,6 +25,7 @@
 #include <string.h>
 #include <fcntl.h>
 #include <sys/klog.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -171,6 +172,26 @@ static int kernel_warnings(void)
 	return n;
 }
 
+/*
+ * Let the kernel print again what it warns of only once, so that a warning is
+ * laid to each case that causes it and not to the first alone.  Where debugfs
+ * cannot be had the first must do.
+ */
+static void kernel_warn_again(void)
+{
+	static const char dir[] = "/sys/kernel/debug";
+	static const char path[] = "/sys/kernel/debug/clear_warn_once";
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 && !mount("debugfs", dir, "debugfs", 0, NULL))
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) != 1)
+		perror(path);
+	close(fd);
+}
+
 /* Read what the child says until it ends or its time is over. */
 static void child_listen(int fd, char *text, size_t size)
 {
@@ -199,11 +220,13 @@ static void child_listen(int fd, char *text, size_t size)
 static bool case_run(size_t i, enum kind kind)
 {
 	char name[80], text[4000] = "", *said = text, *why = NULL;
-	int before = kernel_warnings(), status, fds[2];
+	int before, status, fds[2];
 	bool skipped = false;
 	pid_t pid;
 
 	snprintf(name, sizeof(name), "%s/%s", kind_names[kind], cases[i].name);
+	kernel_warn_again();
+	before = kernel_warnings();
 	if (pipe(fds)) {
 		printf("not ok %s: pipe: %s\n", name, strerror(errno));
 		return false;

@@ -12,6 +12,7 @@
 #include "machine.h"
 
 #define PTE_USE	  0x3ULL /* present, writable */
+#define PTE_USED  0x63ULL /* and accessed and dirty, as after a first use */
 #define PTE_LARGE 0x80ULL
 
 #define CR0_PE (1ULL << 0)
@@ -49,8 +50,9 @@ void arch_tables(struct machine *m)
 		table(m, 1)[i] = i << 30 | PTE_LARGE | PTE_USE;
 	table(m, 0)[0] = table_gpa(1) | PTE_USE;
 
+	/* A shadow MMU looks ahead only among entries that have been used. */
 	for (i = 0; i < 512; i++)
-		table(m, 4)[i] = page_gpa(i) | PTE_USE;
+		table(m, 4)[i] = page_gpa(i) | PTE_USED;
 	table(m, 3)[0] = table_gpa(4) | PTE_USE;
 	table(m, 2)[0] = table_gpa(3) | PTE_USE;
 	table(m, 0)[1] = table_gpa(2) | PTE_USE;
