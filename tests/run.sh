@@ -137,9 +137,9 @@ report() {
 	{
 		timeout -k 30 "$limit" "$@" 2>"$logs/$name"
 		echo "status $?"
-	} | sed -e "s/^ok /ok $name /" -e "s/^not ok /not ok $name /" \
+	} | sed -u -e "s/^ok /ok $name /" -e "s/^not ok /not ok $name /" \
 		-e "s/^skip /skip $name /" | tee "$logs/$name-out" |
-		grep -v '^status ' | record
+		grep --line-buffered -v "^status " | record
 	rc=$(sed -n 's/^status \([0-9]*\)$/\1/p' "$logs/$name-out" | tail -n 1)
 	failed=$(sed "1,${before}d" "$results" | grep -c '^not ok')
 	why=$(tail -n 1 "$logs/$name")
