@@ -25,25 +25,25 @@
 #define MCFG_BYTES   60
 
 /* 5.2.9: offsets, and the flags of the FADT. */
-#define FADT_DSDT		40
-#define FADT_IAPC_BOOT_ARCH	109
-#define FADT_FLAGS		112
-#define FADT_RESET_REG		116
-#define FADT_RESET_VALUE	128
-#define FADT_MINOR		131
-#define FADT_X_DSDT		140
-#define FADT_SLEEP_CONTROL	244
-#define FADT_SLEEP_STATUS	256
-#define FADT_HYPERVISOR		268
-#define FADT_WBINVD		0x1
-#define FADT_PROC_C1		0x4
-#define FADT_PWR_BUTTON		0x10
-#define FADT_SLP_BUTTON		0x20
-#define FADT_RESET_REG_SUP	0x400
-#define FADT_HW_REDUCED_ACPI	0x100000
-#define BOOT_ARCH_NO_VGA	0x4
-#define BOOT_ARCH_NO_ASPM	0x10
-#define BOOT_ARCH_NO_CMOS_RTC	0x20
+#define FADT_DSDT	      40
+#define FADT_IAPC_BOOT_ARCH   109
+#define FADT_FLAGS	      112
+#define FADT_RESET_REG	      116
+#define FADT_RESET_VALUE      128
+#define FADT_MINOR	      131
+#define FADT_X_DSDT	      140
+#define FADT_SLEEP_CONTROL    244
+#define FADT_SLEEP_STATUS     256
+#define FADT_HYPERVISOR	      268
+#define FADT_WBINVD	      0x1
+#define FADT_PROC_C1	      0x4
+#define FADT_PWR_BUTTON	      0x10
+#define FADT_SLP_BUTTON	      0x20
+#define FADT_RESET_REG_SUP    0x400
+#define FADT_HW_REDUCED_ACPI  0x100000
+#define BOOT_ARCH_NO_VGA      0x4
+#define BOOT_ARCH_NO_ASPM     0x10
+#define BOOT_ARCH_NO_CMOS_RTC 0x20
 
 /* 5.2.12: entries of the MADT. */
 #define MADT_LAPIC	  0
@@ -139,13 +139,11 @@ static gpa_t add_fadt(struct tables *t, gpa_t dsdt)
 		return 0;
 	put_le32(p + FADT_DSDT, (uint32_t)dsdt);
 	put_le64(p + FADT_X_DSDT, dsdt);
-	put_le16(p + FADT_IAPC_BOOT_ARCH, BOOT_ARCH_NO_VGA |
-						  BOOT_ARCH_NO_ASPM |
-						  BOOT_ARCH_NO_CMOS_RTC);
-	put_le32(p + FADT_FLAGS,
-		 FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON |
-			 FADT_SLP_BUTTON | FADT_RESET_REG_SUP |
-			 FADT_HW_REDUCED_ACPI);
+	put_le16(p + FADT_IAPC_BOOT_ARCH,
+		 BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_ASPM | BOOT_ARCH_NO_CMOS_RTC);
+	put_le32(p + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON |
+					 FADT_SLP_BUTTON | FADT_RESET_REG_SUP |
+					 FADT_HW_REDUCED_ACPI);
 	put_port(p + FADT_RESET_REG, X86_POWER_PORT + POWER_RESET);
 	p[FADT_RESET_VALUE] = POWER_RESET_VALUE;
 	p[FADT_MINOR] = 5;
@@ -194,8 +192,8 @@ static uint8_t *put_nmi(uint8_t *p, bool x2apic)
 /* The MADT (5.2.12): processors, the IOAPIC, NMI. */
 static gpa_t add_madt(struct tables *t, const struct acpi_config *config)
 {
-	unsigned int small = (unsigned int)min_u64(config->cpu_count,
-						   MADT_XAPIC_ID_MAX + 1);
+	unsigned int small =
+		(unsigned int)min_u64(config->cpu_count, MADT_XAPIC_ID_MAX + 1);
 	unsigned int large = config->cpu_count - small;
 	size_t len = HEADER_BYTES + 8 + small * 8 + large * 16 + 12 + 6 +
 		     (large ? 12 : 0);
@@ -262,7 +260,9 @@ static void fill_rsdp(uint8_t *p, gpa_t xsdt)
 /* Writes the block. */
 int acpi_build(const struct acpi_config *config, uint8_t *to, size_t room)
 {
-	struct tables t = { .data = to, .room = room, .base = config->base_gpa };
+	struct tables t = { .data = to,
+			    .room = room,
+			    .base = config->base_gpa };
 	gpa_t gpa, dsdt, list[XSDT_TABLES];
 	uint8_t *rsdp = table_take(&t, RSDP_BYTES, &gpa);
 

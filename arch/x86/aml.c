@@ -156,10 +156,10 @@ void aml_eisaid(struct aml *aml, const char *id)
 /* A package length (20.2.4), which counts itself; how many bytes it took. */
 static size_t encode_length(uint8_t b[4], size_t len)
 {
-	size_t n = len + 1 <= 0x3f	? 1 :
-		   len + 2 <= 0xfff	? 2 :
-		   len + 3 <= 0xfffff	? 3 :
-					  4;
+	size_t n = len + 1 <= 0x3f    ? 1 :
+		   len + 2 <= 0xfff   ? 2 :
+		   len + 3 <= 0xfffff ? 3 :
+					4;
 
 	len += n;
 	if (n == 1) {

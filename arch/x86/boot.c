@@ -78,13 +78,17 @@ static int add_initrd(struct booting *b, gpa_t floor, gpa_t limit)
  */
 static int add_reset_vector(const struct booting *b)
 {
+	const uint16_t port = X86_POWER_PORT + POWER_RESET;
 	const uint8_t code[] = {
-		0xba, (X86_POWER_PORT + POWER_RESET) & 0xff,
-		(X86_POWER_PORT + POWER_RESET) >> 8, /* mov $port, %dx */
-		0xb0, POWER_RESET_VALUE,	     /* mov $value, %al */
-		0xee,				     /* out %al, (%dx) */
-		0xf4,				     /* hlt */
-		0xeb, 0xfd,			     /* jmp to the hlt */
+		0xba,
+		(uint8_t)port,
+		(uint8_t)(port >> 8), /* mov port, %dx */
+		0xb0,
+		POWER_RESET_VALUE, /* mov value, %al */
+		0xee, /* out %al, (%dx) */
+		0xf4, /* hlt */
+		0xeb,
+		0xfd, /* jmp to the hlt */
 	};
 
 	return plan_add_bytes(b->plan, "reset vector", X86_RESET_VECTOR, code,
@@ -127,8 +131,8 @@ static int enter_linux64(const struct booting *b, const struct bzimage *bz,
 
 	if (!err)
 		err = vcpu_long_mode_tables(b->plan);
-	return err ? err : vcpu_long_mode(&b->machine->cpus[0], entry,
-					  X86_ZERO_PAGE);
+	return err ? err :
+		     vcpu_long_mode(&b->machine->cpus[0], entry, X86_ZERO_PAGE);
 }
 
 /* The PVH entry: the start info and the registers. */
@@ -143,8 +147,9 @@ static int enter_pvh(const struct booting *b, uint32_t entry)
 	};
 	int err = pvh_start_add(b->plan, X86_ZERO_PAGE, &start);
 
-	return err ? err : vcpu_protected_mode(&b->machine->cpus[0], entry,
-					       (uint32_t)X86_ZERO_PAGE);
+	return err ? err :
+		     vcpu_protected_mode(&b->machine->cpus[0], entry,
+					 (uint32_t)X86_ZERO_PAGE);
 }
 
 /* A bzImage. */

@@ -55,7 +55,8 @@
 /* Whether @head is that of a bzImage. */
 bool bzimage_detect(const uint8_t *head, size_t len)
 {
-	return len >= H_MAGIC + 4 && get_le16(head + H_BOOT_FLAG) == BOOT_FLAG &&
+	return len >= H_MAGIC + 4 &&
+	       get_le16(head + H_BOOT_FLAG) == BOOT_FLAG &&
 	       memcmp(head + H_MAGIC, "HdrS", 4) == 0;
 }
 
@@ -86,8 +87,8 @@ static int find_payload(struct bzimage *bz, const struct image *image)
 {
 	unsigned int sectors = bz->header[H_SETUP_SECTS];
 
-	bz->payload_offset = ((sectors ? sectors : DEFAULT_SETUP) + 1) *
-			     UINT64_C(512);
+	bz->payload_offset =
+		((sectors ? sectors : DEFAULT_SETUP) + 1) * UINT64_C(512);
 	bz->payload_bytes = get_le32(bz->header + H_SYSSIZE) * UINT64_C(16);
 	if (bz->payload_bytes <= ENTRY_64)
 		return log_fail(EINVAL, "%s: an empty kernel", image->name);
@@ -162,8 +163,7 @@ int bzimage_read(struct bzimage *bz, const struct image *image,
 		err = choose_address(bz, image->name, memory);
 	if (err)
 		return err;
-	bz->initrd_limit =
-		(gpa_t)get_le32(bz->header + H_INITRD_ADDR_MAX) + 1;
+	bz->initrd_limit = (gpa_t)get_le32(bz->header + H_INITRD_ADDR_MAX) + 1;
 	bz->cmdline_max = get_le32(bz->header + H_CMDLINE_SIZE);
 	return 0;
 }

@@ -35,8 +35,8 @@
  * Asynchronous page faults let a vCPU go on while the host fetches a page: the
  * guest would then run past an access that the pager holds up.
  */
-#define KVM_ASYNC_PF                                                           \
-	(BIT(KVM_FEATURE_ASYNC_PF) | BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) |        \
+#define KVM_ASYNC_PF                                                    \
+	(BIT(KVM_FEATURE_ASYNC_PF) | BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) | \
 	 BIT(KVM_FEATURE_ASYNC_PF_INT))
 
 /* A table with room for @room entries. */
@@ -230,8 +230,8 @@ void cpuid_for_vcpu(const struct kvm_cpuid2 *supported, unsigned int id,
 
 	out->nent = 0;
 	/* Room is kept for the two topology leaves. */
-	for (uint32_t i = 0; i < supported->nent &&
-			     out->nent < CPUID_ENTRIES_MAX - 6; i++) {
+	for (uint32_t i = 0;
+	     i < supported->nent && out->nent < CPUID_ENTRIES_MAX - 6; i++) {
 		struct kvm_cpuid_entry2 *e = &out->entries[out->nent];
 
 		if (is_withheld(supported->entries[i].function))

@@ -18,8 +18,8 @@ static void handle_io(struct machine *machine, struct kvm_vcpu *cpu)
 	unsigned int size = run->io.size;
 	bool known = true;
 
-	if (!range_within(run->io.data_offset,
-			  (uint64_t)size * run->io.count, cpu->run_bytes))
+	if (!range_within(run->io.data_offset, (uint64_t)size * run->io.count,
+			  cpu->run_bytes))
 		return;
 	for (uint32_t i = 0; i < run->io.count; i++, data += size)
 		if (run->io.direction == KVM_EXIT_IO_OUT)
@@ -34,8 +34,7 @@ static void handle_io(struct machine *machine, struct kvm_vcpu *cpu)
 }
 
 /* Port I/O; nothing else is ours. */
-enum exit_result arch_vcpu_exit(struct machine *machine,
-				struct kvm_vcpu *cpu)
+enum exit_result arch_vcpu_exit(struct machine *machine, struct kvm_vcpu *cpu)
 {
 	if (cpu->run->exit_reason != KVM_EXIT_IO)
 		return EXIT_UNKNOWN;
@@ -69,7 +68,8 @@ const char *arch_exit_words(const struct kvm_vcpu *cpu)
 static void dump_segment(FILE *to, const char *name,
 			 const struct kvm_segment *s)
 {
-	fprintf(to, "%s %04x base %016llx limit %08x type %x dpl %u l %u db %u\n",
+	fprintf(to,
+		"%s %04x base %016llx limit %08x type %x dpl %u l %u db %u\n",
 		name, s->selector, (unsigned long long)s->base, s->limit,
 		s->type, s->dpl, s->l, s->db);
 }

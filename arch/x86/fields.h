@@ -18,16 +18,16 @@ struct field {
 };
 
 /* A member, or an array that is a member, of numbers of one size. */
-#define FIELD(type, member)                                                    \
-	{                                                                      \
-		offsetof(type, member), sizeof(((type *)0)->member), 1, 0      \
+#define FIELD(type, member)                                               \
+	{                                                                 \
+		offsetof(type, member), sizeof(((type *)0)->member), 1, 0 \
 	}
-#define FIELDS(type, member)                                                   \
-	{                                                                      \
-		offsetof(type, member), sizeof(((type *)0)->member[0]),        \
-			sizeof(((type *)0)->member) /                          \
-				sizeof(((type *)0)->member[0]),                \
-			sizeof(((type *)0)->member[0])                         \
+#define FIELDS(type, member)                                            \
+	{                                                               \
+		offsetof(type, member), sizeof(((type *)0)->member[0]), \
+			sizeof(((type *)0)->member) /                   \
+				sizeof(((type *)0)->member[0]),         \
+			sizeof(((type *)0)->member[0])                  \
 	}
 
 void fields_put(struct snap_writer *w, const struct field *rows, size_t count,

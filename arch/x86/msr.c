@@ -128,8 +128,8 @@ static int transfer(const struct kvm_vcpu *cpu, unsigned long request,
 					"vCPU %u: KVM does not %s MSR 0x%x",
 					cpu->id, verb,
 					msrs->entries[done].index);
-		log_info("vCPU %u: KVM does not %s MSR 0x%x, left out",
-			 cpu->id, verb, msrs->entries[done].index);
+		log_info("vCPU %u: KVM does not %s MSR 0x%x, left out", cpu->id,
+			 verb, msrs->entries[done].index);
 		drop(msrs, (uint32_t)done);
 	}
 }

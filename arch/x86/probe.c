@@ -32,8 +32,7 @@ static const struct cap_row rows[] = {
 	{ "kvmclock", KVM_CAP_ADJUST_CLOCK,
 	  "guests have a clock that goes on across snapshots",
 	  "no kvmclock: a restored guest's time is not corrected" },
-	{ "xsave", KVM_CAP_XSAVE,
-	  "vector registers can be saved whole",
+	{ "xsave", KVM_CAP_XSAVE, "vector registers can be saved whole",
 	  "without XSAVE no snapshot can be made" },
 	{ "sregs2", KVM_CAP_SREGS2,
 	  "page directory pointers are part of a snapshot",
@@ -70,8 +69,7 @@ static size_t probe_cpuid(const struct kvm *kvm, struct probe_item *items,
 	     x2apic ? "interrupts between vCPUs need no exit to this program" :
 		      "guests use the memory-mapped local APIC");
 	fill(&items[1], "address-bits", true,
-	     "%u bits of guest physical addresses",
-	     cpuid_address_bits(cpuid));
+	     "%u bits of guest physical addresses", cpuid_address_bits(cpuid));
 	return 2;
 }
 
@@ -82,7 +80,8 @@ size_t arch_probe(const struct kvm *kvm, const struct kvm_vm *vm,
 	size_t n = 0;
 
 	for (; n < ARRAY_SIZE(rows) && n < room; n++) {
-		bool yes = kvm_check_cap(vm ? vm->fd : kvm->fd, rows[n].cap) > 0;
+		bool yes =
+			kvm_check_cap(vm ? vm->fd : kvm->fd, rows[n].cap) > 0;
 
 		fill(&items[n], rows[n].name, yes, "%s",
 		     yes ? rows[n].yes : rows[n].no);

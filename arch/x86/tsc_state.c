@@ -41,8 +41,8 @@ int tsc_save(const struct kvm_vcpu *cpu, struct snap_writer *w)
 
 	wall_ns = state_wall_ns();
 	if (msr_get(cpu, MSR_TSC, &tsc) < 0)
-		return log_fail(EOPNOTSUPP, "vCPU %u: KVM does not tell its TSC",
-				cpu->id);
+		return log_fail(EOPNOTSUPP,
+				"vCPU %u: KVM does not tell its TSC", cpu->id);
 	msr_get(cpu, MSR_TSC_DEADLINE, &deadline);
 	snap_put_u32(w, khz > 0 ? (uint32_t)khz : 0);
 	snap_put_u8(w, has_offset);
@@ -68,8 +68,9 @@ static void load_tsc_rate(const struct kvm_vcpu *cpu,
 
 	if (!tsc->khz || khz == (int)tsc->khz)
 		return;
-	if (kvm_ioctl(cpu->fd, KVM_SET_TSC_KHZ,
-		      (void *)(uintptr_t)tsc->khz) < 0 && cpu->id == 0)
+	if (kvm_ioctl(cpu->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)tsc->khz) <
+		    0 &&
+	    cpu->id == 0)
 		log_warn("the guest's TSC ran at %u kHz, here at %d kHz; "
 			 "a guest that counts by it will be off",
 			 tsc->khz, khz);
@@ -78,9 +79,9 @@ static void load_tsc_rate(const struct kvm_vcpu *cpu,
 /* The value that the TSC has by now. */
 static uint64_t tsc_now(const struct tsc_state *tsc)
 {
-	return tsc->value + (uint64_t)((unsigned __int128)state_elapsed_ns(
-					       tsc->wall_ns) *
-				       tsc->khz / 1000000);
+	return tsc->value +
+	       (uint64_t)((unsigned __int128)state_elapsed_ns(tsc->wall_ns) *
+			  tsc->khz / 1000000);
 }
 
 /* vCPU 0, or a KVM without offsets: by value. */

@@ -28,24 +28,24 @@
 #define XSAVE_BYTES	4096
 #define XSAVE_BYTES_MAX (64 * KIB)
 
-#define SEGMENT(in, segment)                                                   \
-	FIELD(in, segment.base), FIELD(in, segment.limit),                     \
-		FIELD(in, segment.selector), FIELD(in, segment.type),          \
-		FIELD(in, segment.present), FIELD(in, segment.dpl),            \
-		FIELD(in, segment.db), FIELD(in, segment.s),                   \
-		FIELD(in, segment.l), FIELD(in, segment.g),                    \
+#define SEGMENT(in, segment)                                          \
+	FIELD(in, segment.base), FIELD(in, segment.limit),            \
+		FIELD(in, segment.selector), FIELD(in, segment.type), \
+		FIELD(in, segment.present), FIELD(in, segment.dpl),   \
+		FIELD(in, segment.db), FIELD(in, segment.s),          \
+		FIELD(in, segment.l), FIELD(in, segment.g),           \
 		FIELD(in, segment.avl), FIELD(in, segment.unusable)
 
 static const struct field regs_fields[] = {
-	FIELD(struct kvm_regs, rax),	FIELD(struct kvm_regs, rbx),
-	FIELD(struct kvm_regs, rcx),	FIELD(struct kvm_regs, rdx),
-	FIELD(struct kvm_regs, rsi),	FIELD(struct kvm_regs, rdi),
-	FIELD(struct kvm_regs, rsp),	FIELD(struct kvm_regs, rbp),
-	FIELD(struct kvm_regs, r8),	FIELD(struct kvm_regs, r9),
-	FIELD(struct kvm_regs, r10),	FIELD(struct kvm_regs, r11),
-	FIELD(struct kvm_regs, r12),	FIELD(struct kvm_regs, r13),
-	FIELD(struct kvm_regs, r14),	FIELD(struct kvm_regs, r15),
-	FIELD(struct kvm_regs, rip),	FIELD(struct kvm_regs, rflags),
+	FIELD(struct kvm_regs, rax), FIELD(struct kvm_regs, rbx),
+	FIELD(struct kvm_regs, rcx), FIELD(struct kvm_regs, rdx),
+	FIELD(struct kvm_regs, rsi), FIELD(struct kvm_regs, rdi),
+	FIELD(struct kvm_regs, rsp), FIELD(struct kvm_regs, rbp),
+	FIELD(struct kvm_regs, r8),  FIELD(struct kvm_regs, r9),
+	FIELD(struct kvm_regs, r10), FIELD(struct kvm_regs, r11),
+	FIELD(struct kvm_regs, r12), FIELD(struct kvm_regs, r13),
+	FIELD(struct kvm_regs, r14), FIELD(struct kvm_regs, r15),
+	FIELD(struct kvm_regs, rip), FIELD(struct kvm_regs, rflags),
 };
 
 static const struct field sregs_fields[] = {
@@ -109,11 +109,11 @@ static const struct field xcr_fields[] = {
 };
 
 /* Saves or loads a structure that one ioctl gives and one takes. */
-#define SAVE(cpu, w, request, type, rows)                                      \
-	save_simple(cpu, w, request, #request, &(type){ 0 }, rows,             \
+#define SAVE(cpu, w, request, type, rows)                          \
+	save_simple(cpu, w, request, #request, &(type){ 0 }, rows, \
 		    ARRAY_SIZE(rows))
-#define LOAD(cpu, r, request, type, rows)                                      \
-	load_simple(cpu, r, request, #request, &(type){ 0 }, rows,             \
+#define LOAD(cpu, r, request, type, rows)                          \
+	load_simple(cpu, r, request, #request, &(type){ 0 }, rows, \
 		    ARRAY_SIZE(rows))
 
 /* Gets a structure from KVM and saves its fields. */
@@ -276,7 +276,8 @@ static int load_xsave(const struct machine *machine, const struct kvm_vcpu *cpu,
 	if (len > room)
 		return log_fail(EOPNOTSUPP,
 				"the snapshot's vector state of %zu bytes is "
-				"larger than this host's %zu", len, room);
+				"larger than this host's %zu",
+				len, room);
 	memcpy(area, saved, len);
 	err = kvm_call(cpu->fd, KVM_SET_XSAVE, area);
 	return err < 0 ? err : 0;

@@ -68,8 +68,8 @@ static int read_header(const struct image *image, uint16_t machine,
 	    get_le16(ehdr + 18) != machine)
 		return log_fail(ENOEXEC,
 				"%s: %s, which this host's architecture "
-				"does not run", name,
-				image_describe(ehdr, EHDR_BYTES));
+				"does not run",
+				name, image_describe(ehdr, EHDR_BYTES));
 	if (ehdr[EI_VERSION] != EV_CURRENT)
 		return log_fail(EINVAL, "%s: unknown ELF version %u", name,
 				ehdr[EI_VERSION]);
@@ -118,14 +118,16 @@ static int load_segment(struct plan *plan, const struct memory *memory,
 	if (p->filesz > p->memsz)
 		return log_fail(EINVAL,
 				"%s: ELF segment %u is larger in the file "
-				"than in memory", image->name, i);
+				"than in memory",
+				image->name, i);
 	if (!range_within(p->offset, p->filesz, image->size_bytes))
 		return log_fail(ENODATA, "%s: truncated in ELF segment %u",
 				image->name, i);
 	if (!memory_find(memory, p->paddr, p->memsz))
 		return log_fail(EFAULT,
-				"%s: ELF segment %u (%" PRIu64 " KiB at 0x%"
-				PRIx64 ") lies outside the guest's memory",
+				"%s: ELF segment %u (%" PRIu64
+				" KiB at 0x%" PRIx64
+				") lies outside the guest's memory",
 				image->name, i, p->memsz / KIB, p->paddr);
 	kernel->lowest = min_u64(kernel->lowest, p->paddr);
 	kernel->highest = max_u64(kernel->highest, p->paddr + p->memsz);
@@ -172,8 +174,7 @@ static int load_notes(const struct image *image, const struct phdr *p,
 		return log_fail(ENODATA, "%s: truncated in ELF segment %u",
 				image->name, i);
 	if (p->filesz > NOTES_BYTES_MAX)
-		return log_fail(EINVAL,
-				"%s: ELF segment %u has too many notes",
+		return log_fail(EINVAL, "%s: ELF segment %u has too many notes",
 				image->name, i);
 	if (p->filesz == 0 || kernel->pvh_entry)
 		return 0;

@@ -61,8 +61,7 @@ int image_init(struct image *image, int fd, const char *name)
 }
 
 /* Reads exactly @len bytes at @offset. */
-int image_read(const struct image *image, uint64_t offset, void *to,
-	       size_t len)
+int image_read(const struct image *image, uint64_t offset, void *to, size_t len)
 {
 	uint8_t *p = to;
 	ssize_t n;
@@ -178,7 +177,10 @@ const char *image_describe(const uint8_t *head, size_t len)
 {
 	size_t zeros = 0;
 
-	if (len >= 4 && memcmp(head, "\x7f""ELF", 4) == 0)
+	if (len >= 4 && memcmp(head,
+			       "\x7f"
+			       "ELF",
+			       4) == 0)
 		return describe_elf(head, len);
 	for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
 		if (magic_fits(&magics[i], head, len))
@@ -208,8 +210,7 @@ static bool place_in_region(const struct memory_region *region, uint64_t need,
 
 /* Adds the initrd to the plan, as high as it fits. */
 int initrd_add(struct plan *plan, const struct memory *memory,
-	       const struct image *initrd, gpa_t floor, gpa_t limit,
-	       gpa_t *gpa)
+	       const struct image *initrd, gpa_t floor, gpa_t limit, gpa_t *gpa)
 {
 	uint64_t need = align_up(initrd->size_bytes, PAGE_BYTES);
 

@@ -20,7 +20,8 @@ struct attempt {
 /* Loads the first @len bytes of @e; the result of elf_load(). */
 static int load(struct attempt *a, const struct elf_image *e, size_t len)
 {
-	struct image image = { .fd = file_of(e, len), .size_bytes = len,
+	struct image image = { .fd = file_of(e, len),
+			       .size_bytes = len,
 			       .name = "k" };
 	int err;
 
@@ -95,10 +96,10 @@ static void test_truncated(void **state)
 	elf_image_make(&e, EM_X86_64);
 	for (size_t len = 1; len < sizeof(e); len++)
 		refused(&e, len, len < 4 ? -EINVAL : -ENODATA,
-			len < 4			  ? "not an ELF file" :
-			len < ELF_OFFSET(phdr)	  ? "in its ELF header" :
-			len < ELF_OFFSET(note)	  ? "ELF program headers" :
-						    "in ELF segment 0");
+			len < 4		       ? "not an ELF file" :
+			len < ELF_OFFSET(phdr) ? "in its ELF header" :
+			len < ELF_OFFSET(note) ? "ELF program headers" :
+						 "in ELF segment 0");
 	e.phdr[0].p_type = PT_NULL;
 	refused(&e, ELF_OFFSET(data) + 1, -ENODATA, "in ELF segment 1");
 	e.phdr[1].p_type = PT_NULL;
@@ -112,11 +113,11 @@ static void test_nonsense(void **state)
 
 	(void)state;
 	elf_image_make(&good, EM_X86_64);
-#define SPOILT(field, value, err, words)                                       \
-	do {                                                                   \
-		e = good;                                                      \
-		e.field = (value);                                             \
-		refused(&e, sizeof(e), err, words);                            \
+#define SPOILT(field, value, err, words)            \
+	do {                                        \
+		e = good;                           \
+		e.field = (value);                  \
+		refused(&e, sizeof(e), err, words); \
 	} while (0)
 	SPOILT(ehdr.e_machine, EM_AARCH64, -ENOEXEC, "AArch64");
 	SPOILT(ehdr.e_machine, EM_386, -ENOEXEC, "i386");

@@ -80,7 +80,9 @@ static void test_describe(void **state)
 		const char *words;
 	} rows[] = {
 		{ "\x1f\x8b\x08", 3, "a gzip file" },
-		{ "\xfd" "7zXZ\0", 6, "an xz file" },
+		{ "\xfd"
+		  "7zXZ\0",
+		  6, "an xz file" },
 		{ "BZh9", 4, "a bzip2 file" },
 		{ "\x28\xb5\x2f\xfd", 4, "a zstd file" },
 		{ "\x02\x21\x4c\x18", 4, "an lz4 file" },
@@ -100,8 +102,9 @@ static void test_describe(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const char *words = image_describe(
-			(const uint8_t *)rows[i].bytes, rows[i].len);
+		const char *words =
+			image_describe((const uint8_t *)rows[i].bytes,
+				       rows[i].len);
 
 		if (!strstr(words, rows[i].words))
 			fail_msg("%s, not %s", words, rows[i].words);
@@ -120,7 +123,8 @@ static int64_t place(struct memory *memory, uint64_t size, gpa_t floor,
 		     gpa_t limit)
 {
 	struct plan plan = { 0 };
-	struct image image = { .fd = file_of("x", 1), .size_bytes = size,
+	struct image image = { .fd = file_of("x", 1),
+			       .size_bytes = size,
 			       .name = "i" };
 	struct capture c;
 	gpa_t gpa;

@@ -223,8 +223,8 @@ static void test_aml_eisaid(void **state)
 /* A package's length, decoded, at every size around the forms' limits. */
 static void test_aml_length(void **state)
 {
-	static const size_t sizes[] = { 0, 61, 62, 63, 4092, 4093, 4094,
-					0xffffb, 0xffffc, 0xffffd };
+	static const size_t sizes[] = { 0,    61,   62,	     63,      4092,
+					4093, 4094, 0xffffb, 0xffffc, 0xffffd };
 	size_t room = 0x100100;
 	uint8_t *b = test_malloc(room), *zeros = test_calloc(1, room);
 

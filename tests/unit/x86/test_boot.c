@@ -59,9 +59,8 @@ static int boot(struct attempt *a, const void *kernel, size_t len)
 	struct boot_config config = {
 		.kernel_fd = file_of(kernel, len),
 		.kernel_name = "k",
-		.initrd_fd = a->initrd ?
-				     file_of(a->initrd, strlen(a->initrd)) :
-				     -1,
+		.initrd_fd =
+			a->initrd ? file_of(a->initrd, strlen(a->initrd)) : -1,
 		.initrd_name = "i",
 		.cmdline = a->cmdline ? a->cmdline : "console=ttyS0",
 		.has_serial = true,
@@ -339,8 +338,8 @@ static void check_map(uint64_t low, uint64_t high)
 		ram_bytes += e->size_bytes;
 		assert_non_null(memory_find(&memory, e->gpa, e->size_bytes));
 	}
-	assert_int_equal(ram_bytes, low + high -
-					    (X86_HIGH_RAM - X86_LOW_RAM_END));
+	assert_int_equal(ram_bytes,
+			 low + high - (X86_HIGH_RAM - X86_LOW_RAM_END));
 	memory_finish(&memory);
 }
 

@@ -75,7 +75,9 @@ static void scramble(struct box *b)
 {
 	for (unsigned int i = 0; i < CPUS; i++) {
 		struct kvm_regs regs = {
-			.rax = 0x1111 + i, .r15 = UINT64_MAX - i, .rip = 0x1000,
+			.rax = 0x1111 + i,
+			.r15 = UINT64_MAX - i,
+			.rip = 0x1000,
 			.rflags = 2,
 		};
 		struct kvm_debugregs debug = { 0 };
@@ -96,7 +98,8 @@ static void save(struct box *b, struct saved *s)
 	assert_int_equal(arch_machine_save(&b->m, &s->w[0]), 0);
 	for (unsigned int i = 0; i < CPUS; i++)
 		assert_int_equal(arch_vcpu_save(&b->m, &b->cpus[i],
-						&s->w[1 + i]), 0);
+						&s->w[1 + i]),
+				 0);
 }
 
 static void saved_finish(struct saved *s)
@@ -139,8 +142,8 @@ static void test_round_trip(void **state)
 	save(&first, &a);
 	box_init(&second);
 	for (unsigned int i = 0; i < 1 + CPUS; i++)
-		assert_int_equal(load_part(&second, i, a.w[i].data,
-					   a.w[i].len), 0);
+		assert_int_equal(load_part(&second, i, a.w[i].data, a.w[i].len),
+				 0);
 	save(&second, &b);
 	/* Two numbers of 8 bytes in the machine, three in a vCPU; MPERF and
 	 * kin may tick as well. */
@@ -169,8 +172,8 @@ static void test_tsc(void **state)
 		assert_int_equal(msr_get(&first.cpus[i], MSR_TSC, &before[i]),
 				 0);
 	for (unsigned int i = 0; i < 1 + CPUS; i++)
-		assert_int_equal(load_part(&second, i, s.w[i].data,
-					   s.w[i].len), 0);
+		assert_int_equal(load_part(&second, i, s.w[i].data, s.w[i].len),
+				 0);
 	for (unsigned int i = 0; i < CPUS; i++) {
 		assert_int_equal(msr_get(&second.cpus[i], MSR_TSC, &after[i]),
 				 0);
