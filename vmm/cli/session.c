@@ -87,10 +87,12 @@ static int run_loaded(struct session *session, struct vm_end *end)
 
 	if (r >= 0)
 		r = terminal_raw(session->terminal, true);
+	if (r >= 0 && control)
+		r = ctl_listen(&ctl, control, session->vm);
 	if (r >= 0)
 		r = vm_start(session->vm);
-	if (r >= 0 && control)
-		r = ctl_start(&ctl, control, session->vm);
+	if (r >= 0 && ctl)
+		r = ctl_serve(ctl);
 	if (r >= 0)
 		*end = vm_wait(session->vm);
 	ctl_stop(ctl);

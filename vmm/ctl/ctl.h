@@ -19,12 +19,17 @@ struct vm;
 #define CTL_LINE_BYTES 8192
 
 /*
- * Listens at @path and serves on a thread of its own until ctl_stop().  A
- * socket that is there already is replaced when nobody listens at it.  The
- * machine outlives the server; the server's thread is its control side.
- * -errno, logged: -EADDRINUSE, -ENAMETOOLONG, ...
+ * Listens at @path; who connects waits until ctl_serve().  A socket that is
+ * there already is replaced when nobody listens at it.  -errno, logged:
+ * -EADDRINUSE, -ENAMETOOLONG, ...
  */
-int ctl_start(struct ctl **ctl, const char *path, struct vm *vm);
+int ctl_listen(struct ctl **ctl, const char *path, struct vm *vm);
+
+/*
+ * Serves on a thread of its own until ctl_stop().  The machine, which has
+ * started, outlives the server; the server's thread is its control side.
+ */
+int ctl_serve(struct ctl *ctl);
 
 /* Ends the thread and removes the socket.  NULL is fine. */
 void ctl_stop(struct ctl *ctl);

@@ -157,8 +157,8 @@ static int open_socket(struct ctl *ctl)
 	return r < 0 ? log_errno(-r, "--control %s", ctl->path) : 0;
 }
 
-/* Starts the thread, with all signals blocked but those of our own crash. */
-static int start_thread(struct ctl *ctl)
+/* Serves: starts the thread, with all signals blocked but those of our own crash. */
+int ctl_serve(struct ctl *ctl)
 {
 	sigset_t mask, before;
 	int r;
@@ -174,8 +174,8 @@ static int start_thread(struct ctl *ctl)
 	return r ? log_errno(r, "control thread") : 0;
 }
 
-/* Starts the server. */
-int ctl_start(struct ctl **out, const char *path, struct vm *vm)
+/* Listens. */
+int ctl_listen(struct ctl **out, const char *path, struct vm *vm)
 {
 	struct ctl *ctl = calloc(1, sizeof(*ctl));
 	int r;
@@ -185,8 +185,6 @@ int ctl_start(struct ctl **out, const char *path, struct vm *vm)
 	*ctl = (struct ctl){ .vm = vm, .listen_fd = -1, .wake_fd = -1 };
 	ctl->path = strdup(path);
 	r = ctl->path ? open_socket(ctl) : log_errno(ENOMEM, "--control");
-	if (r >= 0)
-		r = start_thread(ctl);
 	if (r < 0) {
 		ctl_stop(ctl);
 		return r;
