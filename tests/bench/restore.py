@@ -37,24 +37,34 @@ class Process:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
         self.text = b""
+        self.errors = ""
 
     def send(self, byte):
         self.process.stdin.write(byte)
         self.process.stdin.flush()
 
+    def milliseconds(self):
+        return (time.perf_counter() - self.start) * 1000
+
+    def read_for(self, seconds):
+        """Takes what the guest says within some time, if it says anything."""
+        out = self.process.stdout
+        if not select.select([out], [], [], max(0, seconds))[0]:
+            return
+        piece = os.read(out.fileno(), 65536)
+        if not piece:
+            self.errors = self.process.stderr.read().decode()
+            raise EOFError(self.errors)
+        self.text += piece
+
     def wait_for(self, words, seconds=60):
         """Milliseconds from the start until the guest has said it."""
-        out = self.process.stdout
         end = time.monotonic() + seconds
         while words not in self.text:
-            if not select.select([out], [], [], max(
-                    0, end - time.monotonic()))[0]:
+            if time.monotonic() > end:
                 raise TimeoutError(words.decode())
-            piece = os.read(out.fileno(), 65536)
-            if not piece:
-                raise EOFError(self.process.stderr.read().decode())
-            self.text += piece
-        return (time.perf_counter() - self.start) * 1000
+            self.read_for(end - time.monotonic())
+        return self.milliseconds()
 
     def pss_kib(self):
         with open("/proc/%d/smaps_rollup" % self.process.pid) as f:
@@ -67,10 +77,12 @@ class Process:
         """Ends it; what it said on standard error."""
         try:
             _, err = self.process.communicate(timeout=30)
+        except BrokenPipeError:
+            _, err = None, self.process.stderr.read()
         except subprocess.TimeoutExpired:
             self.process.kill()
             _, err = self.process.communicate()
-        return err.decode()
+        return self.errors + err.decode()
 
 
 def thaw_restore(args, path, pager, memory):
@@ -91,7 +103,7 @@ def make_snapshot(args, path, pages):
 
 
 def qemu_command(args, pages):
-    return [args.qemu, "-M", "microvm,accel=kvm,isa-serial=on", "-cpu",
+    return [args.qemu, "-M", "microvm,accel=kvm,isa-serial=on,pic=off,pit=off,rtc=off", "-cpu",
             "host,-arch-capabilities", "-nodefaults", "-no-user-config",
             "-display", "none", "-m", str(MEMORY_MIB), "-serial", "stdio",
             "-kernel", os.path.join(args.guests, "answer.elf"), "-append",
@@ -107,7 +119,7 @@ def make_qemu_snapshot(args, path, pages):
         guest.wait_for(b"ready")
         with socket.socket(socket.AF_UNIX) as s:
             s.connect(monitor)
-            s.sendall(b'stop\nmigrate "exec:cat > %s"\n' % path.encode())
+            s.sendall(b'migrate "exec:cat > %s"\n' % path.encode())
             for _ in range(300):
                 time.sleep(0.1)
                 s.sendall(b"info migrate\n")
@@ -138,8 +150,15 @@ def one_restore(command):
     """(ms to the guest's entry or None, ms to its answer)."""
     guest = Process(command)
     try:
-        guest.send(b"q")
-        answer = guest.wait_for(b"cycles=")
+        # QEMU drops what comes before it has loaded the serial port's state,
+        # so the question is put again each millisecond.
+        while b"cycles=" not in guest.text:
+            if guest.milliseconds() > 20000:
+                guest.process.kill()
+                raise RuntimeError("no answer")
+            guest.send(b"q")
+            guest.read_for(0.001)
+        answer = guest.milliseconds()
     except (EOFError, BrokenPipeError):
         raise RuntimeError(guest.finish().strip().split("\n")[0])
     err = guest.finish()
@@ -186,9 +205,9 @@ def bench_restores(args, work):
                         continue
                     if cache == "cold":
                         evict(files)
+                    row = results.setdefault((name, cache) + way, [])
                     try:
-                        results.setdefault((name, cache) + way, []).append(
-                            one_restore(command))
+                        row.append(one_restore(command))
                     except RuntimeError as why:
                         refused[way] = str(why)
                 if cache == "cold":
@@ -199,6 +218,8 @@ def bench_restores(args, work):
           "answer, ms |")
     print("|---|---|---|---|---:|---:|")
     for key, rows in results.items():
+        if not rows:
+            continue
         entered = [r[0] for r in rows if r[0] is not None]
         print("| %s | %s | %s | %s | %s | %.2f |" % (
             *key, "%.2f" % statistics.median(entered) if entered else "",
