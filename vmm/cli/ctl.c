@@ -69,14 +69,15 @@ static const struct option snapshot_rows[] = {
 	{ .kind = OPTION_FLAG,
 	  .name = "stop",
 	  .offset = offsetof(struct snapshot_options, stop),
-	  .help = "end the machine once it is saved" },
+	  .help = "end the machine instead, with status 0" },
 };
 
 static const struct option_spec snapshot_spec = {
 	.command = "thaw snapshot",
 	.operands = "PATH DIR",
 	.about = "Saves the machine whose control socket is at PATH to the "
-		 "directory DIR.",
+		 "directory DIR.\nThe guest goes on when it is saved; a "
+		 "snapshot that is there is replaced.",
 	.options = snapshot_rows,
 	.option_count = ARRAY_SIZE(snapshot_rows),
 	.operands_min = 2,

@@ -63,14 +63,32 @@ static const char *created(const struct snap_file *file, char text[40])
 	return text;
 }
 
+/* Writes a name that a snapshot gives, without what a terminal would obey. */
+static void print_name(const char *name)
+{
+	for (; *name; name++)
+		putchar((unsigned char)*name < ' ' || *name == 0x7f ? '?' :
+								      *name);
+}
+
+/* One disk. */
+static void print_disk(const struct vm_disk *disk, unsigned int n)
+{
+	printf("  disk %u    ", n);
+	print_name(disk->path);
+	printf("%s, %" PRIu64 " bytes\n", disk->read_only ? " (ro)" : "",
+	       disk->size_bytes);
+}
+
 /* As text. */
 static void print_text(const struct snap_file *file,
 		       const struct vm_description *m)
 {
 	uint64_t present = file->present_count * PAGE_BYTES;
+	uint64_t workingset = workingset_count(file);
 	char text[40];
 
-	printf("%s: a snapshot of %s guest, %s\n", file->path, file->arch,
+	printf("%s: an %s guest, saved at %s\n", file->path, file->arch,
 	       created(file, text));
 	printf("  machine   %u vCPUs, %" PRIu64 " MiB of memory, %s console\n",
 	       m->cpu_count, m->memory_bytes / MIB,
@@ -83,10 +101,9 @@ static void print_text(const struct snap_file *file,
 		printf("              at 0x%09" PRIx64 "  %" PRIu64 " MiB\n",
 		       file->ranges[i].gpa, file->ranges[i].size_bytes / MIB);
 	for (unsigned int i = 0; i < m->disk_count; i++)
-		printf("  disk %u    %s%s, %" PRIu64 " bytes\n", i,
-		       m->disks[i].path, m->disks[i].read_only ? " (ro)" : "",
-		       m->disks[i].size_bytes);
-	printf("  working set  %" PRIu64 " pages\n", workingset_count(file));
+		print_disk(&m->disks[i], i);
+	if (workingset)
+		printf("  workingset %" PRIu64 " pages\n", workingset);
 	for (unsigned int i = 0; i < file->section_count; i++)
 		printf("  section   %-16s version %u, %zu bytes\n",
 		       file->sections[i].tag, file->sections[i].version,

@@ -39,7 +39,8 @@ extern const char *const paging_stats_words[];
 		{ .kind = OPTION_CHOICE,                                       \
 		  .name = "pager",                                             \
 		  .offset = (o) + offsetof(struct paging_options, way),        \
-		  .help = "how absent pages are noticed; see thaw(1)",         \
+		  .help = "how absent pages are noticed, see thaw(1);\n"       \
+			  "run: eager, restore: auto",                         \
 		  .choices = pager_way_words },                                \
 		{ .kind = OPTION_STRING,                                       \
 		  .name = "prefault",                                          \

@@ -286,8 +286,10 @@ static void draw(struct trace *trace)
 static const struct option_spec spec = {
 	.command = "thaw plot",
 	.operands = "FILE",
-	.about = "Draws the fault trace in FILE (see --fault-trace of thaw "
-		 "run) as an SVG on\nstandard output.",
+	.about =
+		"Draws the fault trace in FILE as an SVG on standard output; "
+		"see --fault-trace\nof thaw run and thaw restore.  FILE may be "
+		"-, for standard input.",
 	.operands_min = 1,
 	.operands_max = 1,
 };

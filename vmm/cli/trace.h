@@ -23,15 +23,16 @@ struct trace_fault {
 struct trace {
 	struct trace_fault *faults; /* owned */
 	size_t count, room;
-	uint64_t memory_bytes; /* of the guest; 0: not told */
 };
 
 /* Most faults of a file that are taken in. */
 #define TRACE_FAULTS_MAX ((size_t)16 << 20)
 
 /*
- * Reads @path ("-": standard input).  -errno, logged: -EBADMSG with the number
- * of the line that makes no sense.
+ * Reads @path ("-": standard input).  -errno, logged: -EBADMSG for what is no
+ * trace, with the number of the line where it is one line that makes no sense;
+ * -EFBIG for too many faults.  Each fault has 1 to PAGER_RUN_PAGES_MAX pages
+ * that end below 2^52, and times of up to 10^15 us.
  */
 int trace_read(struct trace *trace, const char *path);
 void trace_finish(struct trace *trace);
