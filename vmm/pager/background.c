@@ -176,7 +176,7 @@ static void watch_fill(struct pager *pager, struct fill_slot *slot)
 	bool stop = pager->config.on_error == PAGER_STOP;
 
 	if (!since || pager_now_ns() - since < limit ||
-	    atomic_exchange(&pager->overdue_told, since) == since)
+	    atomic_exchange(&slot->told_ns, since) == since)
 		return;
 	count_add(&pager->counters.failures, 1);
 	log_error("guest memory: %s does not answer for %.1f s%s",

@@ -21,6 +21,7 @@
 struct fill_slot {
 	_Atomic uint64_t since_ns; /* 0: free */
 	_Atomic uint64_t page;
+	_Atomic uint64_t told_ns; /* the start of the last that was told of */
 };
 
 /*
@@ -42,7 +43,6 @@ struct pager {
 		go_on; /* a futex: how often pager_go_on() was called */
 	atomic_uint stuck; /* who waits for it */
 	atomic_uint demand; /* fills that somebody stands still for */
-	_Atomic uint64_t overdue_told; /* the start of the last one */
 	struct fill_slot fills[WATCH_SLOTS];
 
 	int wake_fd; /* an eventfd: the threads shall look at `cancelled` */

@@ -278,12 +278,45 @@ static void no_answer_is_told(void **state)
 	close_fixture(&f);
 }
 
-/* Touches page 5 as a vCPU, for the test below. */
+/* Touches a page as a vCPU, for the tests below. */
 static void *touch_page_five(void *arg)
 {
 	struct fixture *f = arg;
 
 	return (void *)(uintptr_t)test_vcpu_access(&f->memory, f->pager, 0, 5);
+}
+
+static void *touch_page_twenty(void *arg)
+{
+	struct fixture *f = arg;
+
+	return (void *)(uintptr_t)test_vcpu_access(&f->memory, f->pager, 1, 20);
+}
+
+/* Of two fills that hang each is told of, and once. */
+static void no_answers_are_told_once(void **state)
+{
+	struct fixture f;
+	pthread_t threads[2];
+
+	(void)state;
+	open_fixture(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .on_error = PAGER_PAUSE,
+					    .deadline_ns = 20000000 },
+		     "never@any");
+	assert_int_equal(pager_start(f.pager), 0);
+	pthread_create(&threads[0], NULL, touch_page_five, &f);
+	pthread_create(&threads[1], NULL, touch_page_twenty, &f);
+	for (int i = 0; i < 5000 && atomic_load(&f.failures) < 2; i++)
+		usleep(1000);
+	/* Many looks of the watch, which comes each 5 ms. */
+	usleep(200000);
+	assert_int_equal(atomic_load(&f.failures), 2);
+	pager_cancel(f.pager);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	close_fixture(&f);
 }
 
 /* Under "pause" who needs the page waits until told, again and again. */
@@ -367,6 +400,7 @@ int main(void)
 		cmocka_unit_test(error_once_is_retried),
 		cmocka_unit_test(error_always_stops),
 		cmocka_unit_test(no_answer_is_told),
+		cmocka_unit_test(no_answers_are_told_once),
 		cmocka_unit_test(pause_waits_until_told),
 		cmocka_unit_test(trace_tells_faults),
 	};
