@@ -261,9 +261,9 @@ build() {
 	source_tree
 	out=$top/$arch-$version-$key$suffix
 	vary
-	configure >"$work/log" 2>&1 || {
+	(configure) >"$work/log" 2>&1 || {
 		tail -n 5 "$work/log" >&2
-		exit 1
+		die 1 "cannot configure Linux $version"
 	}
 	say "building Linux $version for $arch${variant:+, $variant}"
 	say "(a whole build takes 5 to 10 minutes; log: $work/log)"
