@@ -225,7 +225,7 @@ int background_start(struct pager *pager)
 	return r ? log_errno(r, "pager threads") : 0;
 }
 
-/* Joins them all; the pager is cancelled. */
+/* Joins both; the pager is cancelled. */
 void background_stop(struct pager *pager)
 {
 	pthread_mutex_lock(&pager->lock);
@@ -235,9 +235,7 @@ void background_stop(struct pager *pager)
 		pthread_join(pager->background_thread, NULL);
 	if (pager->watch_runs)
 		pthread_join(pager->watch_thread, NULL);
-	if (pager->uffd_runs)
-		pthread_join(pager->uffd_thread, NULL);
-	pager->background_runs = pager->watch_runs = pager->uffd_runs = false;
+	pager->background_runs = pager->watch_runs = false;
 }
 
 /* The last page is in. */

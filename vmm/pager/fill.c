@@ -39,16 +39,22 @@ static bool cancelled(const struct pager *pager)
 
 /*
  * Grows the claim of @page to its neighbours: within the aligned block of
- * run_pages that holds it, within the run of the source, up to the first page
- * that somebody else has or had.
+ * run_pages that holds it, within the run of the source and the region of
+ * memory, up to the first page that somebody else has or had.
  */
 static struct claim claim_around(struct pager *pager, uint64_t page)
 {
 	const struct page_run *run = page_source_find(pager->source, page);
 	uint64_t block = pager->config.run_pages;
-	uint64_t low = max_u64(align_down(page, block), run->first);
-	uint64_t high = min_u64(align_down(page, block) + block,
-				run->first + run->count);
+	const struct memory_region *region =
+		memory_region_of_page(pager->memory, page);
+	uint64_t begin = region->offset_bytes / PAGE_BYTES;
+	uint64_t end = begin + region->size_bytes / PAGE_BYTES;
+	uint64_t low = max_u64(max_u64(align_down(page, block), run->first),
+			       begin);
+	uint64_t high = min_u64(min_u64(align_down(page, block) + block,
+					run->first + run->count),
+				end);
 	struct claim claim = { page, 1 };
 
 	while (claim.first > low &&
@@ -256,8 +262,9 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 		return 0;
 	}
 	pages_release(&pager->pages, claim.first, claim.count);
-	if (r == -ECANCELED)
-		return r;
+	/* At the end a gate that is closed already is no failure. */
+	if (r == -ECANCELED || cancelled(pager))
+		return -ECANCELED;
 	if (need->cause == PAGER_CAUSE_BACKGROUND)
 		return -EIO;
 	r = fail(pager, page, -r);

@@ -18,6 +18,7 @@
 #ifndef VMM_PAGER_GATES_H
 #define VMM_PAGER_GATES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,7 +48,7 @@ void guard_unmap(struct memory *memory);
 
 /* userfaultfd on what stops; see uffd.c. */
 struct uffd_gate {
-	int fd; /* -1: closed */
+	atomic_int fd; /* -1: closed */
 	bool guards; /* it is on guards, not on the memory */
 	struct memory *memory;
 	struct uffd_range {
@@ -60,7 +61,10 @@ struct uffd_gate {
 /* Opens it and registers the runs of @source.  -errno, logged. */
 int uffd_gate_open(struct uffd_gate *gate, struct memory *memory,
 		   const struct page_source *source);
+/* Lets everybody go; a fill that is under way may still look at the ranges. */
 void uffd_gate_close(struct uffd_gate *gate);
+/* Closes it and frees it; nobody uses it any more. */
+void uffd_gate_finish(struct uffd_gate *gate);
 
 /* One event: the page of RAM that was touched; false when there is none. */
 bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page);

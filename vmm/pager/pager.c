@@ -165,21 +165,18 @@ int pager_start(struct pager *pager)
 /* Makes every waiter give up. */
 void pager_cancel(struct pager *pager)
 {
-	uint64_t one = 1;
-
 	atomic_store(&pager->cancelled, true);
 	if (pager->source->ops->cancel)
 		pager->source->ops->cancel(pager->source);
 	pages_wake_all(&pager->pages);
 	pager_go_on(pager);
-	if (write(pager->wake_fd, &one, sizeof(one)) < 0)
-		return; /* its counter is full, which wakes as well */
 }
 
 /* Ends the threads, and lets go whom userfaultfd has stopped. */
 void pager_stop(struct pager *pager)
 {
 	pager_cancel(pager);
+	uffd_thread_stop(pager);
 	background_stop(pager);
 	uffd_gate_close(&pager->uffd);
 }
@@ -194,6 +191,7 @@ void pager_destroy(struct pager *pager)
 	trace_close(pager);
 	if (pager->wake_fd >= 0)
 		close(pager->wake_fd);
+	uffd_gate_finish(&pager->uffd);
 	pages_finish(&pager->pages);
 	free(pager->recorded);
 	page_source_destroy(pager->source);

@@ -45,7 +45,7 @@ struct pager {
 	atomic_uint demand; /* fills that somebody stands still for */
 	struct fill_slot fills[WATCH_SLOTS];
 
-	int wake_fd; /* an eventfd: the threads shall look at `cancelled` */
+	int wake_fd; /* an eventfd: userfaultfd's thread shall end */
 	pthread_t uffd_thread, background_thread, watch_thread;
 	bool uffd_runs, background_runs, watch_runs;
 
@@ -80,6 +80,8 @@ void background_last_page(struct pager *pager);
 
 /* uffd_thread.c */
 int uffd_thread_start(struct pager *pager);
+/* Ends it; the pager is cancelled. */
+void uffd_thread_stop(struct pager *pager);
 
 /* trace.c: one line a fault; nothing without a trace. */
 int trace_open(struct pager *pager);

@@ -132,28 +132,36 @@ int uffd_gate_open(struct uffd_gate *gate, struct memory *memory,
 {
 	int r;
 
+	r = uffd_open(0, NULL);
 	*gate = (struct uffd_gate){ .memory = memory,
+				    .fd = r,
 				    .guards = memory->regions[0].slot_hva };
-	gate->fd = uffd_open(0, NULL);
-	if (gate->fd < 0)
-		return log_errno(-gate->fd, "userfaultfd");
+	if (r < 0)
+		return log_errno(-r, "userfaultfd");
 	r = find_ranges(gate, source);
 	for (unsigned int i = 0; r >= 0 && i < gate->range_count; i++)
 		r = register_range(gate, &gate->ranges[i]);
 	if (r < 0)
-		uffd_gate_close(gate);
+		uffd_gate_finish(gate);
 	return r;
 }
 
 /* Closes it, which lets everybody go; the machine has ended. */
 void uffd_gate_close(struct uffd_gate *gate)
 {
-	if (gate->fd >= 0)
-		close(gate->fd);
+	int fd = atomic_exchange(&gate->fd, -1);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Frees it. */
+void uffd_gate_finish(struct uffd_gate *gate)
+{
+	uffd_gate_close(gate);
 	free(gate->ranges);
 	gate->ranges = NULL;
 	gate->range_count = 0;
-	gate->fd = -1;
 }
 
 /* The range that holds a page, or NULL. */
@@ -241,11 +249,14 @@ int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 
 		if (ioctl(gate->fd, UFFDIO_COPY, &copy) == 0)
 			break;
-		/* The address space changed meanwhile: go on from there. */
-		if (errno != EAGAIN)
-			return -errno;
-		if (copy.copy > 0)
+		/* A part, as the address space changed: go on from there. */
+		if (errno == EAGAIN && copy.copy > 0)
 			done += (uint64_t)copy.copy;
+		/* A try that failed later on has installed this page. */
+		else if (errno == EEXIST)
+			done += PAGE_BYTES;
+		else if (errno != EAGAIN)
+			return -errno;
 	}
 	return 0;
 }
@@ -279,7 +290,8 @@ int uffd_gate_pass(struct uffd_gate *gate, uint64_t page)
 		return open_guard(gate, page);
 	/* A page that lies between two runs: zero, but stopped with them. */
 	while (ioctl(gate->fd, UFFDIO_ZEROPAGE, &zero) < 0) {
-		if (errno == EEXIST)
+		/* It is there, or the gate has been taken away meanwhile. */
+		if (errno == EEXIST || errno == ENOENT)
 			return wake_range(gate, hva, PAGE_BYTES);
 		if (errno != EAGAIN)
 			return -errno;

@@ -5,6 +5,9 @@
  *
  * It never touches guest memory itself: what it fills comes through a buffer of
  * its own, or through a mapping without userfaultfd.
+ *
+ * When the pager is cancelled it goes on for pages that are present: zeros that
+ * lie between two runs of the source.  It ends when wake_fd says so.
  */
 #include <errno.h>
 #include <poll.h>
@@ -18,7 +21,12 @@
 static void serve(struct pager *pager, uint64_t page)
 {
 	struct pager_need need = { .cause = PAGER_CAUSE_UFFD, .vcpu = -1 };
-	int r = pager_fill(pager, page, &need);
+	int r = 0;
+
+	/* Who needs one that is present is let go to the last. */
+	if (!pages_is_present(&pager->pages, page) ||
+	    !atomic_load(&pager->cancelled))
+		r = pager_fill(pager, page, &need);
 
 	/* UFFDIO_COPY has let go who waited for a page that it installed. */
 	if (r == 0 && (!need.filled || pager->uffd.guards))
@@ -37,13 +45,12 @@ static void *uffd_main(void *arg)
 		{ .fd = pager->wake_fd, .events = POLLIN },
 	};
 
-	while (!atomic_load(&pager->cancelled)) {
+	while (!(fds[1].revents & POLLIN)) {
 		uint64_t page;
 
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			break;
-		while (!atomic_load(&pager->cancelled) &&
-		       uffd_gate_next(&pager->uffd, &page))
+		while (uffd_gate_next(&pager->uffd, &page))
 			serve(pager, page);
 	}
 	return NULL;
@@ -67,4 +74,18 @@ int uffd_thread_start(struct pager *pager)
 	pager->uffd_runs = true;
 	pthread_setname_np(pager->uffd_thread, "uffd");
 	return 0;
+}
+
+/* Ends it. */
+void uffd_thread_stop(struct pager *pager)
+{
+	uint64_t one = 1;
+
+	if (!pager->uffd_runs)
+		return;
+	/* It fails only when the counter is full, which wakes as well. */
+	if (write(pager->wake_fd, &one, sizeof(one)) < 0)
+		log_debug("userfaultfd: the counter is full");
+	pthread_join(pager->uffd_thread, NULL);
+	pager->uffd_runs = false;
 }

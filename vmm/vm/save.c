@@ -124,6 +124,11 @@ static int save_region(struct vm *vm, struct snap_save *save,
 		uint8_t may[RESIDENT_PAGES_MAX];
 		void *hva;
 
+		/* A machine that ends may have let go who waits for a page. */
+		if (atomic_load(&vm->phase) == VM_PHASE_END)
+			r = log_fail(ECANCELED, "snapshot: the machine ends");
+		if (r < 0)
+			break;
 		/* This fills what is absent. */
 		r = memory_map(memory, gpa, n * PAGE_BYTES, &hva);
 		if (r < 0) {

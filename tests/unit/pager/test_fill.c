@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/pager/lib.h"
+#include "vmm/pager/gates.h"
 
 #define PAGES 256
 
@@ -37,13 +38,13 @@ static void on_failed(void *ctx, enum pager_on_error on_error)
 }
 
 /* Makes memory, a source with @inject around it, and a pager. */
-static void open_fixture(struct fixture *f, struct pager_config config,
-			 const char *inject)
+static void open_sized(struct fixture *f, struct pager_config config,
+		       const char *inject, uint64_t pages)
 {
-	struct page_source *source = test_source(PAGES);
+	struct page_source *source = test_source(pages);
 
 	*f = (struct fixture){ .source = source };
-	test_memory(&f->memory, PAGES);
+	test_memory(&f->memory, pages);
 	assert_int_equal(pager_prepare(&f->memory, config.way), 0);
 	if (inject)
 		assert_int_equal(source_inject_create(&source, source, inject),
@@ -54,6 +55,13 @@ static void open_fixture(struct fixture *f, struct pager_config config,
 	config.ctx = f;
 	config.trace_fd = -1;
 	assert_int_equal(pager_create(&f->pager, &config), 0);
+}
+
+/* The same, of the size that most tests want. */
+static void open_fixture(struct fixture *f, struct pager_config config,
+			 const char *inject)
+{
+	open_sized(f, config, inject, PAGES);
 }
 
 static void close_fixture(struct fixture *f)
@@ -101,6 +109,94 @@ static void run_length_is_kept(void **state)
 	assert_true(pager_is_absent(f.pager, 4));
 	assert_true(pager_is_absent(f.pager, 6));
 	assert_false(pager_is_absent(f.pager, 5));
+	close_fixture(&f);
+}
+
+/* A fill ends with the region, where the run of the source goes on. */
+static void fill_ends_with_region(void **state)
+{
+	struct fixture f;
+	struct pager_stats stats;
+
+	(void)state;
+	open_sized(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL,
+		   200);
+	assert_true(
+		test_page_is(test_vcpu_access(&f.memory, f.pager, 0, 97), 97));
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.pages[PAGER_CAUSE_VCPU], 4);
+	assert_true(pager_is_absent(f.pager, 100));
+	for (uint64_t page = 0; page < 200; page++)
+		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
+							  page),
+					 page));
+	close_fixture(&f);
+}
+
+/* Pages that an earlier try has installed do not stop a later one. */
+static void copy_goes_on_behind_what_is_there(void **state)
+{
+	struct memory memory;
+	struct page_source *source = test_source(PAGES);
+	struct uffd_gate gate;
+	uint8_t *data = malloc(16 * PAGE_BYTES);
+
+	(void)state;
+	if (!test_has_uffd())
+		skip();
+	test_memory(&memory, PAGES);
+	assert_int_equal(uffd_gate_open(&gate, &memory, source), 0);
+	assert_int_equal(source->ops->read(source, 0, 16, data), 0);
+	assert_int_equal(uffd_gate_copy(&gate, 3, 2, data + 3 * PAGE_BYTES), 0);
+	assert_int_equal(uffd_gate_copy(&gate, 0, 16, data), 0);
+	uffd_gate_finish(&gate);
+	for (uint64_t page = 0; page < 16; page++)
+		assert_true(test_page_is(memory.regions[0].hva +
+						 page * PAGE_BYTES,
+					 page));
+	page_source_destroy(source);
+	memory_finish(&memory);
+	free(data);
+}
+
+struct touch {
+	const volatile uint8_t *at;
+	atomic_bool done;
+};
+
+/* Touches a byte; for the test below. */
+static void *touch_byte(void *arg)
+{
+	struct touch *touch = arg;
+
+	(void)*touch->at;
+	atomic_store(&touch->done, true);
+	return NULL;
+}
+
+/*
+ * With so many runs that some zeros between them are stopped with them, who
+ * touches those is let go after the pager was cancelled, too: it may be the
+ * loop, which must end before the pager does.
+ */
+static void cancelled_pager_passes_zeros(void **state)
+{
+	static const uint64_t pages = 4200 * 64;
+	struct fixture f;
+	struct touch touch = { 0 };
+	pthread_t thread;
+
+	(void)state;
+	if (!test_has_uffd())
+		skip();
+	open_sized(&f, (struct pager_config){ .way = PAGER_UFFD }, NULL, pages);
+	pager_cancel(f.pager);
+	touch.at = f.memory.regions[0].hva + 50 * PAGE_BYTES;
+	pthread_create(&thread, NULL, touch_byte, &touch);
+	for (int i = 0; i < 5000 && !atomic_load(&touch.done); i++)
+		usleep(1000);
+	assert_true(atomic_load(&touch.done));
+	pthread_join(thread, NULL);
 	close_fixture(&f);
 }
 
@@ -393,6 +489,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vcpu_fills_runs),
 		cmocka_unit_test(run_length_is_kept),
+		cmocka_unit_test(fill_ends_with_region),
+		cmocka_unit_test(copy_goes_on_behind_what_is_there),
+		cmocka_unit_test(cancelled_pager_passes_zeros),
 		cmocka_unit_test(known_zeros_cost_nothing),
 		cmocka_unit_test(accessor_populates),
 		cmocka_unit_test(uffd_fills),
