@@ -160,13 +160,15 @@ int vm_create(struct vm **out, const struct vm_config *config)
 }
 
 /*
- * Ends the vCPU threads, which have been told.  One that stands still for a
- * page is let go only after the devices have stopped: what it sees then is not
- * its memory, and nothing may come of it.
+ * Ends the vCPU threads, which have been told, and whatever stands still for a
+ * page: they, the loop, or a snapshot that is being made.  Whom the kernel has
+ * stopped is let go only after the devices have stopped: what it sees then is
+ * not its memory, and nothing may come of it.
  */
 static void stop_threads(struct vm *vm)
 {
-	if (vm->pager && !vcpus_wait(vm, STOP_PATIENCE_NS)) {
+	if (vm->pager) {
+		vcpus_wait(vm, STOP_PATIENCE_NS);
 		pager_cancel(vm->pager);
 		loop_stop(vm->loop);
 		pager_stop(vm->pager);
@@ -252,6 +254,15 @@ bool vm_waits_for_memory(const struct vm *vm)
 	return vm->pager && pager_waits(vm->pager);
 }
 
+/* Lets the vCPUs run, unless the machine was told to end before it began. */
+static void first_run(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	if (atomic_load(&vm->phase) == VM_PHASE_PAUSED)
+		atomic_store(&vm->phase, VM_PHASE_RUN);
+	pthread_mutex_unlock(&vm->lock);
+}
+
 /* Starts everything. */
 int vm_start(struct vm *vm)
 {
@@ -264,7 +275,7 @@ int vm_start(struct vm *vm)
 	if (vm->paused)
 		vm_resume(vm);
 	else
-		atomic_store(&vm->phase, VM_PHASE_RUN);
+		first_run(vm);
 	return vcpus_start(vm);
 }
 
