@@ -22,9 +22,10 @@
 #define PTE_AF	   (1ULL << 10)
 #define PTE_MEM	   (PTE_NORMAL | PTE_SHARED | PTE_AF)
 
-#define MAIR	 0x00ffULL /* 0: normal, write-back; 1: device */
-#define TCR	 (25ULL | 1ULL << 8 | 1ULL << 10 | 3ULL << 12 | 1ULL << 23 | \
-		  2ULL << 32) /* T0SZ, walks write-back, no TTBR1, 40 bits */
+#define MAIR 0x00ffULL /* 0: normal, write-back; 1: device */
+#define TCR                                                         \
+	(25ULL | 1ULL << 8 | 1ULL << 10 | 3ULL << 12 | 1ULL << 23 | \
+	 2ULL << 32) /* T0SZ, walks write-back, no TTBR1, 40 bits */
 #define SCTLR_ON (1ULL << 0 | 1ULL << 2 | 1ULL << 12) /* MMU, caches */
 #define PSTATE	 0x3c5ULL /* EL1h, all masked */
 
@@ -37,8 +38,8 @@
 #define TCR_EL1	  SYS_REG(3, 0, 2, 0, 2)
 #define MAIR_EL1  SYS_REG(3, 0, 10, 2, 0)
 
-#define CORE_REG(field)                                           \
-	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE |    \
+#define CORE_REG(field)                                        \
+	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 	 offsetof(struct kvm_regs, regs.field) / sizeof(uint32_t))
 
 const uint64_t arch_small_va = 4ULL << 30;

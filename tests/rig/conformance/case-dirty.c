@@ -45,7 +45,8 @@ static void write_page(struct machine *m, unsigned long page)
 	vcpu_call(v, guest_store, page_gva(page) + 8, TAG, 0, 0);
 	s = vcpu_run(v);
 	if (!s.done)
-		fail("want a store to page %lu to end: %s", page, stop_text(&s));
+		fail("want a store to page %lu to end: %s", page,
+		     stop_text(&s));
 }
 
 /* The log holds exactly the one page `page`, or nothing (NO_PAGE). */

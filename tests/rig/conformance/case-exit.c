@@ -30,10 +30,13 @@ static void machine_absent(struct machine *m, enum kind kind, uint64_t tag)
 void case_probe(enum kind kind)
 {
 	struct kvm_userspace_memory_region old = {
-		.slot = TEST_SLOT, .flags = UF_MEM_USERFAULT,
-		.guest_phys_addr = TEST_GPA, .memory_size = TEST_BYTES,
+		.slot = TEST_SLOT,
+		.flags = UF_MEM_USERFAULT,
+		.guest_phys_addr = TEST_GPA,
+		.memory_size = TEST_BYTES,
 	};
-	struct uf_region none = { .slot = TEST_SLOT, .flags = UF_MEM_USERFAULT };
+	struct uf_region none = { .slot = TEST_SLOT,
+				  .flags = UF_MEM_USERFAULT };
 	struct machine m;
 	int r;
 
@@ -129,7 +132,8 @@ void case_crossing(enum kind kind)
 	s = vcpu_run(v);
 	first = stop_page(&s);
 	if (!stop_is_userfault(&s) || (first != 63 && first != 64))
-		fail("want a userfault exit on page 63 or 64: %s", stop_text(&s));
+		fail("want a userfault exit on page 63 or 64: %s",
+		     stop_text(&s));
 	second = first == 63 ? 64 : 63;
 	page_fill(&m, first, TAG);
 	bit_clear(&m, first);
@@ -142,9 +146,8 @@ void case_crossing(enum kind kind)
 /* The walk of the guest's page tables exits with the address of the table. */
 void case_walk(enum kind kind)
 {
-	static const unsigned long order[] = {
-		WALK_TABLE_1, WALK_TABLE_2, WALK_DATA
-	};
+	static const unsigned long order[] = { WALK_TABLE_1, WALK_TABLE_2,
+					       WALK_DATA };
 	struct machine m;
 	struct vcpu *v = &m.vcpus[0];
 	size_t i;
@@ -207,7 +210,8 @@ static void neighbours(struct machine *m, uint64_t va)
 		expect_done(v, TAG + page);
 		vcpu_call(v, guest_load, va + (page + 1) * PAGE_BYTES, 0, 0, 0);
 		expect_fault(v, page + 1);
-		vcpu_call(v, guest_store, va + (page - 1) * PAGE_BYTES, 0, 0, 0);
+		vcpu_call(v, guest_store, va + (page - 1) * PAGE_BYTES, 0, 0,
+			  0);
 		expect_fault(v, page - 1);
 	}
 }
@@ -233,7 +237,8 @@ void case_neighbours_small(enum kind kind)
 /* KVM_PRE_FAULT_MEMORY stops at the first absent page, and says so. */
 void case_prefault(enum kind kind)
 {
-	struct uf_pre_fault range = { .gpa = page_gpa(40), .size = 4 * PAGE_BYTES };
+	struct uf_pre_fault range = { .gpa = page_gpa(40),
+				      .size = 4 * PAGE_BYTES };
 	struct machine m;
 	struct vcpu *v = &m.vcpus[0];
 	struct stop s = { .ret = 0 };
@@ -273,8 +278,8 @@ void case_bad_bitmap(enum kind kind)
 
 	machine_init(&m, kind, 1);
 	pages_fill(&m, TAG);
-	page = mmap(NULL, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		    0);
+	page = mmap(NULL, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
 	if (page == MAP_FAILED)
 		fail("map a page: %s", strerror(errno));
 	r = slot_try(&m, UF_MEM_USERFAULT, page);

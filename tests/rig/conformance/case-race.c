@@ -20,7 +20,7 @@
 #define RACE_ROUNDS    4
 #define TOGGLE_PAGES   512UL
 #define TOGGLE_SECONDS 3
-#define HELD_SECONDS	20
+#define HELD_SECONDS   20
 
 static struct machine m;
 static unsigned char claims[TEST_PAGES];
@@ -42,7 +42,8 @@ static void fill_once(unsigned long page)
 static bool bit_is_set(unsigned long page)
 {
 	return __atomic_load_n(&m.bitmap[page / 64], __ATOMIC_ACQUIRE) >>
-	       page % 64 & 1;
+		       page % 64 &
+	       1;
 }
 
 /* Enter until the routine ends; every stop on the way is a fault to fill. */
@@ -198,7 +199,8 @@ void case_toggle(enum kind kind)
 		slot_set(&m, UF_MEM_USERFAULT);
 		/* Every third time give the guest a while to run into it. */
 		for (i = 0; i < 50 && toggles % 3 == 0 && exits == before; i++)
-			nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+			nanosleep(&(struct timespec){ .tv_nsec = 1000000 },
+				  NULL);
 		seen += exits != before;
 		before = exits;
 		slot_set(&m, 0);

@@ -125,6 +125,35 @@ void case_set_bit_late(enum kind kind)
 	load_fault(v, 50);
 }
 
+/* Every change that a guest_memfd slot refuses, each alone, from `base`. */
+static void memfd_refusals(struct machine *m, const struct uf_region *base,
+			   int other)
+{
+	struct uf_region r;
+
+	/* Change slot parameter `what` only, and expect EINVAL. */
+#define REFUSED(what, value)                                             \
+	do {                                                             \
+		r = *base;                                               \
+		r.what = (value);                                        \
+		if (!ioctl(m->vm, UF_SET_REGION, &r) || errno != EINVAL) \
+			fail("a change to " #what " = " #value           \
+			     ": want EINVAL");                           \
+	} while (0)
+
+	REFUSED(guest_phys_addr, TEST_GPA + TEST_BYTES);
+	REFUSED(memory_size, TEST_BYTES / 2);
+	REFUSED(userspace_addr, base->userspace_addr + PAGE_BYTES);
+	REFUSED(flags, UF_MEM_USERFAULT);
+	REFUSED(flags, 0);
+	REFUSED(flags, base->flags | UF_MEM_LOG_DIRTY);
+	REFUSED(flags, base->flags | UF_MEM_READONLY);
+	REFUSED(guest_memfd, (uint32_t)other);
+	REFUSED(guest_memfd, (uint32_t)m->vm);
+	REFUSED(guest_memfd_offset, PAGE_BYTES);
+#undef REFUSED
+}
+
 /* What a guest_memfd slot must refuse, as before it knew userfault. */
 void case_fixed(enum kind kind)
 {
@@ -132,50 +161,30 @@ void case_fixed(enum kind kind)
 		.size = TEST_BYTES,
 		.flags = UF_MEMFD_MMAP | UF_MEMFD_INIT_SHARED,
 	};
-	struct uf_region r, base = {
-		.slot = TEST_SLOT, .guest_phys_addr = TEST_GPA,
+	struct uf_region base = {
+		.slot = TEST_SLOT,
+		.guest_phys_addr = TEST_GPA,
 		.memory_size = TEST_BYTES,
 	};
 	struct machine m;
 	int other;
 
 	machine_init(&m, kind, 1);
-	slot_set(&m, 0);
 	base.userspace_addr = (uintptr_t)m.mem;
 	base.guest_memfd = (uint32_t)m.memfd;
-	base.flags = UF_MEM_MEMFD | UF_MEM_USERFAULT;
 	base.userfault_bitmap = (uintptr_t)m.bitmap;
 	other = ioctl(m.vm, UF_CREATE_MEMFD, &more);
 	if (other < 0)
 		fail("create another guest_memfd: %s", strerror(errno));
 
-	/* Change slot parameter `what` only, and expect EINVAL. */
-#define REFUSED(what, value)                                              \
-	do {                                                              \
-		r = base;                                                 \
-		r.what = (value);                                         \
-		if (!ioctl(m.vm, UF_SET_REGION, &r) || errno != EINVAL)   \
-			fail("a change to " #what " = " #value            \
-			     ": want EINVAL");                            \
-	} while (0)
+	/* On the way from off to on, and from on to off. */
+	slot_set(&m, 0);
+	base.flags = UF_MEM_MEMFD | UF_MEM_USERFAULT;
+	memfd_refusals(&m, &base, other);
+	slot_set(&m, UF_MEM_USERFAULT);
+	base.flags = UF_MEM_MEMFD;
+	memfd_refusals(&m, &base, other);
 
-	for (int on = 0; on < 2; on++) {
-		REFUSED(guest_phys_addr, TEST_GPA + TEST_BYTES);
-		REFUSED(memory_size, TEST_BYTES / 2);
-		REFUSED(userspace_addr, base.userspace_addr + PAGE_BYTES);
-		REFUSED(flags, UF_MEM_USERFAULT);
-		REFUSED(flags, 0);
-		REFUSED(flags, base.flags | UF_MEM_LOG_DIRTY);
-		REFUSED(flags, base.flags | UF_MEM_READONLY);
-		REFUSED(guest_memfd, (uint32_t)other);
-		REFUSED(guest_memfd, (uint32_t)m.vm);
-		REFUSED(guest_memfd_offset, PAGE_BYTES);
-		slot_set(&m, UF_MEM_USERFAULT);
-		base.flags = UF_MEM_MEMFD;
-		if (on)
-			break;
-	}
-#undef REFUSED
 	pages_fill(&m, TAG);
 	load_done(&m.vcpus[0], 3, TAG);
 }
@@ -282,7 +291,8 @@ void case_read_only(enum kind kind)
 void case_move(enum kind kind)
 {
 	struct uf_region r = {
-		.slot = TEST_SLOT, .flags = UF_MEM_USERFAULT,
+		.slot = TEST_SLOT,
+		.flags = UF_MEM_USERFAULT,
 		.guest_phys_addr = TEST_GPA + 64 * PAGE_BYTES,
 		.memory_size = TEST_BYTES,
 	};

@@ -55,11 +55,29 @@ static int region_set(struct machine *m, struct uf_region *r)
 	return ioctl(m->vm, UF_SET_REGION, r) ? -errno : 0;
 }
 
+/* The machine's vCPU `i`. */
+static void vcpu_init(struct machine *m, int i, size_t run_bytes)
+{
+	struct vcpu *v = &m->vcpus[i];
+
+	v->machine = m;
+	v->index = i;
+	v->fd = ioctl(m->vm, KVM_CREATE_VCPU, i);
+	if (v->fd < 0)
+		fail("create vCPU %d: %s", i, strerror(errno));
+	v->run = mmap(NULL, run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      v->fd, 0);
+	if (v->run == MAP_FAILED)
+		fail("map kvm_run: %s", strerror(errno));
+	arch_vcpu_init(v);
+}
+
 /* The machine, with all but the slot under test. */
 void machine_init(struct machine *m, enum kind kind, int vcpus)
 {
 	struct uf_region sys = {
-		.slot = SYS_SLOT, .guest_phys_addr = SYS_GPA,
+		.slot = SYS_SLOT,
+		.guest_phys_addr = SYS_GPA,
 		.memory_size = SYS_BYTES,
 	};
 	int i, run_bytes, r;
@@ -89,20 +107,8 @@ void machine_init(struct machine *m, enum kind kind, int vcpus)
 	if (!m->bitmap)
 		fail("out of memory");
 
-	for (i = 0; i < vcpus; i++) {
-		struct vcpu *v = &m->vcpus[i];
-
-		v->machine = m;
-		v->index = i;
-		v->fd = ioctl(m->vm, KVM_CREATE_VCPU, i);
-		if (v->fd < 0)
-			fail("create vCPU %d: %s", i, strerror(errno));
-		v->run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE,
-			      MAP_SHARED, v->fd, 0);
-		if (v->run == MAP_FAILED)
-			fail("map kvm_run: %s", strerror(errno));
-		arch_vcpu_init(v);
-	}
+	for (i = 0; i < vcpus; i++)
+		vcpu_init(m, i, (size_t)run_bytes);
 }
 
 uint32_t slot_base_flags(const struct machine *m)
@@ -156,7 +162,8 @@ bool bit_clear(struct machine *m, unsigned long page)
 	unsigned long bit = 1UL << page % 64;
 
 	return __atomic_fetch_and(&m->bitmap[page / 64], ~bit,
-				  __ATOMIC_RELEASE) & bit;
+				  __ATOMIC_RELEASE) &
+	       bit;
 }
 
 void page_fill(struct machine *m, unsigned long page, uint64_t tag)
@@ -209,9 +216,9 @@ struct stop vcpu_run(struct vcpu *v)
 	struct stop s = { .ret = 0 };
 
 	v->run->exit_reason = SENTINEL_REASON;
-	*run_fault(v) = (struct uf_memory_fault){
-		SENTINEL_FIELD, SENTINEL_FIELD, SENTINEL_FIELD
-	};
+	*run_fault(v) =
+		(struct uf_memory_fault){ SENTINEL_FIELD, SENTINEL_FIELD,
+					  SENTINEL_FIELD };
 	s.ret = ioctl(v->fd, KVM_RUN, 0);
 	s.err = s.ret ? errno : 0;
 	s.reason = v->run->exit_reason;
@@ -225,9 +232,8 @@ bool stop_is_userfault(const struct stop *s)
 	return s->ret == -1 && s->err == EFAULT &&
 	       s->reason == UF_EXIT_MEMORY_FAULT &&
 	       s->fault.flags == UF_FAULT_USERFAULT &&
-	       s->fault.size == PAGE_BYTES &&
-	       s->fault.gpa % PAGE_BYTES == 0 && s->fault.gpa >= TEST_GPA &&
-	       s->fault.gpa < TEST_GPA + TEST_BYTES;
+	       s->fault.size == PAGE_BYTES && s->fault.gpa % PAGE_BYTES == 0 &&
+	       s->fault.gpa >= TEST_GPA && s->fault.gpa < TEST_GPA + TEST_BYTES;
 }
 
 unsigned long stop_page(const struct stop *s)
@@ -244,12 +250,13 @@ const char *stop_text(const struct stop *s)
 		snprintf(text, sizeof(text), "the routine ended with %#llx",
 			 (unsigned long long)s->result);
 	else
-		snprintf(text, sizeof(text),
-			 "KVM_RUN %d (%s), exit reason %u, flags %#llx, gpa %#llx, size %#llx",
-			 s->ret, s->ret ? strerror(s->err) : "no error",
-			 s->reason, (unsigned long long)s->fault.flags,
-			 (unsigned long long)s->fault.gpa,
-			 (unsigned long long)s->fault.size);
+		snprintf(
+			text, sizeof(text),
+			"KVM_RUN %d (%s), exit reason %u, flags %#llx, gpa %#llx, size %#llx",
+			s->ret, s->ret ? strerror(s->err) : "no error",
+			s->reason, (unsigned long long)s->fault.flags,
+			(unsigned long long)s->fault.gpa,
+			(unsigned long long)s->fault.size);
 	return text;
 }
 
@@ -289,13 +296,15 @@ uint64_t vm_stat(struct machine *m, const char *name)
 	for (i = 0; i < head.num_desc; i++) {
 		size_t bytes = sizeof(*d) + head.name_size;
 
-		if (pread(fd, d, bytes, (off_t)(head.desc_offset + i * bytes)) !=
+		if (pread(fd, d, bytes,
+			  (off_t)(head.desc_offset + i * bytes)) !=
 		    (ssize_t)bytes)
 			fail("read a statistic's descriptor: %s",
 			     strerror(errno));
 		if (strcmp(d->name, name))
 			continue;
-		if (pread(fd, &value, 8, (off_t)(head.data_offset + d->offset)) != 8)
+		if (pread(fd, &value, 8,
+			  (off_t)(head.data_offset + d->offset)) != 8)
 			fail("read a statistic: %s", strerror(errno));
 		free(d);
 		close(fd);

@@ -20,13 +20,13 @@
 #define PAGE_BYTES 4096UL
 
 /* The slot of the machine: guest code, its page tables, stacks, a stop word. */
-#define SYS_SLOT     0
-#define SYS_GPA	     0UL
-#define SYS_BYTES    0x100000UL
-#define SYS_CODE     0x1000UL
-#define SYS_STACK    0x8000UL /* of vCPU 0; that of vCPU n starts n pages up */
-#define SYS_STOP     0xc000UL
-#define SYS_TABLES   0x10000UL
+#define SYS_SLOT   0
+#define SYS_GPA	   0UL
+#define SYS_BYTES  0x100000UL
+#define SYS_CODE   0x1000UL
+#define SYS_STACK  0x8000UL /* of vCPU 0; that of vCPU n starts n pages up */
+#define SYS_STOP   0xc000UL
+#define SYS_TABLES 0x10000UL
 
 /* The slot under test: two large pages, so that both can be told apart. */
 #define TEST_SLOT  1
@@ -58,9 +58,9 @@ struct vcpu {
 struct machine {
 	enum kind kind;
 	int kvm, vm, memfd;
-	uint8_t *sys;		  /* SYS_BYTES, the host's mapping */
-	uint8_t *mem;		  /* TEST_BYTES, aligned for large pages */
-	unsigned long *bitmap;	  /* a bit a page, whole longs */
+	uint8_t *sys; /* SYS_BYTES, the host's mapping */
+	uint8_t *mem; /* TEST_BYTES, aligned for large pages */
+	unsigned long *bitmap; /* a bit a page, whole longs */
 	struct vcpu vcpus[2];
 };
 
@@ -69,18 +69,18 @@ struct stop {
 	int ret, err;
 	uint32_t reason;
 	struct uf_memory_fault fault;
-	bool done;	 /* the routine has ended, with ... */
+	bool done; /* the routine has ended, with ... */
 	uint64_t result; /* ... this */
 };
 
 /* Guest routines, in guest-*.S; each is position independent. */
 extern const uint8_t guest_code[], guest_code_end[];
-extern const uint8_t guest_load[];  /* (va): the word there */
+extern const uint8_t guest_load[]; /* (va): the word there */
 extern const uint8_t guest_store[]; /* (va, word) */
-extern const uint8_t guest_call[];  /* (va): what the code there returns */
+extern const uint8_t guest_call[]; /* (va): what the code there returns */
 extern const uint8_t guest_sweep[]; /* (va, pages, tag): how many are wrong */
 extern const uint8_t guest_write[]; /* (va, pages, tag) */
-extern const uint8_t guest_spin[];  /* (va, pages, tag, stop va): as sweep */
+extern const uint8_t guest_spin[]; /* (va, pages, tag, stop va): as sweep */
 extern const uint8_t guest_snippet[], guest_snippet_end[], guest_stale[4];
 #define SNIPPET_RESULT 0x7a3bU
 
@@ -133,9 +133,9 @@ void dirty_log(struct machine *m, unsigned long log[TEST_PAGES / 64]);
 
 /* x86.c, arm64.c */
 extern const uint64_t arch_small_va; /* the first 512 test pages, by 4 KiB */
-extern const uint64_t arch_walk_va;  /* WALK_DATA by tables under test */
+extern const uint64_t arch_walk_va; /* WALK_DATA by tables under test */
 extern const bool arch_large_pages_return;
-void arch_tables(struct machine *m);	  /* the machine's own, in sys */
+void arch_tables(struct machine *m); /* the machine's own, in sys */
 void arch_walk_tables(struct machine *m); /* WALK_TABLE_*, in mem */
 void arch_vcpu_init(struct vcpu *v);
 void arch_vcpu_call(struct vcpu *v, uint64_t pc, const uint64_t arg[4]);

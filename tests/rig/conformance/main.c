@@ -204,8 +204,8 @@ static void child_listen(int fd, char *text, size_t size)
 		ssize_t n;
 
 		if (left <= 0 || poll(&p, 1, (int)left * 1000) <= 0) {
-			snprintf(text, size, "fail no end after %d s",
-				 CASE_SECONDS);
+			snprintf(text + have, size - have,
+				 "fail no end after %d s", CASE_SECONDS);
 			return;
 		}
 		n = read(fd, text + have, size - have - 1);
@@ -216,22 +216,21 @@ static void child_listen(int fd, char *text, size_t size)
 	text[have] = '\0';
 }
 
-/* Run one case; true unless it failed. */
-static bool case_run(size_t i, enum kind kind)
+/*
+ * Run one case in a child, and keep what it says in `text`: strings that follow
+ * each other, then an empty one.  Returns false if no child could be had.
+ */
+static bool child_run(size_t i, enum kind kind, char *text, size_t size)
 {
-	char name[80], text[4000] = "", *said = text, *why = NULL;
-	int before, status, fds[2];
-	bool skipped = false;
+	int status, fds[2];
 	pid_t pid;
 
-	snprintf(name, sizeof(name), "%s/%s", kind_names[kind], cases[i].name);
-	kernel_warn_again();
-	before = kernel_warnings();
-	if (pipe(fds)) {
-		printf("not ok %s: pipe: %s\n", name, strerror(errno));
+	memset(text, 0, size);
+	if (pipe(fds))
 		return false;
-	}
 	pid = fork();
+	if (pid < 0)
+		return false;
 	if (pid == 0) {
 		close(fds[0]);
 		verdict_fd = fds[1];
@@ -239,32 +238,49 @@ static bool case_run(size_t i, enum kind kind)
 		_exit(0);
 	}
 	close(fds[1]);
-	child_listen(fds[0], text, sizeof(text));
+	child_listen(fds[0], text, size - 1);
 	close(fds[0]);
 	kill(pid, SIGKILL);
 	if (waitpid(pid, &status, 0) < 0)
-		status = -1;
+		return false;
+	/* A child that has said all may meet our signal on its way out. */
+	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) {
+		memset(text, 0, size);
+		snprintf(text, size, "fail the case ended by signal %d",
+			 WTERMSIG(status));
+	}
+	return true;
+}
 
-	/* Its strings follow each other; the last that is no note counts. */
+/* Run one case, and print what came of it; true unless it failed. */
+static bool case_run(size_t i, enum kind kind)
+{
+	char name[80], text[4000], *said = text;
+	const char *why = NULL;
+	bool skipped;
+	int before;
+
+	snprintf(name, sizeof(name), "%s/%s", kind_names[kind], cases[i].name);
+	kernel_warn_again();
+	before = kernel_warnings();
+	if (!child_run(i, kind, text, sizeof(text)))
+		why = "fail no process for the case";
+
+	/* The last that is no note is the verdict. */
 	for (; *said; said += strlen(said) + 1) {
 		if (!strncmp(said, "note ", 5))
 			printf("# %s: %s\n", name, said + 5);
 		else
 			why = said;
 	}
-	if (!why && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
-		why = strcpy(text, "fail the case crashed");
+	if (kernel_warnings() > before)
+		why = "fail the host kernel warned: see dmesg";
 	skipped = why && !strncmp(why, "skip ", 5);
-	if (kernel_warnings() > before) {
-		skipped = false;
-		why = strcpy(text, "fail the host kernel warned: see dmesg");
-	}
 	if (!why)
 		printf("ok %s\n", name);
-	else if (skipped)
-		printf("skip %s: %s\n", name, why + 5);
 	else
-		printf("not ok %s: %s\n", name, why + 5);
+		printf("%s %s: %s\n", skipped ? "skip" : "not ok", name,
+		       why + 5);
 	fflush(stdout);
 	return !why || skipped;
 }
@@ -288,7 +304,8 @@ int main(int argc, char **argv)
 
 	argv += 1 + list;
 	if (*argv && **argv == '-') {
-		fprintf(stderr, "usage: userfault-conformance [--list] [PATTERN...]\n");
+		fprintf(stderr,
+			"usage: userfault-conformance [--list] [PATTERN...]\n");
 		return 2;
 	}
 	if (kernel_warnings() < 0)
@@ -306,7 +323,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (!run) {
-		fprintf(stderr, "userfault-conformance: no case of that name\n");
+		fprintf(stderr,
+			"userfault-conformance: no case of that name\n");
 		return 2;
 	}
 	if (!list)

@@ -48,9 +48,9 @@ struct uf_memory_fault {
 	uint64_t size; /* bytes */
 };
 
-#define UF_SET_REGION	 _IOW(KVMIO, 0x49, struct uf_region)
-#define UF_CREATE_MEMFD	 _IOWR(KVMIO, 0xd4, struct uf_guest_memfd)
-#define UF_PRE_FAULT	 _IOWR(KVMIO, 0xd5, struct uf_pre_fault)
+#define UF_SET_REGION	_IOW(KVMIO, 0x49, struct uf_region)
+#define UF_CREATE_MEMFD _IOWR(KVMIO, 0xd4, struct uf_guest_memfd)
+#define UF_PRE_FAULT	_IOWR(KVMIO, 0xd5, struct uf_pre_fault)
 
 #define UF_MEM_LOG_DIRTY (1U << 0)
 #define UF_MEM_READONLY	 (1U << 1)

@@ -15,11 +15,11 @@
 #define PTE_USED  0x63ULL /* and accessed and dirty, as after a first use */
 #define PTE_LARGE 0x80ULL
 
-#define CR0_PE (1ULL << 0)
-#define CR0_NE (1ULL << 5)
-#define CR0_WP (1ULL << 16)
-#define CR0_PG (1ULL << 31)
-#define CR4_PAE (1ULL << 5)
+#define CR0_PE	 (1ULL << 0)
+#define CR0_NE	 (1ULL << 5)
+#define CR0_WP	 (1ULL << 16)
+#define CR0_PG	 (1ULL << 31)
+#define CR4_PAE	 (1ULL << 5)
 #define EFER_LME (1ULL << 8)
 #define EFER_LMA (1ULL << 10)
 
@@ -80,12 +80,22 @@ void arch_vcpu_init(struct vcpu *v)
 		struct kvm_cpuid_entry2 entries[256];
 	} cpuid;
 	struct kvm_segment code = {
-		.selector = 8, .limit = ~0U, .type = 11, .present = 1,
-		.s = 1, .l = 1, .g = 1,
+		.selector = 8,
+		.limit = ~0U,
+		.type = 11,
+		.present = 1,
+		.s = 1,
+		.l = 1,
+		.g = 1,
 	};
 	struct kvm_segment data = {
-		.selector = 16, .limit = ~0U, .type = 3, .present = 1,
-		.s = 1, .db = 1, .g = 1,
+		.selector = 16,
+		.limit = ~0U,
+		.type = 3,
+		.present = 1,
+		.s = 1,
+		.db = 1,
+		.g = 1,
 	};
 	struct kvm_sregs s;
 
@@ -109,9 +119,13 @@ void arch_vcpu_init(struct vcpu *v)
 void arch_vcpu_call(struct vcpu *v, uint64_t pc, const uint64_t arg[4])
 {
 	struct kvm_regs r = {
-		.rip = pc, .rflags = 2,
+		.rip = pc,
+		.rflags = 2,
 		.rsp = SYS_STACK + ((uint64_t)v->index + 1) * PAGE_BYTES,
-		.rdi = arg[0], .rsi = arg[1], .rdx = arg[2], .rcx = arg[3],
+		.rdi = arg[0],
+		.rsi = arg[1],
+		.rdx = arg[2],
+		.rcx = arg[3],
 	};
 
 	if (ioctl(v->fd, KVM_SET_REGS, &r))
