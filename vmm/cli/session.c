@@ -46,7 +46,6 @@ int session_open(struct session *session, const struct session_options *options)
 	log_set_level(LOG_WARN + options->verbose);
 	/* A reader that went away is an error of write(2). */
 	signal(SIGPIPE, SIG_IGN);
-	vm_block_signals();
 	r = paging_options_use(&options->paging, &session->paging);
 	return r < 0 ? r : terminal_open(&session->terminal, &terminal);
 }
@@ -83,8 +82,11 @@ static int run_loaded(struct session *session, struct vm_end *end)
 {
 	const char *control = session->options->control;
 	struct ctl *ctl = NULL;
-	int r = vm_catch_signals(session->vm);
+	int r;
 
+	/* From here on there is something to put in order at the end. */
+	vm_block_signals(true);
+	r = vm_catch_signals(session->vm);
 	if (r >= 0)
 		r = terminal_raw(session->terminal, true);
 	if (r >= 0 && control)
@@ -105,6 +107,8 @@ int session_run(struct session *session, struct vm_config config,
 {
 	int r;
 
+	/* Loading may take long, or wait for a host that does not answer. */
+	vm_block_signals(false);
 	config.kvm_path = session->options->kvm;
 	config.terminal = session->terminal;
 	config.disks = session->disks;

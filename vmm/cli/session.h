@@ -57,7 +57,7 @@ struct session {
 void session_options_init(struct session_options *options, enum pager_way way);
 
 /*
- * Sets up logging and signals and opens the terminal; before any thread.  Call
+ * Sets up logging and opens the terminal; before any thread.  Call
  * session_close() also after a failure.
  */
 int session_open(struct session *session,

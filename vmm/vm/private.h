@@ -13,7 +13,6 @@
 #include "vmm/vm/vm.h"
 
 struct loop;
-struct loop_source;
 struct pci_host;
 
 #define VM_DEVICES_MAX 40
@@ -57,8 +56,8 @@ struct vm {
 	_Atomic uint64_t entered_ns; /* a figure; 0: no vCPU has entered */
 	bool paused; /* by the control side, devices at rest as well */
 	struct vm_end end;
+	int end_fd; /* an eventfd, written by vm_end(); -1: none */
 	int signal_fd;
-	struct loop_source *signal_source;
 };
 
 /* devices.c: makes the devices of the table, in order; destroys in reverse. */

@@ -7,9 +7,10 @@
 #include "vmm/vm/vm.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -125,8 +126,12 @@ static int create_stages(struct vm *vm)
 		check_cpu_count, create_memory,	    vcpus_create,
 		create_buses,	 vm_devices_create,
 	};
-	int r = kvm_open(&vm->machine.kvm, vm->config.kvm_path);
+	int r;
 
+	vm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->end_fd < 0)
+		return log_errno(errno, "eventfd");
+	r = kvm_open(&vm->machine.kvm, vm->config.kvm_path);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(stages); i++)
 		r = stages[i](vm);
 	return r;
@@ -188,9 +193,10 @@ void vm_destroy(struct vm *vm)
 	stop_threads(vm);
 	if (vm->loop)
 		loop_stop(vm->loop);
-	loop_remove(vm->signal_source);
 	if (vm->signal_fd >= 0)
 		close(vm->signal_fd);
+	if (vm->end_fd >= 0)
+		close(vm->end_fd);
 	vm_devices_destroy(vm);
 	pager_destroy(vm->pager);
 	loop_destroy(vm->loop);
@@ -282,23 +288,50 @@ int vm_start(struct vm *vm)
 /* Asks the machine to end. */
 void vm_end(struct vm *vm, enum vm_end_kind kind, int detail)
 {
+	uint64_t one = 1;
+
 	pthread_mutex_lock(&vm->lock);
 	if (vm->end.kind == VM_END_NONE) {
 		vm->end = (struct vm_end){ kind, detail };
 		atomic_store(&vm->phase, VM_PHASE_END);
 		pthread_cond_broadcast(&vm->changed);
 		vcpus_kick(vm);
+		/* Without a descriptor the machine was not made, nobody waits. */
+		if (write(vm->end_fd, &one, sizeof(one)) < 0)
+			log_debug("the end of a machine that was not made");
 	}
 	pthread_mutex_unlock(&vm->lock);
+}
+
+/*
+ * A signal came.  It is for this thread, not the loop's, which may stand still
+ * for a page that does not come.
+ */
+static void take_signal(struct vm *vm)
+{
+	struct signalfd_siginfo info;
+
+	if (read(vm->signal_fd, &info, sizeof(info)) == sizeof(info))
+		vm_end(vm, VM_END_SIGNAL, (int)info.ssi_signo);
 }
 
 /* Waits for the end. */
 struct vm_end vm_wait(struct vm *vm)
 {
-	pthread_mutex_lock(&vm->lock);
-	while (vm->end.kind == VM_END_NONE)
-		pthread_cond_wait(&vm->changed, &vm->lock);
-	pthread_mutex_unlock(&vm->lock);
+	struct pollfd fds[] = {
+		{ .fd = vm->end_fd, .events = POLLIN },
+		{ .fd = vm->signal_fd, .events = POLLIN },
+	};
+
+	while (!fds[0].revents) {
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR) {
+			log_errno(errno, "wait for the end");
+			vm_end(vm, VM_END_HOST, 0);
+			break;
+		}
+		if (fds[1].revents)
+			take_signal(vm);
+	}
 	stop_threads(vm);
 	return vm->end;
 }
@@ -312,37 +345,21 @@ static void end_signals(sigset_t *set)
 	sigaddset(set, SIGHUP);
 }
 
-/* Blocks them in this thread and those that it makes. */
-void vm_block_signals(void)
+/* Blocks them in this thread and those that it makes, or lets them through. */
+void vm_block_signals(bool block)
 {
 	sigset_t set;
 
 	end_signals(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
-/* A signal came.  Loop thread. */
-static void on_signal(void *ctx, uint32_t events)
-{
-	struct vm *vm = ctx;
-	struct signalfd_siginfo info;
-
-	(void)events;
-	if (read(vm->signal_fd, &info, sizeof(info)) == sizeof(info))
-		vm_end(vm, VM_END_SIGNAL, (int)info.ssi_signo);
+	pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
 /* Watches for them. */
 int vm_catch_signals(struct vm *vm)
 {
 	sigset_t set;
-	int r;
 
 	end_signals(&set);
 	vm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (vm->signal_fd < 0)
-		return log_errno(errno, "signalfd");
-	r = loop_add(vm->loop, &vm->signal_source, vm->signal_fd, EPOLLIN,
-		     on_signal, vm);
-	return r < 0 ? log_errno(-r, "watch signals") : 0;
+	return vm->signal_fd < 0 ? log_errno(errno, "signalfd") : 0;
 }

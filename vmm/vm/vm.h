@@ -132,10 +132,11 @@ uint64_t vm_entered_ns(const struct vm *vm);
 size_t vm_workingset(const struct vm *vm, const uint64_t **pages);
 
 /*
- * Makes SIGTERM, SIGINT and SIGHUP end the machine.  The caller has blocked
- * them in every thread (vm_block_signals(), before any thread is made).
+ * Makes SIGTERM, SIGINT and SIGHUP end the machine, in vm_wait().  The caller
+ * has blocked them (vm_block_signals(true)) before vm_start(); while it is made
+ * and loaded they may do what they do to any process.
  */
-void vm_block_signals(void);
+void vm_block_signals(bool block);
 int vm_catch_signals(struct vm *vm);
 
 #endif
