@@ -173,7 +173,7 @@ static void watch_fill(struct pager *pager, struct fill_slot *slot)
 {
 	uint64_t since = atomic_load(&slot->since_ns);
 	uint64_t limit = pager->config.deadline_ns + NS_PER_S / 2;
-	bool stop = pager->config.on_error == PAGER_STOP;
+	bool stop = pager_stops(pager);
 
 	if (!since || pager_now_ns() - since < limit ||
 	    atomic_exchange(&slot->told_ns, since) == since)
@@ -185,7 +185,10 @@ static void watch_fill(struct pager *pager, struct fill_slot *slot)
 		  (double)(pager_now_ns() - since) / 1e9,
 		  stop ? "; the guest stops" : "; the guest waits for it");
 	if (pager->config.failed)
-		pager->config.failed(pager->config.ctx, pager->config.on_error);
+		pager->config.failed(pager->config.ctx,
+				     stop ? PAGER_STOP : PAGER_PAUSE);
+	if (!atomic_load(&pager->started))
+		pager_cancel(pager);
 }
 
 /* The thread that watches, while pages are absent. */
@@ -203,8 +206,9 @@ static void *watch_main(void *arg)
 	return NULL;
 }
 
-/* Starts both; they may be kicked out of a read by signals of a crash only. */
-int background_start(struct pager *pager)
+/* Starts a thread that hears of signals of a crash only. */
+static int start(struct pager *pager, pthread_t *thread, bool *runs,
+		 void *(*run)(void *arg))
 {
 	sigset_t mask, before;
 	int r;
@@ -214,15 +218,24 @@ int background_start(struct pager *pager)
 	sigdelset(&mask, SIGBUS);
 	sigdelset(&mask, SIGABRT);
 	pthread_sigmask(SIG_SETMASK, &mask, &before);
-	r = pthread_create(&pager->background_thread, NULL, background_main,
-			   pager);
-	pager->background_runs = r == 0;
-	if (r == 0)
-		r = pthread_create(&pager->watch_thread, NULL, watch_main,
-				   pager);
-	pager->watch_runs = pager->background_runs && r == 0;
+	r = pthread_create(thread, NULL, run, pager);
+	*runs = r == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r ? log_errno(r, "pager threads") : 0;
+	return r ? log_errno(r, "pager thread") : 0;
+}
+
+/* Starts the watch. */
+int watch_start(struct pager *pager)
+{
+	return start(pager, &pager->watch_thread, &pager->watch_runs,
+		     watch_main);
+}
+
+/* Starts the other. */
+int background_start(struct pager *pager)
+{
+	return start(pager, &pager->background_thread, &pager->background_runs,
+		     background_main);
 }
 
 /* Joins both; the pager is cancelled. */

@@ -206,7 +206,7 @@ static unsigned long long page_gpa(const struct pager *pager, uint64_t page)
 /* Says that a page cannot be had, and does what the policy says. */
 static int fail(struct pager *pager, uint64_t page, int err)
 {
-	bool stop = pager->config.on_error == PAGER_STOP;
+	bool stop = pager_stops(pager);
 
 	count_add(&pager->counters.failures, 1);
 	if (err != EBADMSG)
@@ -218,7 +218,8 @@ static int fail(struct pager *pager, uint64_t page, int err)
 			  stop ? "; the guest stops" :
 				 "; the guest waits for \"go-on\"");
 	if (pager->config.failed)
-		pager->config.failed(pager->config.ctx, pager->config.on_error);
+		pager->config.failed(pager->config.ctx,
+				     stop ? PAGER_STOP : PAGER_PAUSE);
 	return stop ? -EIO : -EAGAIN;
 }
 

@@ -111,7 +111,8 @@ static int create_stages(struct pager *pager)
 		if (!pager->recorded)
 			return log_errno(ENOMEM, "working set");
 	}
-	return trace_open(pager);
+	r = trace_open(pager);
+	return r < 0 ? r : watch_start(pager);
 }
 
 /* Fills in what the caller left to us. */
@@ -159,6 +160,7 @@ int pager_create(struct pager **out, const struct pager_config *config)
 /* Starts the background. */
 int pager_start(struct pager *pager)
 {
+	atomic_store(&pager->started, true);
 	return background_start(pager);
 }
 

@@ -90,7 +90,11 @@ void pager_unprepare(struct memory *memory);
  */
 int pager_create(struct pager **pager, const struct pager_config *config);
 
-/* Starts the background: userfaultfd's thread runs from creation on. */
+/*
+ * Starts the background; userfaultfd's thread and the watch run from creation
+ * on.  Before, each failure is one under PAGER_STOP, and whom the kernel has
+ * stopped is let go: the guest must not run then.
+ */
 int pager_start(struct pager *pager);
 
 /*

@@ -39,6 +39,11 @@ struct pager {
 	uint64_t source_pages;
 
 	atomic_bool cancelled;
+	/*
+	 * pager_start() was called.  Before, the guest is being loaded: who
+	 * needs a page is the loader, and nobody can say "go on".
+	 */
+	atomic_bool started;
 	_Atomic uint32_t
 		go_on; /* a futex: how often pager_go_on() was called */
 	atomic_uint stuck; /* who waits for it */
@@ -66,6 +71,13 @@ struct pager_need {
 	bool filled; /* set by pager_fill(): by this thread */
 };
 
+/* Whether a failure ends the machine. */
+static inline bool pager_stops(const struct pager *pager)
+{
+	return pager->config.on_error == PAGER_STOP ||
+	       !atomic_load(&pager->started);
+}
+
 /*
  * fill.c: the one path.  Makes a page present: 0, -EINTR (a vCPU should look at
  * the phase), -ECANCELED, -EIO.
@@ -73,6 +85,7 @@ struct pager_need {
 int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need);
 
 /* background.c: the threads. */
+int watch_start(struct pager *pager);
 int background_start(struct pager *pager);
 void background_stop(struct pager *pager);
 /* The last page is in: the gates can go.  Wakes the background. */

@@ -28,6 +28,11 @@ static void serve(struct pager *pager, uint64_t page)
 	    !atomic_load(&pager->cancelled))
 		r = pager_fill(pager, page, &need);
 
+	/* The loader goes on, and fails; the guest never runs. */
+	if ((r == -EIO || r == -ECANCELED) && !atomic_load(&pager->started)) {
+		need.filled = false;
+		r = 0;
+	}
 	/* UFFDIO_COPY has let go who waited for a page that it installed. */
 	if (r == 0 && (!need.filled || pager->uffd.guards))
 		r = uffd_gate_pass(&pager->uffd, page);

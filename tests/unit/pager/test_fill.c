@@ -428,6 +428,7 @@ static void pause_waits_until_told(void **state)
 					    .on_error = PAGER_PAUSE,
 					    .deadline_ns = 1000000 },
 		     "always@5");
+	assert_int_equal(pager_start(f.pager), 0);
 	pthread_create(&thread, NULL, touch_page_five, &f);
 	for (unsigned int round = 1; round <= 3; round++) {
 		for (int i = 0; i < 5000 && (!pager_waits(f.pager) ||
@@ -442,6 +443,33 @@ static void pause_waits_until_told(void **state)
 	pthread_join(thread, &page);
 	assert_null(page);
 	close_fixture(&f);
+}
+
+/* While a guest is loaded nobody waits: not for "go on", not for ever. */
+static void loader_never_hangs(void **state)
+{
+	static const char *const specs[] = { "always@any", "never@any" };
+	struct fixture f;
+	uint8_t byte;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
+		open_fixture(&f,
+			     (struct pager_config){
+				     .way = test_has_uffd() ? PAGER_UFFD :
+							      PAGER_USERFAULT,
+				     .on_error = PAGER_PAUSE,
+				     .deadline_ns = 20000000 },
+			     specs[i]);
+		assert_int_equal(memory_read(&f.memory, TEST_BASE, &byte, 1),
+				 -EIO);
+		assert_int_equal(atomic_load(&f.failures), 1);
+		/* KVM, on behalf of the loader. */
+		if (test_has_uffd())
+			(void)*(volatile uint8_t *)(f.memory.regions[0].hva +
+						    20 * PAGE_BYTES);
+		close_fixture(&f);
+	}
 }
 
 /* The trace has a line for each fault. */
@@ -501,6 +529,7 @@ int main(void)
 		cmocka_unit_test(no_answer_is_told),
 		cmocka_unit_test(no_answers_are_told_once),
 		cmocka_unit_test(pause_waits_until_told),
+		cmocka_unit_test(loader_never_hangs),
 		cmocka_unit_test(trace_tells_faults),
 	};
 
