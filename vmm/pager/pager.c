@@ -229,23 +229,19 @@ bool pager_waits(const struct pager *pager)
 	return atomic_load(&pager->stuck) != 0;
 }
 
-/* Fills everything. */
-int pager_fill_all(struct pager *pager)
+/* Fills pages that nobody needs now. */
+int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count)
 {
-	for (size_t i = 0; i < pager->source->run_count; i++) {
-		const struct page_run *run = &pager->source->runs[i];
+	for (uint64_t page = first; page < first + count; page++) {
+		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
+					   .vcpu = -1 };
+		int r;
 
-		for (uint64_t n = 0; n < run->count; n++) {
-			struct pager_need need = { .cause = PAGER_CAUSE_DEVICE,
-						   .vcpu = -1 };
-			int r;
-
-			if (pages_is_present(&pager->pages, run->first + n))
-				continue;
-			r = pager_fill(pager, run->first + n, &need);
-			if (r < 0)
-				return r;
-		}
+		if (pages_is_present(&pager->pages, page))
+			continue;
+		r = pager_fill(pager, page, &need);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

@@ -126,8 +126,11 @@ void pager_go_on(struct pager *pager);
 /* Whether such a failure waits. */
 bool pager_waits(const struct pager *pager);
 
-/* Fills everything that is absent now; for `eager` and for snapshots. */
-int pager_fill_all(struct pager *pager);
+/*
+ * Fills pages for a snapshot: nobody needs them now, so an error is the
+ * caller's alone, and nobody waits for "go on".  -EIO or -ECANCELED.
+ */
+int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count);
 
 /*
  * Whether page @page of RAM is still absent, so that its contents are the

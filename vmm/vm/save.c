@@ -129,8 +129,11 @@ static int save_region(struct vm *vm, struct snap_save *save,
 			r = log_fail(ECANCELED, "snapshot: the machine ends");
 		if (r < 0)
 			break;
-		/* This fills what is absent. */
-		r = memory_map(memory, gpa, n * PAGE_BYTES, &hva);
+		/* What is absent is filled first; the accessor would wait. */
+		if (vm->pager)
+			r = pager_try_fill(vm->pager, page, n);
+		if (r >= 0)
+			r = memory_map(memory, gpa, n * PAGE_BYTES, &hva);
 		if (r < 0) {
 			log_errno(-r, "snapshot: memory at 0x%llx",
 				  (unsigned long long)gpa);

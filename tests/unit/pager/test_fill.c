@@ -472,6 +472,27 @@ static void loader_never_hangs(void **state)
 	}
 }
 
+/* A snapshot hears of an error itself; nothing ends and nobody waits. */
+static void try_fill_does_not_wait(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .on_error = PAGER_PAUSE,
+					    .deadline_ns = 20000000,
+					    .record = true },
+		     "always@20");
+	assert_int_equal(pager_start(f.pager), 0);
+	assert_int_equal(pager_try_fill(f.pager, 0, 16), 0);
+	assert_false(pager_is_absent(f.pager, 15));
+	assert_int_equal(pager_try_fill(f.pager, 0, PAGES), -EIO);
+	assert_int_equal(atomic_load(&f.failures), 0);
+	assert_false(pager_waits(f.pager));
+	close_fixture(&f);
+}
+
 /* The trace has a line for each fault. */
 static void trace_tells_faults(void **state)
 {
@@ -530,6 +551,7 @@ int main(void)
 		cmocka_unit_test(no_answers_are_told_once),
 		cmocka_unit_test(pause_waits_until_told),
 		cmocka_unit_test(loader_never_hangs),
+		cmocka_unit_test(try_fill_does_not_wait),
 		cmocka_unit_test(trace_tells_faults),
 	};
 
