@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -91,12 +92,15 @@ static void serve(const struct ctl *ctl, int fd)
 static void *ctl_main(void *arg)
 {
 	const struct ctl *ctl = arg;
+	const struct timeval patience = { .tv_sec = CLIENT_PATIENCE_MS / 1000 };
 
 	while (wait_for(ctl, ctl->listen_fd, -1)) {
 		CLEANUP_CLOSE int fd =
 			accept4(ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
-		if (fd >= 0)
+		/* Nor may one that does not read its answers hold us up. */
+		if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
+					  sizeof(patience)) == 0)
 			serve(ctl, fd);
 	}
 	return NULL;
