@@ -94,10 +94,10 @@ struct machine {
 struct boot_config {
 	int kernel_fd;
 	const char *kernel_name; /* for messages */
-	int initrd_fd;		 /* -1: none */
+	int initrd_fd; /* -1: none */
 	const char *initrd_name;
 	const char *cmdline; /* never NULL */
-	bool has_serial;     /* the serial port is there */
+	bool has_serial; /* the serial port is there */
 };
 
 /* Fills *@layout.  The same for every machine of an architecture. */

@@ -70,8 +70,9 @@ static int add_locked(struct bus *bus, const struct bus_range *range)
 	unsigned int at = first_after(bus, range->base);
 	int r;
 
-	if (at < bus->count && (bus->ranges[at].base <= range->base ||
-				bus->ranges[at].base - range->base < range->size))
+	if (at < bus->count &&
+	    (bus->ranges[at].base <= range->base ||
+	     bus->ranges[at].base - range->base < range->size))
 		return -EEXIST;
 	r = grow(bus);
 	if (r < 0)
@@ -122,7 +123,8 @@ static bool find(struct bus *bus, uint64_t addr, unsigned int size,
 	pthread_rwlock_rdlock(&bus->lock);
 	at = first_after(bus, addr);
 	if (at < bus->count && addr >= bus->ranges[at].base &&
-	    range_within(addr - bus->ranges[at].base, size, bus->ranges[at].size)) {
+	    range_within(addr - bus->ranges[at].base, size,
+			 bus->ranges[at].size)) {
 		*range = bus->ranges[at];
 		found = true;
 	}
@@ -144,12 +146,14 @@ bool bus_read(struct bus *bus, uint64_t addr, void *data, unsigned int size)
 }
 
 /* One write. */
-bool bus_write(struct bus *bus, uint64_t addr, const void *data, unsigned int size)
+bool bus_write(struct bus *bus, uint64_t addr, const void *data,
+	       unsigned int size)
 {
 	struct bus_range range;
 
 	if (!find(bus, addr, size, &range))
 		return false;
-	range.ops->write(range.ctx, addr - range.base, size, get_le(data, size));
+	range.ops->write(range.ctx, addr - range.base, size,
+			 get_le(data, size));
 	return true;
 }

@@ -35,7 +35,7 @@ struct device_ops {
 
 struct device {
 	const struct device_ops *ops;
-	void *state;   /* owned by the table that holds the device */
+	void *state; /* owned by the table that holds the device */
 	char name[32]; /* unique in a machine: "disk0", "console" */
 };
 

@@ -40,7 +40,8 @@ void irqs_finish(struct irqs *irqs)
 }
 
 /* Raises or lowers a line on behalf of one source. */
-void irq_line_set(struct irqs *irqs, uint32_t gsi, unsigned int source, bool level)
+void irq_line_set(struct irqs *irqs, uint32_t gsi, unsigned int source,
+		  bool level)
 {
 	uint64_t bit = UINT64_C(1) << (source & 63), before, after;
 

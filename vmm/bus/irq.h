@@ -22,15 +22,16 @@ struct kvm_irq_routing_entry;
 /* What the architecture tells: how its lines are numbered and routed. */
 struct irq_map {
 	uint32_t line_count; /* GSIs 0 .. line_count - 1 are lines */
-	uint32_t msi_first;  /* GSIs from here on are free for MSIs */
-	bool msi_devid;	     /* MSIs carry the PCI requester id (arm64 ITS) */
+	uint32_t msi_first; /* GSIs from here on are free for MSIs */
+	bool msi_devid; /* MSIs carry the PCI requester id (arm64 ITS) */
 	/* The number that KVM_IRQ_LINE takes for line @gsi. */
 	uint32_t (*line_encode)(uint32_t gsi);
 	/*
 	 * Fills the fixed routes of the lines into @entries, which has room
 	 * for @room; returns how many.
 	 */
-	size_t (*line_routes)(struct kvm_irq_routing_entry *entries, size_t room);
+	size_t (*line_routes)(struct kvm_irq_routing_entry *entries,
+			      size_t room);
 };
 
 /* One MSI vector's route. */
@@ -48,7 +49,7 @@ struct irqs {
 	/* Which of up to 64 sources hold each line up. */
 	uint64_t line_sources[IRQ_LINES_MAX];
 	struct irq_msi *msis; /* IRQ_MSIS_MAX of them */
-	unsigned int raised;  /* count of line changes, for tests */
+	unsigned int raised; /* count of line changes, for tests */
 };
 
 int irqs_init(struct irqs *irqs, const struct kvm_vm *kvm,

@@ -70,7 +70,8 @@ static void loop_free(struct loop *loop)
 int loop_create(struct loop **out)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
-	struct epoll_event wake = { .events = EPOLLIN, .data = { .ptr = NULL } };
+	struct epoll_event wake = { .events = EPOLLIN,
+				    .data = { .ptr = NULL } };
 
 	if (!loop)
 		return log_errno(ENOMEM, "event loop");
@@ -80,7 +81,8 @@ int loop_create(struct loop **out)
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
-	    epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &wake) < 0) {
+	    epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &wake) <
+		    0) {
 		int err = errno;
 
 		loop_free(loop);
@@ -248,7 +250,8 @@ int loop_add(struct loop *loop, struct loop_source **out, int fd,
 /* Changes what is watched. */
 void loop_modify(struct loop_source *source, uint32_t events)
 {
-	struct epoll_event event = { .events = events, .data = { .ptr = source } };
+	struct epoll_event event = { .events = events,
+				     .data = { .ptr = source } };
 
 	if (epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd,
 		      &event) < 0)

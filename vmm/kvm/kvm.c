@@ -166,7 +166,8 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 }
 
 /* What a failed entry with EFAULT was about. */
-bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu, struct thaw_memory_fault *fault)
+bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu,
+		    struct thaw_memory_fault *fault)
 {
 	if (vcpu->run->exit_reason != KVM_EXIT_MEMORY_FAULT)
 		return false;
@@ -215,10 +216,11 @@ int kvm_slot_set(const struct kvm_vm *vm, const struct kvm_slot *slot)
 	int r = kvm_slot_try(vm, slot);
 
 	if (r < 0)
-		return log_errno(
-			-r, "memslot %u at 0x%llx, %llu bytes, flags 0x%x",
-			slot->id, (unsigned long long)slot->gpa,
-			(unsigned long long)slot->size_bytes, slot->flags);
+		return log_errno(-r,
+				 "memslot %u at 0x%llx, %llu bytes, flags 0x%x",
+				 slot->id, (unsigned long long)slot->gpa,
+				 (unsigned long long)slot->size_bytes,
+				 slot->flags);
 	return r;
 }
 

@@ -98,7 +98,8 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu);
  * After -EFAULT: what the fault was.  True and *@fault filled when KVM wrote a
  * memory fault; false when it did not (a bad userfault bitmap, for example).
  */
-bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu, struct thaw_memory_fault *fault);
+bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu,
+		    struct thaw_memory_fault *fault);
 
 /* One memslot, as the kernel takes it. */
 struct kvm_slot {

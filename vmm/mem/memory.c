@@ -17,7 +17,8 @@
 #include "vmm/kvm/kvm.h"
 
 /* Maps @region from a new guest_memfd. */
-static int map_guest_memfd(struct memory_region *region, const struct kvm_vm *kvm)
+static int map_guest_memfd(struct memory_region *region,
+			   const struct kvm_vm *kvm)
 {
 	void *hva;
 	int fd = kvm_guest_memfd_create(kvm, region->size_bytes);
@@ -48,7 +49,8 @@ static int map_private(struct memory_region *region, int fd, uint64_t offset)
 
 	if (hva == MAP_FAILED)
 		return log_errno(errno, "map %llu MiB of guest memory",
-				 (unsigned long long)(region->size_bytes / MIB));
+				 (unsigned long long)(region->size_bytes /
+						      MIB));
 	region->hva = hva;
 	return 0;
 }
@@ -152,7 +154,8 @@ struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
 		const struct memory_region *region = &memory->regions[i];
 
 		if (gpa >= region->gpa &&
-		    range_within(gpa - region->gpa, len_bytes, region->size_bytes))
+		    range_within(gpa - region->gpa, len_bytes,
+				 region->size_bytes))
 			return (struct memory_region *)(uintptr_t)region;
 	}
 	return NULL;
@@ -176,7 +179,8 @@ struct memory_region *memory_region_of_page(const struct memory *memory,
 int memory_map(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 	       void **hva)
 {
-	const struct memory_region *region = memory_find(memory, gpa, len_bytes);
+	const struct memory_region *region =
+		memory_find(memory, gpa, len_bytes);
 
 	if (!region)
 		return -EFAULT;

@@ -37,7 +37,7 @@ struct memory_range {
 
 /* What guest RAM is made of. */
 enum memory_backing {
-	MEMORY_ANON,	    /* private anonymous memory */
+	MEMORY_ANON, /* private anonymous memory */
 	MEMORY_GUEST_MEMFD, /* KVM guest_memfd, mapped and shared */
 	MEMORY_FILE, /* a file, MAP_PRIVATE: clones share the page cache */
 };
@@ -55,7 +55,7 @@ struct memory_region {
 	uint8_t *slot_hva;
 	int guest_memfd; /* -1: none */
 	uint32_t slot;
-	uint32_t flags;			 /* KVM_MEM_* of the slot now */
+	uint32_t flags; /* KVM_MEM_* of the slot now */
 	unsigned long *userfault_bitmap; /* the pager's; NULL: none */
 };
 
@@ -75,7 +75,7 @@ struct memory {
 	unsigned int region_count;
 	struct memory_region regions[MEMORY_RANGES_MAX];
 	struct memory_populator populator; /* populate NULL: all is present */
-	const struct kvm_vm *kvm;	   /* NULL: not attached, for tests */
+	const struct kvm_vm *kvm; /* NULL: not attached, for tests */
 };
 
 /*

@@ -138,7 +138,8 @@ int plan_add_bytes(struct plan *plan, const char *what, gpa_t gpa,
 }
 
 /* Writes one segment. */
-static int apply_segment(const struct plan_segment *s, const struct memory *memory)
+static int apply_segment(const struct plan_segment *s,
+			 const struct memory *memory)
 {
 	if (s->fd >= 0)
 		return memory_load_fd(memory, s->gpa, s->len_bytes, s->fd,

@@ -19,9 +19,9 @@
 struct plan_segment {
 	gpa_t gpa;
 	uint64_t len_bytes;
-	int fd;		  /* owned; -1: the bytes are in data */
-	uint64_t offset;  /* in the file */
-	uint8_t *data;	  /* owned; NULL for a file */
+	int fd; /* owned; -1: the bytes are in data */
+	uint64_t offset; /* in the file */
+	uint8_t *data; /* owned; NULL for a file */
 	const char *what; /* "kernel", "initrd", "ACPI tables"; not owned */
 };
 

@@ -151,9 +151,9 @@ static void copy_goes_on_behind_what_is_there(void **state)
 	assert_int_equal(uffd_gate_copy(&gate, 0, 16, data), 0);
 	uffd_gate_finish(&gate);
 	for (uint64_t page = 0; page < 16; page++)
-		assert_true(test_page_is(memory.regions[0].hva +
-						 page * PAGE_BYTES,
-					 page));
+		assert_true(
+			test_page_is(memory.regions[0].hva + page * PAGE_BYTES,
+				     page));
 	page_source_destroy(source);
 	memory_finish(&memory);
 	free(data);
