@@ -99,8 +99,8 @@ static void *ctl_main(void *arg)
 			accept4(ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
 		/* Nor may one that does not read its answers hold us up. */
-		if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
-					  sizeof(patience)) == 0)
+		if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO,
+					  &patience, sizeof(patience)) == 0)
 			serve(ctl, fd);
 	}
 	return NULL;

@@ -50,8 +50,8 @@ static struct claim claim_around(struct pager *pager, uint64_t page)
 		memory_region_of_page(pager->memory, page);
 	uint64_t begin = region->offset_bytes / PAGE_BYTES;
 	uint64_t end = begin + region->size_bytes / PAGE_BYTES;
-	uint64_t low = max_u64(max_u64(align_down(page, block), run->first),
-			       begin);
+	uint64_t low =
+		max_u64(max_u64(align_down(page, block), run->first), begin);
 	uint64_t high = min_u64(min_u64(align_down(page, block) + block,
 					run->first + run->count),
 				end);
