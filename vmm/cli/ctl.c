@@ -103,6 +103,10 @@ int snapshot_main(int argc, char **argv)
 		break;
 	}
 	dir = operands.values[1];
+	if (!*dir) {
+		log_error("snapshot: DIR is empty");
+		return EXIT_USAGE;
+	}
 	n = snprintf(line, sizeof(line), "snapshot %s%s%s%s",
 		     options.stop ? "--stop " : "",
 		     *dir == '/' || !here ? "" : here,
