@@ -3,7 +3,8 @@
 #
 # cases.sh - runs the cases, inside the rig: see run-cases, which starts it.
 #
-#	cases.sh [PATTERN]	all cases of this architecture whose name matches
+#	cases.sh [PATTERN [UNTIL]]	all cases of this architecture whose
+#			name matches; none is begun after UNTIL (seconds)
 #	cases.sh --one NAME	one case, in this process
 #
 # Prints a line per case as it ends:
@@ -22,7 +23,7 @@ if [ "${1-}" = --one ]; then
 	"case_$(echo "$2" | tr '.-' '__')"
 	exit
 fi
-pattern=${1:-.}
+pattern=${1:-.} until=${2:-}
 
 # Print the figures that have come up, once.
 print_info() {
@@ -34,6 +35,10 @@ while read -r name seconds archs; do
 	case $name in '' | '#'*) continue ;; esac
 	case " $archs " in *" $RIG_ARCH "*) ;; *) continue ;; esac
 	echo "$name" | grep -q -E -e "$pattern" || continue
+	if [ -n "$until" ] && [ "$(date +%s)" -gt "$until" ]; then
+		echo "skip $name: no time is left"
+		continue
+	fi
 	rc=0
 	timeout -s KILL "$seconds" sh /src/tests/rig/cases.sh --one "$name" \
 		>$state/said 2>&1 </dev/null || rc=$?

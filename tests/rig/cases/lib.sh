@@ -62,17 +62,22 @@ info() {
 }
 
 # Boot guest $1 once: thaw run with the remaining arguments, its output in a log.
-# A second call only looks at the log.  Its limit is below that of every case
-# that boots, so that one which hangs costs its time once.
+# A second call only looks at the log.  One that hangs is tried once more, and
+# the report says so: nested virtualization in an emulator is not always faithful
+# (see README.md).  Both tries fit into the limit of every case that boots.
 boot() {
 	name=$1
 	shift
 	[ ! -e "$state/$name.rc" ] || return 0
 	echo "$*" >"$state/$name.args"
 	start=$(cut -d' ' -f1 /proc/uptime)
-	rc=0
-	timeout -s KILL 300 thaw run "$@" </dev/null >"$state/$name.raw" \
-		2>"$state/$name.err" || rc=$?
+	for try in 1 2; do
+		rc=0
+		timeout -s KILL 150 thaw run "$@" </dev/null \
+			>"$state/$name.raw" 2>"$state/$name.err" || rc=$?
+		[ $rc -eq 137 ] || break
+		info "guest $name: no end after 150 s, try $try"
+	done
 	tr -d '\r' <"$state/$name.raw" >"$state/$name.log"
 	end=$(cut -d' ' -f1 /proc/uptime)
 	echo "$rc" >"$state/$name.rc"

@@ -13,11 +13,17 @@ figure_of() {
 	sed -n "s/^.*\"$2\": *\([0-9]*\).*/\1/p" "$state/$1.err" | head -n 1
 }
 
-# Run the payload image $2 as $1 with the remaining arguments; the name of the
-# file differs between architectures.
+# The image of payload $1, whose form differs between architectures.
+image_of() {
+	case $RIG_ARCH in
+	x86) echo "/guests/$1.elf" ;;
+	*) echo "/guests/$1.image" ;;
+	esac
+}
+
+# Run the payload $2 as $1 with the remaining arguments.
 payload() {
-	name=$1 image=/guests/$2.elf
-	[ -e "$image" ] || image=/guests/$2.image
+	name=$1 image=$(image_of "$2")
 	shift 2
 	rc=0
 	timeout -s KILL 100 thaw run -k "$image" --stats=json "$@" </dev/null \
@@ -144,10 +150,9 @@ case_pager_prefault() {
 case_pager_source_fails() {
 	way=userfault
 	[ -z "$RIG_STOCK" ] || way=uffd
-	image=/guests/touch.elf
-	[ -e $image ] || image=/guests/touch.image
+	image=$(image_of touch)
 	rc=0
-	timeout -s KILL 60 thaw run -k $image -m 128 -c 2 -i /guest/signed \
+	timeout -s KILL 60 thaw run -k "$image" -m 128 -c 2 -i /guest/signed \
 		-p 'base=initrd pages=4096 order=shared' --pager=$way \
 		--page-deadline 1 --page-inject always@30000 </dev/null \
 		>$state/fails.log 2>$state/fails.err || rc=$?
@@ -169,9 +174,8 @@ case_pager_refusals() {
 case_pager_resident() {
 	way=userfault
 	[ -z "$RIG_STOCK" ] || way=uffd
-	image=/guests/touch.elf
-	[ -e $image ] || image=/guests/touch.image
-	timeout -s KILL 100 thaw run -k $image -m 2G -p 'pages=25600 write=1 rounds=1000' \
+	image=$(image_of touch)
+	timeout -s KILL 100 thaw run -k "$image" -m 2G -p 'pages=25600 write=1 rounds=1000' \
 		--pager=$way </dev/null >$state/resident.log 2>&1 &
 	for i in $(seq 80); do
 		sleep 1
