@@ -46,6 +46,10 @@ static void emit(const char *format, va_list ap, const char *suffix)
 	at += n < 0 ? 0 : (size_t)n;
 	if (at >= room)
 		at = room - 1;
+	/* A name from a file or a guest must not speak to the terminal. */
+	for (size_t i = 0; i < at; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			line[i] = '?';
 	if (atomic_load_explicit(&terminal_is_raw, memory_order_relaxed))
 		line[at++] = '\r';
 	line[at++] = '\n';

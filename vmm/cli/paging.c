@@ -41,7 +41,7 @@ static int parse_prefault(const char *text, uint64_t *bytes_s)
 	if (size_parse(text, bytes_s) < 0 || *bytes_s == 0)
 		return log_fail(EINVAL,
 				"--prefault: %s is not understood: use off, "
-				"full, or bytes a second with K, M or G",
+				"full, or an amount a second with K, M or G",
 				text);
 	return 0;
 }

@@ -177,12 +177,18 @@ static int load(struct vm *vm, void *ctx)
 static void ended(const struct vm *vm, void *ctx)
 {
 	const struct restore *restore = ctx;
-	const uint64_t *pages;
+	const uint64_t *pages = NULL;
 	size_t count;
 
 	if (restore->options.workingset != WORKINGSET_RECORD)
 		return;
 	count = vm_workingset(vm, &pages);
+	if (!pages) {
+		log_warn("--workingset=record: %s does not see which pages are "
+			 "asked for; nothing is recorded",
+			 pager_way_words[vm_pager_choice(vm)->way]);
+		return;
+	}
 	if (snap_workingset_write(&restore->file, pages, count) >= 0)
 		log_info("%s: a working set of %zu pages", restore->file.path,
 			 count);

@@ -120,7 +120,12 @@ int session_run(struct session *session, struct vm_config config,
 	r = job->load(session->vm, job->ctx);
 	if (r >= 0)
 		r = run_loaded(session, end);
-	if (r >= 0 && job->ended)
+	/* Memory that could not be had while loading is an end of its own. */
+	else if (vm_get_end(session->vm).kind == VM_END_SOURCE) {
+		*end = vm_get_end(session->vm);
+		r = 0;
+	}
+	if (end->kind != VM_END_NONE && job->ended)
 		job->ended(session->vm, job->ctx);
 	paging_report(&session->options->paging, session->vm,
 		      session->start_ns);

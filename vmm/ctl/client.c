@@ -58,7 +58,8 @@ int ctl_ask(const char *path, const char *line, FILE *out)
 	stream = fdopen(dup(fd), "r");
 	if (!stream)
 		return log_errno(errno, "control socket %s", path);
-	if (dprintf(fd, "%s\n", line) < 0 ||
+	if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 ||
+	    send(fd, "\n", 1, MSG_NOSIGNAL) < 0 ||
 	    getline(&answer, &room, stream) <= 0) {
 		fclose(stream);
 		return log_fail(EPIPE, "control socket %s: no answer", path);

@@ -42,6 +42,16 @@ static void answer(FILE *out, const char *what, int result)
 	answer_end(&json);
 }
 
+/* A whole answer: no, for this reason. */
+static void refuse(FILE *out, const char *why)
+{
+	struct json json;
+
+	answer_begin(&json, out, false);
+	json_string(&json, "error", why);
+	answer_end(&json);
+}
+
 static void do_status(struct vm *vm, char *args, FILE *out)
 {
 	const struct vm_config *config = vm_get_config(vm);
@@ -94,15 +104,19 @@ static void do_resume(struct vm *vm, char *args, FILE *out)
 /* "snapshot [--stop] DIR"; DIR is the rest of the line. */
 static void do_snapshot(struct vm *vm, char *args, FILE *out)
 {
-	static const char stop_word[] = "--stop ";
-	bool stop = strncmp(args, stop_word, strlen(stop_word)) == 0;
+	static const char stop_word[] = "--stop";
+	size_t len = strlen(stop_word);
+	bool stop = strncmp(args, stop_word, len) == 0 &&
+		    (args[len] == ' ' || args[len] == '\0');
 	bool was_paused = vm_is_paused(vm);
 	int r;
 
-	if (stop)
-		args += strlen(stop_word);
+	if (stop) {
+		args += len;
+		args += strspn(args, " ");
+	}
 	if (!*args) {
-		answer(out, "snapshot: no directory given", -EINVAL);
+		refuse(out, "snapshot: no directory given");
 		return;
 	}
 	r = vm_pause(vm);
@@ -175,5 +189,5 @@ void ctl_execute(struct vm *vm, char *line, FILE *out)
 			return;
 		}
 	}
-	answer(out, "no such verb", -EINVAL);
+	refuse(out, "no such verb");
 }

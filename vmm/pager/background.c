@@ -33,7 +33,7 @@ static void wait_until(struct pager *pager, uint64_t until_ns)
 		return;
 	}
 	wait = until_ns > now ? until_ns - now : 0;
-	clock_gettime(CLOCK_REALTIME, &t);
+	clock_gettime(CLOCK_MONOTONIC, &t);
 	wait += (uint64_t)t.tv_nsec;
 	t.tv_sec += (time_t)(wait / NS_PER_S);
 	t.tv_nsec = (long)(wait % NS_PER_S);

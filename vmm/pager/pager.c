@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/pager/private.h"
 
@@ -146,7 +147,7 @@ int pager_create(struct pager **out, const struct pager_config *config)
 	pager->uffd.fd = -1;
 	pager->wake_fd = -1;
 	pthread_mutex_init(&pager->lock, NULL);
-	pthread_cond_init(&pager->changed, NULL);
+	clock_cond_init(&pager->changed);
 	r = create_stages(pager);
 	if (r < 0) {
 		pager_destroy(pager);

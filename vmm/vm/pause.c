@@ -31,7 +31,7 @@ static int park_all(struct vm *vm)
 	struct timespec until;
 	int r = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += PAUSE_PATIENCE_S;
 	pthread_mutex_lock(&vm->lock);
 	if (atomic_load(&vm->phase) == VM_PHASE_RUN) {

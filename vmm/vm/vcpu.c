@@ -194,7 +194,7 @@ bool vcpus_wait(struct vm *vm, uint64_t ns)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += (long)(ns % 1000000000);
 	until.tv_sec += (time_t)(ns / 1000000000) + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
@@ -203,7 +203,8 @@ bool vcpus_wait(struct vm *vm, uint64_t ns)
 
 		if (!vcpu->started)
 			continue;
-		if (pthread_timedjoin_np(vcpu->thread, NULL, &until))
+		if (pthread_clockjoin_np(vcpu->thread, NULL, CLOCK_MONOTONIC,
+					 &until))
 			return false;
 		pthread_mutex_lock(&vm->lock);
 		vcpu->started = false;

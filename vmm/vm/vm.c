@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
 #include "vmm/bus/loop.h"
 #include "vmm/pci/host.h"
 #include "vmm/snap/file.h"
@@ -152,7 +153,7 @@ int vm_create(struct vm **out, const struct vm_config *config)
 	vm->machine.vm.fd = -1;
 	arch_layout(&vm->machine.layout);
 	pthread_mutex_init(&vm->lock, NULL);
-	pthread_cond_init(&vm->changed, NULL);
+	clock_cond_init(&vm->changed);
 	bus_init(&vm->machine.mmio);
 	bus_init(&vm->machine.pio);
 	r = create_stages(vm);
@@ -246,6 +247,17 @@ void vm_go_on(struct vm *vm)
 const struct vm_config *vm_get_config(const struct vm *vm)
 {
 	return &vm->config;
+}
+
+/* How it has ended so far. */
+struct vm_end vm_get_end(struct vm *vm)
+{
+	struct vm_end end;
+
+	pthread_mutex_lock(&vm->lock);
+	end = vm->end;
+	pthread_mutex_unlock(&vm->lock);
+	return end;
 }
 
 /* When the guest first ran. */

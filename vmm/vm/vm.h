@@ -122,6 +122,9 @@ bool vm_waits_for_memory(const struct vm *vm);
 const struct pager_choice *vm_pager_choice(const struct vm *vm);
 bool vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
 
+/* How the machine has ended; kind NONE: it has not.  Any thread. */
+struct vm_end vm_get_end(struct vm *vm);
+
 /* CLOCK_MONOTONIC when a vCPU first entered the guest, in ns; 0: not yet. */
 uint64_t vm_entered_ns(const struct vm *vm);
 

@@ -181,10 +181,9 @@ case_pager_resident() {
 		sleep 1
 		! grep -q 'round=0 cpu=all' $state/resident.log || break
 	done
-	# timeout's child is thaw.
-	kib=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' \
-		"/proc/$(pgrep -P $! thaw)/status")
-	kill -KILL $(pgrep -P $!) $! 2>/dev/null
+	thaw=$(pidof thaw)
+	kib=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$thaw/status")
+	kill -KILL "$thaw" 2>/dev/null
 	info "resident after 100 MiB of 2 GiB were touched: $kib KiB"
 	within "KiB resident" "${kib:-0}" 102400 118784
 }
