@@ -18,6 +18,9 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
+/* How often the TSC is set until it is what it should be. */
+#define TSC_TRIES 4
+
 /* Reads or writes the TSC offset; -errno where KVM does not know it; silent. */
 static int tsc_offset(const struct kvm_vcpu *cpu, unsigned long request,
 		      uint64_t *offset)
@@ -84,20 +87,37 @@ static uint64_t tsc_now(const struct tsc_state *tsc)
 			  tsc->khz / 1000000);
 }
 
+/* Whether a value of the TSC is within ten milliseconds of what it should be. */
+static bool tsc_is_near(const struct tsc_state *tsc, uint64_t now)
+{
+	uint64_t limit = (uint64_t)tsc->khz * 10, off = tsc_now(tsc) - now;
+
+	return off < limit || -off < limit;
+}
+
 /* vCPU 0, or a KVM without offsets: by value. */
 static int load_tsc_value(struct arch_private *arch, const struct kvm_vcpu *cpu,
 			  const struct tsc_state *tsc)
 {
 	uint64_t offset, now;
 
-	if (tsc_offset(cpu, KVM_GET_DEVICE_ATTR, &offset) == 0 &&
-	    msr_get(cpu, MSR_TSC, &now) == 0) {
+	/*
+	 * Looked at again afterwards: on some kernels the offset that a new
+	 * vCPU tells is not the one that its TSC has.
+	 */
+	for (unsigned int tries = 0; tries < TSC_TRIES; tries++) {
+		if (tsc_offset(cpu, KVM_GET_DEVICE_ATTR, &offset) < 0 ||
+		    msr_get(cpu, MSR_TSC, &now) < 0)
+			return msr_set(cpu, MSR_TSC, tsc_now(tsc));
+		if (tries && tsc_is_near(tsc, now))
+			break;
 		offset += tsc_now(tsc) - now;
-		arch->tsc_offset_saved = tsc->offset;
-		arch->tsc_offset_loaded = offset;
-		return tsc_offset(cpu, KVM_SET_DEVICE_ATTR, &offset);
+		if (tsc_offset(cpu, KVM_SET_DEVICE_ATTR, &offset) < 0)
+			return msr_set(cpu, MSR_TSC, tsc_now(tsc));
 	}
-	return msr_set(cpu, MSR_TSC, tsc_now(tsc));
+	arch->tsc_offset_saved = tsc->offset;
+	arch->tsc_offset_loaded = offset;
+	return 0;
 }
 
 /* Any other vCPU: as far from vCPU 0 as it was. */

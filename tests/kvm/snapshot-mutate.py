@@ -125,7 +125,7 @@ def main():
     try:
         guest = Guest(thaw, work, [
             "run", "-k", kernel, "-m", "32",
-            "-p", "steps=%d pages=16 period=100" % STEPS])
+            "-p", "steps=%d pages=16 period=100 timer=0" % STEPS])
         guest.save(whole)
         guest.end()
         want = last_line(restore(thaw, whole, "eager").stdout.decode())

@@ -45,9 +45,9 @@
 #include <unistd.h>
 
 enum {
-	PORT_WAIT_MS = 20000,	/* for the ports to appear */
-	DRAIN_MS = 300,		/* for output of children the job left behind */
-	STATUS_RIG = 125,	/* the rig itself failed */
+	PORT_WAIT_MS = 20000, /* for the ports to appear */
+	DRAIN_MS = 300, /* for output of children the job left behind */
+	STATUS_RIG = 125, /* the rig itself failed */
 };
 
 /* What /rig/conf asked for. */
@@ -59,15 +59,14 @@ struct conf {
 
 /* The job's streams: our ends of its pipes, and the ports they belong to. */
 struct streams {
-	int from_job[2];	/* its stdout and stderr; the pty's master */
-	int to_job;		/* its stdin, -1 when closed */
-	int port_out[2];	/* rig.out and rig.err */
-	int port_in;		/* rig.in, -1 when not used */
+	int from_job[2]; /* its stdout and stderr; the pty's master */
+	int to_job; /* its stdin, -1 when closed */
+	int port_out[2]; /* rig.out and rig.err */
+	int port_in; /* rig.in, -1 when not used */
 };
 
 /* Says something on the kernel console, where the rig keeps a log. */
-__attribute__((format(printf, 1, 2)))
-static void say(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
 {
 	char text[512];
 	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
@@ -157,9 +156,10 @@ static void load_modules(const char *list)
  */
 static void mount_share(const char *tag, const char *dir, bool read_only)
 {
-	const char *options = read_only ?
-		"trans=virtio,version=9p2000.L,msize=524288,cache=loose" :
-		"trans=virtio,version=9p2000.L,msize=524288,cache=mmap";
+	const char *options =
+		read_only ?
+			"trans=virtio,version=9p2000.L,msize=524288,cache=loose" :
+			"trans=virtio,version=9p2000.L,msize=524288,cache=mmap";
 
 	mount_at(tag, dir, "9p", read_only ? MS_RDONLY : 0, options);
 }
@@ -308,7 +308,8 @@ static pid_t start_on_pipes(struct streams *s, const struct conf *conf)
 	}
 	pid = fork();
 	if (!pid)
-		become_job(conf->use_stdin ? in[0] : open("/dev/null", O_RDONLY),
+		become_job(conf->use_stdin ? in[0] :
+					     open("/dev/null", O_RDONLY),
 			   out[1], err[1], false);
 	close(in[0]);
 	close(out[1]);
@@ -343,7 +344,8 @@ static bool reap(pid_t job, int *status)
 		if (pid != job)
 			continue;
 		ended = true;
-		*status = WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
+		*status =
+			WIFSIGNALED(st) ? 128 + WTERMSIG(st) : WEXITSTATUS(st);
 	}
 	return ended;
 }
@@ -358,7 +360,8 @@ static void on_child(int sig)
 static void pump_ready(struct streams *s, const struct pollfd *p)
 {
 	for (int i = 0; i < 2; i++)
-		if (p[i].revents && !move_bytes(s->from_job[i], s->port_out[i])) {
+		if (p[i].revents &&
+		    !move_bytes(s->from_job[i], s->port_out[i])) {
 			close(s->from_job[i]);
 			s->from_job[i] = -1;
 		}
@@ -408,7 +411,8 @@ static int pump(struct streams *s, pid_t job)
 /* Runs the job and returns its status. */
 static int run_job(const struct conf *conf)
 {
-	struct streams s = { .from_job = { -1, -1 }, .to_job = -1,
+	struct streams s = { .from_job = { -1, -1 },
+			     .to_job = -1,
 			     .port_in = -1 };
 	pid_t job;
 

@@ -98,7 +98,8 @@ static void put_file(struct archive *ar, const char *path, uint32_t mode,
 	e.size_bytes = (uint32_t)st.st_size;
 	put_header(ar, &e);
 	for (left = e.size_bytes; left;) {
-		ssize_t n = read(fd, buf, left < sizeof(buf) ? left : sizeof(buf));
+		ssize_t n =
+			read(fd, buf, left < sizeof(buf) ? left : sizeof(buf));
 
 		if (n <= 0)
 			die(ar, "read", source);
@@ -112,7 +113,8 @@ static void put_file(struct archive *ar, const char *path, uint32_t mode,
 /* Writes a symbolic link. */
 static void put_link(struct archive *ar, const char *path, const char *target)
 {
-	struct entry e = { .path = path, .mode = S_IFLNK | 0777,
+	struct entry e = { .path = path,
+			   .mode = S_IFLNK | 0777,
 			   .size_bytes = (uint32_t)strlen(target) };
 
 	put_header(ar, &e);
@@ -138,7 +140,8 @@ static void put_line(struct archive *ar, char *line)
 		 sscanf(line + at, "%o %u %u", &mode, &major, &minor) == 3)
 		put_header(ar, &(struct entry){ .path = path,
 						.mode = S_IFCHR | mode,
-						.major = major, .minor = minor });
+						.major = major,
+						.minor = minor });
 	else if (!strcmp(kind, "file") && sscanf(line + at, "%o", &mode) == 1 &&
 		 strchr(line + at, ' '))
 		put_file(ar, path, mode, strchr(line + at, ' ') + 1);

@@ -45,21 +45,21 @@ enum {
 	STATUS_USAGE = 64,
 	STATUS_TERMINAL = 123,
 	STATUS_TIMEOUT = 124,
-	TAIL_BYTES = 400,	/* of output shown with a failure */
-	SEEN_BYTES = 1 << 20,	/* of output kept to be matched */
+	TAIL_BYTES = 400, /* of output shown with a failure */
+	SEEN_BYTES = 1 << 20, /* of output kept to be matched */
 };
 
 /* The command and what is known of it. */
 struct drive {
 	pid_t child;
-	int master, slave;	/* the slave stays open, to look at its state */
+	int master, slave; /* the slave stays open, to look at its state */
 	struct termios at_start;
 	int log;
 	int limit_seconds;
-	bool ended;		/* the child has been waited for */
-	int status;		/* then: as a shell counts it */
-	size_t seen_bytes;	/* in seen[] */
-	size_t matched;		/* up to here, in seen[] */
+	bool ended; /* the child has been waited for */
+	int status; /* then: as a shell counts it */
+	size_t seen_bytes; /* in seen[] */
+	size_t matched; /* up to here, in seen[] */
 	char seen[SEEN_BYTES];
 };
 
@@ -73,9 +73,11 @@ static int64_t now_ms(void)
 }
 
 /* Says what failed, shows the last output, ends the command, and leaves. */
-static void fail(struct drive *d, int status, const char *what, const char *noun)
+static void fail(struct drive *d, int status, const char *what,
+		 const char *noun)
 {
-	size_t from = d->seen_bytes > TAIL_BYTES ? d->seen_bytes - TAIL_BYTES : 0;
+	size_t from =
+		d->seen_bytes > TAIL_BYTES ? d->seen_bytes - TAIL_BYTES : 0;
 
 	fprintf(stderr, "ptydrive: %s%s\n", what, noun);
 	fprintf(stderr, "ptydrive: the last output was:\n");
@@ -131,7 +133,8 @@ static void look_for_end(struct drive *d)
 static bool turn(struct drive *d, bool want_write, int ms)
 {
 	struct pollfd p = { .fd = d->master,
-			    .events = (short)(POLLIN | (want_write ? POLLOUT : 0)) };
+			    .events = (short)(POLLIN |
+					      (want_write ? POLLOUT : 0)) };
 
 	if (poll(&p, 1, ms) > 0 && (p.revents & POLLIN))
 		read_output(d);
@@ -145,16 +148,17 @@ static void step_expect(struct drive *d, const char *text)
 	int64_t end = now_ms() + d->limit_seconds * 1000;
 
 	for (;;) {
-		const char *at = memmem(d->seen + d->matched,
-					d->seen_bytes - d->matched, text,
-					strlen(text));
+		const char *at =
+			memmem(d->seen + d->matched, d->seen_bytes - d->matched,
+			       text, strlen(text));
 
 		if (at) {
 			d->matched = (size_t)(at - d->seen) + strlen(text);
 			return;
 		}
 		if (d->ended)
-			fail(d, STATUS_TIMEOUT, "ended without printing: ", text);
+			fail(d, STATUS_TIMEOUT,
+			     "ended without printing: ", text);
 		if (now_ms() > end)
 			fail(d, STATUS_TIMEOUT, "did not print: ", text);
 		turn(d, false, 100);
@@ -177,7 +181,8 @@ static void type_bytes(struct drive *d, const char *bytes, size_t n)
 			end = now_ms() + d->limit_seconds * 1000;
 		}
 		if (d->ended || now_ms() > end)
-			fail(d, STATUS_TIMEOUT, "does not take what is typed", "");
+			fail(d, STATUS_TIMEOUT, "does not take what is typed",
+			     "");
 	}
 }
 
@@ -193,17 +198,28 @@ static void step_send(struct drive *d, const char *text)
 			continue;
 		}
 		switch (*++text) {
-		case 'n': *to++ = '\n'; break;
-		case 'r': *to++ = '\r'; break;
-		case 't': *to++ = '\t'; break;
-		case 'e': *to++ = '\033'; break;
+		case 'n':
+			*to++ = '\n';
+			break;
+		case 'r':
+			*to++ = '\r';
+			break;
+		case 't':
+			*to++ = '\t';
+			break;
+		case 'e':
+			*to++ = '\033';
+			break;
 		case 'x':
-			if (sscanf(text + 1, "%2x", &hex) == 1 && text[1] && text[2]) {
+			if (sscanf(text + 1, "%2x", &hex) == 1 && text[1] &&
+			    text[2]) {
 				*to++ = (char)hex;
 				text += 2;
 			}
 			break;
-		default: *to++ = *text; break;
+		default:
+			*to++ = *text;
+			break;
 		}
 	}
 	if (out)
@@ -349,7 +365,8 @@ int main(int argc, char **argv)
 		if (opt == 't')
 			d->limit_seconds = atoi(optarg);
 		else if (opt == 'l')
-			d->log = open(optarg, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			d->log = open(optarg,
+				      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 				      0644);
 		else if (opt != 'w' || sscanf(optarg, "%hux%hu", &size.ws_row,
 					      &size.ws_col) != 2)
