@@ -4,11 +4,13 @@
  * nothing but the oldest part of KVM.  No thaw, no userfault, no irqchip.
  *
  * A run makes a fresh VM whose vCPUs, a thread each, count upwards and show
- * every number to the outside.  There are three kinds: by a port write (x86
- * only), by a write to an address without memory, and by a first write to each
- * page of plain memory.  The outside knows which number must come next.  Any
- * other exit, a number that is lost or comes twice, a word that is not in
- * memory at the end, or a run that does not end is a lie of the host.
+ * every number to the outside.  There are four kinds: by a port write (x86
+ * only), by a write to an address without memory, by a first write to each page
+ * of plain memory, and (x86 only) by a port write of how many interrupts it has
+ * seen, each of which the outside injects once the one before has been counted.
+ * The outside knows which number must come next.  Any other exit, a number that
+ * is lost or comes twice, a word that is not in memory at the end, or a run that
+ * does not end is a lie of the host.
  *
  *	plainexits [-r RUNS] [-n EXITS] [-c VCPUS]
  *
@@ -36,15 +38,19 @@ enum {
 };
 
 #define PAGE_BYTES 4096u
+#define LOW_BYTES 0x4000u	/* vectors, code, counters, stacks */
 #define CODE_GPA 0x1000u
+#define COUNTER_GPA 0x2000u	/* interrupts seen, a word per vCPU */
+#define STACK_GPA 0x3000u	/* 512 bytes per vCPU */
 #define RAM_GPA 0x100000u	/* pages of the touch kind, per vCPU */
 #define MMIO_GPA 0xe0000000u	/* no memory here */
 #define DONE_GPA (MMIO_GPA + 0x1000u)
 #define PORT 0x10
+#define VECTOR 0x20
 
-enum kind { KIND_PORT, KIND_MMIO, KIND_TOUCH, KIND_COUNT };
+enum kind { KIND_PORT, KIND_MMIO, KIND_TOUCH, KIND_IRQ, KIND_COUNT };
 
-static const char *const kind_name[] = { "port", "mmio", "touch" };
+static const char *const kind_name[] = { "port", "mmio", "touch", "irq" };
 
 /* One VM of one run. */
 struct machine {
@@ -52,7 +58,7 @@ struct machine {
 	enum kind kind;
 	uint32_t count;		/* numbers each vCPU shows */
 	int vcpus;
-	char *code;		/* CODE_GPA */
+	char *low;		/* address 0 */
 	char *ram;		/* RAM_GPA */
 	size_t ram_bytes;
 };
@@ -70,7 +76,8 @@ struct vcpu {
 #if defined(__x86_64__)
 __asm__(
 	".pushsection .rodata\n"
-	".globl guest_port, guest_mmio, guest_touch, guest_end\n"
+	".globl guest_port, guest_mmio, guest_touch, guest_irq\n"
+	".globl guest_handler, guest_end\n"
 	".code16\n"
 	"guest_port: out %eax, $0x10\n"
 	"	inc %eax\n"
@@ -88,10 +95,18 @@ __asm__(
 	"	cmp %ebx, %eax\n"
 	"	jne guest_touch\n"
 	"	hlt\n"
+	"guest_irq: sti\n"
+	"1:	movl %ds:(%esi), %eax\n"
+	"	out %eax, $0x10\n"
+	"	cmp %ebx, %eax\n"
+	"	jne 1b\n"
+	"	hlt\n"
+	"guest_handler: addl $1, %ds:(%esi)\n"
+	"	iretw\n"
 	"guest_end:\n"
 	".code64\n"
 	".popsection\n");
-extern const char guest_port[];
+extern const char guest_port[], guest_irq[], guest_handler[];
 #elif defined(__aarch64__)
 __asm__(
 	".pushsection .rodata\n"
@@ -139,7 +154,29 @@ static int has_kind(enum kind kind)
 static const char *program(enum kind kind)
 {
 	return kind == KIND_PORT ? guest_port :
-	       kind == KIND_MMIO ? guest_mmio : guest_touch;
+	       kind == KIND_MMIO ? guest_mmio :
+	       kind == KIND_TOUCH ? guest_touch : guest_irq;
+}
+
+/* Fills in what the program needs in low memory: the vector of its handler. */
+static void arch_fill_low(struct machine *m)
+{
+	uint16_t vector[2] = {
+		(uint16_t)(CODE_GPA + ((uintptr_t)guest_handler -
+				       (uintptr_t)program(m->kind))), 0,
+	};
+
+	memcpy(m->low + 4 * VECTOR, vector, sizeof(vector));
+}
+
+/* Injects an interrupt.  Returns 0, or -1 when the vCPU cannot take one. */
+static int arch_interrupt(struct vcpu *v)
+{
+	struct kvm_interrupt irq = { .irq = VECTOR };
+
+	if (!v->run->ready_for_interrupt_injection)
+		return -1;
+	return ioctl(v->fd, KVM_INTERRUPT, &irq);
 }
 
 /* Sets a vCPU up in real mode with a flat data segment. */
@@ -150,12 +187,15 @@ static void arch_reset(struct vcpu *v)
 	struct kvm_regs regs = {
 		.rflags = 2, .rip = CODE_GPA, .rax = 0, .rbx = m->count,
 		.rdi = m->kind == KIND_MMIO ? MMIO_GPA : touch_gpa(m, v->index),
+		.rsi = COUNTER_GPA + 4 * (unsigned)v->index,
+		.rsp = STACK_GPA + 512 * (unsigned)(v->index + 1),
 	};
 
 	if (ioctl(v->fd, KVM_GET_SREGS, &sregs))
 		no_kvm("KVM_GET_SREGS");
 	sregs.cs.base = 0;
 	sregs.cs.selector = 0;
+	sregs.ss.base = 0;
 	sregs.ds.limit = 0xffffffff;
 	sregs.ds.g = 1;
 	if (ioctl(v->fd, KVM_SET_SREGS, &sregs) ||
@@ -172,13 +212,26 @@ static int arch_done(const struct kvm_run *run)
 /* Whether this architecture has that kind. */
 static int has_kind(enum kind kind)
 {
-	return kind != KIND_PORT;
+	return kind == KIND_MMIO || kind == KIND_TOUCH;
 }
 
 /* Gives the start of the program of a kind. */
 static const char *program(enum kind kind)
 {
 	return kind == KIND_MMIO ? guest_mmio : guest_touch;
+}
+
+/* Fills in what the program needs in low memory: nothing. */
+static void arch_fill_low(struct machine *m)
+{
+	(void)m;
+}
+
+/* Injects an interrupt: no program here takes one. */
+static int arch_interrupt(struct vcpu *v)
+{
+	(void)v;
+	return -1;
 }
 
 /* Sets a 64-bit core register by its index in struct kvm_regs. */
@@ -262,7 +315,11 @@ static void *vcpu_main(void *arg)
 			return lie(v, "unexpected exit", v->run->exit_reason);
 		if (number != v->next)
 			return lie(v, "wrong number", number);
+		if (v->m->kind == KIND_IRQ && v->next == v->m->count)
+			continue;
 		v->next++;
+		if (v->m->kind == KIND_IRQ && arch_interrupt(v))
+			return lie(v, "takes no interrupt, errno", (uint64_t)errno);
 	}
 	if (v->m->kind != KIND_TOUCH && v->next != v->m->count)
 		return lie(v, "ended early", v->next);
@@ -292,10 +349,11 @@ static void machine_init(struct machine *m)
 	m->vm = ioctl(m->kvm, KVM_CREATE_VM, 0);
 	if (m->vm < 0)
 		no_kvm("KVM_CREATE_VM");
-	m->code = add_slot(m, 0, CODE_GPA, PAGE_BYTES);
-	memcpy(m->code, program(m->kind),
+	m->low = add_slot(m, 0, 0, LOW_BYTES);
+	memcpy(m->low + CODE_GPA, program(m->kind),
 	       (uintptr_t)guest_end - (uintptr_t)program(m->kind));
-	__builtin___clear_cache(m->code, m->code + PAGE_BYTES);
+	arch_fill_low(m);
+	__builtin___clear_cache(m->low, m->low + LOW_BYTES);
 	m->ram_bytes = (size_t)m->vcpus * m->count * PAGE_BYTES;
 	m->ram = NULL;
 	if (m->kind == KIND_TOUCH)
@@ -307,7 +365,7 @@ static void machine_finish(struct machine *m)
 {
 	if (m->ram)
 		munmap(m->ram, m->ram_bytes);
-	munmap(m->code, PAGE_BYTES);
+	munmap(m->low, LOW_BYTES);
 	close(m->vm);
 }
 
