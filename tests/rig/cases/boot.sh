@@ -20,7 +20,10 @@ guest_second() {
 # machine can starve a guest until it complains of stalls: that says nothing.
 log_is_quiet() {
 	reached_end "$1"
-	sed -n 's/^.*FACT log=//p' "$state/$1.log" >"$state/$1.bad"
+	# 6.1 says this before it has read the ACPI tables, where it then finds
+	# the ECAM; there is no access by ports on this machine.
+	sed -n 's/^.*FACT log=//p' "$state/$1.log" |
+		grep -v 'No config space access function found' >"$state/$1.bad"
 	! grep -q -i -e stall -e lockup -e 'took too long' "$state/$1.bad" ||
 		skip "the machine is too busy: $(head -n 1 "$state/$1.bad")"
 	same "the kernel's log of errors" "$(head -n 3 "$state/$1.bad")" ""
