@@ -25,6 +25,8 @@
 #include "vmm/ctl/ctl.h"
 
 #define CLIENT_PATIENCE_MS 2000
+/* A dot and a process id, while the socket has its first name. */
+#define NAME_SUFFIX_BYTES 12
 
 struct ctl {
 	struct vm *vm;
@@ -115,31 +117,48 @@ static bool is_in_use(const struct sockaddr_un *address)
 				  sizeof(*address)) == 0;
 }
 
-/* Gives the socket its name, in place of one that a dead server left. */
+/* Whether the name is free for us, or left by a dead server; else -errno. */
+static int check_name(const struct ctl *ctl, const struct sockaddr_un *address)
+{
+	struct stat st;
+
+	if (lstat(ctl->path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	/* Only a socket is ours to replace. */
+	return S_ISSOCK(st.st_mode) && !is_in_use(address) ? 0 : -EADDRINUSE;
+}
+
+/*
+ * Binds to a name beside the path, listens, and renames: who finds the socket
+ * finds somebody who listens.
+ */
 static int bind_to(struct ctl *ctl, const struct sockaddr_un *address)
 {
-	mode_t before = umask(0177);
-	int r = 0;
+	struct sockaddr_un beside = *address;
+	size_t len = strlen(beside.sun_path);
+	mode_t before;
+	int r = check_name(ctl, address);
 
-	if (bind(ctl->listen_fd, (const struct sockaddr *)address,
-		 sizeof(*address)) < 0) {
-		r = -errno;
-		if (r == -EADDRINUSE && !is_in_use(address)) {
-			struct stat st;
-
-			/* Only a socket is ours to replace. */
-			if (lstat(ctl->path, &st) == 0 && S_ISSOCK(st.st_mode))
-				unlink(ctl->path);
-			r = bind(ctl->listen_fd,
-				 (const struct sockaddr *)address,
-				 sizeof(*address)) < 0 ?
-				    -errno :
-				    0;
-		}
-	}
+	if (r < 0)
+		return r;
+	snprintf(beside.sun_path + len, sizeof(beside.sun_path) - len, ".%d",
+		 (int)getpid());
+	before = umask(0177);
+	r = bind(ctl->listen_fd, (const struct sockaddr *)&beside,
+		 sizeof(beside)) < 0 ?
+		    -errno :
+		    0;
 	umask(before);
-	ctl->bound = r == 0;
-	return r;
+	if (r < 0)
+		return r;
+	if (listen(ctl->listen_fd, 8) < 0 ||
+	    rename(beside.sun_path, ctl->path) < 0) {
+		r = -errno;
+		unlink(beside.sun_path);
+		return r;
+	}
+	ctl->bound = true;
+	return 0;
 }
 
 /* Listens. */
@@ -148,7 +167,7 @@ static int open_socket(struct ctl *ctl)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int r;
 
-	if (strlen(ctl->path) >= sizeof(address.sun_path))
+	if (strlen(ctl->path) + NAME_SUFFIX_BYTES >= sizeof(address.sun_path))
 		return log_errno(ENAMETOOLONG, "--control %s", ctl->path);
 	memcpy(address.sun_path, ctl->path, strlen(ctl->path));
 	ctl->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -156,8 +175,6 @@ static int open_socket(struct ctl *ctl)
 	if (ctl->listen_fd < 0 || ctl->wake_fd < 0)
 		return log_errno(errno, "--control %s", ctl->path);
 	r = bind_to(ctl, &address);
-	if (r == 0 && listen(ctl->listen_fd, 8) < 0)
-		r = -errno;
 	return r < 0 ? log_errno(-r, "--control %s", ctl->path) : 0;
 }
 
