@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * plainexits: asks whether the host under it runs guests faithfully, with
- * nothing but the oldest part of KVM.  No thaw, no userfault, no irqchip.
+ * nothing but the oldest parts of KVM.  No thaw, no userfault.
  *
  * A run makes a fresh VM whose vCPUs, a thread each, count upwards and show
- * every number to the outside.  There are four kinds: by a port write (x86
- * only), by a write to an address without memory, by a first write to each page
- * of plain memory, and (x86 only) by a port write of how many interrupts it has
- * seen, each of which the outside injects once the one before has been counted.
+ * every number to the outside.  The kinds are: by a port write (x86 only), by a
+ * write to an address without memory, by a first write to each page of plain
+ * memory, and (x86 only) by a port write of how many interrupts it has seen, each
+ * of which the outside raises once the one before has been counted.  Those come
+ * by KVM_INTERRUPT (irq), or from KVM's own APIC as MSIs (msi), or so with a
+ * handler that first sets its timer (timer), which newer kernels do without
+ * leaving KVM's inner loop.
  * The outside knows which number must come next.  Any other exit, a number that
  * is lost or comes twice, a word that is not in memory at the end, or a run that
  * does not end is a lie of the host.
  *
- *	plainexits [-r RUNS] [-n EXITS] [-c VCPUS]
+ *	plainexits [-r RUNS] [-n EXITS] [-c VCPUS] [-k KIND]
  *
  * Runs are counted per kind.  Prints each lie and a summary; status 0 when there
  * was none, 1 when there was, 2 when KVM cannot be used at all.
@@ -33,33 +36,43 @@
 
 enum {
 	MAX_VCPUS = 8,
-	RUN_SECONDS = 60,	/* a run that takes longer hangs */
+	RUN_SECONDS = 60, /* a run that takes longer hangs */
 	STATUS_NO_KVM = 2,
 };
 
-#define PAGE_BYTES 4096u
-#define LOW_BYTES 0x4000u	/* vectors, code, counters, stacks */
-#define CODE_GPA 0x1000u
-#define COUNTER_GPA 0x2000u	/* interrupts seen, a word per vCPU */
-#define STACK_GPA 0x3000u	/* 512 bytes per vCPU */
-#define RAM_GPA 0x100000u	/* pages of the touch kind, per vCPU */
-#define MMIO_GPA 0xe0000000u	/* no memory here */
-#define DONE_GPA (MMIO_GPA + 0x1000u)
-#define PORT 0x10
-#define VECTOR 0x20
+#define PAGE_BYTES  4096u
+#define LOW_BYTES   0x4000u /* vectors, code, counters, stacks */
+#define CODE_GPA    0x1000u
+#define COUNTER_GPA 0x2000u /* interrupts seen, a word per vCPU */
+#define STACK_GPA   0x3000u /* 512 bytes per vCPU */
+#define RAM_GPA	    0x100000u /* pages of the touch kind, per vCPU */
+#define MMIO_GPA    0xe0000000u /* no memory here */
+#define DONE_GPA    (MMIO_GPA + 0x1000u)
+#define PORT	    0x10
+#define DONE_PORT   0x11
+#define VECTOR	    0x20
 
-enum kind { KIND_PORT, KIND_MMIO, KIND_TOUCH, KIND_IRQ, KIND_COUNT };
+enum kind {
+	KIND_PORT,
+	KIND_MMIO,
+	KIND_TOUCH,
+	KIND_IRQ,
+	KIND_MSI,
+	KIND_TIMER,
+	KIND_COUNT,
+};
 
-static const char *const kind_name[] = { "port", "mmio", "touch", "irq" };
+static const char *const kind_name[] = { "port", "mmio", "touch",
+					 "irq",	 "msi",	 "timer" };
 
 /* One VM of one run. */
 struct machine {
 	int kvm, vm;
 	enum kind kind;
-	uint32_t count;		/* numbers each vCPU shows */
+	uint32_t count; /* numbers each vCPU shows */
 	int vcpus;
-	char *low;		/* address 0 */
-	char *ram;		/* RAM_GPA */
+	char *low; /* address 0 */
+	char *ram; /* RAM_GPA */
 	size_t ram_bytes;
 };
 
@@ -68,16 +81,16 @@ struct vcpu {
 	struct machine *m;
 	int index, fd;
 	struct kvm_run *run;
-	uint32_t next;		/* the number that must come next */
-	char lie[160];		/* empty: none */
+	uint32_t next; /* the number that must come next */
+	char lie[160]; /* empty: none */
 };
 
 /* The guest programs; each starts with the first number in its register. */
 #if defined(__x86_64__)
-__asm__(
-	".pushsection .rodata\n"
+__asm__(".pushsection .rodata\n"
 	".globl guest_port, guest_mmio, guest_touch, guest_irq\n"
-	".globl guest_handler, guest_end\n"
+	".globl guest_apic, guest_handler, guest_msi_handler\n"
+	".globl guest_timer_handler, guest_end\n"
 	".code16\n"
 	"guest_port: out %eax, $0x10\n"
 	"	inc %eax\n"
@@ -101,15 +114,47 @@ __asm__(
 	"	cmp %ebx, %eax\n"
 	"	jne 1b\n"
 	"	hlt\n"
+	/* The x2APIC on, its timer in deadline mode; then as above. */
+	"guest_apic: movl $0x1b, %ecx\n"
+	"	rdmsr\n"
+	"	orl $0xc00, %eax\n"
+	"	wrmsr\n"
+	"	xorl %edx, %edx\n"
+	"	movl $0x80f, %ecx\n"
+	"	movl $0x1ff, %eax\n"
+	"	wrmsr\n"
+	"	movl $0x832, %ecx\n"
+	"	movl $0x40030, %eax\n"
+	"	wrmsr\n"
+	"	sti\n"
+	"1:	movl %ds:(%esi), %eax\n"
+	"	out %eax, $0x10\n"
+	"	cmp %ebx, %eax\n"
+	"	jne 1b\n"
+	"	out %eax, $0x11\n"
 	"guest_handler: addl $1, %ds:(%esi)\n"
+	"	iretw\n"
+	"guest_timer_handler: pushal\n"
+	"	movl $0x6e0, %ecx\n" /* a deadline that never comes */
+	"	xorl %eax, %eax\n"
+	"	movl $0x7fffffff, %edx\n"
+	"	wrmsr\n"
+	"	jmp 2f\n"
+	"guest_msi_handler: pushal\n"
+	"2:	addl $1, %ds:(%esi)\n"
+	"	movl $0x80b, %ecx\n" /* end of interrupt */
+	"	xorl %eax, %eax\n"
+	"	xorl %edx, %edx\n"
+	"	wrmsr\n"
+	"	popal\n"
 	"	iretw\n"
 	"guest_end:\n"
 	".code64\n"
 	".popsection\n");
-extern const char guest_port[], guest_irq[], guest_handler[];
+extern const char guest_port[], guest_irq[], guest_apic[];
+extern const char guest_handler[], guest_msi_handler[], guest_timer_handler[];
 #elif defined(__aarch64__)
-__asm__(
-	".pushsection .rodata\n"
+__asm__(".pushsection .rodata\n"
 	".globl guest_mmio, guest_touch, guest_end\n"
 	".balign 4\n"
 	"guest_mmio: str w0, [x1]\n"
@@ -153,30 +198,69 @@ static int has_kind(enum kind kind)
 /* Gives the start of the program of a kind. */
 static const char *program(enum kind kind)
 {
-	return kind == KIND_PORT ? guest_port :
-	       kind == KIND_MMIO ? guest_mmio :
-	       kind == KIND_TOUCH ? guest_touch : guest_irq;
+	return kind == KIND_PORT  ? guest_port :
+	       kind == KIND_MMIO  ? guest_mmio :
+	       kind == KIND_TOUCH ? guest_touch :
+	       kind == KIND_IRQ	  ? guest_irq :
+				    guest_apic;
 }
 
-/* Fills in what the program needs in low memory: the vector of its handler. */
-static void arch_fill_low(struct machine *m)
+/* Whether the VM of a kind has KVM's own interrupt controller. */
+static int has_irqchip(const struct machine *m)
 {
+	return m->kind == KIND_MSI || m->kind == KIND_TIMER;
+}
+
+/* Readies a VM: the vector of its handler, and its interrupt controller. */
+static void arch_ready(struct machine *m)
+{
+	const char *handler = m->kind == KIND_MSI   ? guest_msi_handler :
+			      m->kind == KIND_TIMER ? guest_timer_handler :
+						      guest_handler;
 	uint16_t vector[2] = {
-		(uint16_t)(CODE_GPA + ((uintptr_t)guest_handler -
-				       (uintptr_t)program(m->kind))), 0,
+		(uint16_t)(CODE_GPA +
+			   ((uintptr_t)handler - (uintptr_t)program(m->kind))),
+		0,
 	};
 
 	memcpy(m->low + 4 * VECTOR, vector, sizeof(vector));
+	if (has_irqchip(m) && ioctl(m->vm, KVM_CREATE_IRQCHIP))
+		no_kvm("KVM_CREATE_IRQCHIP");
 }
 
-/* Injects an interrupt.  Returns 0, or -1 when the vCPU cannot take one. */
+/* Raises an interrupt.  Returns 0, or -1 when the vCPU cannot take one. */
 static int arch_interrupt(struct vcpu *v)
 {
 	struct kvm_interrupt irq = { .irq = VECTOR };
+	struct kvm_msi msi = {
+		.address_lo = 0xfee00000u | (uint32_t)v->index << 12,
+		.data = VECTOR,
+	};
 
+	if (has_irqchip(v->m))
+		return ioctl(v->m->vm, KVM_SIGNAL_MSI, &msi) == 1 ? 0 : -1;
 	if (!v->run->ready_for_interrupt_injection)
 		return -1;
 	return ioctl(v->fd, KVM_INTERRUPT, &irq);
+}
+
+/* Gives a vCPU all that KVM can, with x2APIC and the deadline timer. */
+static void set_cpuid(struct vcpu *v)
+{
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entries[256];
+	} cpuid = { .head.nent = 256 };
+	struct kvm_mp_state running = { .mp_state = KVM_MP_STATE_RUNNABLE };
+
+	if (ioctl(v->m->kvm, KVM_GET_SUPPORTED_CPUID, &cpuid))
+		no_kvm("KVM_GET_SUPPORTED_CPUID");
+	for (unsigned i = 0; i < cpuid.head.nent; i++)
+		if (cpuid.entries[i].function == 1)
+			cpuid.entries[i].ecx |= 1u << 21 | 1u << 24;
+	if (ioctl(v->fd, KVM_SET_CPUID2, &cpuid) ||
+	    ioctl(v->fd, KVM_SET_MP_STATE, &running))
+		no_kvm("KVM_SET_CPUID2");
 }
 
 /* Sets a vCPU up in real mode with a flat data segment. */
@@ -185,12 +269,17 @@ static void arch_reset(struct vcpu *v)
 	struct machine *m = v->m;
 	struct kvm_sregs sregs;
 	struct kvm_regs regs = {
-		.rflags = 2, .rip = CODE_GPA, .rax = 0, .rbx = m->count,
+		.rflags = 2,
+		.rip = CODE_GPA,
+		.rax = 0,
+		.rbx = m->count,
 		.rdi = m->kind == KIND_MMIO ? MMIO_GPA : touch_gpa(m, v->index),
 		.rsi = COUNTER_GPA + 4 * (unsigned)v->index,
 		.rsp = STACK_GPA + 512 * (unsigned)(v->index + 1),
 	};
 
+	if (has_irqchip(m))
+		set_cpuid(v);
 	if (ioctl(v->fd, KVM_GET_SREGS, &sregs))
 		no_kvm("KVM_GET_SREGS");
 	sregs.cs.base = 0;
@@ -206,7 +295,8 @@ static void arch_reset(struct vcpu *v)
 /* Whether the exit says that the program has come to its end. */
 static int arch_done(const struct kvm_run *run)
 {
-	return run->exit_reason == KVM_EXIT_HLT;
+	return run->exit_reason == KVM_EXIT_HLT ||
+	       (run->exit_reason == KVM_EXIT_IO && run->io.port == DONE_PORT);
 }
 #elif defined(__aarch64__)
 /* Whether this architecture has that kind. */
@@ -221,8 +311,8 @@ static const char *program(enum kind kind)
 	return kind == KIND_MMIO ? guest_mmio : guest_touch;
 }
 
-/* Fills in what the program needs in low memory: nothing. */
-static void arch_fill_low(struct machine *m)
+/* Readies a VM: there is nothing to do. */
+static void arch_ready(struct machine *m)
 {
 	(void)m;
 }
@@ -315,11 +405,12 @@ static void *vcpu_main(void *arg)
 			return lie(v, "unexpected exit", v->run->exit_reason);
 		if (number != v->next)
 			return lie(v, "wrong number", number);
-		if (v->m->kind == KIND_IRQ && v->next == v->m->count)
+		if (v->m->kind >= KIND_IRQ && v->next == v->m->count)
 			continue;
 		v->next++;
-		if (v->m->kind == KIND_IRQ && arch_interrupt(v))
-			return lie(v, "takes no interrupt, errno", (uint64_t)errno);
+		if (v->m->kind >= KIND_IRQ && arch_interrupt(v))
+			return lie(v, "takes no interrupt, errno",
+				   (uint64_t)errno);
 	}
 	if (v->m->kind != KIND_TOUCH && v->next != v->m->count)
 		return lie(v, "ended early", v->next);
@@ -327,10 +418,13 @@ static void *vcpu_main(void *arg)
 }
 
 /* Adds one memory slot. */
-static void *add_slot(struct machine *m, unsigned slot, uint64_t gpa, size_t bytes)
+static void *add_slot(struct machine *m, unsigned slot, uint64_t gpa,
+		      size_t bytes)
 {
 	struct kvm_userspace_memory_region region = {
-		.slot = slot, .guest_phys_addr = gpa, .memory_size = bytes,
+		.slot = slot,
+		.guest_phys_addr = gpa,
+		.memory_size = bytes,
 	};
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -352,7 +446,7 @@ static void machine_init(struct machine *m)
 	m->low = add_slot(m, 0, 0, LOW_BYTES);
 	memcpy(m->low + CODE_GPA, program(m->kind),
 	       (uintptr_t)guest_end - (uintptr_t)program(m->kind));
-	arch_fill_low(m);
+	arch_ready(m);
 	__builtin___clear_cache(m->low, m->low + LOW_BYTES);
 	m->ram_bytes = (size_t)m->vcpus * m->count * PAGE_BYTES;
 	m->ram = NULL;
@@ -370,7 +464,8 @@ static void machine_finish(struct machine *m)
 }
 
 /* Makes one vCPU. */
-static void vcpu_init(struct vcpu *v, struct machine *m, int index, int run_bytes)
+static void vcpu_init(struct vcpu *v, struct machine *m, int index,
+		      int run_bytes)
 {
 	memset(v, 0, sizeof(*v));
 	v->m = m;
@@ -378,8 +473,8 @@ static void vcpu_init(struct vcpu *v, struct machine *m, int index, int run_byte
 	v->fd = ioctl(m->vm, KVM_CREATE_VCPU, index);
 	if (v->fd < 0)
 		no_kvm("KVM_CREATE_VCPU");
-	v->run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-		      v->fd, 0);
+	v->run = mmap(NULL, (size_t)run_bytes, PROT_READ | PROT_WRITE,
+		      MAP_SHARED, v->fd, 0);
 	if (v->run == MAP_FAILED)
 		no_kvm("mmap of a vCPU");
 	arch_reset(v);
@@ -388,7 +483,8 @@ static void vcpu_init(struct vcpu *v, struct machine *m, int index, int run_byte
 /* Looks whether every page that was touched holds its number. */
 static void check_ram(struct vcpu *v)
 {
-	const char *ram = v->m->ram + (size_t)v->index * v->m->count * PAGE_BYTES;
+	const char *ram =
+		v->m->ram + (size_t)v->index * v->m->count * PAGE_BYTES;
 	uint32_t got;
 
 	for (uint32_t i = 0; i < v->m->count && !v->lie[0]; i++) {
@@ -420,8 +516,8 @@ static int do_run(struct machine *m, int run_bytes, int number)
 		if (m->kind == KIND_TOUCH && !vcpus[i].lie[0])
 			check_ram(&vcpus[i]);
 		if (vcpus[i].lie[0]) {
-			printf("lie: %s run %d: %s\n", kind_name[m->kind], number,
-			       vcpus[i].lie);
+			printf("lie: %s run %d: %s\n", kind_name[m->kind],
+			       number, vcpus[i].lie);
 			lies++;
 		}
 		munmap(vcpus[i].run, (size_t)run_bytes);
@@ -461,14 +557,17 @@ int main(int argc, char **argv)
 {
 	struct machine m = { .count = 2000, .vcpus = 2 };
 	int runs = 20, bad = 0, run_bytes, opt;
+	const char *only = NULL;
 
-	while ((opt = getopt(argc, argv, "r:n:c:")) != -1) {
+	while ((opt = getopt(argc, argv, "r:n:c:k:")) != -1) {
 		if (opt == 'r')
 			runs = atoi(optarg);
 		else if (opt == 'n')
 			m.count = (uint32_t)atoi(optarg);
 		else if (opt == 'c')
 			m.vcpus = atoi(optarg);
+		else if (opt == 'k')
+			only = optarg;
 		else
 			return 64;
 	}
@@ -482,7 +581,7 @@ int main(int argc, char **argv)
 	if (run_bytes < 0)
 		no_kvm("KVM_GET_VCPU_MMAP_SIZE");
 	for (enum kind kind = KIND_PORT; kind < KIND_COUNT; kind++)
-		if (has_kind(kind))
+		if (has_kind(kind) && (!only || !strcmp(only, kind_name[kind])))
 			bad += do_kind(&m, kind, runs, run_bytes);
 	return bad ? 1 : 0;
 }
