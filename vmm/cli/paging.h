@@ -65,8 +65,8 @@ extern const char *const paging_stats_words[];
 		  .name = "page-run",                                          \
 		  .offset = (o) + offsetof(struct paging_options, run_pages),  \
 		  .metavar = "PAGES",                                          \
-		  .help = "how many neighbours are filled at once, a\n"        \
-			  "power of two; 16",                                  \
+		  .help = "at most so many neighbours are filled at\n"         \
+			  "once, a power of two; 128",                         \
 		  .min = 1,                                                    \
 		  .max = PAGER_RUN_PAGES_MAX },                                \
 		{ .kind = OPTION_CHOICE,                                       \

@@ -81,8 +81,7 @@ static int fill_run(struct pager *pager, const struct page_run *run,
 		r = pager_fill(pager, run->first + n, &need);
 		if (r < 0)
 			return r;
-		*spent += min_u64(pager->config.run_pages, run->count - n) *
-			  PAGE_BYTES;
+		*spent += need.filled * PAGE_BYTES;
 	}
 	return 0;
 }

@@ -25,6 +25,9 @@
 #define RETRY_FIRST_NS (UINT64_C(1) * 1000 * 1000)
 #define RETRY_LAST_NS  (UINT64_C(200) * 1000 * 1000)
 
+/* How many pages come where nothing is known of who asks. */
+#define RUN_PAGES_FIRST 16
+
 /* Pages that this thread has claimed. */
 struct claim {
 	uint64_t first;
@@ -38,20 +41,38 @@ static bool cancelled(const struct pager *pager)
 }
 
 /*
- * Grows the claim of @page to its neighbours: within the aligned block of
- * run_pages that holds it, within the run of the source and the region of
- * memory, up to the first page that somebody else has or had.
+ * How many pages around @page are read at once: an aligned block of 16, and
+ * twice as much as long as the page before the block has come already.  So who
+ * walks through memory is served in ever larger pieces, and who jumps is not.
+ * Before @first there is nothing to come.
+ */
+static uint64_t block_pages(const struct pager *pager, uint64_t page,
+			    uint64_t first)
+{
+	uint64_t most = pager->config.run_pages;
+	uint64_t block = min_u64(most, RUN_PAGES_FIRST);
+
+	while (block < most && align_down(page, block) > first &&
+	       pages_is_present(&pager->pages, align_down(page, block) - 1))
+		block *= 2;
+	return block;
+}
+
+/*
+ * Grows the claim of @page to its neighbours: within the block that holds it,
+ * within the run of the source and the region of memory, up to the first page
+ * that somebody else has or had.
  */
 static struct claim claim_around(struct pager *pager, uint64_t page)
 {
 	const struct page_run *run = page_source_find(pager->source, page);
-	uint64_t block = pager->config.run_pages;
 	const struct memory_region *region =
 		memory_region_of_page(pager->memory, page);
 	uint64_t begin = region->offset_bytes / PAGE_BYTES;
 	uint64_t end = begin + region->size_bytes / PAGE_BYTES;
-	uint64_t low =
-		max_u64(max_u64(align_down(page, block), run->first), begin);
+	uint64_t first = max_u64(run->first, begin);
+	uint64_t block = block_pages(pager, page, first);
+	uint64_t low = max_u64(align_down(page, block), first);
 	uint64_t high = min_u64(min_u64(align_down(page, block) + block,
 					run->first + run->count),
 				end);
@@ -255,7 +276,7 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 	int r = fill_claim(pager, &claim);
 
 	if (r == 0) {
-		need->filled = true;
+		need->filled = claim.count;
 		record(pager, need, page);
 		/* Counted first: who sees the page may look at the figures. */
 		account(pager, need, &claim);
@@ -313,7 +334,7 @@ int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need)
 	int r;
 
 	need->since_ns = pager_now_ns();
-	need->filled = false;
+	need->filled = 0;
 	if (demand)
 		atomic_fetch_add(&pager->demand, 1);
 	r = fill_page(pager, page, need);

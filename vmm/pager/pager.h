@@ -48,7 +48,7 @@ struct pager_config {
 	enum pager_way way; /* USERFAULT or UFFD */
 	struct memory *memory; /* prepared by pager_prepare() */
 	struct page_source *source; /* becomes the pager's, also on failure */
-	uint32_t run_pages; /* how many are filled at once; 0: the default */
+	uint32_t run_pages; /* at most so many at once; 0: the default */
 	uint64_t deadline_ns; /* for one fill with its retries; 0: default */
 	enum pager_on_error on_error;
 	/*
@@ -72,8 +72,8 @@ struct pager_config {
 	int trace_fd; /* where faults are told, one line each; -1: nowhere */
 };
 
-#define PAGER_RUN_PAGES_DEFAULT 16
-#define PAGER_RUN_PAGES_MAX	64
+#define PAGER_RUN_PAGES_DEFAULT 128
+#define PAGER_RUN_PAGES_MAX	256
 #define PAGER_DEADLINE_DEFAULT	(UINT64_C(10) * 1000 * 1000 * 1000)
 
 /*

@@ -68,7 +68,7 @@ struct pager_need {
 	enum pager_cause cause;
 	int vcpu; /* -1: none */
 	uint64_t since_ns; /* set by pager_fill() */
-	bool filled; /* set by pager_fill(): by this thread */
+	uint32_t filled; /* set by pager_fill(): pages, by this thread */
 };
 
 /* Whether a failure ends the machine. */

@@ -30,7 +30,7 @@ static void serve(struct pager *pager, uint64_t page)
 
 	/* The loader goes on, and fails; the guest never runs. */
 	if ((r == -EIO || r == -ECANCELED) && !atomic_load(&pager->started)) {
-		need.filled = false;
+		need.filled = 0;
 		r = 0;
 	}
 	/* UFFDIO_COPY has let go who waited for a page that it installed. */

@@ -78,7 +78,7 @@ static int source_read(struct page_source *source, uint64_t page,
 
 	atomic_fetch_add(&ts->reads, 1);
 	for (uint32_t n = 0; n < count; n++) {
-		if (!test_source_has(page + n))
+		if (!page_source_find(source, page + n))
 			abort();
 		atomic_fetch_add(&ts->counts[page + n], 1);
 		for (unsigned int i = 0; i < WORDS; i++)
@@ -125,6 +125,16 @@ struct page_source *test_source(uint64_t pages)
 	for (uint64_t first = 0; first < pages; first += 64)
 		source->runs[source->run_count++] =
 			(struct page_run){ first, min_u64(48, pages - first) };
+	return source;
+}
+
+/* The same without holes. */
+struct page_source *test_source_whole(uint64_t pages)
+{
+	struct page_source *source = test_source(pages);
+
+	source->runs[0] = (struct page_run){ 0, pages };
+	source->run_count = 1;
 	return source;
 }
 

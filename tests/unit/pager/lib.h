@@ -29,6 +29,8 @@ bool test_page_is(const void *data, uint64_t page);
  * (so that runs are 48 pages long); counts its reads.
  */
 struct page_source *test_source(uint64_t pages);
+/* The same without holes. */
+struct page_source *test_source_whole(uint64_t pages);
 /* Whether that source holds the page. */
 bool test_source_has(uint64_t page);
 /* How often pages were read from it, and the largest number read of one. */

@@ -37,12 +37,11 @@ static void on_failed(void *ctx, enum pager_on_error on_error)
 	atomic_fetch_add(&f->failures, 1);
 }
 
-/* Makes memory, a source with @inject around it, and a pager. */
-static void open_sized(struct fixture *f, struct pager_config config,
-		       const char *inject, uint64_t pages)
+/* Makes memory, puts @inject around a source, and makes a pager. */
+static void open_source(struct fixture *f, struct pager_config config,
+			const char *inject, struct page_source *source,
+			uint64_t pages)
 {
-	struct page_source *source = test_source(pages);
-
 	*f = (struct fixture){ .source = source };
 	test_memory(&f->memory, pages);
 	assert_int_equal(pager_prepare(&f->memory, config.way), 0);
@@ -55,6 +54,13 @@ static void open_sized(struct fixture *f, struct pager_config config,
 	config.ctx = f;
 	config.trace_fd = -1;
 	assert_int_equal(pager_create(&f->pager, &config), 0);
+}
+
+/* The same with the usual source. */
+static void open_sized(struct fixture *f, struct pager_config config,
+		       const char *inject, uint64_t pages)
+{
+	open_source(f, config, inject, test_source(pages), pages);
 }
 
 /* The same, of the size that most tests want. */
@@ -78,7 +84,10 @@ static void vcpu_fills_runs(void **state)
 	struct pager_stats stats;
 
 	(void)state;
-	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL);
+	open_fixture(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .run_pages = 16 },
+		     NULL);
 	for (uint64_t page = 0; page < PAGES; page++)
 		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
 							  page),
@@ -109,6 +118,31 @@ static void run_length_is_kept(void **state)
 	assert_true(pager_is_absent(f.pager, 4));
 	assert_true(pager_is_absent(f.pager, 6));
 	assert_false(pager_is_absent(f.pager, 5));
+	close_fixture(&f);
+}
+
+/* Who walks gets 16, 16, 32 and 64 pages; who jumps gets 16. */
+static void walk_is_served_in_larger_pieces(void **state)
+{
+	static const uint64_t first[] = { 0, 16, 32, 64, 160 };
+	static const uint64_t pages[] = { 16, 16, 32, 64, 16 };
+	struct fixture f;
+	struct pager_stats stats;
+	uint64_t sum = 0;
+
+	(void)state;
+	open_source(&f,
+		    (struct pager_config){ .way = PAGER_USERFAULT,
+					   .run_pages = 64 },
+		    NULL, test_source_whole(PAGES), PAGES);
+	for (unsigned int i = 0; i < ARRAY_SIZE(first); i++) {
+		test_vcpu_access(&f.memory, f.pager, 0, first[i]);
+		pager_stats(f.pager, &stats);
+		sum += pages[i];
+		assert_int_equal(stats.pages[PAGER_CAUSE_VCPU], sum);
+	}
+	assert_true(pager_is_absent(f.pager, 159));
+	assert_true(pager_is_absent(f.pager, 176));
 	close_fixture(&f);
 }
 
@@ -538,6 +572,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vcpu_fills_runs),
 		cmocka_unit_test(run_length_is_kept),
+		cmocka_unit_test(walk_is_served_in_larger_pieces),
 		cmocka_unit_test(fill_ends_with_region),
 		cmocka_unit_test(copy_goes_on_behind_what_is_there),
 		cmocka_unit_test(cancelled_pager_passes_zeros),
