@@ -69,13 +69,15 @@ int source_plan_create(struct page_source **source, struct plan *plan,
  *
  *	delay=MS	every read takes so much longer
  *	jitter=US	every read takes up to so much longer, at random
+ *	while=FILE	every read fails while there is a file of that name
  *	short@PAGE	a read of PAGE gives half of its bytes and fails
  *	once@PAGE	the first read of PAGE fails
  *	always@PAGE	every read of PAGE fails
  *	never@PAGE	a read of PAGE does not return before a signal comes
  *
- * PAGE is a page number of RAM or "any".  -EINVAL, logged, for other words; the
- * inner source is destroyed then.
+ * PAGE is a page number of RAM, the name that the inner source has for the page
+ * ("initrd"), or "any"; the first three may have one, too (delay=MS@PAGE).
+ * -EINVAL, logged, for other words; the inner source is destroyed then.
  */
 int source_inject_create(struct page_source **source, struct page_source *inner,
 			 const char *spec);

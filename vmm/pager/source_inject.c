@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
-#include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/pager/source.h"
 
@@ -27,28 +26,35 @@
 enum rule_kind {
 	RULE_DELAY,
 	RULE_JITTER,
+	RULE_WHILE,
 	RULE_SHORT,
 	RULE_ONCE,
 	RULE_ALWAYS,
 	RULE_NEVER,
 };
 
+/* Those that end with = have a value, and the page may be left out. */
 static const char *const rule_words[] = {
-	[RULE_DELAY] = "delay=",   [RULE_JITTER] = "jitter=",
-	[RULE_SHORT] = "short@",   [RULE_ONCE] = "once@",
-	[RULE_ALWAYS] = "always@", [RULE_NEVER] = "never@",
+	[RULE_DELAY] = "delay=", [RULE_JITTER] = "jitter=",
+	[RULE_WHILE] = "while=", [RULE_SHORT] = "short",
+	[RULE_ONCE] = "once",	 [RULE_ALWAYS] = "always",
+	[RULE_NEVER] = "never",
 };
 
 struct rule {
 	enum rule_kind kind;
+	const char *where; /* whose pages, by name; NULL: by number, or any */
 	bool any;
-	uint64_t number; /* a page, or a time */
+	uint64_t page;
+	uint64_t time;
+	const char *file;
 	atomic_uint hits;
 };
 
 struct source_inject {
 	struct page_source source;
 	struct page_source *inner; /* owned */
+	char *words; /* what the rules point into; owned */
 	struct rule rules[RULES_MAX];
 	unsigned int rule_count;
 	_Atomic uint32_t cancelled; /* a futex */
@@ -103,9 +109,11 @@ static int apply_rule(struct source_inject *si, struct rule *rule,
 {
 	switch (rule->kind) {
 	case RULE_DELAY:
-		return sleep_us(rule->number * 1000);
+		return sleep_us(rule->time * 1000);
 	case RULE_JITTER:
-		return sleep_us(random_up_to(rule->number));
+		return sleep_us(random_up_to(rule->time));
+	case RULE_WHILE:
+		return access(rule->file, F_OK) == 0 ? -EIO : 0;
 	case RULE_SHORT:
 		si->inner->ops->read(si->inner, page, count, to);
 		memset(to + count * PAGE_BYTES / 2, 0xdb,
@@ -124,6 +132,18 @@ static int apply_rule(struct source_inject *si, struct rule *rule,
 	return 0;
 }
 
+/* Whether a rule is about one of these pages. */
+static bool concerns(struct source_inject *si, const struct rule *rule,
+		     uint64_t page, uint32_t count)
+{
+	bool found = rule->any || (!rule->where && rule->page - page < count);
+
+	for (uint32_t i = 0; rule->where && !found && i < count; i++)
+		found = !strcmp(rule->where,
+				si->inner->ops->describe(si->inner, page + i));
+	return found;
+}
+
 /* Reads, with the rules applied first. */
 static int inject_read(struct page_source *source, uint64_t page,
 		       uint32_t count, uint8_t *to)
@@ -135,7 +155,7 @@ static int inject_read(struct page_source *source, uint64_t page,
 		struct rule *rule = &si->rules[i];
 		int r;
 
-		if (!rule->any && rule->number - page >= count)
+		if (!concerns(si, rule, page, count))
 			continue;
 		r = apply_rule(si, rule, page, count, to);
 		if (r < 0)
@@ -161,6 +181,7 @@ static void inject_destroy(struct page_source *source)
 
 	/* The runs are the inner source's. */
 	page_source_destroy(si->inner);
+	free(si->words);
 	free(si);
 }
 
@@ -172,20 +193,46 @@ static const struct page_source_ops inject_ops = {
 	.destroy = inject_destroy,
 };
 
-/* Reads one word of the specification. */
-static int parse_rule(struct rule *rule, const char *word)
+/* Reads a number, all of @text; false when it is none. */
+static bool parse_number(const char *text, uint64_t *number)
 {
+	char *end;
+
+	*number = strtoull(text, &end, 0);
+	return *text && !*end;
+}
+
+/* Reads what pages a rule is about, NULL: all of them; false for nonsense. */
+static bool parse_where(struct rule *rule, const char *text)
+{
+	rule->any = !text || !strcmp(text, "any");
+	if (rule->any || parse_number(text, &rule->page))
+		return true;
+	rule->where = text;
+	return *text && !strchr("0123456789", *text);
+}
+
+/* Reads one word of the specification, and cuts it up. */
+static int parse_rule(struct rule *rule, char *word)
+{
+	char *where = strrchr(word, '@');
+
 	for (size_t i = 0; i < ARRAY_SIZE(rule_words); i++) {
 		size_t len = strlen(rule_words[i]);
-		const char *value = word + len;
-		char *end;
+		bool has_value = rule_words[i][len - 1] == '=';
+		char *value = word + len;
 
 		if (strncmp(word, rule_words[i], len) != 0)
 			continue;
+		if (where)
+			*where++ = '\0';
 		rule->kind = (enum rule_kind)i;
-		rule->any = rule->kind <= RULE_JITTER || !strcmp(value, "any");
-		rule->number = strtoull(value, &end, 0);
-		if ((*value && !*end) || !strcmp(value, "any"))
+		rule->file = value;
+		if (!parse_where(rule, where))
+			break;
+		if (has_value ? *value && (rule->kind == RULE_WHILE ||
+					   parse_number(value, &rule->time)) :
+				!*value && where)
 			return 0;
 	}
 	return log_fail(EINVAL, "fault injection: \"%s\" is not understood",
@@ -195,10 +242,10 @@ static int parse_rule(struct rule *rule, const char *word)
 /* Reads all of it. */
 static int parse_rules(struct source_inject *si, const char *spec)
 {
-	CLEANUP_FREE char *copy = strdup(spec);
-	char *rest = copy, *word;
+	char *rest, *word;
 
-	if (!copy)
+	rest = si->words = strdup(spec);
+	if (!rest)
 		return log_errno(ENOMEM, "fault injection");
 	while ((word = strsep(&rest, ","))) {
 		int r;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -131,12 +132,61 @@ static void inject_rules(void **state)
 	page_source_destroy(source);
 }
 
+/* Pages can be named as the inner source names them, or be left out. */
+static void inject_names(void **state)
+{
+	static const char *const specs[] = { "always@test pages",
+					     "delay=1@test pages,always@any" };
+	struct page_source *source;
+	uint8_t page[PAGE_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
+		assert_int_equal(source_inject_create(&source, test_source(64),
+						      specs[i]),
+				 0);
+		assert_int_equal(source->ops->read(source, 7, 1, page), -EIO);
+		page_source_destroy(source);
+	}
+	assert_int_equal(source_inject_create(&source, test_source(64),
+					      "always@other,jitter=9@3"),
+			 0);
+	assert_int_equal(source->ops->read(source, 7, 1, page), 0);
+	assert_true(test_page_is(page, 7));
+	page_source_destroy(source);
+}
+
+/* An error that goes away with a file. */
+static void inject_while(void **state)
+{
+	char path[] = "/tmp/thaw-while.XXXXXX";
+	char spec[sizeof(path) + 8];
+	struct page_source *source;
+	uint8_t page[PAGE_BYTES];
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(spec, sizeof(spec), "while=%s@7", path);
+	assert_int_equal(source_inject_create(&source, test_source(64), spec),
+			 0);
+	assert_int_equal(source->ops->read(source, 7, 1, page), -EIO);
+	assert_int_equal(source->ops->read(source, 8, 1, page), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(source->ops->read(source, 7, 1, page), 0);
+	assert_true(test_page_is(page, 7));
+	page_source_destroy(source);
+}
+
 /* Words that make no sense are refused. */
 static void inject_bad_words(void **state)
 {
-	static const char *const bad[] = { "",	      "sometimes@3", "once@",
-					   "once@x",  "delay",	     "delay=5s",
-					   "once@1,", "short@1x" };
+	static const char *const bad[] = {
+		"",	  "sometimes@3", "once@",   "once",
+		"delay",  "delay=5s",	 "once@1,", "short@1x",
+		"while=", "delay=@1",	 "oncex@1"
+	};
 	struct page_source *source;
 
 	(void)state;
@@ -153,6 +203,8 @@ int main(void)
 		cmocka_unit_test(plan_runs),
 		cmocka_unit_test(plan_short_file),
 		cmocka_unit_test(inject_rules),
+		cmocka_unit_test(inject_names),
+		cmocka_unit_test(inject_while),
 		cmocka_unit_test(inject_bad_words),
 	};
 
