@@ -35,7 +35,6 @@ while read -r name seconds archs; do
 	case $name in '' | '#'*) continue ;; esac
 	case " $archs " in *" $RIG_ARCH "*) ;; *) continue ;; esac
 	echo "$name" | grep -q -E -e "$pattern" || continue
-	case "$pattern $archs " in '. '*' asked '*) continue ;; esac
 	if [ -n "$until" ] && [ "$(date +%s)" -gt "$until" ]; then
 		echo "skip $name: no time is left"
 		continue
