@@ -191,4 +191,13 @@ int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 /* Before the first entry after a load or a pause (KVMCLOCK_CTRL and kin). */
 void arch_vcpu_resume(struct kvm_vcpu *cpu);
 
+#define ARCH_MODEL_BYTES 160
+/*
+ * The processor that arch_vcpu_save() wrote to @r, in words, without a KVM: its
+ * model, and to @features the name of each feature, each ended by a newline.
+ * Nothing of it is trusted.  -EBADMSG, not logged, when it makes no sense.
+ */
+int arch_vcpu_describe(struct snap_reader *r, char model[ARCH_MODEL_BYTES],
+		       FILE *features);
+
 #endif

@@ -127,6 +127,27 @@ unsigned int arm64_features_missing(unsigned int id_reg, uint64_t have,
 	return count;
 }
 
+void arm64_features(unsigned int id_reg, uint64_t value, FILE *to)
+{
+	const struct id_reg *reg = find(id_reg);
+
+	for (unsigned int n = 0; reg != NULL && n < FIELDS; n++) {
+		/* The least that means "there": 0 in a signed field. */
+		int least = reg->is_signed >> n & 1 ? 0 : 1;
+		int v = field(reg, n, value);
+
+		if (v < least)
+			continue;
+		if (reg->fields[n] != NULL)
+			fputs(reg->fields[n], to);
+		else
+			fprintf(to, "%s field %u", reg->name, n);
+		if (v > least)
+			fprintf(to, "=%d", v);
+		fputc('\n', to);
+	}
+}
+
 const char *arm64_id_reg_name(unsigned int id_reg)
 {
 	const struct id_reg *reg = find(id_reg);

@@ -37,6 +37,12 @@ bool arm64_reg_is_id(uint64_t id)
 	return (id & mask) == (ARM64_SYS_REG(3, 0, 0, 0, 0) & mask);
 }
 
+unsigned int arm64_id_reg_number(uint64_t id)
+{
+	return (unsigned int)id &
+	       (KVM_REG_ARM64_SYSREG_CRM_MASK | KVM_REG_ARM64_SYSREG_OP2_MASK);
+}
+
 /* Adds names to what is missing, cut to the room. */
 static void add_missing(struct refusal *refusal, const char *names)
 {
@@ -50,9 +56,7 @@ static void add_missing(struct refusal *refusal, const char *names)
 static void note_id_reg(struct refusal *refusal, uint64_t id, uint64_t want,
 			uint64_t have)
 {
-	unsigned int number =
-		(unsigned int)id &
-		(KVM_REG_ARM64_SYSREG_CRM_MASK | KVM_REG_ARM64_SYSREG_OP2_MASK);
+	unsigned int number = arm64_id_reg_number(id);
 	const char *name = arm64_id_reg_name(number);
 	char names[160];
 

@@ -14,8 +14,9 @@ struct refusal {
 	char other[160]; /* the first reason that is no missing name */
 };
 
-/* Whether it is an ID register: op0 3, op1 0, CRn 0. */
+/* Whether it is an ID register: op0 3, op1 0, CRn 0; which, as ID_REG() has it. */
 bool arm64_reg_is_id(uint64_t id);
+unsigned int arm64_id_reg_number(uint64_t id);
 
 /*
  * Notes that KVM refused to set register @id to @want with @err, where it has

@@ -12,8 +12,10 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "arch/arm64/idreg.h"
 #include "arch/arm64/private.h"
 #include "arch/arm64/refusal.h"
 #include "vmm/base/bytes.h"
@@ -179,6 +181,38 @@ static int load_pass(const struct kvm_vcpu *cpu, struct snap_reader *r,
 			load_reg(cpu, &reg, &refusal);
 	}
 	return arm64_refusal_report(&refusal, cpu->id);
+}
+
+/* MIDR_EL1 in words (Arm DDI 0487, D19.2). */
+static void describe_midr(uint64_t midr, char model[ARCH_MODEL_BYTES])
+{
+	snprintf(model, ARCH_MODEL_BYTES,
+		 "implementer %#x, part %#x, revision r%up%u",
+		 (unsigned int)(midr >> 24 & 0xff),
+		 (unsigned int)(midr >> 4 & 0xfff),
+		 (unsigned int)(midr >> 20 & 0xf), (unsigned int)(midr & 0xf));
+}
+
+/* Tells what processor it is, of which the ID registers are among all others. */
+int arch_vcpu_describe(struct snap_reader *r, char model[ARCH_MODEL_BYTES],
+		       FILE *features)
+{
+	struct one_reg reg = { 0 };
+	uint32_t version = snap_get_u32(r);
+	uint32_t count = snap_get_u32(r);
+
+	if (r->error == 0 && (version != STATE_VERSION || count > REGS_MAX))
+		snap_reader_fail(r);
+	for (uint32_t i = 0; r->error == 0 && i < count && next_reg(r, &reg);
+	     i++) {
+		if (!arm64_reg_is_id(reg.id))
+			continue;
+		if (reg.id == REG_MIDR_EL1)
+			describe_midr(get_le64(reg.value), model);
+		arm64_features(arm64_id_reg_number(reg.id), get_le64(reg.value),
+			       features);
+	}
+	return r->error;
 }
 
 static int load_regs(const struct kvm_vcpu *cpu, struct snap_reader *r)

@@ -48,4 +48,10 @@ void cpuid_for_vcpu(const struct kvm_cpuid2 *supported, unsigned int id,
 unsigned int cpuid_missing(const struct kvm_cpuid2 *want,
 			   const struct kvm_cpuid2 *have, FILE *to);
 
+/* Writes the names of the features that @cpuid has, each ended by a newline. */
+void cpuid_features(const struct kvm_cpuid2 *cpuid, FILE *to);
+
+/* The maker, model and brand of @cpuid in words, cut to @room bytes. */
+void cpuid_model(const struct kvm_cpuid2 *cpuid, char *buf, size_t room);
+
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The features of a CPUID table, by name: what a snapshot's processor has that
- * this host's lacks.
+ * The features of a CPUID table, by name: what a snapshot's processor has, and
+ * what of that this host's lacks.
  *
  * Owns nothing; constant tables.  One thread.  Names are those of
  * /proc/cpuinfo where it has one; bits are from the Intel SDM volume 2A (CPUID),
@@ -10,6 +10,7 @@
  * place.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "arch/x86/cpuid.h"
 #include "vmm/base/bytes.h"
@@ -122,6 +123,31 @@ static void put_name(FILE *to, const struct feature_word *word,
 			regs[word->reg], bit);
 }
 
+/*
+ * The bits of 0x80000001 EDX that processors of AMD repeat from leaf 1 (AMD APM
+ * volume 3, E.4.2), where they have been told already.
+ */
+#define REPEATED_BITS UINT32_C(0x0183f3ff)
+
+/* Writes the names of what a table has. */
+void cpuid_features(const struct kvm_cpuid2 *cpuid, FILE *to)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		const struct feature_word *w = &words[i];
+		const struct kvm_cpuid_entry2 *e =
+			cpuid_find(cpuid, w->function, w->index);
+		uint32_t has = e ? reg_of(e, w->reg) & ~w->ignore : 0;
+
+		if (w->function == 0x80000001 && w->reg == EDX)
+			has &= ~REPEATED_BITS;
+		for (unsigned int bit = 0; bit < 32; bit++)
+			if (has >> bit & 1) {
+				put_name(to, w, bit);
+				fputc('\n', to);
+			}
+	}
+}
+
 /* Writes the names of what @want has and @have lacks. */
 unsigned int cpuid_missing(const struct kvm_cpuid2 *want,
 			   const struct kvm_cpuid2 *have, FILE *to)
@@ -145,4 +171,42 @@ unsigned int cpuid_missing(const struct kvm_cpuid2 *want,
 			}
 	}
 	return count;
+}
+
+/* The bytes of @e, in the order of @regs, as text at @to; 0 where it is NULL. */
+static size_t put_bytes(const struct kvm_cpuid_entry2 *e, const enum reg *regs,
+			size_t count, char *to)
+{
+	for (size_t i = 0; e && i < count; i++)
+		put_le32((uint8_t *)to + 4 * i, reg_of(e, regs[i]));
+	return e ? 4 * count : 0;
+}
+
+/* Writes maker, family, model, stepping, and the brand where there is one. */
+void cpuid_model(const struct kvm_cpuid2 *cpuid, char *buf, size_t room)
+{
+	static const enum reg maker_regs[] = { EBX, EDX, ECX };
+	static const enum reg brand_regs[] = { EAX, EBX, ECX, EDX };
+	const struct kvm_cpuid_entry2 *e = cpuid_find(cpuid, 1, 0);
+	uint32_t v = e ? e->eax : 0;
+	uint32_t family = v >> 8 & 0xf, model = v >> 4 & 0xf;
+	char maker[12 + 1] = "", brand[48 + 1] = "";
+	const char *name = brand;
+	size_t at = 0;
+
+	/* Intel SDM volume 2A, CPUID, "version information". */
+	if (family == 6 || family == 15)
+		model += (v >> 16 & 0xf) << 4;
+	if (family == 15)
+		family += v >> 20 & 0xff;
+	put_bytes(cpuid_find(cpuid, 0, 0), maker_regs, ARRAY_SIZE(maker_regs),
+		  maker);
+	for (uint32_t leaf = 0x80000002; leaf <= 0x80000004; leaf++)
+		at += put_bytes(cpuid_find(cpuid, leaf, 0), brand_regs,
+				ARRAY_SIZE(brand_regs), brand + at);
+	name += strspn(name, " ");
+	snprintf(buf, room,
+		 "%s family %" PRIu32 " model %" PRIu32 " stepping %" PRIu32
+		 "%s%s",
+		 maker, family, model, v & 0xf, *name ? ", " : "", name);
 }

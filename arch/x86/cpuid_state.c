@@ -118,23 +118,49 @@ static int check_cpuid(const struct kvm_vcpu *cpu,
 	return 0;
 }
 
-/* Loads a table that this host can keep the promises of. */
-int cpuid_load(const struct kvm_vcpu *cpu, struct snap_reader *r)
+/* Reads a table; NULL, with the error of the reader or without: no memory. */
+static struct kvm_cpuid2 *get_table(struct snap_reader *r)
 {
-	CLEANUP_FREE struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
+	struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
 	uint32_t count = snap_get_u32(r);
-	int err;
 
 	if (!table)
-		return log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
+		return NULL;
 	if (count > CPUID_ENTRIES_MAX)
 		snap_reader_fail(r);
 	for (uint32_t i = 0; i < count && !r->error; i++)
 		fields_get(r, cpuid_fields, ARRAY_SIZE(cpuid_fields),
 			   &table->entries[i]);
-	if (r->error)
-		return -EBADMSG;
 	table->nent = count;
+	if (!r->error)
+		return table;
+	free(table);
+	return NULL;
+}
+
+/* Tells what processor the table is of. */
+int cpuid_describe(struct snap_reader *r, char *model, size_t room,
+		   FILE *features)
+{
+	CLEANUP_FREE struct kvm_cpuid2 *table = get_table(r);
+
+	if (!table)
+		return r->error ? -EBADMSG : log_errno(ENOMEM, "CPUID");
+	cpuid_model(table, model, room);
+	cpuid_features(table, features);
+	return 0;
+}
+
+/* Loads a table that this host can keep the promises of. */
+int cpuid_load(const struct kvm_vcpu *cpu, struct snap_reader *r)
+{
+	CLEANUP_FREE struct kvm_cpuid2 *table = get_table(r);
+	int err;
+
+	if (!table)
+		return r->error ?
+			       -EBADMSG :
+			       log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
 	err = check_cpuid(cpu, table);
 	if (err)
 		return err;

@@ -7,7 +7,9 @@
 #ifndef ARCH_X86_STATE_H
 #define ARCH_X86_STATE_H
 
+#include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct kvm_vcpu;
 struct machine;
@@ -26,6 +28,9 @@ uint64_t state_elapsed_ns(uint64_t wall_ns);
  */
 int cpuid_save(const struct kvm_vcpu *cpu, struct snap_writer *w);
 int cpuid_load(const struct kvm_vcpu *cpu, struct snap_reader *r);
+/* Its processor in words; see arch_vcpu_describe(). */
+int cpuid_describe(struct snap_reader *r, char *model, size_t room,
+		   FILE *features);
 
 /* The TSC with its rate, and the deadline; after the LAPIC. */
 int tsc_save(const struct kvm_vcpu *cpu, struct snap_writer *w);

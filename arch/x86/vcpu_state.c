@@ -372,6 +372,14 @@ int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 	return err ? err : snap_reader_error(r);
 }
 
+/* Tells what processor it is: its CPUID table comes after the run state. */
+int arch_vcpu_describe(struct snap_reader *r, char model[ARCH_MODEL_BYTES],
+		       FILE *features)
+{
+	snap_get_u32(r);
+	return cpuid_describe(r, model, ARCH_MODEL_BYTES, features);
+}
+
 /*
  * Tells the guest's kvmclock that it was stopped, so that its watchdogs do not
  * take the gap for a hang.  A guest without kvmclock has it refused.

@@ -60,6 +60,15 @@ class Guest:
         self.err.seek(0)
         return self.err.read().decode(errors="replace")
 
+    def quit(self):
+        """Ends it as a user does, in order."""
+        code, _, errors = self.ask("quit")
+        status = self.process.wait(timeout=60)
+        if code or status:
+            raise Failure("quit: %d %s; guest: %d %s" % (
+                code, errors, status, self.errors()))
+        self.end()
+
     def end(self):
         if self.process.poll() is None:
             self.process.kill()
@@ -79,3 +88,49 @@ def arguments(usage):
     thaw, guests, suffix = sys.argv[1:4]
     return (thaw, os.path.join(guests, "chain." + suffix),
             [int(n) for n in sys.argv[4:]])
+
+
+def crc32c(data):
+    """The checksum of a snapshot's files; slow."""
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def change_header(path, offset, new):
+    """Puts bytes into the header of a `state`, and mends its checksum."""
+    with open(path, "r+b") as f:
+        data = bytearray(f.read())
+        data[offset:offset + len(new)] = new
+        end = int.from_bytes(data[12:16], "little") - 4
+        data[end:end + 4] = crc32c(data[:end]).to_bytes(4, "little")
+        f.seek(0)
+        f.write(data)
+
+
+def run(*words, **more):
+    """Runs a program; (status, output, errors)."""
+    done = subprocess.run(words, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=120, **more)
+    return (done.returncode, done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"))
+
+
+def expect(what, found, wanted):
+    """The two must be equal."""
+    if found != wanted:
+        raise Failure("%s: %r, not %r" % (what, found, wanted))
+
+
+def refused(done, pattern, status=70):
+    """A run must have failed with one line that matches, and said nothing."""
+    code, out, errors = done
+    lines = errors.splitlines()
+    if code != status or out or len(lines) != 1 or \
+            not re.search("^thaw: .*(?:%s)" % pattern, lines[0]):
+        raise Failure("not refused with status %d and a line like %r: "
+                      "%d, %r, %r" % (status, pattern, code, out, errors))

@@ -39,6 +39,7 @@ struct snap_file {
 	char *path;
 	int dir_fd, memory_fd, pages_fd;
 	/* state */
+	uint32_t version; /* of the format */
 	char arch[SNAP_ARCH_BYTES + 1];
 	uint8_t id[SNAP_ID_BYTES];
 	uint64_t created_s; /* Unix time */

@@ -58,6 +58,7 @@ static int take_header(struct snap_file *f, const char *arch,
 {
 	const uint8_t *h = f->state;
 
+	f->version = get_le32(h + 8);
 	memcpy(f->arch, h + 16, SNAP_ARCH_BYTES);
 	memcpy(f->id, h + 32, SNAP_ID_BYTES);
 	f->created_s = get_le64(h + 48);

@@ -17,23 +17,58 @@
 
 #define GENERATION_ID_BYTES 16
 
-/* Reads one disk's line of the description. */
-static void get_disk(struct snap_reader *r, struct vm_disk *disk)
+/* Reads a string into @room bytes that are zero. */
+static void get_string(struct snap_reader *r, char *to, size_t room)
 {
-	const uint8_t *path;
 	size_t len;
+	const uint8_t *text = snap_get_blob(r, room - 1, &len);
 
-	disk->size_bytes = snap_get_u64(r);
-	disk->read_only = snap_get_u8(r) != 0;
-	path = snap_get_blob(r, sizeof(disk->path) - 1, &len);
-	if (path)
-		memcpy(disk->path, path, len);
-	if (strlen(disk->path) != len)
+	if (text)
+		memcpy(to, text, len);
+	if (strlen(to) != len)
 		snap_reader_fail(r);
 }
 
-/* Reads the description. */
-int vm_describe(const struct snap_file *file, struct vm_description *d)
+/* Reads one disk's line of the description. */
+static void get_disk(struct snap_reader *r, struct vm_disk *disk)
+{
+	disk->size_bytes = snap_get_u64(r);
+	disk->read_only = snap_get_u8(r) != 0;
+	get_string(r, disk->path, sizeof(disk->path));
+}
+
+/* Reads the words about it, which need not be there. */
+static int describe_about(const struct snap_file *file,
+			  struct vm_description *d)
+{
+	struct snap_reader r;
+	int err;
+
+	if (!snap_find(file, VM_TAG_ABOUT))
+		return 0;
+	err = snap_read_section(file, VM_TAG_ABOUT, VM_SECTION_VERSION, &r);
+	if (err < 0)
+		return err;
+	get_string(&r, d->thaw, sizeof(d->thaw));
+	d->device_count = snap_get_u32(&r);
+	if (d->device_count > VM_DEVICES_MAX) {
+		snap_reader_fail(&r);
+		d->device_count = 0;
+	}
+	for (unsigned int i = 0; i < d->device_count; i++) {
+		struct vm_device_words *words = &d->devices[i];
+
+		get_string(&r, words->name, sizeof(words->name));
+		get_string(&r, words->kind, sizeof(words->kind));
+	}
+	return snap_reader_error(&r) < 0 ?
+		       snap_section_bad(file, VM_TAG_ABOUT) :
+		       0;
+}
+
+/* Reads the description of the machine itself. */
+static int describe_machine(const struct snap_file *file,
+			    struct vm_description *d)
 {
 	struct snap_reader r;
 	int err =
@@ -41,7 +76,7 @@ int vm_describe(const struct snap_file *file, struct vm_description *d)
 
 	if (err < 0)
 		return err;
-	*d = (struct vm_description){ .memory_bytes = snap_get_u64(&r) };
+	d->memory_bytes = snap_get_u64(&r);
 	d->cpu_count = snap_get_u32(&r);
 	d->console = (enum vm_console)snap_get_u32(&r);
 	d->disk_count = snap_get_u32(&r);
@@ -56,6 +91,35 @@ int vm_describe(const struct snap_file *file, struct vm_description *d)
 	return snap_reader_error(&r) < 0 ?
 		       snap_section_bad(file, VM_TAG_MACHINE) :
 		       0;
+}
+
+/* Reads the description. */
+int vm_describe(const struct snap_file *file, struct vm_description *d)
+{
+	int r;
+
+	*d = (struct vm_description){ .thaw = "" };
+	r = describe_about(file, d);
+	return r < 0 ? r : describe_machine(file, d);
+}
+
+/* Describes the first vCPU; the others are of the same kind. */
+int vm_describe_cpu(const struct snap_file *file, char model[ARCH_MODEL_BYTES],
+		    FILE *features)
+{
+	char tag[VM_TAG_BYTES];
+	struct snap_reader r;
+	int err;
+
+	model[0] = '\0';
+	if (strcmp(file->arch, arch_name()) != 0)
+		return -ENOEXEC;
+	vm_tag_cpu(tag, 0);
+	err = snap_read_section(file, tag, VM_SECTION_VERSION, &r);
+	if (err < 0)
+		return err;
+	err = arch_vcpu_describe(&r, model, features);
+	return err == -EBADMSG ? snap_section_bad(file, tag) : err;
 }
 
 /* Whether RAM lies where the snapshot has it. */
@@ -113,12 +177,51 @@ static int load_section(struct vm *vm, const char *tag, struct loader loader)
 	return err == -EBADMSG ? snap_section_bad(file, tag) : err;
 }
 
+/* Whether a section is of a part that this machine has. */
+static bool is_known(const struct vm *vm, const char *section)
+{
+	char tag[VM_TAG_BYTES];
+
+	if (!strcmp(section, VM_TAG_ABOUT) ||
+	    !strcmp(section, VM_TAG_MACHINE) || !strcmp(section, VM_TAG_ARCH))
+		return true;
+	for (unsigned int i = 0; i < vm->machine.cpu_count; i++) {
+		vm_tag_cpu(tag, i);
+		if (!strcmp(section, tag))
+			return true;
+	}
+	for (unsigned int i = 0; i < vm->device_count; i++) {
+		vm_tag_device(tag, vm->devices[i].name);
+		if (!strcmp(section, tag))
+			return true;
+	}
+	return false;
+}
+
+/* Refuses a guest that has more than this machine: it would miss it. */
+static int check_sections(const struct vm *vm)
+{
+	const struct snap_file *file = vm->config.snapshot;
+
+	for (unsigned int i = 0; i < file->section_count; i++)
+		if (!is_known(vm, file->sections[i].tag))
+			return log_fail(EPROTONOSUPPORT,
+					"%s/%s: section %s is of something "
+					"that this thaw does not know",
+					file->path, SNAP_STATE_NAME,
+					file->sections[i].tag);
+	return 0;
+}
+
 /* Loads machine, vCPUs and devices, in that order. */
 static int load_sections(struct vm *vm)
 {
 	char tag[VM_TAG_BYTES];
-	int r = load_section(vm, VM_TAG_ARCH, (struct loader){ load_arch, 0 });
+	int r = check_sections(vm);
 
+	if (r >= 0)
+		r = load_section(vm, VM_TAG_ARCH,
+				 (struct loader){ load_arch, 0 });
 	for (unsigned int i = 0; r >= 0 && i < vm->machine.cpu_count; i++) {
 		vm_tag_cpu(tag, i);
 		r = load_section(vm, tag, (struct loader){ load_cpu, i });

@@ -10,12 +10,11 @@
 
 #include "vmm/base/log.h"
 #include "vmm/bus/device.h"
+#include "vmm/vm/snapshot.h"
 #include "vmm/vm/vm.h"
 
 struct loop;
 struct pci_host;
-
-#define VM_DEVICES_MAX 40
 
 /* What the control side wants of the vCPUs. */
 enum vm_phase {

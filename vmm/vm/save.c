@@ -16,6 +16,19 @@
 #include "vmm/vm/sections.h"
 #include "vmm/vm/snapshot.h"
 
+/* Writes the words about it; vm_describe() reads the same. */
+static void put_about(const struct vm *vm, struct snap_writer *w)
+{
+	snap_put_blob(w, THAW_VERSION, strlen(THAW_VERSION));
+	snap_put_u32(w, vm->device_count);
+	for (unsigned int i = 0; i < vm->device_count; i++) {
+		const struct device *device = &vm->devices[i];
+
+		snap_put_blob(w, device->name, strlen(device->name));
+		snap_put_blob(w, device->ops->kind, strlen(device->ops->kind));
+	}
+}
+
 /* Writes the description; vm_describe() reads the same. */
 static void put_machine(const struct vm *vm, struct snap_writer *w)
 {
@@ -53,6 +66,11 @@ static int save_machine(struct vm *vm, struct snap_save *save)
 	struct snap_writer w = { 0 };
 	int r;
 
+	put_about(vm, &w);
+	r = finish_section(save, VM_TAG_ABOUT, 0, &w);
+	if (r < 0)
+		return r;
+	w = (struct snap_writer){ 0 };
 	put_machine(vm, &w);
 	r = finish_section(save, VM_TAG_MACHINE, 0, &w);
 	for (unsigned int i = 0; r >= 0 && i < m->cpu_count; i++) {

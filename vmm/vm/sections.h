@@ -13,6 +13,7 @@
 #define VM_SECTION_VERSION 1
 #define VM_TAG_BYTES	   (SNAP_TAG_BYTES + 1)
 
+#define VM_TAG_ABOUT   "about" /* words for people; see vm_describe() */
 #define VM_TAG_MACHINE "machine" /* struct vm_description */
 #define VM_TAG_ARCH    "arch" /* what arch_machine_save() writes */
 

@@ -10,15 +10,26 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "vmm/vm/vm.h"
 
 struct snap_file;
 
-#define VM_DISKS_MAX 32
+#define VM_DISKS_MAX   32
+#define VM_DEVICES_MAX 40
 
-/* What a snapshot says about the machine that it is of. */
+/*
+ * What a snapshot says about the machine that it is of.  Nothing is restored
+ * from the words about it: the version of the thaw that saved it, "" where it
+ * says none, and its devices.
+ */
 struct vm_description {
+	char thaw[32];
+	unsigned int device_count;
+	struct vm_device_words {
+		char name[32], kind[32]; /* "disk0", "virtio-blk" */
+	} devices[VM_DEVICES_MAX];
 	uint64_t memory_bytes;
 	unsigned int cpu_count;
 	enum vm_console console;
@@ -46,6 +57,14 @@ int vm_save(struct vm *vm, const char *path,
 /* Reads the description; everything in it is bounded. */
 int vm_describe(const struct snap_file *file,
 		struct vm_description *description);
+
+/*
+ * What processors the snapshot's are, in words: the model, and the name of each
+ * feature, each ended by a newline.  -ENOEXEC, not logged, for those of another
+ * architecture.
+ */
+int vm_describe_cpu(const struct snap_file *file, char model[ARCH_MODEL_BYTES],
+		    FILE *features);
 
 /*
  * Loads the machine's state from the snapshot that it was made for

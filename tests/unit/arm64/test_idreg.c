@@ -76,13 +76,27 @@ static void test_unknown(void **state)
 	assert_string_equal(arm64_id_reg_name(PFR0), "ID_AA64PFR0_EL1");
 }
 
+/* What a register shows: a signed field from 0 on, another from 1 on. */
+static void test_features(void **state)
+{
+	char buf[128] = "";
+	FILE *to = fmemopen(buf, sizeof(buf), "w");
+
+	(void)state;
+	arm64_features(ISAR0, UINT64_C(2) << 4 | UINT64_C(1) << 60, to);
+	arm64_features(ID_REG(15, 7), UINT64_MAX, to);
+	/* Floating point of the second level, no vectors. */
+	arm64_features(PFR0, UINT64_C(0xf1) << 16, to);
+	fclose(to);
+	assert_string_equal(buf, "AES=2\nRNDR\nFP=1\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_less),
-		cmocka_unit_test(test_signed),
-		cmocka_unit_test(test_room),
-		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_less),	 cmocka_unit_test(test_signed),
+		cmocka_unit_test(test_room),	 cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_features),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,39 @@ static void test_missing(void **state)
 	free(host);
 }
 
+/* What a table has is told once each, and the processor in words. */
+static void test_features(void **state)
+{
+	struct kvm_cpuid2 *t = cpuid_alloc(CPUID_ENTRIES_MAX);
+	char names[256] = "", model[96];
+	FILE *to = fmemopen(names, sizeof(names), "w");
+	struct kvm_cpuid_entry2 *e;
+
+	(void)state;
+	cpuid_model(t, model, sizeof(model));
+	assert_string_equal(model, " family 0 model 0 stepping 0");
+	e = add(t, 0, 0, false);
+	memcpy(&e->ebx, "Genu", 4);
+	memcpy(&e->edx, "ineI", 4);
+	memcpy(&e->ecx, "ntel", 4);
+	e = add(t, 1, 0, false);
+	e->eax = 0x000806f8;
+	e->ecx = 1u << 27 | 1u << 26; /* OSXSAVE is none */
+	e->edx = 1 << 4 | 1 << 10;
+	e = add(t, 0x80000001, 0, false);
+	e->edx = 1 << 4 | 1 << 29; /* the first is a repetition */
+	e = add(t, 0x80000002, 0, false);
+	memcpy(&e->eax, "  A ", 4);
+	memcpy(&e->ebx, "CPU", 4);
+	cpuid_features(t, to);
+	fclose(to);
+	assert_string_equal(names, "xsave\ntsc\ncpuid_1_edx_bit_10\nlm\n");
+	cpuid_model(t, model, sizeof(model));
+	assert_string_equal(model, "GenuineIntel family 6 model 143 "
+				   "stepping 8, A CPU");
+	free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +242,7 @@ int main(void)
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_address_bits),
 		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_features),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
