@@ -3,9 +3,10 @@
 #
 # quickstart.sh - from a fresh checkout to a running guest: installs what is
 # missing (as root on Debian; elsewhere it says what), builds, tells what this
-# machine's KVM can do, and boots the guest that is part of the program.
+# machine's KVM can do, boots the guest that is part of the program, saves
+# another and restores it.
 #
-# Exit status: 0 when the guest ran; else what went wrong is said in words.
+# Exit status: 0 when the guests ran; else what went wrong is said in words.
 set -eu
 cd "$(dirname "$0")"
 exec </dev/null
@@ -22,15 +23,21 @@ echo 'all there'
 
 echo '== Build'
 build=build
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+work=$(mktemp -d)
+log=$work/log
+guest=
+trap '[ -z "$guest" ] || kill "$guest" 2>/dev/null || :; rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 if ! [ -e $build/build.ninja ]; then
 	meson setup -Dtests=false -Dbuildtype=release $build >"$log" 2>&1 ||
 		{ tail -n 20 "$log" >&2; fail 'meson setup failed'; }
 fi
-ninja -C $build thaw >"$log" 2>&1 ||
+case $(uname -m) in
+x86_64) answer=guest/answer.elf ;;
+*) answer=guest/answer.image ;;
+esac
+ninja -C $build thaw $answer >"$log" 2>&1 ||
 	{ tail -n 20 "$log" >&2; fail 'the build failed'; }
 thaw=$build/thaw
 echo "$thaw, $("$thaw" version)"
@@ -53,12 +60,30 @@ sed -n '/^Host:/,/^$/p; /^Pager:/,/^$/p' "$log"
 echo '== A guest'
 "$thaw" run || fail 'the guest did not end as it should'
 
+echo '== A guest that is saved, and goes on with its memory coming as it is touched'
+"$thaw" run -k $build/$answer -p pages=4096 --control "$work/control" \
+	>"$work/console" &
+guest=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	! grep -q ready "$work/console" || break
+	kill -0 $guest 2>/dev/null || fail 'the guest ended too early'
+	sleep 0.5
+done
+"$thaw" snapshot --stop "$work/control" "$work/snapshot" >"$log" ||
+	fail 'the guest could not be saved'
+wait $guest || fail 'the guest did not end as it should'
+guest=
+du -sh "$work/snapshot" | sed "s|$work/||; s/^/saved: /"
+printf q | "$thaw" restore --stats "$work/snapshot" ||
+	fail 'the guest could not be restored'
+
 cat <<EOT
 
 == What next
   $thaw probe                 all that this machine can do for a guest
   $thaw run -k vmlinuz -i initrd.img -d disk.img
                                    a Linux guest; Ctrl-A x leaves
+  $thaw help restore          how a saved guest goes on
   $thaw help run              all options
   sh tests/run.sh                  all tests
 EOT
