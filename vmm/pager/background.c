@@ -18,6 +18,10 @@
 #define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
 #define NS_PER_S	 UINT64_C(1000000000)
 
+/* How long the background keeps out of the way, ever longer up to the last. */
+#define WAY_FIRST_NS (UINT64_C(50) * 1000)
+#define WAY_LAST_NS  (UINT64_C(100) * 1000 * 1000)
+
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* since Linux 6.1 */
 #endif
@@ -56,9 +60,12 @@ static void sleep_until(struct pager *pager, uint64_t until_ns)
 static void make_way(struct pager *pager, uint64_t start_ns, uint64_t spent)
 {
 	uint64_t rate = pager->config.prefault_bytes_s;
+	uint64_t wait_ns = WAY_FIRST_NS;
 
-	while (atomic_load(&pager->demand) && !atomic_load(&pager->cancelled))
-		sleep_until(pager, pager_now_ns() + 50 * 1000);
+	while (atomic_load(&pager->demand) && !atomic_load(&pager->cancelled)) {
+		sleep_until(pager, pager_now_ns() + wait_ns);
+		wait_ns = min_u64(2 * wait_ns, WAY_LAST_NS);
+	}
 	if (rate != UINT64_MAX)
 		sleep_until(pager, start_ns + (uint64_t)((double)spent * 1e9 /
 							 (double)rate));
@@ -167,22 +174,57 @@ static void *background_main(void *arg)
 	return NULL;
 }
 
-/* Looks at one fill; tells once that it is overdue. */
+/* Tells that a source does not answer. */
+static void tell_overdue(struct pager *pager, uint64_t page, uint64_t since,
+			 const char *outcome)
+{
+	log_error("guest memory at 0x%llx: %s (%s) does not answer for %.1f s; "
+		  "%s",
+		  pager_page_gpa(pager, page),
+		  pager->source->ops->describe(pager->source, page),
+		  pager->source->ops->name,
+		  (double)(pager_now_ns() - since) / 1e9, outcome);
+}
+
+/* Whether a page is being read for somebody who is watched himself. */
+static bool is_read_on_demand(const struct pager *pager, uint64_t page)
+{
+	for (unsigned int i = 0; i < WATCH_SLOTS; i++) {
+		const struct fill_slot *slot = &pager->fills[i];
+
+		if (atomic_load(&slot->since_ns) &&
+		    atomic_load(&slot->kind) == FILL_DEMAND &&
+		    page - atomic_load(&slot->page) < atomic_load(&slot->count))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Looks at one fill; tells once that it is overdue.  One that nobody stands
+ * still for is no failure: who comes to need it is watched as well.
+ */
 static void watch_fill(struct pager *pager, struct fill_slot *slot)
 {
 	uint64_t since = atomic_load(&slot->since_ns);
 	uint64_t limit = pager->config.deadline_ns + NS_PER_S / 2;
+	uint64_t page = atomic_load(&slot->page);
+	enum fill_kind kind = atomic_load(&slot->kind);
 	bool stop = pager_stops(pager);
 
 	if (!since || pager_now_ns() - since < limit ||
+	    (kind == FILL_WAITS && is_read_on_demand(pager, page)) ||
 	    atomic_exchange(&slot->told_ns, since) == since)
 		return;
+	if (kind == FILL_BACKGROUND) {
+		tell_overdue(pager, page, since, "nobody waits for it yet");
+		return;
+	}
 	count_add(&pager->counters.failures, 1);
-	log_error("guest memory: %s does not answer for %.1f s%s",
-		  pager->source->ops->describe(pager->source,
-					       atomic_load(&slot->page)),
-		  (double)(pager_now_ns() - since) / 1e9,
-		  stop ? "; the guest stops" : "; the guest waits for it");
+	if (pager_tells(pager, stop))
+		tell_overdue(pager, page, since,
+			     stop ? "the guest stops" :
+				    "the guest waits for it");
 	if (pager->config.failed)
 		pager->config.failed(pager->config.ctx,
 				     stop ? PAGER_STOP : PAGER_PAUSE);
@@ -206,8 +248,8 @@ static void *watch_main(void *arg)
 }
 
 /* Starts a thread that hears of signals of a crash only. */
-static int start(struct pager *pager, pthread_t *thread, bool *runs,
-		 void *(*run)(void *arg))
+int pager_thread_start(struct pager *pager, pthread_t *thread, bool *runs,
+		       void *(*run)(void *arg))
 {
 	sigset_t mask, before;
 	int r;
@@ -226,15 +268,15 @@ static int start(struct pager *pager, pthread_t *thread, bool *runs,
 /* Starts the watch. */
 int watch_start(struct pager *pager)
 {
-	return start(pager, &pager->watch_thread, &pager->watch_runs,
-		     watch_main);
+	return pager_thread_start(pager, &pager->watch_thread,
+				  &pager->watch_runs, watch_main);
 }
 
 /* Starts the other. */
 int background_start(struct pager *pager)
 {
-	return start(pager, &pager->background_thread, &pager->background_runs,
-		     background_main);
+	return pager_thread_start(pager, &pager->background_thread,
+				  &pager->background_runs, background_main);
 }
 
 /* Joins both; the pager is cancelled. */
@@ -243,6 +285,7 @@ void background_stop(struct pager *pager)
 	pthread_mutex_lock(&pager->lock);
 	pthread_cond_broadcast(&pager->changed);
 	pthread_mutex_unlock(&pager->lock);
+	try_stop(pager);
 	if (pager->background_runs)
 		pthread_join(pager->background_thread, NULL);
 	if (pager->watch_runs)

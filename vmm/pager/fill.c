@@ -91,18 +91,21 @@ static struct claim claim_around(struct pager *pager, uint64_t page)
 }
 
 /* Enters a fill for the watch; NULL when all places are taken. */
-static struct fill_slot *watch_begin(struct pager *pager, uint64_t page,
-				     uint64_t now)
+static struct fill_slot *watch_begin(struct pager *pager,
+				     const struct claim *claim,
+				     enum fill_kind kind, uint64_t now)
 {
 	for (unsigned int i = 0; i < WATCH_SLOTS; i++) {
 		struct fill_slot *slot =
-			&pager->fills[(page + i) % WATCH_SLOTS];
+			&pager->fills[(claim->first + i) % WATCH_SLOTS];
 		uint64_t none = 0;
 
 		if (!atomic_compare_exchange_strong(&slot->since_ns, &none,
 						    now))
 			continue;
-		atomic_store(&slot->page, page);
+		atomic_store(&slot->page, claim->first);
+		atomic_store(&slot->count, claim->count);
+		atomic_store(&slot->kind, kind);
 		return slot;
 	}
 	return NULL;
@@ -125,10 +128,10 @@ static void back_off(uint64_t ns)
 
 /* Reads a claim, again and again until the deadline. */
 static int read_claim(struct pager *pager, const struct claim *claim,
-		      uint8_t *to)
+		      enum fill_kind kind, uint8_t *to)
 {
 	uint64_t start = pager_now_ns(), pause_ns = RETRY_FIRST_NS;
-	struct fill_slot *slot = watch_begin(pager, claim->first, start);
+	struct fill_slot *slot = watch_begin(pager, claim, kind, start);
 	int r;
 
 	for (;;) {
@@ -164,10 +167,11 @@ static uint8_t *page_hva(const struct pager *pager, uint64_t page)
 }
 
 /* Reads a claim aside, and has userfaultfd install it. */
-static int fill_aside(struct pager *pager, const struct claim *claim)
+static int fill_aside(struct pager *pager, const struct claim *claim,
+		      enum fill_kind kind)
 {
 	uint8_t pages[PAGER_RUN_PAGES_MAX * PAGE_BYTES];
-	int r = read_claim(pager, claim, pages);
+	int r = read_claim(pager, claim, kind, pages);
 
 	if (r < 0)
 		return r;
@@ -175,11 +179,12 @@ static int fill_aside(struct pager *pager, const struct claim *claim)
 }
 
 /* Reads and installs a claim. */
-static int fill_claim(struct pager *pager, const struct claim *claim)
+static int fill_claim(struct pager *pager, const struct claim *claim,
+		      enum fill_kind kind)
 {
 	if (uffd_gate_covers(&pager->uffd, claim->first))
-		return fill_aside(pager, claim);
-	return read_claim(pager, claim, page_hva(pager, claim->first));
+		return fill_aside(pager, claim, kind);
+	return read_claim(pager, claim, kind, page_hva(pager, claim->first));
 }
 
 /* Makes a filled claim visible. */
@@ -216,7 +221,7 @@ static void record(struct pager *pager, const struct pager_need *need,
 }
 
 /* The address of a page in the guest, for messages. */
-static unsigned long long page_gpa(const struct pager *pager, uint64_t page)
+unsigned long long pager_page_gpa(const struct pager *pager, uint64_t page)
 {
 	const struct memory_region *region =
 		memory_region_of_page(pager->memory, page);
@@ -230,10 +235,10 @@ static int fail(struct pager *pager, uint64_t page, int err)
 	bool stop = pager_stops(pager);
 
 	count_add(&pager->counters.failures, 1);
-	if (err != EBADMSG)
+	if (pager_tells(pager, stop) && err != EBADMSG)
 		log_errno(err,
 			  "guest memory at 0x%llx: %s (%s) cannot be read%s",
-			  page_gpa(pager, page),
+			  pager_page_gpa(pager, page),
 			  pager->source->ops->describe(pager->source, page),
 			  pager->source->ops->name,
 			  stop ? "; the guest stops" :
@@ -273,7 +278,10 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 {
 	struct claim claim = claim_around(pager, page);
 	uint32_t seen = atomic_load(&pager->go_on);
-	int r = fill_claim(pager, &claim);
+	int r = fill_claim(pager, &claim,
+			   need->cause == PAGER_CAUSE_BACKGROUND ?
+				   FILL_BACKGROUND :
+				   FILL_DEMAND);
 
 	if (r == 0) {
 		need->filled = claim.count;
@@ -295,10 +303,24 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 	return r;
 }
 
+/* Waits for a page that another thread fills, since @since. */
+static void wait_for_other(struct pager *pager, uint64_t page,
+			   const struct pager_need *need, uint64_t since)
+{
+	const struct claim claim = { page, 1 };
+	struct fill_slot *slot = NULL;
+
+	if (need->cause != PAGER_CAUSE_BACKGROUND)
+		slot = watch_begin(pager, &claim, FILL_WAITS, since);
+	pages_wait(&pager->pages, page);
+	watch_end(slot);
+}
+
 /* Makes a page present, whoever fills it. */
 static int fill_page(struct pager *pager, uint64_t page,
 		     struct pager_need *need)
 {
+	uint64_t since = 0;
 	bool waited = false;
 
 	while (!cancelled(pager)) {
@@ -313,9 +335,11 @@ static int fill_page(struct pager *pager, uint64_t page,
 			return 0;
 		case PAGES_BUSY:
 			waited = true;
-			pages_wait(&pager->pages, page);
+			since = since ? since : pager_now_ns();
+			wait_for_other(pager, page, need, since);
 			break;
 		case PAGES_CLAIMED:
+			since = 0;
 			r = fill_claimed(pager, page, need);
 			/* Only a vCPU has something to look at when kicked. */
 			if (r == -EINTR && need->cause != PAGER_CAUSE_VCPU)

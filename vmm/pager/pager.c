@@ -98,7 +98,8 @@ static int create_stages(struct pager *pager)
 	if (r < 0)
 		return r;
 	/* No KVM: a test that has only the bitmap, and plays the vCPUs. */
-	if (pager->memory->kvm || pager->config.way == PAGER_UFFD) {
+	if (pager->config.way == PAGER_UFFD ||
+	    (pager->memory->kvm && pager->config.way != PAGER_EAGER)) {
 		r = uffd_gate_open(&pager->uffd, pager->memory, pager->source);
 		if (r < 0)
 			return r;
@@ -224,25 +225,48 @@ void pager_go_on(struct pager *pager)
 		NULL, NULL, 0);
 }
 
+/* Whether the watch has told that somebody stands still for this. */
+static bool is_overdue(const struct fill_slot *slot)
+{
+	uint64_t since = atomic_load(&slot->since_ns);
+
+	return since && atomic_load(&slot->told_ns) == since &&
+	       atomic_load(&slot->kind) != FILL_BACKGROUND;
+}
+
 /* Whether somebody waits after a failure. */
 bool pager_waits(const struct pager *pager)
 {
-	return atomic_load(&pager->stuck) != 0;
+	bool waits = atomic_load(&pager->stuck) != 0;
+
+	for (unsigned int i = 0; i < WATCH_SLOTS && !waits; i++)
+		waits = is_overdue(&pager->fills[i]);
+	return waits;
 }
 
-/* Fills pages that nobody needs now. */
-int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count)
+/* Whether somebody stands still for a page. */
+bool pager_is_wanted(const struct pager *pager)
 {
-	for (uint64_t page = first; page < first + count; page++) {
-		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
-					   .vcpu = -1 };
-		int r;
+	return atomic_load(&pager->demand) != 0;
+}
 
-		if (pages_is_present(&pager->pages, page))
-			continue;
-		r = pager_fill(pager, page, &need);
-		if (r < 0)
-			return r;
+/* Fills all pages of the source, each as if somebody stood still for it. */
+int pager_fill_all(struct pager *pager)
+{
+	for (size_t i = 0; i < pager->source->run_count; i++) {
+		const struct page_run *run = &pager->source->runs[i];
+
+		for (uint64_t n = 0; n < run->count; n++) {
+			struct pager_need need = { .cause = PAGER_CAUSE_DEVICE,
+						   .vcpu = -1 };
+			int r;
+
+			if (pages_is_present(&pager->pages, run->first + n))
+				continue;
+			r = pager_fill(pager, run->first + n, &need);
+			if (r < 0)
+				return -EIO;
+		}
 	}
 	return 0;
 }

@@ -45,7 +45,8 @@ enum pager_on_error {
 };
 
 struct pager_config {
-	enum pager_way way; /* USERFAULT or UFFD */
+	/* USERFAULT or UFFD; EAGER has no gate, see pager_fill_all() */
+	enum pager_way way;
 	struct memory *memory; /* prepared by pager_prepare() */
 	struct page_source *source; /* becomes the pager's, also on failure */
 	uint32_t run_pages; /* at most so many at once; 0: the default */
@@ -123,12 +124,25 @@ int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa);
 
 /* After a failure under PAGER_PAUSE: tries again. */
 void pager_go_on(struct pager *pager);
-/* Whether such a failure waits. */
+/*
+ * Whether somebody waits after such a failure, or for a source that has not
+ * answered within the deadline.
+ */
 bool pager_waits(const struct pager *pager);
+/* Whether somebody stands still for a page at this moment. */
+bool pager_is_wanted(const struct pager *pager);
+
+/*
+ * Fills everything, before pager_start(), as a loader's access does.  -EIO,
+ * told as each failure is.
+ */
+int pager_fill_all(struct pager *pager);
 
 /*
  * Fills pages for a snapshot: nobody needs them now, so an error is the
- * caller's alone, and nobody waits for "go on".  -EIO or -ECANCELED.
+ * caller's alone, and nobody waits for "go on" or for ever: -EIO, -ETIMEDOUT
+ * when the source does not answer, or -ECANCELED.  One thread at a time, after
+ * pager_start().
  */
 int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count);
 

@@ -14,19 +14,40 @@
 
 #define WATCH_SLOTS 64
 
+/* What a thread is watched for. */
+enum fill_kind {
+	FILL_DEMAND, /* it reads what somebody stands still for */
+	FILL_BACKGROUND, /* it reads what nobody needs yet */
+	FILL_WAITS, /* it stands still for what another one reads */
+};
+
 /*
- * A fill in progress, for the watch: since when, and which page.  Relaxed
- * order: it is a hint that is looked at every so often.
+ * A fill in progress, for the watch: since when, and which pages.  It is a hint
+ * that is looked at every so often, long after it was written.
  */
 struct fill_slot {
 	_Atomic uint64_t since_ns; /* 0: free */
 	_Atomic uint64_t page;
+	_Atomic uint32_t count;
+	_Atomic enum fill_kind kind;
 	_Atomic uint64_t told_ns; /* the start of the last that was told of */
 };
 
 /*
- * The pager.  @lock guards only the trace and the background's sleep; the path
- * of a fault takes it only where a trace is written.
+ * What pager_try_fill() has its thread do, so that a source which does not
+ * answer holds up that thread alone.  All under the pager's lock.
+ */
+struct pager_try {
+	pthread_t thread;
+	bool runs;
+	bool busy; /* the thread has not done what it was asked for */
+	uint64_t page, end; /* what is left of that */
+	int result;
+};
+
+/*
+ * The pager.  @lock guards only the trace, the background's sleep and @try; the
+ * path of a fault takes it only where a trace is written.
  */
 struct pager {
 	struct pager_config config;
@@ -47,12 +68,14 @@ struct pager {
 	_Atomic uint32_t
 		go_on; /* a futex: how often pager_go_on() was called */
 	atomic_uint stuck; /* who waits for it */
+	atomic_bool stopping; /* a failure that ends the machine was told */
 	atomic_uint demand; /* fills that somebody stands still for */
 	struct fill_slot fills[WATCH_SLOTS];
 
 	int wake_fd; /* an eventfd: userfaultfd's thread shall end */
 	pthread_t uffd_thread, background_thread, watch_thread;
 	bool uffd_runs, background_runs, watch_runs;
+	struct pager_try try;
 
 	/* With config.record: room for every page of the source. */
 	uint64_t *recorded;
@@ -79,17 +102,34 @@ static inline bool pager_stops(const struct pager *pager)
 }
 
 /*
+ * Whether a failure is news.  What follows the first that ends the machine is
+ * not: others find the same until it has ended.
+ */
+static inline bool pager_tells(struct pager *pager, bool stop)
+{
+	return !stop || !atomic_exchange(&pager->stopping, true);
+}
+
+/* fill.c: the address of a page in the guest, for messages. */
+unsigned long long pager_page_gpa(const struct pager *pager, uint64_t page);
+
+/*
  * fill.c: the one path.  Makes a page present: 0, -EINTR (a vCPU should look at
  * the phase), -ECANCELED, -EIO.
  */
 int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need);
 
 /* background.c: the threads. */
+int pager_thread_start(struct pager *pager, pthread_t *thread, bool *runs,
+		       void *(*run)(void *arg));
 int watch_start(struct pager *pager);
 int background_start(struct pager *pager);
 void background_stop(struct pager *pager);
 /* The last page is in: the gates can go.  Wakes the background. */
 void background_last_page(struct pager *pager);
+
+/* try.c: ends its thread; the pager is cancelled. */
+void try_stop(struct pager *pager);
 
 /* uffd_thread.c */
 int uffd_thread_start(struct pager *pager);

@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "vmm/base/log.h"
@@ -61,24 +60,15 @@ static void *uffd_main(void *arg)
 	return NULL;
 }
 
-/* Starts it, with all signals blocked but those of a crash of ours. */
+/* Starts it. */
 int uffd_thread_start(struct pager *pager)
 {
-	sigset_t mask, before;
-	int r;
+	int r = pager_thread_start(pager, &pager->uffd_thread,
+				   &pager->uffd_runs, uffd_main);
 
-	sigfillset(&mask);
-	sigdelset(&mask, SIGSEGV);
-	sigdelset(&mask, SIGBUS);
-	sigdelset(&mask, SIGABRT);
-	pthread_sigmask(SIG_SETMASK, &mask, &before);
-	r = pthread_create(&pager->uffd_thread, NULL, uffd_main, pager);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r)
-		return log_errno(r, "userfaultfd thread");
-	pager->uffd_runs = true;
-	pthread_setname_np(pager->uffd_thread, "uffd");
-	return 0;
+	if (r == 0)
+		pthread_setname_np(pager->uffd_thread, "uffd");
+	return r;
 }
 
 /* Ends it. */

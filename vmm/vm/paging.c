@@ -86,32 +86,28 @@ int vm_paging_load(struct vm *vm, struct plan *plan)
 	return r < 0 ? r : create_pager(vm, source);
 }
 
-/* Reads all pages of a source into memory that nobody has touched. */
-static int read_all(struct vm *vm, struct page_source *source)
+/* Fills all memory at once, with the patience and the words of the pager. */
+static int fill_now(struct vm *vm, struct page_source *source)
 {
-	const struct memory *memory = &vm->machine.memory;
+	struct pager_config config = {
+		.way = PAGER_EAGER,
+		.memory = &vm->machine.memory,
+		.source = source,
+		.run_pages = PAGER_RUN_PAGES_MAX,
+		.deadline_ns = vm->config.paging.deadline_ns,
+		.on_error = PAGER_STOP,
+		.failed = on_failed,
+		.ctx = vm,
+		.trace_fd = -1,
+	};
+	struct pager *pager;
+	int r = pager_create(&pager, &config);
 
-	for (size_t i = 0; i < source->run_count; i++) {
-		uint64_t page = source->runs[i].first;
-		uint64_t end = page + source->runs[i].count;
-
-		while (page < end) {
-			const struct memory_region *region =
-				memory_region_of_page(memory, page);
-			uint64_t offset =
-				page * PAGE_BYTES - region->offset_bytes;
-			uint64_t left = region->size_bytes - offset;
-			uint64_t n = min_u64(min_u64(end - page, 256),
-					     left / PAGE_BYTES);
-			int r = source->ops->read(source, page, (uint32_t)n,
-						  region->hva + offset);
-
-			if (r < 0)
-				return r;
-			page += n;
-		}
-	}
-	return 0;
+	if (r < 0)
+		return r;
+	r = pager_fill_all(pager);
+	pager_destroy(pager);
+	return r;
 }
 
 /* Fills memory from the snapshot, now, or when it is touched, or not at all. */
@@ -125,11 +121,10 @@ int vm_paging_restore(struct vm *vm)
 	r = source_snapshot_create(&source, vm->config.snapshot);
 	if (r >= 0)
 		r = inject(vm, &source);
-	if (r < 0 || vm->paging.way != PAGER_EAGER)
-		return r < 0 ? r : create_pager(vm, source);
-	r = read_all(vm, source);
-	page_source_destroy(source);
-	return r;
+	if (r < 0)
+		return r;
+	return vm->paging.way == PAGER_EAGER ? fill_now(vm, source) :
+					       create_pager(vm, source);
 }
 
 /* Fills the page of a userfault exit. */

@@ -15,6 +15,7 @@
  * page may take as long as its source does.
  */
 #define PAUSE_PATIENCE_S 5
+#define LOOK_NS		 (1000 * 1000)
 
 /* Whether every thread is parked; the lock is held. */
 static bool all_parked(const struct vm *vm)
@@ -71,6 +72,27 @@ static void resume_devices(struct vm *vm, unsigned int count)
 		vm->devices[i].ops->resume(vm->devices[i].state);
 }
 
+/*
+ * Waits until nobody stands still for a page.  The vCPUs are parked, so it can
+ * only be a device, and then the loop would not answer us.
+ */
+static int wait_for_pages(const struct vm *vm)
+{
+	static const struct timespec look = { .tv_nsec = LOOK_NS };
+	uint64_t until =
+		pager_now_ns() + PAUSE_PATIENCE_S * UINT64_C(1000000000);
+
+	while (vm->pager && pager_is_wanted(vm->pager)) {
+		if (atomic_load(&vm->phase) == VM_PHASE_END)
+			return -ECANCELED;
+		if (vm_waits_for_memory(vm) || pager_now_ns() > until)
+			return log_fail(ETIMEDOUT,
+					"pause: a device waits for its memory");
+		nanosleep(&look, NULL);
+	}
+	return 0;
+}
+
 /* Brings the devices to rest, or none of them. */
 static int quiesce_devices(struct vm *vm)
 {
@@ -100,7 +122,9 @@ int vm_pause(struct vm *vm)
 	r = park_all(vm);
 	if (r < 0)
 		return r;
-	r = quiesce_devices(vm);
+	r = wait_for_pages(vm);
+	if (r >= 0)
+		r = quiesce_devices(vm);
 	if (r < 0) {
 		unpark_all(vm);
 		return r;

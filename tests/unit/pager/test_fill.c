@@ -390,24 +390,6 @@ static void error_always_stops(void **state)
 	}
 }
 
-/* A source that never answers is told of, and the reader can be let go. */
-static void no_answer_is_told(void **state)
-{
-	struct fixture f;
-
-	(void)state;
-	open_fixture(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
-					    .deadline_ns = 20000000,
-					    .prefault_bytes_s = UINT64_MAX },
-		     "never@5");
-	assert_int_equal(pager_start(f.pager), 0);
-	for (int i = 0; i < 5000 && !atomic_load(&f.failures); i++)
-		usleep(1000);
-	assert_int_equal(atomic_load(&f.failures), 1);
-	close_fixture(&f);
-}
-
 /* Touches a page as a vCPU, for the tests below. */
 static void *touch_page_five(void *arg)
 {
@@ -582,7 +564,6 @@ int main(void)
 		cmocka_unit_test(background_fills),
 		cmocka_unit_test(error_once_is_retried),
 		cmocka_unit_test(error_always_stops),
-		cmocka_unit_test(no_answer_is_told),
 		cmocka_unit_test(no_answers_are_told_once),
 		cmocka_unit_test(pause_waits_until_told),
 		cmocka_unit_test(loader_never_hangs),

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A source that does not answer: who needs the page is told of, who does not is
+ * let go, and it all ends when the pager does.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "tests/unit/pager/lib.h"
+
+#define PAGES	 256
+#define DEADLINE 20000000
+
+struct fixture {
+	struct memory memory;
+	struct pager *pager;
+	atomic_uint failures;
+};
+
+static void on_failed(void *ctx, enum pager_on_error on_error)
+{
+	struct fixture *f = ctx;
+
+	(void)on_error;
+	atomic_fetch_add(&f->failures, 1);
+}
+
+/* Makes memory, a source that does what @inject says, and a pager. */
+static void open_fixture(struct fixture *f, struct pager_config config,
+			 const char *inject)
+{
+	*f = (struct fixture){ 0 };
+	test_memory(&f->memory, PAGES);
+	assert_int_equal(pager_prepare(&f->memory, config.way), 0);
+	assert_int_equal(source_inject_create(&config.source,
+					      test_source(PAGES), inject),
+			 0);
+	config.memory = &f->memory;
+	config.deadline_ns = DEADLINE;
+	config.failed = on_failed;
+	config.ctx = f;
+	config.trace_fd = -1;
+	assert_int_equal(pager_create(&f->pager, &config), 0);
+}
+
+static void close_fixture(struct fixture *f)
+{
+	pager_destroy(f->pager);
+	pager_unprepare(&f->memory);
+	memory_finish(&f->memory);
+}
+
+/* Waits until there were @count failures; ten seconds at most. */
+static void wait_failures(const struct fixture *f, unsigned int count)
+{
+	for (int i = 0; i < 10000 && atomic_load(&f->failures) < count; i++)
+		usleep(1000);
+	assert_int_equal(atomic_load(&f->failures), count);
+}
+
+/* Touches page 5 as a vCPU. */
+static void *touch_five(void *arg)
+{
+	struct fixture *f = arg;
+
+	return (void *)(uintptr_t)test_vcpu_access(&f->memory, f->pager, 0, 5);
+}
+
+/* Longer than the watch takes to tell of what is overdue. */
+static void let_it_be_overdue(void)
+{
+	usleep(800000);
+}
+
+/*
+ * A read ahead that hangs is no failure before somebody needs the page; from
+ * then on it is one, and the guest waits.
+ */
+static void only_who_waits_is_told_of(void **state)
+{
+	struct fixture f;
+	pthread_t thread;
+	void *page;
+
+	(void)state;
+	open_fixture(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .on_error = PAGER_PAUSE,
+					    .prefault_bytes_s = UINT64_MAX },
+		     "never@5");
+	assert_int_equal(pager_start(f.pager), 0);
+	let_it_be_overdue();
+	assert_int_equal(atomic_load(&f.failures), 0);
+	assert_false(pager_waits(f.pager));
+	assert_false(pager_is_wanted(f.pager));
+	pthread_create(&thread, NULL, touch_five, &f);
+	wait_failures(&f, 1);
+	assert_true(pager_waits(f.pager));
+	assert_true(pager_is_wanted(f.pager));
+	/* Another page has nothing to do with it. */
+	assert_true(
+		test_page_is(test_vcpu_access(&f.memory, f.pager, 1, 70), 70));
+	assert_int_equal(atomic_load(&f.failures), 1);
+	pager_cancel(f.pager);
+	pthread_join(thread, &page);
+	assert_null(page);
+	assert_false(pager_waits(f.pager));
+	close_fixture(&f);
+}
+
+/* Who waits for a reader that hangs is not told of beside that reader. */
+static void reader_is_told_of_once(void **state)
+{
+	struct fixture f;
+	pthread_t threads[2];
+
+	(void)state;
+	open_fixture(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .on_error = PAGER_PAUSE },
+		     "never@5");
+	assert_int_equal(pager_start(f.pager), 0);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, touch_five, &f);
+	wait_failures(&f, 1);
+	let_it_be_overdue();
+	assert_int_equal(atomic_load(&f.failures), 1);
+	pager_cancel(f.pager);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	close_fixture(&f);
+}
+
+/* A snapshot gives up, again and again, and nothing ends but it. */
+static void try_fill_gives_up(void **state)
+{
+	static const enum pager_on_error policies[] = { PAGER_STOP,
+							PAGER_PAUSE };
+	struct fixture f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
+		open_fixture(&f,
+			     (struct pager_config){ .way = PAGER_USERFAULT,
+						    .on_error = policies[i] },
+			     "never@20");
+		assert_int_equal(pager_start(f.pager), 0);
+		assert_int_equal(pager_try_fill(f.pager, 0, PAGES), -ETIMEDOUT);
+		assert_false(pager_is_absent(f.pager, 0));
+		assert_true(pager_is_absent(f.pager, 20));
+		assert_int_equal(pager_try_fill(f.pager, 32, 1), -ETIMEDOUT);
+		assert_int_equal(pager_try_fill(f.pager, 0, 1), 0);
+		let_it_be_overdue();
+		assert_int_equal(atomic_load(&f.failures), 0);
+		assert_false(pager_waits(f.pager));
+		close_fixture(&f);
+	}
+}
+
+/* A snapshot of a page for which somebody waits already gives up, too. */
+static void try_fill_does_not_wait_for_another(void **state)
+{
+	struct fixture f;
+	pthread_t thread;
+
+	(void)state;
+	open_fixture(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .on_error = PAGER_PAUSE },
+		     "never@5");
+	assert_int_equal(pager_start(f.pager), 0);
+	pthread_create(&thread, NULL, touch_five, &f);
+	wait_failures(&f, 1);
+	assert_int_equal(pager_try_fill(f.pager, 0, 16), -ETIMEDOUT);
+	pager_cancel(f.pager);
+	assert_int_equal(pager_try_fill(f.pager, 0, 16), -ECANCELED);
+	pthread_join(thread, NULL);
+	close_fixture(&f);
+}
+
+/* Asks for everything, as a snapshot. */
+static void *try_all(void *arg)
+{
+	struct fixture *f = arg;
+
+	return (void *)(intptr_t)pager_try_fill(f->pager, 0, PAGES);
+}
+
+/* The end of the pager ends a snapshot that waits. */
+static void end_lets_go_of_a_try(void **state)
+{
+	struct fixture f;
+	pthread_t thread;
+	void *r;
+
+	(void)state;
+	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT },
+		     "never@0");
+	assert_int_equal(pager_start(f.pager), 0);
+	pthread_create(&thread, NULL, try_all, &f);
+	usleep(10000);
+	pager_stop(f.pager);
+	pthread_join(thread, &r);
+	assert_int_equal((intptr_t)r, -ECANCELED);
+	close_fixture(&f);
+}
+
+/* Filling all at once has the same patience and the same end as a fault. */
+static void fill_all_has_a_deadline(void **state)
+{
+	static const char *const bad[] = { "always@70", "never@70",
+					   "short@70" };
+	struct fixture f;
+	struct pager_stats stats;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		open_fixture(&f, (struct pager_config){ .way = PAGER_EAGER },
+			     bad[i]);
+		assert_int_equal(pager_fill_all(f.pager), -EIO);
+		assert_int_equal(atomic_load(&f.failures), 1);
+		close_fixture(&f);
+	}
+	open_fixture(&f, (struct pager_config){ .way = PAGER_EAGER },
+		     "once@70,delay=1");
+	assert_int_equal(pager_fill_all(f.pager), 0);
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.absent_pages, 0);
+	assert_int_equal(stats.retries, 1);
+	assert_int_equal(atomic_load(&f.failures), 0);
+	for (uint64_t page = 0; page < PAGES; page++)
+		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
+							  page),
+					 page));
+	close_fixture(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_who_waits_is_told_of),
+		cmocka_unit_test(reader_is_told_of_once),
+		cmocka_unit_test(try_fill_gives_up),
+		cmocka_unit_test(try_fill_does_not_wait_for_another),
+		cmocka_unit_test(end_lets_go_of_a_try),
+		cmocka_unit_test(fill_all_has_a_deadline),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

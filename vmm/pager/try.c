@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Filling pages for somebody who can do without them: a snapshot.
+ *
+ * A source may not answer, and then who asked must not stand still, for it is
+ * the control side, which alone can say what happens next.  So a thread of its
+ * own does the filling, made when it is first needed, and who asked waits for as
+ * long as it gets on.  A thread that hangs stays with its page until the source
+ * answers or the pager ends; meanwhile nobody else can try.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "vmm/base/log.h"
+#include "vmm/pager/private.h"
+
+#define NS_PER_S UINT64_C(1000000000)
+
+/* Fills what was asked for, page after page; the lock is held between them. */
+static void fill_asked(struct pager *pager)
+{
+	struct pager_try *try = &pager->try;
+
+	try->result = 0;
+	while (try->result == 0 && try->page < try->end) {
+		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
+					   .vcpu = -1 };
+		uint64_t page = try->page;
+		int r = 0;
+
+		pthread_mutex_unlock(&pager->lock);
+		if (!pages_is_present(&pager->pages, page))
+			r = pager_fill(pager, page, &need);
+		pthread_mutex_lock(&pager->lock);
+		try->result = r;
+		try->page++;
+	}
+}
+
+/* The thread. */
+static void *try_main(void *arg)
+{
+	struct pager *pager = arg;
+	struct pager_try *try = &pager->try;
+
+	pthread_mutex_lock(&pager->lock);
+	while (!atomic_load(&pager->cancelled)) {
+		if (try->busy) {
+			fill_asked(pager);
+			try->busy = false;
+			pthread_cond_broadcast(&pager->changed);
+		} else {
+			pthread_cond_wait(&pager->changed, &pager->lock);
+		}
+	}
+	pthread_mutex_unlock(&pager->lock);
+	return NULL;
+}
+
+/*
+ * Waits until the thread is done, the pager ends, or a page takes longer than
+ * it may; the lock is held.
+ */
+static int wait_for_thread(struct pager *pager)
+{
+	struct pager_try *try = &pager->try;
+	uint64_t limit = pager->config.deadline_ns + NS_PER_S / 2;
+	uint64_t page = try->page;
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(limit / NS_PER_S) + 1;
+	while (try->busy && !atomic_load(&pager->cancelled) && r == 0) {
+		r = pthread_cond_timedwait(&pager->changed, &pager->lock,
+					   &until);
+		if (r && try->page != page) {
+			page = try->page;
+			clock_gettime(CLOCK_MONOTONIC, &until);
+			until.tv_sec += (time_t)(limit / NS_PER_S) + 1;
+			r = 0;
+		}
+	}
+	if (atomic_load(&pager->cancelled))
+		return -ECANCELED;
+	return try->busy ? -ETIMEDOUT : try->result;
+}
+
+/* Has the thread fill [first, end). */
+static int ask(struct pager *pager, uint64_t first, uint64_t end)
+{
+	struct pager_try *try = &pager->try;
+	int r = 0;
+
+	pthread_mutex_lock(&pager->lock);
+	if (atomic_load(&pager->cancelled))
+		r = -ECANCELED;
+	else if (try->busy)
+		r = -ETIMEDOUT;
+	else if (!try->runs)
+		r = pager_thread_start(pager, &try->thread, &try->runs,
+				       try_main);
+	if (r == 0) {
+		try->page = first;
+		try->end = end;
+		try->busy = true;
+		pthread_cond_broadcast(&pager->changed);
+		r = wait_for_thread(pager);
+	}
+	pthread_mutex_unlock(&pager->lock);
+	return r;
+}
+
+/* Fills pages that nobody needs now. */
+int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count)
+{
+	uint64_t end = first + count;
+
+	while (first < end && pages_is_present(&pager->pages, first))
+		first++;
+	return first < end ? ask(pager, first, end) : 0;
+}
+
+/* Joins the thread, which ends as soon as its read does. */
+void try_stop(struct pager *pager)
+{
+	bool runs;
+
+	/* After this no thread is made any more. */
+	pthread_mutex_lock(&pager->lock);
+	runs = pager->try.runs;
+	pager->try.runs = false;
+	pthread_cond_broadcast(&pager->changed);
+	pthread_mutex_unlock(&pager->lock);
+	if (runs)
+		pthread_join(pager->try.thread, NULL);
+}
