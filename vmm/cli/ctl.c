@@ -5,7 +5,7 @@
  */
 #include "vmm/cli/ctl.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,18 +23,13 @@ static const struct option_spec ctl_spec = {
 	.operands = "PATH VERB [ARGUMENT]...",
 	.about = "Asks the machine whose control socket is at PATH; the answer "
 		 "is JSON.\n"
-		 "Verbs: status, stats, pause, resume, snapshot [--stop] DIR,\n"
-		 "power-button, go-on, quit.",
+		 "Verbs: status, stats, pause, resume,\n"
+		 "snapshot [--stop] [--progress] DIR, power-button, go-on, "
+		 "quit.",
 	.operands_min = 2,
 	.operands_max = OPTION_LIST_MAX,
 	.operands_last = true,
 };
-
-/* Asks, and gives the exit status. */
-static int ask(const char *path, const char *line, FILE *out)
-{
-	return ctl_ask(path, line, out) < 0 ? EXIT_HOST : EXIT_DONE;
-}
 
 /* The subcommand: the verb and its arguments make up the line. */
 int ctl_main(int argc, char **argv)
@@ -58,7 +53,8 @@ int ctl_main(int argc, char **argv)
 		log_error("ctl: the arguments are too long");
 		return EXIT_USAGE;
 	}
-	return ask(operands.values[0], line, stdout);
+	return ctl_ask(operands.values[0], line, NULL, stdout) < 0 ? EXIT_HOST :
+								     EXIT_DONE;
 }
 
 struct snapshot_options {
@@ -84,10 +80,29 @@ static const struct option_spec snapshot_spec = {
 	.operands_max = 2,
 };
 
+/*
+ * Writes how far it is on the one line of a terminal; in the end the line goes,
+ * whatever was written on it.
+ */
+static void show_progress(void *ctx, uint64_t pages, uint64_t of)
+{
+	bool *shown = ctx;
+
+	if (of)
+		fprintf(stderr, "\rsaving: %3" PRIu64 "%% of %" PRIu64 " MiB ",
+			pages * 100 / of, of * PAGE_BYTES / MIB);
+	else if (*shown)
+		fputs("\r\033[K", stderr);
+	*shown = true;
+	fflush(stderr);
+}
+
 /* The subcommand: DIR is ours, so it is made absolute for the machine. */
 int snapshot_main(int argc, char **argv)
 {
 	struct snapshot_options options = { .stop = false };
+	bool terminal = isatty(STDERR_FILENO), shown = false;
+	const struct ctl_progress progress = { show_progress, &shown };
 	struct option_operands operands;
 	CLEANUP_FREE char *here = getcwd(NULL, 0);
 	char line[CTL_LINE_BYTES];
@@ -107,13 +122,17 @@ int snapshot_main(int argc, char **argv)
 		log_error("snapshot: DIR is empty");
 		return EXIT_USAGE;
 	}
-	n = snprintf(line, sizeof(line), "snapshot %s%s%s%s",
+	n = snprintf(line, sizeof(line), "snapshot %s%s%s%s%s",
 		     options.stop ? "--stop " : "",
+		     terminal ? "--progress " : "",
 		     *dir == '/' || !here ? "" : here,
 		     *dir == '/' || !here ? "" : "/", dir);
 	if (n < 0 || (size_t)n >= sizeof(line)) {
 		log_error("snapshot: the path is too long");
 		return EXIT_USAGE;
 	}
-	return ask(operands.values[0], line, stdout);
+	return ctl_ask(operands.values[0], line, terminal ? &progress : NULL,
+		       stdout) < 0 ?
+		       EXIT_HOST :
+		       EXIT_DONE;
 }

@@ -10,6 +10,7 @@
 
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
+#include "vmm/ctl/answer.h"
 #include "vmm/ctl/ctl.h"
 
 /* Connects; the descriptor, or -errno, logged. */
@@ -27,47 +28,107 @@ static int connect_to(const char *path)
 	return take_fd(&fd);
 }
 
-/* Logs the reason in an answer that is not ok. */
-static void log_reason(const char *answer)
+/* Sends the line with its end. */
+static int send_line(int fd, const char *line)
 {
-	static const char member[] = "\"error\":";
-	const char *at = strstr(answer, member);
-	const char *begin = at ? strchr(at + strlen(member), '"') : NULL;
-	const char *end = begin ? strchr(begin + 1, '"') : NULL;
+	CLEANUP_FREE char *whole = NULL;
+	int len = asprintf(&whole, "%s\n", line);
 
-	if (end)
-		log_error("%.*s", (int)(end - begin - 1), begin + 1);
-	else
-		log_error("the machine says no");
+	if (len < 0) {
+		whole = NULL;
+		return -ENOMEM;
+	}
+	for (int at = 0; at < len;) {
+		ssize_t n =
+			send(fd, whole + at, (size_t)(len - at), MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += (int)n;
+	}
+	return 0;
+}
+
+/* What became of it, by the answer at last; logged. */
+static int judge(const char *path, const struct ctl_answer *answer)
+{
+	if (!answer->has_ok)
+		return log_fail(EPROTO,
+				"control socket %s: the answer is none of a "
+				"machine's",
+				path);
+	if (answer->ok)
+		return 0;
+	log_error("%s", answer->error ?
+				answer->error :
+				"the machine refuses, and says no more");
+	return -EREMOTEIO;
+}
+
+/*
+ * Reads lines up to the answer.  What is no JSON at all ends it as well, so
+ * that nobody is waited for who does not speak our language.
+ */
+static int read_answer(const char *path, FILE *from,
+		       const struct ctl_progress *progress, FILE *out)
+{
+	CLEANUP_FREE char *line = NULL;
+	size_t room = 0;
+	ssize_t len;
+
+	while ((len = getline(&line, &room, from)) > 0) {
+		struct ctl_answer answer;
+		int r = ctl_answer_parse(&answer, line);
+		bool more = r == 0 && answer.has_progress && !answer.has_ok &&
+			    line[len - 1] == '\n';
+
+		if (!more && progress)
+			progress->tell(progress->ctx, 0, 0);
+		if (more && progress)
+			progress->tell(progress->ctx, answer.pages, answer.of);
+		else
+			fputs(line, out);
+		fflush(out);
+		if (r < 0)
+			answer.has_ok = false;
+		r = more ? 0 : judge(path, &answer);
+		ctl_answer_free(&answer);
+		if (!more)
+			return r;
+	}
+	if (progress)
+		progress->tell(progress->ctx, 0, 0);
+	return log_fail(EPIPE,
+			"control socket %s: no answer; the machine has ended, "
+			"or lets go who waits too long",
+			path);
 }
 
 /* Asks. */
-int ctl_ask(const char *path, const char *line, FILE *out)
+int ctl_ask(const char *path, const char *line,
+	    const struct ctl_progress *progress, FILE *out)
 {
 	CLEANUP_CLOSE int fd = connect_to(path);
-	CLEANUP_FREE char *answer = NULL;
-	size_t room = 0;
-	bool ok;
-	FILE *stream;
+	FILE *from;
+	int r;
 
 	if (fd < 0)
 		return fd;
 	if (strlen(line) + 1 >= CTL_LINE_BYTES || strchr(line, '\n'))
-		return log_fail(EINVAL, "control socket %s: too long a line",
+		return log_fail(EINVAL,
+				"control socket %s: a line is too long, or "
+				"more than one",
 				path);
-	stream = fdopen(dup(fd), "r");
-	if (!stream)
+	r = send_line(fd, line);
+	if (r < 0)
+		return log_errno(-r, "control socket %s", path);
+	from = fdopen(fd, "r");
+	if (!from)
 		return log_errno(errno, "control socket %s", path);
-	if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 ||
-	    send(fd, "\n", 1, MSG_NOSIGNAL) < 0 ||
-	    getline(&answer, &room, stream) <= 0) {
-		fclose(stream);
-		return log_fail(EPIPE, "control socket %s: no answer", path);
-	}
-	fclose(stream);
-	fputs(answer, out);
-	ok = strstr(answer, "\"ok\":true") != NULL;
-	if (!ok)
-		log_reason(answer);
-	return ok ? 0 : -EREMOTEIO;
+	fd = -1; /* it is the stream's */
+	r = read_answer(path, from, progress, out);
+	fclose(from);
+	return r;
 }

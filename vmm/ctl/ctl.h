@@ -5,11 +5,13 @@
  * A unix stream socket, mode 0600.  A client sends one line, a verb and its
  * arguments separated by spaces, and gets one JSON object, ended by a newline,
  * with "ok" true or false, and "error" with the reason; then it may send the
- * next.  The verbs are in one table in verbs.c.
+ * next.  A verb that is asked to tells how far it is, in lines of JSON before
+ * the answer that have "progress".  The verbs are in one table in verbs.c.
  */
 #ifndef VMM_CTL_CTL_H
 #define VMM_CTL_CTL_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 struct ctl;
@@ -35,19 +37,21 @@ int ctl_serve(struct ctl *ctl);
 void ctl_stop(struct ctl *ctl);
 
 /*
- * Client: sends @line to the socket at @path and copies the answer to @out.  0
- * when it says "ok", -EREMOTEIO when it says otherwise (the reason is logged),
- * another -errno, logged, when nobody answers.
+ * Hears how far a verb is, where it was asked to tell; @of is 0 the last time,
+ * before anything else is said.
  */
-int ctl_ask(const char *path, const char *line, FILE *out);
+struct ctl_progress {
+	void (*tell)(void *ctx, uint64_t pages, uint64_t of);
+	void *ctx;
+};
 
 /*
- * verbs.c: carries out one line and writes the answer to @out, which is one
- * line of JSON.  Control side.
+ * Client: sends @line to the socket at @path and copies the answer to @out,
+ * with the lines before it unless @progress takes those.  0 when it says "ok",
+ * -EREMOTEIO when it says otherwise (the reason is logged), another -errno,
+ * logged, when nobody answers.
  */
-void ctl_execute(struct vm *vm, char *line, FILE *out);
-
-/* verbs.c: the verbs with their arguments, for help; NULL at the end. */
-const char *ctl_verb_help(unsigned int n);
+int ctl_ask(const char *path, const char *line,
+	    const struct ctl_progress *progress, FILE *out);
 
 #endif

@@ -1,30 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control socket's server: one thread, one client at a time, one line after
+ * The control socket's server: one thread with all clients, one verb after
  * another.  It is the machine's control side while it runs.
  *
- * A client that sends nothing does not hold up another for longer than the
- * patience below.
+ * A client that sends nothing, half a line, or does not read its answers holds
+ * up nobody, and is let go when its patience (private.h) is over.  A verb holds
+ * up the others for as long as it takes.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/ctl/ctl.h"
+#include "vmm/ctl/private.h"
 
-#define CLIENT_PATIENCE_MS 2000
+#define CLIENTS_MAX 16
+/* How long nobody is accepted when there are no descriptors for it. */
+#define ACCEPT_PAUSE_MS 200
 /* A dot and a process id, while the socket has its first name. */
 #define NAME_SUFFIX_BYTES 12
 
@@ -32,89 +37,125 @@ struct ctl {
 	struct vm *vm;
 	char *path;
 	int listen_fd, wake_fd;
-	bool bound; /* the socket's name is ours to remove */
+	bool bound; /* there is a socket of ours, this one: */
+	dev_t dev;
+	ino_t ino;
 	pthread_t thread;
 	bool runs;
+	struct peer peers[CLIENTS_MAX];
+	uint64_t accept_again_ms;
+	struct log_budget log; /* clients that could not be accepted */
 };
 
-/* Waits until @fd can be read; false at the end, or when patience is over. */
-static bool wait_for(const struct ctl *ctl, int fd, int timeout_ms)
+/* Whether there is room for one more client, and leave to ask for it. */
+static bool may_accept(const struct ctl *ctl, uint64_t now_ms)
 {
-	struct pollfd fds[] = {
-		{ .fd = fd, .events = POLLIN },
-		{ .fd = ctl->wake_fd, .events = POLLIN },
-	};
-	int r;
-
-	do {
-		r = poll(fds, 2, timeout_ms);
-	} while (r < 0 && errno == EINTR);
-	return r > 0 && !fds[1].revents;
-}
-
-/* Reads one line without its end; false when there is none. */
-static bool read_line(const struct ctl *ctl, int fd, char *line, size_t room)
-{
-	size_t at = 0;
-
-	while (at + 1 < room && wait_for(ctl, fd, CLIENT_PATIENCE_MS)) {
-		ssize_t n = read(fd, line + at, 1);
-
-		if (n <= 0)
-			return false;
-		if (line[at] == '\n') {
-			line[at] = '\0';
+	if (now_ms < ctl->accept_again_ms)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++)
+		if (ctl->peers[i].fd < 0)
 			return true;
-		}
-		at++;
-	}
 	return false;
 }
 
-/* Serves one client until it goes. */
-static void serve(const struct ctl *ctl, int fd)
+/* Takes one client that has connected. */
+static void accept_one(struct ctl *ctl)
 {
-	char line[CTL_LINE_BYTES];
+	struct peer *peer = ctl->peers;
+	int fd = accept4(ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
-	while (read_line(ctl, fd, line, sizeof(line))) {
-		CLEANUP_FREE char *text = NULL;
-		size_t len = 0;
-		FILE *out = open_memstream(&text, &len);
+	if (fd < 0) {
+		if (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED)
+			return;
+		/* No descriptors, no memory: it is there when there are some. */
+		log_guest(&ctl->log, "control socket %s: accept: %s", ctl->path,
+			  strerror(errno));
+		ctl->accept_again_ms = ctl_now_ms() + ACCEPT_PAUSE_MS;
+		return;
+	}
+	while (peer->fd >= 0)
+		peer++;
+	if (peer_open(peer, fd) < 0)
+		close(fd);
+}
 
-		if (!out)
-			return;
-		ctl_execute(ctl->vm, line, out);
-		fclose(out);
-		if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
-			return;
+/* What to wait for; how long, in *@timeout_ms. */
+static void fill_poll(const struct ctl *ctl, struct pollfd *fds,
+		      int *timeout_ms)
+{
+	uint64_t now = ctl_now_ms(), until = UINT64_MAX;
+
+	fds[0] = (struct pollfd){ .fd = ctl->wake_fd, .events = POLLIN };
+	fds[1] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	if (may_accept(ctl, now))
+		fds[1].fd = ctl->listen_fd;
+	else if (now < ctl->accept_again_ms)
+		until = ctl->accept_again_ms;
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++) {
+		const struct peer *peer = &ctl->peers[i];
+
+		fds[2 + i] = (struct pollfd){
+			.fd = peer->fd,
+			.events = peer_must_read(peer) ? POLLOUT : POLLIN,
+		};
+		if (peer->fd >= 0)
+			until = min_u64(until, peer->deadline_ms);
+	}
+	*timeout_ms = until == UINT64_MAX ? -1 :
+		      until <= now	  ? 0 :
+					    (int)min_u64(until - now, INT_MAX);
+}
+
+/*
+ * Serves the clients that poll() names, and lets go whose time was over then:
+ * who spoke while another was served is heard the next time.
+ */
+static void serve_peers(struct ctl *ctl, const struct pollfd *fds)
+{
+	uint64_t now = ctl_now_ms();
+
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++) {
+		struct peer *peer = &ctl->peers[i];
+
+		if (peer->fd < 0)
+			continue;
+		if (fds[i].revents ? !peer_serve(peer, ctl->vm) :
+				     peer->deadline_ms <= now)
+			peer_close(peer);
 	}
 }
 
 /* The thread. */
 static void *ctl_main(void *arg)
 {
-	const struct ctl *ctl = arg;
-	const struct timeval patience = { .tv_sec = CLIENT_PATIENCE_MS / 1000 };
+	struct pollfd fds[2 + CLIENTS_MAX];
+	struct ctl *ctl = arg;
+	int timeout_ms;
 
-	while (wait_for(ctl, ctl->listen_fd, -1)) {
-		CLEANUP_CLOSE int fd =
-			accept4(ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-
-		/* Nor may one that does not read its answers hold us up. */
-		if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO,
-					  &patience, sizeof(patience)) == 0)
-			serve(ctl, fd);
+	for (;;) {
+		fill_poll(ctl, fds, &timeout_ms);
+		if (poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0)
+			continue;
+		if (fds[0].revents)
+			return NULL;
+		serve_peers(ctl, fds + 2);
+		if (fds[1].revents)
+			accept_one(ctl);
 	}
-	return NULL;
 }
 
 /* Whether somebody listens at an address. */
 static bool is_in_use(const struct sockaddr_un *address)
 {
-	CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CLEANUP_CLOSE int fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	return fd >= 0 && connect(fd, (const struct sockaddr *)address,
-				  sizeof(*address)) == 0;
+	if (fd < 0)
+		return true;
+	/* One that is too busy to take us, or not ours to ask, is there too. */
+	return connect(fd, (const struct sockaddr *)address,
+		       sizeof(*address)) == 0 ||
+	       (errno != ECONNREFUSED && errno != ENOENT);
 }
 
 /* Whether the name is free for us, or left by a dead server; else -errno. */
@@ -136,6 +177,7 @@ static int bind_to(struct ctl *ctl, const struct sockaddr_un *address)
 {
 	struct sockaddr_un beside = *address;
 	size_t len = strlen(beside.sun_path);
+	struct stat st;
 	mode_t before;
 	int r = check_name(ctl, address);
 
@@ -151,13 +193,16 @@ static int bind_to(struct ctl *ctl, const struct sockaddr_un *address)
 	umask(before);
 	if (r < 0)
 		return r;
-	if (listen(ctl->listen_fd, 8) < 0 ||
+	if (listen(ctl->listen_fd, SOMAXCONN) < 0 ||
+	    lstat(beside.sun_path, &st) < 0 ||
 	    rename(beside.sun_path, ctl->path) < 0) {
 		r = -errno;
 		unlink(beside.sun_path);
 		return r;
 	}
 	ctl->bound = true;
+	ctl->dev = st.st_dev;
+	ctl->ino = st.st_ino;
 	return 0;
 }
 
@@ -170,7 +215,8 @@ static int open_socket(struct ctl *ctl)
 	if (strlen(ctl->path) + NAME_SUFFIX_BYTES >= sizeof(address.sun_path))
 		return log_errno(ENAMETOOLONG, "--control %s", ctl->path);
 	memcpy(address.sun_path, ctl->path, strlen(ctl->path));
-	ctl->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ctl->listen_fd =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	ctl->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ctl->listen_fd < 0 || ctl->wake_fd < 0)
 		return log_errno(errno, "--control %s", ctl->path);
@@ -204,6 +250,8 @@ int ctl_listen(struct ctl **out, const char *path, struct vm *vm)
 	if (!ctl)
 		return log_errno(ENOMEM, "--control %s", path);
 	*ctl = (struct ctl){ .vm = vm, .listen_fd = -1, .wake_fd = -1 };
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++)
+		ctl->peers[i].fd = -1;
 	ctl->path = strdup(path);
 	r = ctl->path ? open_socket(ctl) : log_errno(ENOMEM, "--control");
 	if (r < 0) {
@@ -212,6 +260,16 @@ int ctl_listen(struct ctl **out, const char *path, struct vm *vm)
 	}
 	*out = ctl;
 	return 0;
+}
+
+/* Removes the socket, unless another has taken its name. */
+static void remove_socket(const struct ctl *ctl)
+{
+	struct stat st;
+
+	if (ctl->bound && lstat(ctl->path, &st) == 0 && st.st_dev == ctl->dev &&
+	    st.st_ino == ctl->ino)
+		unlink(ctl->path);
 }
 
 /* Stops it. */
@@ -223,8 +281,9 @@ void ctl_stop(struct ctl *ctl)
 		return;
 	if (ctl->runs && write(ctl->wake_fd, &one, sizeof(one)) > 0)
 		pthread_join(ctl->thread, NULL);
-	if (ctl->bound)
-		unlink(ctl->path);
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++)
+		peer_close(&ctl->peers[i]);
+	remove_socket(ctl);
 	if (ctl->listen_fd >= 0)
 		close(ctl->listen_fd);
 	if (ctl->wake_fd >= 0)

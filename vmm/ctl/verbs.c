@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the control side can ask of a machine: the one table of verbs.
+ * What the control side can ask of a machine: the one table of verbs.  The
+ * server's thread.
  */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
 #include "vmm/base/json.h"
 #include "vmm/ctl/ctl.h"
+#include "vmm/ctl/private.h"
 #include "vmm/vm/snapshot.h"
 #include "vmm/vm/vm.h"
 
@@ -28,22 +32,41 @@ static void answer_end(struct json *json)
 	json_finish(json);
 }
 
-/* A whole answer: ok, or what failed and why. */
-static void answer(FILE *out, const char *what, int result)
+/* Why a verb failed, where the number says more than its usual words. */
+static const char *reason(int err)
 {
-	struct json json;
-	char why[512];
-
-	answer_begin(&json, out, result >= 0);
-	if (result < 0) {
-		snprintf(why, sizeof(why), "%s: %s", what, strerror(-result));
-		json_string(&json, "error", why);
+	switch (err) {
+	case ECANCELED:
+		return "the machine ends";
+	case ETIMEDOUT:
+		return "the guest waits for memory that does not come";
+	case EIO:
+		return "Input/output error; the machine's standard error "
+		       "tells more";
+	case EEXIST:
+		return "exists and is not a snapshot, so it is left alone";
+	default:
+		return strerror(err);
 	}
+}
+
+/* A whole answer: ok, or what failed, with which @object ("": none), and why. */
+static void answer(FILE *out, const char *what, const char *object, int result)
+{
+	CLEANUP_FREE char *why = NULL;
+	struct json json;
+
+	if (result < 0 && asprintf(&why, "%s%s%s: %s", what, *object ? " " : "",
+				   object, reason(-result)) < 0)
+		why = NULL;
+	answer_begin(&json, out, result >= 0);
+	if (result < 0)
+		json_string(&json, "error", why ? why : what);
 	answer_end(&json);
 }
 
 /* A whole answer: no, for this reason. */
-static void refuse(FILE *out, const char *why)
+void ctl_refuse(FILE *out, const char *why)
 {
 	struct json json;
 
@@ -52,12 +75,14 @@ static void refuse(FILE *out, const char *why)
 	answer_end(&json);
 }
 
-static void do_status(struct vm *vm, char *args, FILE *out)
+static void do_status(struct vm *vm, char *args, const struct ctl_listener *who,
+		      FILE *out)
 {
 	const struct vm_config *config = vm_get_config(vm);
 	struct json json;
 
 	(void)args;
+	(void)who;
 	answer_begin(&json, out, true);
 	json_string(&json, "thaw", THAW_VERSION);
 	json_string(&json, "state", vm_is_paused(vm) ? "paused" : "running");
@@ -68,12 +93,14 @@ static void do_status(struct vm *vm, char *args, FILE *out)
 	answer_end(&json);
 }
 
-static void do_stats(struct vm *vm, char *args, FILE *out)
+static void do_stats(struct vm *vm, char *args, const struct ctl_listener *who,
+		     FILE *out)
 {
 	struct pager_stats s = { 0 };
 	struct json json;
 
 	(void)args;
+	(void)who;
 	vm_pager_stats(vm, &s);
 	answer_begin(&json, out, true);
 	json_string(&json, "pager", pager_way_words[vm_pager_choice(vm)->way]);
@@ -88,95 +115,161 @@ static void do_stats(struct vm *vm, char *args, FILE *out)
 	answer_end(&json);
 }
 
-static void do_pause(struct vm *vm, char *args, FILE *out)
+static void do_pause(struct vm *vm, char *args, const struct ctl_listener *who,
+		     FILE *out)
 {
 	(void)args;
-	answer(out, "pause", vm_pause(vm));
+	(void)who;
+	answer(out, "pause", "", vm_pause(vm));
 }
 
-static void do_resume(struct vm *vm, char *args, FILE *out)
+static void do_resume(struct vm *vm, char *args, const struct ctl_listener *who,
+		      FILE *out)
 {
 	(void)args;
+	(void)who;
 	vm_resume(vm);
-	answer(out, "resume", 0);
+	answer(out, "resume", "", 0);
 }
 
-/* "snapshot [--stop] DIR"; DIR is the rest of the line. */
-static void do_snapshot(struct vm *vm, char *args, FILE *out)
+/* At most so often somebody hears how far a save is. */
+#define PROGRESS_MS 100
+
+/* Who hears how far a save is. */
+struct progress {
+	const struct ctl_listener *who;
+	uint64_t next_ms; /* not before */
+};
+
+/* Tells how far it is; see struct vm_progress. */
+static void tell_progress(void *ctx, uint64_t done, uint64_t of)
 {
-	static const char stop_word[] = "--stop";
-	size_t len = strlen(stop_word);
-	bool stop = strncmp(args, stop_word, len) == 0 &&
-		    (args[len] == ' ' || args[len] == '\0');
-	bool was_paused = vm_is_paused(vm);
+	struct progress *progress = ctx;
+	CLEANUP_FREE char *text = NULL;
+	uint64_t now = ctl_now_ms();
+	struct json json;
+	size_t len = 0;
+	FILE *out;
+
+	if (now < progress->next_ms)
+		return;
+	progress->next_ms = now + PROGRESS_MS;
+	out = open_memstream(&text, &len);
+	if (!out)
+		return;
+	json_init(&json, out, false);
+	json_object_begin(&json, NULL);
+	json_object_begin(&json, "progress");
+	json_uint(&json, "pages", done);
+	json_uint(&json, "of", of);
+	json_object_end(&json);
+	json_object_end(&json);
+	json_finish(&json);
+	if (fclose(out) == 0)
+		progress->who->tell(progress->who->ctx, text, len);
+}
+
+/* Whether *@args begins with the word @option, which is then taken off. */
+static bool take_option(char **args, const char *option)
+{
+	size_t len = strlen(option);
+
+	if (strncmp(*args, option, len) != 0 ||
+	    ((*args)[len] != ' ' && (*args)[len] != '\0'))
+		return false;
+	*args += len;
+	*args += strspn(*args, " ");
+	return true;
+}
+
+/* "snapshot [--stop] [--progress] DIR"; DIR is the rest of the line. */
+static void do_snapshot(struct vm *vm, char *args,
+			const struct ctl_listener *who, FILE *out)
+{
+	struct progress progress = { who, ctl_now_ms() + PROGRESS_MS };
+	const struct vm_progress hears = { tell_progress, &progress };
+	bool was_paused = vm_is_paused(vm), stop = false, tells = false;
 	int r;
 
-	if (stop) {
-		args += len;
-		args += strspn(args, " ");
+	for (;;) {
+		if (take_option(&args, "--stop"))
+			stop = true;
+		else if (take_option(&args, "--progress"))
+			tells = true;
+		else
+			break;
 	}
 	if (!*args) {
-		refuse(out, "snapshot: no directory given");
+		ctl_refuse(out, "snapshot: no directory given");
 		return;
 	}
 	r = vm_pause(vm);
 	if (r >= 0)
-		r = vm_save(vm, args, NULL);
+		r = vm_save(vm, args, tells ? &hears : NULL);
 	if (r >= 0 && stop)
 		vm_end(vm, VM_END_STOPPED, 0);
 	else if (!was_paused)
 		vm_resume(vm);
-	answer(out, args, r);
+	answer(out, "snapshot", args, r);
 }
 
-static void do_power_button(struct vm *vm, char *args, FILE *out)
+static void do_power_button(struct vm *vm, char *args,
+			    const struct ctl_listener *who, FILE *out)
 {
 	(void)args;
-	answer(out, "power-button", vm_power_button(vm));
+	(void)who;
+	answer(out, "power-button", "", vm_power_button(vm));
 }
 
-static void do_go_on(struct vm *vm, char *args, FILE *out)
+static void do_go_on(struct vm *vm, char *args, const struct ctl_listener *who,
+		     FILE *out)
 {
 	(void)args;
+	(void)who;
 	vm_go_on(vm);
-	answer(out, "go-on", 0);
+	answer(out, "go-on", "", 0);
 }
 
-static void do_quit(struct vm *vm, char *args, FILE *out)
+static void do_quit(struct vm *vm, char *args, const struct ctl_listener *who,
+		    FILE *out)
 {
 	(void)args;
+	(void)who;
 	vm_end(vm, VM_END_STOPPED, 0);
-	answer(out, "quit", 0);
+	answer(out, "quit", "", 0);
 }
 
 /* The table. */
 static const struct verb {
 	const char *name;
-	const char *help;
-	void (*run)(struct vm *vm, char *args, FILE *out);
+	void (*run)(struct vm *vm, char *args, const struct ctl_listener *who,
+		    FILE *out);
 } verbs[] = {
-	{ "status", "status              what the machine is doing",
-	  do_status },
-	{ "stats", "stats               figures of the pager", do_stats },
-	{ "pause", "pause               stop the vCPUs and the devices",
-	  do_pause },
-	{ "resume", "resume              let them go on", do_resume },
-	{ "snapshot", "snapshot [--stop] DIR  save the machine; go on, or end",
-	  do_snapshot },
-	{ "power-button", "power-button        press it", do_power_button },
-	{ "go-on", "go-on               try again for memory that failed",
-	  do_go_on },
-	{ "quit", "quit                end the machine at once", do_quit },
+	{ "status", do_status },     { "stats", do_stats },
+	{ "pause", do_pause },	     { "resume", do_resume },
+	{ "snapshot", do_snapshot }, { "power-button", do_power_button },
+	{ "go-on", do_go_on },	     { "quit", do_quit },
 };
 
-/* The help of a verb. */
-const char *ctl_verb_help(unsigned int n)
+/* A whole answer: no, and which verbs there are. */
+static void refuse_verb(FILE *out)
 {
-	return n < ARRAY_SIZE(verbs) ? verbs[n].help : NULL;
+	CLEANUP_FREE char *why = NULL;
+	size_t len = 0;
+	FILE *words = open_memstream(&why, &len);
+
+	if (words) {
+		fputs("no such verb; there are", words);
+		for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+			fprintf(words, "%s %s", i ? "," : "", verbs[i].name);
+		fclose(words);
+	}
+	ctl_refuse(out, why ? why : "no such verb");
 }
 
 /* Carries out one line. */
-void ctl_execute(struct vm *vm, char *line, FILE *out)
+void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
+		 FILE *out)
 {
 	char *args = line + strcspn(line, " ");
 
@@ -185,9 +278,9 @@ void ctl_execute(struct vm *vm, char *line, FILE *out)
 	args += strspn(args, " ");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
 		if (strcmp(verbs[i].name, line) == 0) {
-			verbs[i].run(vm, args, out);
+			verbs[i].run(vm, args, who, out);
 			return;
 		}
 	}
-	refuse(out, "no such verb");
+	refuse_verb(out);
 }

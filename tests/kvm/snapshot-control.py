@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The control socket: every verb, with its answer and exit status; what a save
+tells on its way; and clients that are silent, say half of it, too much or
+nonsense, or do not read, none of whom hold up another.
+
+usage: snapshot-control.py THAW GUESTS SUFFIX
+"""
+import json
+import os
+import pty
+import resource
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+from snapshot_lib import (LINE, Failure, Guest, arguments, expect, refused,
+                          run)
+
+VERBS = ("status", "stats", "pause", "resume", "snapshot", "power-button",
+         "go-on", "quit")
+LONG = 8192
+
+
+def say(guest, *words):
+    """An answer that must be ok, without "ok"."""
+    code, out, errors = guest.ask(*words)
+    if code or errors or len(out.splitlines()) != 1:
+        raise Failure("%s: %d, %r, %r" % (words, code, out, errors))
+    answer = json.loads(out)
+    expect(words, answer.pop("ok"), True)
+    return answer
+
+
+def refuse(guest, pattern, *words):
+    """An answer that must be no: in the answer and in a line."""
+    code, out, errors = guest.ask(*words)
+    answer = json.loads(out)
+    expect(words, answer["ok"], False)
+    expect("line", errors, "thaw: %s\n" % answer["error"])
+    refused((code, "", errors), pattern)
+
+
+def steps(guest):
+    """The last step that it has printed."""
+    found = LINE.findall(guest.output())
+    return int(found[-1][1]) if found else 0
+
+
+def goes_on(guest, what):
+    """The guest must print another step."""
+    before = steps(guest)
+    deadline = time.monotonic() + 60
+    while steps(guest) == before:
+        if time.monotonic() > deadline or guest.process.poll() is not None:
+            raise Failure("%s: the guest stands still: %s" % (
+                what, guest.errors()))
+        time.sleep(0.01)
+
+
+def connect(guest):
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(guest.control)
+    client.settimeout(60)
+    return client
+
+
+def lines(client, count):
+    """So many lines, as objects."""
+    data = b""
+    while data.count(b"\n") < count:
+        more = client.recv(65536)
+        if not more:
+            raise Failure("%d lines, not %d: %r" % (
+                data.count(b"\n"), count, data[-200:]))
+        data += more
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def let_go(client):
+    """The other side must have closed; what came before."""
+    data = b""
+    while True:
+        try:
+            more = client.recv(65536)
+        except ConnectionResetError:
+            more = b""
+        if not more:
+            client.close()
+            return data
+        data += more
+
+
+def check_verbs(guest, work):
+    """Each verb does what it says, also when there is nothing to do."""
+    mode = os.stat(guest.control).st_mode
+    expect("socket", (stat.S_ISSOCK(mode), mode & 0o777), (True, 0o600))
+    status = say(guest, "status")
+    expect("status", [status[k] for k in ("state", "waits_for_memory", "cpus",
+                                          "memory_bytes", "pager")],
+           ["running", False, 2, 64 << 20, "eager"])
+    expect("thaw", "thaw " + status["thaw"],
+           run(guest.thaw, "version")[1].strip())
+    expect("stats", set(say(guest, "stats")["faults"]),
+           {"vcpu", "uffd", "device", "background"})
+    goes_on(guest, "at first")
+    for _ in range(2):
+        say(guest, "pause")
+        expect("paused", say(guest, "status")["state"], "paused")
+    before = steps(guest)
+    say(guest, "snapshot", os.path.join(work, "while paused"))
+    time.sleep(0.1)
+    expect("steps while paused", steps(guest), before)
+    expect("paused", say(guest, "status")["state"], "paused")
+    for _ in range(2):
+        say(guest, "resume")
+        expect("running", say(guest, "status")["state"], "running")
+    goes_on(guest, "after resume")
+    say(guest, "snapshot", os.path.join(work, "while running"))
+    expect("running", say(guest, "status")["state"], "running")
+    goes_on(guest, "after a snapshot")
+    for verb in ("power-button", "go-on"):
+        expect(verb, say(guest, verb), {})
+        goes_on(guest, verb)
+    for number in range(20):
+        say(guest, "pause")
+        say(guest, "resume")
+    goes_on(guest, "after many pauses")
+    for words in (("frob",), ("",), ("statusx",), ("Status",)):
+        refuse(guest, "no such verb; there are " + ", ".join(VERBS), *words)
+    for words in (("snapshot",), ("snapshot", "--stop"),
+                  ("snapshot", "--progress", "--stop")):
+        refuse(guest, "snapshot: no directory given", *words)
+    refuse(guest, 'snapshot .*/no"ne/s: No such file', "snapshot",
+           os.path.join(work, 'no"ne', "s"))
+    goes_on(guest, "after refusals")
+
+
+def check_progress(thaw, kernel, work):
+    """A save tells how far it is who asks for it, and a terminal."""
+    guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "448", "-p",
+                               "steps=0 pages=98304 period=10"])
+    goes_on(guest, "large")
+    path = os.path.join(work, "large")
+    client = connect(guest)
+    # Into a folder that is there already the second time.
+    for number in range(2):
+        client.sendall(b"snapshot --progress %s\n" % path.encode())
+        told = []
+        while not told or "ok" not in told[-1]:
+            told += lines(client, 1)
+        expect("ok", told.pop(), {"ok": True})
+        if not told:
+            raise Failure("nothing told of a save of 384 MiB")
+        done = [line["progress"]["pages"] for line in told]
+        expect("of", {line["progress"]["of"] for line in told},
+               {(448 << 20) // 4096})
+        if done != sorted(done) or done[-1] > (448 << 20) // 4096:
+            raise Failure("told: %s" % told)
+    client.close()
+    # No word of it for who does not ask.
+    expect("unasked", say(guest, "snapshot", path), {})
+    expect("no terminal", run(thaw, "snapshot", guest.control, path),
+           (0, '{"ok":true}\n', ""))
+    main, terminal = pty.openpty()
+    saving = subprocess.Popen([thaw, "snapshot", guest.control, path],
+                              stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(main, 4096)
+        except OSError:
+            break
+    out = saving.communicate()[0]
+    os.close(main)
+    expect("at a terminal", (saving.returncode, out), (0, b'{"ok":true}\n'))
+    if b"% of 448 MiB" not in shown or not shown.endswith(b"\r\033[K"):
+        raise Failure("at a terminal: %r" % shown)
+    # One who asks to be told and does not listen, or goes: it is saved.
+    deaf, gone = connect(guest), connect(guest)
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    deaf.sendall(b"snapshot --progress %s\n" % path.encode())
+    gone.sendall(b"snapshot --progress %s.gone\n" % path.encode())
+    gone.close()
+    say(guest, "status")
+    deaf.close()
+    deadline = time.monotonic() + 60
+    while not os.path.exists(path + ".gone"):
+        if time.monotonic() > deadline:
+            raise Failure("a save whose client has gone was not made")
+        time.sleep(0.01)
+    goes_on(guest, "after saves")
+    guest.quit()
+    for name in (path, path + ".gone"):
+        code, _, errors = run(thaw, "inspect", "--verify", name)
+        expect("inspect", (code, errors), (0, ""))
+
+
+def check_held_up(guest, what, clients):
+    """Others are served while these are there: none is let go before."""
+    for _ in range(20):
+        made = [make(guest) for make in clients]
+        say(guest, "status")
+        there = True
+        for client in made:
+            client.setblocking(False)
+            try:
+                while client.recv(65536):
+                    pass
+                there = False
+            except BlockingIOError:
+                pass
+            except ConnectionResetError:
+                there = False
+            client.settimeout(60)
+        if there:
+            return made
+        for client in made:
+            client.close()
+    raise Failure("%s: served after they were let go only" % what)
+
+
+def check_bad(guest):
+    """Clients that are no good hold up nobody, and are let go in the end."""
+    def silent(g):
+        return connect(g)
+
+    def half(g):
+        client = connect(g)
+        client.sendall(b"stat")
+        return client
+
+    def deaf(g):
+        client = connect(g)
+        client.setblocking(False)
+        try:
+            while True:
+                client.send(b"stats\n" * 100)
+        except BlockingIOError:
+            pass
+        return client
+
+    made = check_held_up(guest, "silent", [silent] * 12)
+    made += check_held_up(guest, "half a line", [half] * 4)
+    for client in made:
+        expect("said to it", let_go(client), b"")
+    # It reads nothing for so long that its answers do not fit.
+    client = deaf(guest)
+    say(guest, "status")
+    client.settimeout(60)
+    data = let_go(client)
+    if b'{"ok":true,"pager"' not in data:
+        raise Failure("no answers: %r" % data[:100])
+    # More than there is room for: the others come in their turn.
+    crowd = [connect(guest) for _ in range(30)]
+    say(guest, "status")
+    for client in crowd:
+        client.close()
+    # A line a byte at a time, in time; two at once; then half of one.
+    client = connect(guest)
+    for byte in b"status\n":
+        client.sendall(bytes([byte]))
+    expect("bytewise", lines(client, 1)[0]["ok"], True)
+    client.sendall(b"status\nfrob\nstat")
+    expect("two", [a["ok"] for a in lines(client, 2)], [True, False])
+    client.shutdown(socket.SHUT_WR)
+    expect("half", let_go(client), b"")
+    # Too long, binary, with a zero byte.
+    for data, says in ((b"x" * (2 * LONG), b"too long a line"),
+                       (bytes(range(10, 256)) + b"\n", b"no such verb"),
+                       (b"\0status\n", b"a line with a zero byte"),
+                       (b"GET / HTTP/1.1\r\n", b"no such verb")):
+        client = connect(guest)
+        try:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+        except (BrokenPipeError, OSError):
+            pass
+        answer = let_go(client)
+        if says not in answer:
+            raise Failure("%r: %r" % (data[:20], answer))
+    for _ in range(300):
+        connect(guest).close()
+    say(guest, "status")
+    goes_on(guest, "after bad clients")
+
+
+def check_descriptors(guest):
+    """With no descriptor left nobody is accepted, and nothing spins; then the
+    ones that waited are served."""
+    pid = guest.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    logged = len(guest.errors().splitlines())
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    client = connect(guest)
+    client.sendall(b"status\n")
+    deadline = time.monotonic() + 60
+    while len(guest.errors().splitlines()) == logged:
+        if time.monotonic() > deadline:
+            raise Failure("accept did not fail")
+        time.sleep(0.01)
+    time.sleep(0.5)
+    said = guest.errors().splitlines()[logged:]
+    # One that spins says all it may, ten, at once.
+    if len(said) > 9 or "accept: Too many open files" not in said[0]:
+        raise Failure("said: %s" % said)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    expect("after", lines(client, 1)[0]["ok"], True)
+    client.close()
+
+
+def check_name(thaw, kernel, work):
+    """What has taken the socket's name stays there; the socket itself goes."""
+    guest = Guest(thaw, work, ["run", "-k", kernel, "-p", "steps=0"])
+    name = guest.control
+    # A second one finds it in use.
+    refused(run(thaw, "run", "-k", kernel, "-p", "steps=1", "--control", name),
+            "control: Address already in use".replace(
+                "control", "--control " + name))
+    os.rename(name, name + ".moved")
+    with open(name, "w") as f:
+        f.write("mine")
+    guest.control += ".moved"
+    guest.quit()
+    with open(name) as f:
+        expect("file", f.read(), "mine")
+    os.unlink(name)
+    os.unlink(name + ".moved")
+    guest = Guest(thaw, work, ["run", "-k", kernel, "-p", "steps=0"])
+    # Two clients quit at once: both may be answered, or the later not.
+    clients = [connect(guest) for _ in range(2)]
+    for client in clients:
+        client.sendall(b"quit\n")
+    answers = [let_go(client) for client in clients]
+    if b'{"ok":true}\n' not in answers:
+        raise Failure("quit: %s" % answers)
+    expect("quit", guest.process.wait(timeout=60), 0)
+    if os.path.exists(name):
+        raise Failure("the socket is still there")
+    refused(guest.ask("status"), "control socket .*: No such file")
+    guest.end()
+
+
+def check_answers(thaw, work):
+    """What thaw ctl makes of another server's words."""
+    name = os.path.join(work, "other")
+    for words, out, says in (
+            (b'{"ok":false,"error":"a \\"b\\" \\\\ c"}\n', True,
+             r'a "b" \\ c$'),
+            (b'{"error":"\\"ok\\":true","ok":false}\n', True, '"ok":true$'),
+            (b'{"ok":false}\n', True, "refuses"),
+            (b'{"x":"\\"ok\\":true"}\n', True, "none of a machine's"),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", True, "none of a machine's"),
+            (b'{"ok":true', True, "none of a machine's"),
+            (b"", False, "no answer")):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(name)
+            listener.listen()
+            asking = subprocess.Popen(
+                [thaw, "ctl", name, "status"], stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE)
+            client = listener.accept()[0]
+            client.settimeout(60)
+            expect("asked", client.recv(100), b"status\n")
+            client.sendall(words)
+            client.close()
+            said, errors = asking.communicate(timeout=60)
+        os.unlink(name)
+        expect("copied", bool(said), out)
+        refused((asking.returncode, "", errors.decode()), says)
+
+
+def main():
+    thaw, kernel, _ = arguments(__doc__)
+    work = tempfile.mkdtemp(prefix="thaw-control.")
+    try:
+        guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "64", "-c", "2",
+                                   "-p", "steps=0 period=50"])
+        check_verbs(guest, work)
+        check_bad(guest)
+        check_descriptors(guest)
+        guest.quit()
+        check_progress(thaw, kernel, work)
+        check_name(thaw, kernel, work)
+        check_answers(thaw, work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
