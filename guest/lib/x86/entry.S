@@ -6,7 +6,9 @@
  * Everything that runs at CPL 0 is short on purpose.  A KVM without hardware
  * support interprets it, at about a microsecond an instruction, while CPL 3 runs
  * at native speed.  So the page tables, GDT, IDT and TSS are static data and C
- * runs at CPL 3, which the TSS allows all ports (such a KVM does not keep IOPL).
+ * runs at CPL 3, which IOPL and the TSS both allow all ports: such a KVM does not
+ * keep IOPL, and QEMU's emulation of a processor does not look at a TSS that is
+ * busy, as that of a restored guest is.
  * Interrupts are always on there; the local APIC is what holds them back.  What
  * needs CPL 0 is asked for: see ring0.
  */
@@ -17,7 +19,7 @@
 #define CR4_LONG   0x00000620 /* OSXMMEXCPT, OSFXSR, PAE */
 #define MSR_EFER   0xc0000080
 #define EFER_LME   0x00000100
-#define FLAGS_IF   0x00000202
+#define FLAGS_CPL3 0x00003202 /* IOPL 3, IF */
 
 /* XEN_ELFNOTE_PHYS32_ENTRY (Xen public/elfnote.h): where PVH starts. */
 	.section .note.Xen, "a", @note
@@ -81,7 +83,7 @@ long_mode:
 	movl	%ebp, %ebp
 	pushq	$SEL_USER_DATA
 	pushq	%rcx
-	pushq	$FLAGS_IF
+	pushq	$FLAGS_CPL3
 	pushq	$SEL_USER_CODE
 	pushq	%rbp
 	xorl	%ebp, %ebp
