@@ -168,6 +168,7 @@ static struct link make_link(const struct chain *chain, unsigned int cpu)
 	if (chain->timer) {
 		timer_start(chain->machine, cpu, TIMER_HZ);
 		l.second = chain->machine->counter_hz;
+		l.counter = l.tick_counter = cpu_counter();
 	}
 	return l;
 }
