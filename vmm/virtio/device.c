@@ -326,11 +326,24 @@ static int queue_setup(struct virtio_device *dev, unsigned int queue,
 			   next_used);
 }
 
+/*
+ * A queue cannot be used.  Where its pages cannot be had the machine ends, and
+ * the pager has said why: that is not the driver's fault.
+ */
+static void queue_failed(struct virtio_device *dev, int err, const char *why)
+{
+	if (err == -EIO)
+		dev->running = false;
+	else
+		virtio_device_break(dev, why);
+}
+
 static void enable_on_loop(void *ctx)
 {
 	const struct queue_call *call = ctx;
 	struct virtio_device *dev = call->dev;
 	bool allowed;
+	int err;
 
 	pthread_mutex_lock(&dev->lock);
 	allowed = (dev->state.status & VIRTIO_CONFIG_S_FEATURES_OK) &&
@@ -340,8 +353,9 @@ static void enable_on_loop(void *ctx)
 	pthread_mutex_unlock(&dev->lock);
 	if (!allowed)
 		return;
-	if (queue_setup(dev, call->queue, 0, 0) < 0)
-		virtio_device_break(dev, "queue of bad size or place");
+	err = queue_setup(dev, call->queue, 0, 0);
+	if (err < 0)
+		queue_failed(dev, err, "queue of bad size or place");
 	else
 		queue_notify(dev, call->queue);
 }
@@ -399,11 +413,13 @@ static void queues_restore(struct virtio_device *dev)
 {
 	for (unsigned int i = 0; i < dev->ops->queue_count; i++) {
 		struct virtq *ring = &dev->queues[i].ring;
+		int err;
 
 		if (!dev->state.enabled[i])
 			continue;
-		if (queue_setup(dev, i, ring->next_avail, ring->next_used) < 0)
-			virtio_device_break(dev, "queue of bad size or place");
+		err = queue_setup(dev, i, ring->next_avail, ring->next_used);
+		if (err < 0)
+			queue_failed(dev, err, "queue of bad size or place");
 		else if (dev->running)
 			dev->interrupt(dev->transport, (uint16_t)i);
 	}
@@ -530,7 +546,7 @@ bool virtio_queue_pop(struct virtio_device *dev, unsigned int queue,
 		return false;
 	got = virtq_pop(&dev->queues[queue].ring, chain, &why);
 	if (got < 0)
-		virtio_device_break(dev, why);
+		queue_failed(dev, got, why);
 	return got > 0;
 }
 

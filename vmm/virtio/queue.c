@@ -213,6 +213,7 @@ static int walk_indirect(struct walk *w, const struct virtq_desc *d)
 {
 	uint32_t count = d->len / sizeof(*d);
 	void *table;
+	int err;
 
 	if (!w->q->indirect)
 		return walk_fail(w, -EINVAL, "indirect descriptor not agreed");
@@ -220,8 +221,9 @@ static int walk_indirect(struct walk *w, const struct virtq_desc *d)
 		return walk_fail(w, -EINVAL, "indirect descriptor has a next");
 	if (d->len == 0 || d->len % sizeof(*d) || count > VIRTQ_SIZE_MAX)
 		return walk_fail(w, -EINVAL, "indirect table of bad size");
-	if (memory_map(w->q->memory, d->addr, d->len, &table) < 0)
-		return walk_fail(w, -EFAULT, "indirect table is not in memory");
+	err = memory_map(w->q->memory, d->addr, d->len, &table);
+	if (err < 0)
+		return walk_fail(w, err, "indirect table is not in memory");
 	return walk_table(w, table, count, 0);
 }
 

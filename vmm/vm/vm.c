@@ -286,15 +286,16 @@ int vm_start(struct vm *vm)
 {
 	int r = loop_start(vm->loop);
 
-	if (r >= 0 && vm->pager)
-		r = pager_start(vm->pager);
 	if (r < 0)
 		return r;
+	/* Devices that need pages belong to loading: nobody can answer yet. */
 	if (vm->paused)
 		vm_resume(vm);
 	else
 		first_run(vm);
-	return vcpus_start(vm);
+	if (vm->pager)
+		r = pager_start(vm->pager);
+	return r < 0 ? r : vcpus_start(vm);
 }
 
 /* Asks the machine to end. */
