@@ -71,6 +71,7 @@ int source_plan_create(struct page_source **source, struct plan *plan,
  *	jitter=US	every read takes up to so much longer, at random
  *	while=FILE	every read fails while there is a file of that name
  *	short@PAGE	a read of PAGE gives half of its bytes and fails
+ *	short=N@PAGE	the first N reads of PAGE do
  *	once@PAGE	the first read of PAGE fails
  *	always@PAGE	every read of PAGE fails
  *	never@PAGE	a read of PAGE does not return before a signal comes

@@ -27,6 +27,7 @@ enum rule_kind {
 	RULE_DELAY,
 	RULE_JITTER,
 	RULE_WHILE,
+	RULE_SHORTS,
 	RULE_SHORT,
 	RULE_ONCE,
 	RULE_ALWAYS,
@@ -35,10 +36,10 @@ enum rule_kind {
 
 /* Those that end with = have a value, and the page may be left out. */
 static const char *const rule_words[] = {
-	[RULE_DELAY] = "delay=", [RULE_JITTER] = "jitter=",
-	[RULE_WHILE] = "while=", [RULE_SHORT] = "short",
-	[RULE_ONCE] = "once",	 [RULE_ALWAYS] = "always",
-	[RULE_NEVER] = "never",
+	[RULE_DELAY] = "delay=",  [RULE_JITTER] = "jitter=",
+	[RULE_WHILE] = "while=",  [RULE_SHORTS] = "short=",
+	[RULE_SHORT] = "short",	  [RULE_ONCE] = "once",
+	[RULE_ALWAYS] = "always", [RULE_NEVER] = "never",
 };
 
 struct rule {
@@ -46,7 +47,7 @@ struct rule {
 	const char *where; /* whose pages, by name; NULL: by number, or any */
 	bool any;
 	uint64_t page;
-	uint64_t time;
+	uint64_t number; /* a time, or how many */
 	const char *file;
 	atomic_uint hits;
 };
@@ -103,27 +104,40 @@ static void inject_cancel(struct page_source *source)
 		si->inner->ops->cancel(si->inner);
 }
 
+/* How often the rule had something to do before. */
+static unsigned int hits(struct rule *rule)
+{
+	return atomic_fetch_add_explicit(&rule->hits, 1, memory_order_relaxed);
+}
+
+/* Reads, and breaks the second half. */
+static int read_short(struct source_inject *si, uint64_t page, uint32_t count,
+		      uint8_t *to)
+{
+	si->inner->ops->read(si->inner, page, count, to);
+	memset(to + count * PAGE_BYTES / 2, 0xdb, count * PAGE_BYTES / 2);
+	return -EIO;
+}
+
 /* What one rule does to a read that it is about. */
 static int apply_rule(struct source_inject *si, struct rule *rule,
 		      uint64_t page, uint32_t count, uint8_t *to)
 {
 	switch (rule->kind) {
 	case RULE_DELAY:
-		return sleep_us(rule->time * 1000);
+		return sleep_us(rule->number * 1000);
 	case RULE_JITTER:
-		return sleep_us(random_up_to(rule->time));
+		return sleep_us(random_up_to(rule->number));
 	case RULE_WHILE:
 		return access(rule->file, F_OK) == 0 ? -EIO : 0;
+	case RULE_SHORTS:
+		if (hits(rule) >= rule->number)
+			return 0;
+		/* fall through */
 	case RULE_SHORT:
-		si->inner->ops->read(si->inner, page, count, to);
-		memset(to + count * PAGE_BYTES / 2, 0xdb,
-		       count * PAGE_BYTES / 2);
-		return -EIO;
+		return read_short(si, page, count, to);
 	case RULE_ONCE:
-		return atomic_fetch_add_explicit(&rule->hits, 1,
-						 memory_order_relaxed) ?
-			       0 :
-			       -EIO;
+		return hits(rule) ? 0 : -EIO;
 	case RULE_ALWAYS:
 		return -EIO;
 	case RULE_NEVER:
@@ -231,7 +245,7 @@ static int parse_rule(struct rule *rule, char *word)
 		if (!parse_where(rule, where))
 			break;
 		if (has_value ? *value && (rule->kind == RULE_WHILE ||
-					   parse_number(value, &rule->time)) :
+					   parse_number(value, &rule->number)) :
 				!*value && where)
 			return 0;
 	}

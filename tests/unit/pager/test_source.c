@@ -118,9 +118,10 @@ static void inject_rules(void **state)
 	uint8_t page[PAGE_BYTES];
 
 	(void)state;
-	assert_int_equal(source_inject_create(&source, test_source(64),
-					      "once@2,always@4,short@5"),
-			 0);
+	assert_int_equal(
+		source_inject_create(&source, test_source(64),
+				     "once@2,always@4,short@5,short=2@6"),
+		0);
 	assert_int_equal(source->ops->read(source, 1, 1, page), 0);
 	assert_true(test_page_is(page, 1));
 	assert_int_equal(source->ops->read(source, 2, 1, page), -EIO);
@@ -129,6 +130,11 @@ static void inject_rules(void **state)
 	assert_int_equal(source->ops->read(source, 4, 1, page), -EIO);
 	assert_int_equal(source->ops->read(source, 4, 1, page), -EIO);
 	assert_int_equal(source->ops->read(source, 5, 1, page), -EIO);
+	assert_int_equal(source->ops->read(source, 6, 1, page), -EIO);
+	assert_int_equal(source->ops->read(source, 6, 1, page), -EIO);
+	assert_false(test_page_is(page, 6));
+	assert_int_equal(source->ops->read(source, 6, 1, page), 0);
+	assert_true(test_page_is(page, 6));
 	page_source_destroy(source);
 }
 
