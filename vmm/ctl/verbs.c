@@ -40,29 +40,50 @@ static const char *reason(int err)
 		return "the machine ends";
 	case ETIMEDOUT:
 		return "the guest waits for memory that does not come";
-	case EIO:
-		return "Input/output error; the machine's standard error "
-		       "tells more";
-	case EEXIST:
-		return "exists and is not a snapshot, so it is left alone";
 	default:
 		return strerror(err);
 	}
 }
 
-/* A whole answer: ok, or what failed, with which @object ("": none), and why. */
-static void answer(FILE *out, const char *what, const char *object, int result)
+/* The same for a save; the machine itself has said more. */
+static const char *save_reason(int err)
 {
-	CLEANUP_FREE char *why = NULL;
+	switch (err) {
+	case EEXIST:
+		return "exists and is not a snapshot, so it is left alone";
+	case EINVAL:
+		return "not the name of a new folder";
+	case EOPNOTSUPP:
+		return "this file system cannot replace it at once; remove it "
+		       "first";
+	case EIO:
+		return "Input/output error; the machine's standard error tells "
+		       "more";
+	default:
+		return reason(err);
+	}
+}
+
+/* A whole answer: ok, or what failed, with which @object ("": none), and why. */
+static void answer_words(FILE *out, const char *what, const char *object,
+			 const char *why)
+{
+	CLEANUP_FREE char *words = NULL;
 	struct json json;
 
-	if (result < 0 && asprintf(&why, "%s%s%s: %s", what, *object ? " " : "",
-				   object, reason(-result)) < 0)
-		why = NULL;
-	answer_begin(&json, out, result >= 0);
-	if (result < 0)
-		json_string(&json, "error", why ? why : what);
+	if (why && asprintf(&words, "%s%s%s: %s", what, *object ? " " : "",
+			    object, why) < 0)
+		words = NULL;
+	answer_begin(&json, out, !why);
+	if (why)
+		json_string(&json, "error", words ? words : why);
 	answer_end(&json);
+}
+
+/* The same for a verb without an object and with a result. */
+static void answer(FILE *out, const char *what, int result)
+{
+	answer_words(out, what, "", result < 0 ? reason(-result) : NULL);
 }
 
 /* A whole answer: no, for this reason. */
@@ -120,7 +141,7 @@ static void do_pause(struct vm *vm, char *args, const struct ctl_listener *who,
 {
 	(void)args;
 	(void)who;
-	answer(out, "pause", "", vm_pause(vm));
+	answer(out, "pause", vm_pause(vm));
 }
 
 static void do_resume(struct vm *vm, char *args, const struct ctl_listener *who,
@@ -129,7 +150,7 @@ static void do_resume(struct vm *vm, char *args, const struct ctl_listener *who,
 	(void)args;
 	(void)who;
 	vm_resume(vm);
-	answer(out, "resume", "", 0);
+	answer(out, "resume", 0);
 }
 
 /* At most so often somebody hears how far a save is. */
@@ -210,7 +231,7 @@ static void do_snapshot(struct vm *vm, char *args,
 		vm_end(vm, VM_END_STOPPED, 0);
 	else if (!was_paused)
 		vm_resume(vm);
-	answer(out, "snapshot", args, r);
+	answer_words(out, "snapshot", args, r < 0 ? save_reason(-r) : NULL);
 }
 
 static void do_power_button(struct vm *vm, char *args,
@@ -218,7 +239,7 @@ static void do_power_button(struct vm *vm, char *args,
 {
 	(void)args;
 	(void)who;
-	answer(out, "power-button", "", vm_power_button(vm));
+	answer(out, "power-button", vm_power_button(vm));
 }
 
 static void do_go_on(struct vm *vm, char *args, const struct ctl_listener *who,
@@ -227,7 +248,7 @@ static void do_go_on(struct vm *vm, char *args, const struct ctl_listener *who,
 	(void)args;
 	(void)who;
 	vm_go_on(vm);
-	answer(out, "go-on", "", 0);
+	answer(out, "go-on", 0);
 }
 
 static void do_quit(struct vm *vm, char *args, const struct ctl_listener *who,
@@ -236,7 +257,7 @@ static void do_quit(struct vm *vm, char *args, const struct ctl_listener *who,
 	(void)args;
 	(void)who;
 	vm_end(vm, VM_END_STOPPED, 0);
-	answer(out, "quit", "", 0);
+	answer(out, "quit", 0);
 }
 
 /* The table. */
