@@ -34,7 +34,11 @@ def look(thaw, *words):
     code, out, errors = run(thaw, "inspect", "--json", *words)
     if code or errors:
         raise Failure("inspect: status %d, %s" % (code, errors))
-    return json.loads(out)
+    said = json.loads(out)
+    for disk in said["machine"]["disks"]:
+        expect("a whole path", disk["path"][0], "/")
+        disk["path"] = os.path.normpath(disk["path"])
+    return said
 
 
 def check_whole(thaw, path, arch, disks):
@@ -176,7 +180,7 @@ def main():
                 f.truncate(disk["size_bytes"])
         guest = Guest(thaw, work, [
             "run", "-k", kernel, "-m", "64", "-c", "2", "--console=virtio",
-            "-d", disks[0]["path"], "-d", disks[1]["path"] + ",ro",
+            "-d", os.path.relpath(disks[0]["path"]), "-d", disks[1]["path"] + ",ro",
             "-p", "steps=0"])
         time.sleep(0.1)
         guest.save(path)

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "vmm/base/cleanup.h"
 #include "vmm/io/disk.h"
 #include "vmm/mem/resident.h"
 #include "vmm/snap/save.h"
@@ -29,6 +31,22 @@ static void put_about(const struct vm *vm, struct snap_writer *w)
 	}
 }
 
+/*
+ * Writes where a disk is: from the root on, because a restore may be started
+ * from another directory; as the user named it where that is too long.
+ */
+static void put_disk_path(const char *path, struct snap_writer *w)
+{
+	CLEANUP_FREE char *here = *path == '/' ? NULL : getcwd(NULL, 0);
+	CLEANUP_FREE char *whole = NULL;
+
+	if (here && asprintf(&whole, "%s/%s", here, path) < 0)
+		whole = NULL;
+	if (whole && strlen(whole) < VM_DISK_PATH_BYTES)
+		path = whole;
+	snap_put_blob(w, path, strlen(path));
+}
+
 /* Writes the description; vm_describe() reads the same. */
 static void put_machine(const struct vm *vm, struct snap_writer *w)
 {
@@ -43,7 +61,7 @@ static void put_machine(const struct vm *vm, struct snap_writer *w)
 
 		snap_put_u64(w, disk->size_bytes);
 		snap_put_u8(w, disk->read_only);
-		snap_put_blob(w, disk->path, strlen(disk->path));
+		put_disk_path(disk->path, w);
 	}
 }
 

@@ -16,8 +16,9 @@
 
 struct snap_file;
 
-#define VM_DISKS_MAX   32
-#define VM_DEVICES_MAX 40
+#define VM_DISKS_MAX	   32
+#define VM_DISK_PATH_BYTES 4096
+#define VM_DEVICES_MAX	   40
 
 /*
  * What a snapshot says about the machine that it is of.  Nothing is restored
@@ -37,7 +38,7 @@ struct vm_description {
 	struct vm_disk {
 		uint64_t size_bytes;
 		bool read_only;
-		char path[4096]; /* where it was */
+		char path[VM_DISK_PATH_BYTES]; /* where it was */
 	} disks[VM_DISKS_MAX];
 };
 
