@@ -124,12 +124,40 @@ static void mount_basics(void)
 	symlink("/proc/self/fd/2", "/dev/stderr");
 }
 
+/*
+ * Puts together the parameters of a module that are on the kernel's command
+ * line as MODULE.NAME=VALUE, as modprobe does.
+ */
+static void find_parameters(const char *path, char *to, size_t bytes)
+{
+	const char *name = strrchr(path, '/');
+	size_t len = strcspn(name ? ++name : (name = path), "."), at = 0;
+	char line[4096], *rest = NULL;
+	FILE *f = fopen("/proc/cmdline", "re");
+
+	to[0] = 0;
+	if (f && fgets(line, sizeof(line), f)) {
+		for (char *w = strtok_r(line, " \n", &rest); w;
+		     w = strtok_r(NULL, " \n", &rest)) {
+			if (!strncmp(w, name, len) && w[len] == '.' &&
+			    at + strlen(w) - len < bytes)
+				at += (size_t)sprintf(to + at, "%s ",
+						      w + len + 1);
+		}
+	}
+	if (f)
+		fclose(f);
+}
+
 /* Loads one kernel module; one that is there already is fine. */
 static void load_module(const char *path)
 {
+	char parameters[512];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
+	find_parameters(path, parameters, sizeof(parameters));
+	if (fd < 0 || (syscall(SYS_finit_module, fd, parameters, 0) &&
+		       errno != EEXIST))
 		say("module %s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);

@@ -197,6 +197,55 @@ case_snapshot_ten_at_once() {
 	same "different random bytes" "$(sort -u $state/randoms | wc -l)" 10
 }
 
+# A guest that keeps a chain of hashes over its memory is moved from snapshot to
+# snapshot, by every way in turn; each line is that of a run left alone.
+case_snapshot_chain() {
+	image=$(image_of chain)
+	dir=/tmp/chain
+	mkdir $dir
+	timeout -s KILL 120 thaw run -k "$image" -c 2 -m 64 \
+		-p "steps=20000 period=200 timer=0" </dev/null >$dir/alone ||
+		fail "alone: status $?"
+	tr -d '\r' <$dir/alone | grep '^chain: ' >$dir/want
+	set -- uffd:anon map:anon eager:anon
+	[ -n "$RIG_STOCK" ] ||
+		set -- userfault:anon userfault:guest_memfd uffd:anon \
+			userfault:anon userfault:guest_memfd map:anon eager:guest_memfd
+	: >$dir/all
+	thaw run -k "$image" -c 2 -m 64 -p "steps=0 period=200" \
+		--control $dir/sock </dev/null >$dir/out 2>$dir/err &
+	pid=$!
+	for way in "$@" "$@" end; do
+		until [ -S $dir/sock ]; do
+			kill -0 $pid 2>/dev/null || fail "$way: $(cat $dir/err)"
+			sleep 0.1
+		done
+		sleep 0.$(($$ * $(wc -c <$dir/all) % 10))
+		rm -rf $dir/old
+		[ ! -e $dir/snap ] || mv $dir/snap $dir/old
+		thaw snapshot --stop $dir/sock $dir/snap >/dev/null ||
+			fail "no snapshot before $way"
+		wait $pid || fail "status $? before $way: $(cat $dir/err)"
+		cat $dir/out >>$dir/all
+		[ $way != end ] || break
+		thaw restore --pager=${way%:*} --memory=${way#*:} --control \
+			$dir/sock $dir/snap </dev/null >$dir/out 2>$dir/err &
+		pid=$!
+	done
+	tr -d '\r' <$dir/all >$dir/have
+	! grep -q FAIL $dir/have || fail "$(grep FAIL $dir/have | head -n 1)"
+	# The last line may be cut; after those that the other run made no line
+	# is known.
+	sed '$d' $dir/have | grep '^chain: ' >$dir/lines
+	grep -v -x -F -f $dir/want $dir/lines |
+		awk -F'[= ]' '$5 <= 20000' >$dir/wrong
+	[ ! -s $dir/wrong ] || fail "not as alone: $(head -n 1 $dir/wrong)"
+	same=$(grep -c -x -F -f $dir/want $dir/lines)
+	info "chain: $# ways twice, $same lines as in a run left alone"
+	[ "$same" -ge 10 ] || fail "only $same lines were compared"
+	rm -rf $dir
+}
+
 # A disk that is not the one that was saved is refused.
 case_snapshot_refusals() {
 	saved
