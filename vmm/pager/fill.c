@@ -359,6 +359,13 @@ int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need)
 
 	need->since_ns = pager_now_ns();
 	need->filled = 0;
+	/*
+	 * The machine ends for a page that failed.  While a signal waits for a
+	 * vCPU that KVM lets try again, userfaultfd tells of that page without
+	 * end; the source has said what is wrong, and is not asked each time.
+	 */
+	if (need->cause == PAGER_CAUSE_UFFD && atomic_load(&pager->stopping))
+		return -EIO;
 	if (demand)
 		atomic_fetch_add(&pager->demand, 1);
 	r = fill_page(pager, page, need);
