@@ -61,4 +61,7 @@ void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
 /* verbs.c: an answer that is a refusal. */
 void ctl_refuse(FILE *out, const char *why);
 
+/* leftovers.c: removes what killed machines left beside @path. */
+void ctl_remove_leftovers(const char *path);
+
 #endif

@@ -183,6 +183,7 @@ static int bind_to(struct ctl *ctl, const struct sockaddr_un *address)
 
 	if (r < 0)
 		return r;
+	ctl_remove_leftovers(ctl->path);
 	snprintf(beside.sun_path + len, sizeof(beside.sun_path) - len, ".%d",
 		 (int)getpid());
 	before = umask(0177);
