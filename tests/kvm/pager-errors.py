@@ -1,0 +1,446 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""A page source that misbehaves in every way it can be told to: the machine
+ends, waits or goes on as its policy says, with one line that says why, and no
+page has other contents than its source.
+
+Times are limits for what hangs, not judged otherwise.
+
+usage: pager-errors.py THAW GUESTS SUFFIX [CASE...]
+"""
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from snapshot_lib import SKIP, Failure, Guest, arguments
+
+DONE, HOST, SOURCE = 0, 70, 81
+DEADLINE = 1
+LIMIT = 60
+SUMMARY = re.compile(r"^SUMMARY: [1-9][0-9]* checks, 0 failed\s*$", re.M)
+REASON = (r"^thaw: guest memory at 0x[0-9a-f]+: %s \(fault injection\) "
+          r"(cannot be read; %s: Input/output error|"
+          r"does not answer for [0-9.]+ s; %s)$")
+STOPS = "the guest stops"
+WAITS = '(the guest waits for "go-on"|the guest waits for it)'
+
+
+class Bed:
+    """What the cases share: guests, initrds, a snapshot."""
+
+    def __init__(self, thaw, guests, suffix, work):
+        self.thaw, self.guests, self.suffix = thaw, guests, suffix
+        self.work = work
+        self.large = self.make_initrd("large", 2048)
+        self.small = self.make_initrd("small", 16)
+
+    def make_initrd(self, name, pages):
+        tool = os.path.join(self.guests, "..", "tests", "kvm",
+                            "guest-signature")
+        path = os.path.join(self.work, name)
+        with open(path, "wb") as f:
+            subprocess.run([tool, str(pages)], stdout=f, check=True)
+        return path
+
+    def guest(self, name):
+        return os.path.join(self.guests, name + "." + self.suffix)
+
+    def run(self, payload, params, *options):
+        return ["run", "--pager=uffd", "-m", "128M",
+                "--page-deadline=%d" % DEADLINE, "-k", self.guest(payload),
+                "-p", params, *options]
+
+    def touch(self, *options, initrd=None, pages=512):
+        """The guest that looks at its initrd."""
+        return self.run("touch", "base=initrd pages=%d order=rand "
+                        "check=signature" % pages, "-c", "2",
+                        "-i", initrd or self.large, *options)
+
+    def folder(self):
+        return tempfile.mkdtemp(dir=self.work)
+
+    def start(self, *arguments):
+        return Guest(self.thaw, self.folder(), arguments)
+
+    def finish(self, arguments):
+        """Runs to the end: (status, output, errors)."""
+        try:
+            done = subprocess.run([self.thaw, *arguments],
+                                  stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, timeout=LIMIT)
+        except subprocess.TimeoutExpired as e:
+            raise Failure("no end: " + " ".join(arguments)) from e
+        return (done.returncode, done.stdout.decode(errors="replace"),
+                done.stderr.decode(errors="replace"))
+
+
+def expect(condition, what, *more):
+    if not condition:
+        raise Failure("; ".join([what, *(repr(m) for m in more)]))
+
+
+def expect_right(result):
+    """The guest ran, found what it should, and thaw said nothing."""
+    status, out, err = result
+    expect(status == DONE and SUMMARY.search(out) and not err,
+           "not right", status, out[-500:], err)
+
+
+def expect_reason(err, where, outcome, count=1):
+    """So many lines that name the memory, the source and the reason."""
+    lines = err.splitlines()
+    wanted = re.compile(REASON % (where, outcome, outcome))
+    expect(len(lines) == count and all(map(wanted.match, lines)),
+           "not %d clear lines" % count, err)
+
+
+def status_of(guest):
+    code, out, err = guest.ask("status")
+    expect(code == 0, "status refused", out, err)
+    return json.loads(out)
+
+
+def failures_of(guest):
+    return json.loads(guest.ask("stats")[1])["failures"]
+
+
+def wait_until(what, condition):
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        expect(time.monotonic() < deadline, "waited in vain: " + what)
+        time.sleep(0.02)
+
+
+def wait_standing(guest, failures=1):
+    """Until it says that it waits for memory, with so many failures."""
+    def stands():
+        expect(guest.process.poll() is None, "ended", guest.errors())
+        return (status_of(guest)["waits_for_memory"] and
+                failures_of(guest) >= failures)
+    wait_until("the guest waits for memory", stands)
+
+
+def wait_end(guest, status):
+    """Until it has ended; its output and errors."""
+    try:
+        got = guest.process.wait(timeout=LIMIT)
+    except subprocess.TimeoutExpired as e:
+        raise Failure("no end") from e
+    out, err = guest.output(), guest.errors()
+    expect(got == status, "status %d, not %d" % (got, status), out[-500:], err)
+    expect(not os.path.exists(guest.control), "the socket is left")
+    return out, err
+
+
+# What passes is not seen, whatever the policy is.
+
+def passes(bed):
+    for policy in "stop", "pause":
+        for spec in ("delay=20", "jitter=3000", "once@any", "once@initrd",
+                     "once@kernel", "short=1@any", "short=3@initrd",
+                     "delay=5,jitter=900,once@initrd,short=1@kernel"):
+            expect_right(bed.finish(bed.touch(
+                "--on-page-error=" + policy, "--page-inject=" + spec)))
+
+
+# What does not pass ends the machine, or has it wait.
+
+def stops(bed, spec, where, payload=None):
+    began = time.monotonic()
+    status, out, err = bed.finish(
+        (payload or bed.touch)("--page-inject=" + spec))
+    expect(status == SOURCE, "status %d" % status, out[-500:], err)
+    expect(not SUMMARY.search(out), "the guest went on", out[-500:])
+    expect_reason(err, where, STOPS)
+    expect(time.monotonic() - began < DEADLINE + 30, "long after the deadline")
+
+
+def stands(bed, spec, where, payload=None):
+    """It waits, waits again when told to go on too early, and can be ended."""
+    with_pause = [*(payload or bed.touch)("--page-inject=" + spec),
+                  "--on-page-error=pause"]
+    hangs = spec.startswith("never")
+    for way in "quit", "TERM":
+        guest = bed.start(*with_pause)
+        try:
+            wait_standing(guest)
+            expect(guest.ask("go-on")[0] == 0, "go-on refused")
+            if not hangs:
+                wait_standing(guest, 2)
+            for verb in ("pause",), ("snapshot", bed.work + "/none"):
+                code, out, err = guest.ask(*verb)
+                expect(code == HOST and "\n" in err, verb[0] + " was not "
+                       "refused while memory is missing", code, out, err)
+            expect(not os.path.exists(bed.work + "/none"), "half a snapshot")
+            expect(status_of(guest)["waits_for_memory"], "does not wait")
+            if way == "quit":
+                expect(guest.ask("quit")[0] == 0, "quit refused")
+            else:
+                guest.process.send_signal(signal.SIGTERM)
+            out, err = wait_end(guest, DONE if way == "quit" else
+                                128 + signal.SIGTERM)
+            expect(not SUMMARY.search(out), "the guest went on", out[-500:])
+            lines = [l for l in err.splitlines() if "pause: " not in l]
+            expect_reason("\n".join(lines), where, WAITS,
+                          1 if hangs else 2)
+        finally:
+            guest.end()
+
+
+def goes_on(bed, where, payload=None):
+    """An error that goes away: with "go-on" the guest never knows of it."""
+    broken = os.path.join(bed.folder(), "broken")
+    open(broken, "w").close()
+    guest = bed.start(*(payload or bed.touch)(
+        "--on-page-error=pause", "--page-inject=while=%s@%s" % (broken,
+                                                                where)))
+    try:
+        wait_standing(guest)
+        guest.ask("go-on")
+        wait_standing(guest, 2)
+        os.unlink(broken)
+        expect(guest.process.poll() is None, "ended", guest.errors())
+        guest.ask("go-on")
+        out, err = wait_end(guest, DONE)
+        expect(SUMMARY.search(out), "not right", out[-500:])
+        expect_reason(err, where, WAITS, 2)
+    finally:
+        guest.end()
+
+
+def slow(bed):
+    """Slower than the deadline, but it comes: with "pause" all is well."""
+    options = ["--page-inject=delay=2500@initrd"]
+    few = {"initrd": bed.small, "pages": 16}
+    status, out, err = bed.finish(bed.touch(*options, **few))
+    expect(status == SOURCE, "status %d" % status, out[-500:], err)
+    expect_reason(err, "initrd", STOPS)
+    status, out, err = bed.finish(bed.touch("--on-page-error=pause", *options,
+                                            **few))
+    expect(status == DONE and SUMMARY.search(out), "not right", status, err)
+    expect_reason(err, "initrd", WAITS)
+
+
+# KVM itself needs the page.
+
+def kvmtouch(bed):
+    return lambda *options: bed.run("kvmtouch", "base=initrd check=signature",
+                                    "-i", bed.large, *options)
+
+
+def chain(bed, *options):
+    """A guest that never looks at its initrd."""
+    return bed.run("chain", "steps=0 period=100", "-i", bed.large, *options)
+
+
+# Nobody needs the page but a snapshot, or the filling ahead.
+
+def snapshot_fails(bed, spec, policy):
+    guest = bed.start(*chain(bed, "--on-page-error=" + policy,
+                             "--page-inject=" + spec))
+    path = os.path.join(bed.folder(), "snapshot")
+    try:
+        for _ in range(2):
+            code, out, err = guest.ask("snapshot", path)
+            expect(code == HOST and not json.loads(out)["ok"],
+                   "the snapshot did not fail", code, out, err)
+            expect(os.listdir(os.path.dirname(path)) == [], "left behind")
+            state = status_of(guest)
+            expect(state["state"] == "running" and
+                   not state["waits_for_memory"], "does not run", state)
+        seen = len(guest.output())
+        wait_until("the guest goes on", lambda: len(guest.output()) > seen)
+        guest.ask("quit")
+        wait_end(guest, DONE)
+        expect(STOPS not in guest.errors(), "ends", guest.errors())
+    finally:
+        guest.end()
+
+
+def snapshot_works_again(bed):
+    broken = os.path.join(bed.folder(), "broken")
+    open(broken, "w").close()
+    guest = bed.start(*chain(bed, "--page-inject=while=%s@initrd" % broken))
+    path = os.path.join(bed.folder(), "snapshot")
+    try:
+        expect(guest.ask("snapshot", path)[0] == HOST, "did not fail")
+        os.unlink(broken)
+        expect(guest.ask("snapshot", path)[0] == 0, "fails", guest.errors())
+        guest.ask("quit")
+        wait_end(guest, DONE)
+    finally:
+        guest.end()
+    done = subprocess.run([bed.thaw, "inspect", "--verify", path],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          timeout=LIMIT)
+    expect(done.returncode == 0, "the snapshot is bad", done.stderr)
+
+
+def ahead_hangs(bed):
+    """Filling ahead hangs or fails, and the guest does not hear of it."""
+    for spec in "never@initrd", "always@initrd":
+        guest = bed.start(*chain(bed, "--prefault=full",
+                                 "--page-inject=" + spec))
+        try:
+            time.sleep(DEADLINE + 2)
+            seen = len(guest.output())
+            wait_until("the guest goes on",
+                       lambda: len(guest.output()) > seen)
+            state = status_of(guest)
+            expect(not state["waits_for_memory"], "waits", state)
+            guest.ask("quit")
+            wait_end(guest, DONE)
+        finally:
+            guest.end()
+
+
+# Restores: the loader, everything at once, the queue of a device.
+
+def saved(bed):
+    """A snapshot of a guest with a virtio console."""
+    path = os.path.join(bed.folder(), "snapshot")
+    guest = bed.start("run", "-m", "64M", "--console=virtio", "-k",
+                      bed.guest("chain"), "-p", "steps=0 period=50")
+    try:
+        wait_until("output", lambda: len(guest.output()) > 200)
+        guest.save(path)
+    finally:
+        guest.end()
+    return path
+
+
+def restore(path, *options):
+    return ["restore", "--page-deadline=%d" % DEADLINE, *options, path]
+
+
+def loader(bed):
+    path = saved(bed)
+    for pager in "uffd", "eager":
+        for policy in "stop", "pause":
+            for spec in "always@any", "never@any", "short@any":
+                status, out, err = bed.finish(restore(
+                    path, "--pager=" + pager, "--on-page-error=" + policy,
+                    "--page-inject=" + spec))
+                expect(status == SOURCE and not out, "status %d" % status,
+                       out, err)
+                expect_reason(err, re.escape(path), STOPS)
+        for spec in "once@any", "short=2@any", "delay=1,jitter=300":
+            guest = bed.start(*restore(path, "--pager=" + pager,
+                                       "--page-inject=" + spec))
+            try:
+                wait_until("output", lambda: len(guest.output()) > 200)
+                guest.ask("quit")
+                out, err = wait_end(guest, DONE)
+                expect(not err and "FAIL" not in out, "not right", out, err)
+            finally:
+                guest.end()
+
+
+def device_pages(bed, path):
+    """The addresses that thaw itself needs for a restore."""
+    trace = os.path.join(bed.folder(), "trace")
+    guest = bed.start(*restore(path, "--pager=uffd", "--page-run=1",
+                               "--fault-trace=" + trace))
+    try:
+        wait_until("output", lambda: len(guest.output()) > 200)
+        guest.ask("quit")
+        wait_end(guest, DONE)
+    finally:
+        guest.end()
+    with open(trace) as f:
+        fields = [l.split() for l in f if not l.startswith("#")]
+    return [int(f[2], 16) for f in fields if f[4] == "device"]
+
+
+def device(bed):
+    path = saved(bed)
+    # The first is the loader's: the generation id.
+    gpas = device_pages(bed, path)[1:]
+    expect(gpas, "no device faults")
+    ram = 0x40000000 if bed.suffix == "image" else 0
+    page = (gpas[0] - ram) // 4096
+    # Before the guest runs nobody can say "go-on".
+    for kind in "always", "never", "short":
+        for policy in "stop", "pause":
+            status, out, err = bed.finish(restore(
+                path, "--pager=uffd", "--page-run=1",
+                "--on-page-error=" + policy,
+                "--page-inject=%s@%d" % (kind, page)))
+            expect(status == SOURCE and not out, "status %d" % status,
+                   out[-500:], err)
+            expect_reason(err, re.escape(path), STOPS)
+
+
+def cases(bed):
+    """All of them, by name."""
+    found = {"passes": lambda: passes(bed), "slow": lambda: slow(bed),
+             "ahead": lambda: ahead_hangs(bed),
+             "snapshot-again": lambda: snapshot_works_again(bed),
+             "loader": lambda: loader(bed), "device": lambda: device(bed)}
+    for where in "initrd", "kernel":
+        for kind in "always", "never", "short":
+            spec = "%s@%s" % (kind, where)
+            found["stop-" + spec] = lambda s=spec, w=where: stops(bed, s, w)
+            found["pause-" + spec] = lambda s=spec, w=where: stands(bed, s, w)
+        found["go-on-" + where] = lambda w=where: goes_on(bed, w)
+    if bed.suffix != "image":
+        for kind in "always", "never":
+            spec = "%s@initrd" % kind
+            found["stop-kvm-" + spec] = lambda s=spec: stops(
+                bed, s, "initrd", kvmtouch(bed))
+            found["pause-kvm-" + spec] = lambda s=spec: stands(
+                bed, s, "initrd", kvmtouch(bed))
+        found["go-on-kvm"] = lambda: goes_on(bed, "initrd", kvmtouch(bed))
+    for policy in "stop", "pause":
+        for kind in "always", "never":
+            found["snapshot-%s-%s" % (kind, policy)] = (
+                lambda k=kind, p=policy: snapshot_fails(bed, k + "@initrd",
+                                                        p))
+    return found
+
+
+def run_case(name, case):
+    """Why it failed, or nothing."""
+    began = time.monotonic()
+    try:
+        case()
+    except (Failure, subprocess.SubprocessError, OSError, ValueError) as e:
+        print("FAILED: %s: %s" % (name, e), flush=True)
+        return name
+    print("# %s: right, %.1f s" % (name, time.monotonic() - began), flush=True)
+    return None
+
+
+def main():
+    chosen, sys.argv[4:] = sys.argv[4:], []
+    thaw, kernel, _ = arguments(__doc__)
+    guests, suffix = os.path.dirname(kernel), sys.argv[3]
+    work = tempfile.mkdtemp(prefix="thaw-errors.")
+    try:
+        bed = Bed(thaw, guests, suffix, work)
+        status, out, err = bed.finish(bed.touch())
+        if status == HOST and "--pager=uffd" in err:
+            print("skipped: " + err.strip())
+            return SKIP
+        expect_right((status, out, err))
+        todo = {n: c for n, c in cases(bed).items()
+                if not chosen or any(w in n for w in chosen)}
+        # They mostly wait.
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            failed = [f for f in pool.map(run_case, todo, todo.values()) if f]
+        print("# %d cases, %d failed" % (len(todo), len(failed)))
+        return 1 if failed or not todo else 0
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

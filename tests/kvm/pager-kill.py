@@ -1,0 +1,339 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""thaw is killed at random moments while memory arrives, while it restores and
+while it saves: nothing is left behind.  After SIGKILL, which nobody can answer,
+a socket's name or the files of a save may stay; the next one at the same place
+takes them over.
+
+usage: pager-kill.py THAW GUESTS SUFFIX [ROUNDS [SEED]]
+"""
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from snapshot_lib import SKIP, Failure, arguments
+
+SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL
+SNAPSHOT = {"state", "memory", "pages"}
+# A limit for what hangs.
+LIMIT = 60
+
+
+def in_session(session):
+    """The processes of a session that are there, zombies of ours aside."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            with open("/proc/%s/stat" % name) as f:
+                fields = f.read().rpartition(")")[2].split()
+        except (OSError, ValueError):
+            continue
+        if name.isdigit() and int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(name))
+    return found
+
+
+class Process:
+    """A thaw in a session and a directory of its own."""
+
+    def __init__(self, thaw, work, log, arguments):
+        self.work, self.thaw = work, thaw
+        self.control = os.path.join(work, "control")
+        self.log = open(log, "w+b")
+        self.process = subprocess.Popen(
+            [thaw, *arguments], cwd=work, env={**os.environ, "TMPDIR": work},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=self.log, start_new_session=True)
+
+    def errors(self):
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def wait_for(self, what, condition):
+        deadline = time.monotonic() + LIMIT
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise Failure("%s: %s %s" % (what, self.process.poll(),
+                                             self.errors()))
+            time.sleep(0.002)
+
+    def ask(self, *words):
+        return subprocess.run([self.thaw, "ctl", self.control, *words],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=LIMIT)
+
+    def answers(self):
+        self.wait_for("no answer", lambda: self.ask("status").returncode == 0)
+
+    def kill(self, number):
+        """Its end by a signal, with nothing of it still there."""
+        self.process.send_signal(number)
+        try:
+            status = self.process.wait(timeout=LIMIT)
+        except subprocess.TimeoutExpired as e:
+            raise Failure("%s does not end it" % number.name) from e
+        # While it loads nothing is to be put in order yet.
+        if status not in (128 + number, -number):
+            raise Failure("%s: status %d: %s" % (number.name, status,
+                                                 self.errors()))
+        self.gone()
+        return status
+
+    def gone(self):
+        left = in_session(self.process.pid)
+        if left:
+            raise Failure("processes are left: %s" % left)
+        self.log.close()
+
+    def quit(self):
+        done = self.ask("quit")
+        status = self.process.wait(timeout=LIMIT)
+        if done.returncode or status:
+            raise Failure("quit: %d %s; status %d: %s" % (
+                done.returncode, done.stderr, status, self.errors()))
+        self.gone()
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+class Rounds:
+    """What all rounds share, and what they count."""
+
+    def __init__(self, thaw, kernel, work, chance):
+        # They run in another directory.
+        self.thaw, self.kernel = map(os.path.abspath, (thaw, kernel))
+        self.work = work
+        self.chance = chance
+        self.counts = {}
+        self.initrd = os.path.join(work, "initrd")
+        self.disk = os.path.join(work, "disk")
+        self.log = os.path.join(work, "log")
+        with open(self.initrd, "wb") as f:
+            f.write(os.urandom(16 << 20))
+        with open(self.disk, "wb") as f:
+            f.truncate(1 << 20)
+
+    def count(self, what):
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def folder(self):
+        return tempfile.mkdtemp(dir=self.work)
+
+    def start(self, work, arguments):
+        return Process(self.thaw, work, self.log, arguments)
+
+    def pick(self):
+        return self.chance.choice(SIGNALS)
+
+    def boot(self, work):
+        """The arguments of a guest that boots from absent memory."""
+        options = ["run", "--pager=uffd", "-m", "128M", "-k", self.kernel,
+                   "-i", self.initrd, "-d", self.disk, "-p",
+                   "steps=0 period=500", "--control",
+                   os.path.join(work, "control"), "--fault-trace",
+                   os.path.join(work, "trace"), "--prefault=" +
+                   self.chance.choice(["full", "off", "16M", "1G"])]
+        inject = self.chance.choice([None, "delay=3", "jitter=20000",
+                                     "never@initrd", "always@kernel",
+                                     "never@kernel"])
+        if inject:
+            options += ["--page-inject=" + inject, "--on-page-error=" +
+                        self.chance.choice(["stop", "pause"])]
+        return options
+
+    def check_left(self, work, number, allowed):
+        """Nothing is left but what may be; a name of a socket after KILL."""
+        left = set(os.listdir(work)) - set(allowed)
+        if number == signal.SIGKILL:
+            left = {n for n in left if n.split(".")[0] != "control"}
+        if left:
+            raise Failure("%s leaves %s" % (number.name, sorted(left)))
+
+    def start_again(self, work, arguments):
+        """The same place works for the next, after whose end it is clean."""
+        process = self.start(work, arguments)
+        try:
+            process.answers()
+            process.quit()
+        finally:
+            process.end()
+
+    def leave_first_name(self, process):
+        """As if it had died a moment before its socket got its own name."""
+        name = "%s.%d" % (process.control, process.process.pid)
+        if not os.path.exists(name):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.bind(name)
+
+    def kill_boot(self):
+        work, number = self.folder(), self.pick()
+        process = self.start(work, self.boot(work))
+        try:
+            if self.chance.random() < 0.4:
+                process.wait_for("no socket", lambda: os.path.exists(
+                    process.control))
+            time.sleep(self.chance.random() ** 3 * 0.06)
+            status = process.kill(number)
+        finally:
+            process.end()
+        self.count("boots while loading" if status == -number and
+                   number != signal.SIGKILL else "boots")
+        self.check_left(work, number, ["trace"])
+        if number == signal.SIGKILL:
+            self.count("sockets taken over" if os.path.exists(
+                process.control) else "no socket yet")
+            self.leave_first_name(process)
+            self.start_again(work, [
+                "run", "-m", "64M", "-k", self.kernel, "-p", "steps=0",
+                "--pager=uffd", "--control", process.control])
+            self.check_left(work, signal.SIGTERM, ["trace"])
+
+    def save(self, path):
+        """A snapshot to restore from."""
+        work = self.folder()
+        process = self.start(work, [
+            "run", "-m", "64M", "-c", "2", "-k", self.kernel, "-p",
+            "steps=0 pages=1024", "--control", os.path.join(work, "control")])
+        try:
+            process.answers()
+            time.sleep(0.1)
+            if process.ask("snapshot", path).returncode:
+                raise Failure("snapshot: " + process.errors())
+            process.quit()
+        finally:
+            process.end()
+
+    def verify(self, path):
+        done = subprocess.run([self.thaw, "inspect", "--verify", path],
+                              stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, timeout=LIMIT)
+        if done.returncode:
+            raise Failure("not whole: " + done.stderr.decode())
+
+    def restore(self, work, path, *more):
+        return ["restore", "--pager=uffd", "--control",
+                os.path.join(work, "control"), *more, path]
+
+    def kill_restore(self, path):
+        work, number = self.folder(), self.pick()
+        more = ["--prefault=" + self.chance.choice(["full", "off", "8M"]),
+                "--workingset=" + self.chance.choice(["record", "use", "off"])]
+        if self.chance.random() < 0.3:
+            more.append("--page-inject=" + self.chance.choice(
+                ["jitter=9000", "delay=2"]))
+        process = self.start(work, self.restore(work, path, *more))
+        try:
+            if self.chance.random() < 0.4:
+                process.wait_for("no socket", lambda: os.path.exists(
+                    process.control))
+            time.sleep(self.chance.random() ** 2 * 0.05)
+            process.kill(number)
+        finally:
+            process.end()
+        self.count("restores")
+        self.check_left(work, number, [])
+        left = set(os.listdir(path)) - SNAPSHOT - {"workingset"}
+        if left and number != signal.SIGKILL:
+            raise Failure("%s leaves %s in the snapshot" % (number.name,
+                                                            sorted(left)))
+        if number == signal.SIGKILL:
+            self.start_again(work, self.restore(work, path,
+                                                "--workingset=record"))
+            self.check_left(work, signal.SIGTERM, [])
+
+    def kill_save(self):
+        """The machine, or who asks it, ends in the middle of a save."""
+        work, folder, number = self.folder(), self.folder(), self.pick()
+        path = os.path.join(folder, "s")
+        start = ["run", "-m", "64M", "-k", self.kernel, "-i", self.initrd,
+                 "--pager=uffd", "-p", "steps=0 pages=1024", "--control",
+                 os.path.join(work, "control")]
+        process = self.start(work, start)
+        try:
+            process.answers()
+            asks = subprocess.Popen(
+                [self.thaw, "snapshot", process.control, path],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(self.chance.random() * 0.08)
+            if self.chance.random() < 0.3:
+                asks.send_signal(number)
+                asks.wait(timeout=LIMIT)
+                number = signal.SIGTERM
+                # Whoever asked, the machine is there for the next.
+                process.answers()
+                process.quit()
+                self.count("savers without their client")
+            else:
+                process.kill(number)
+                asks.wait(timeout=LIMIT)
+                self.count("savers")
+        finally:
+            process.end()
+        self.check_left(work, number, [])
+        if os.path.exists(path):
+            self.verify(path)
+            self.count("saves that were whole")
+        left = set(os.listdir(folder)) - {"s"}
+        if left and number != signal.SIGKILL:
+            raise Failure("%s leaves %s" % (number.name, sorted(left)))
+        if left:
+            self.count("temporary directories taken away")
+            self.save(path)
+            self.verify(path)
+            left = set(os.listdir(folder)) - {"s"}
+            if left:
+                raise Failure("the next save leaves %s" % sorted(left))
+
+
+def main():
+    thaw, kernel, numbers = arguments(__doc__)
+    rounds = numbers[0] if numbers else 40
+    seed = numbers[1] if len(numbers) > 1 else random.randrange(1 << 32)
+    print("# seed", seed, "rounds", rounds, flush=True)
+    work = tempfile.mkdtemp(prefix="thaw-pager-kill.")
+    number = -1
+    try:
+        probe = subprocess.run([thaw, "run", "--pager=uffd", "-m", "64M"],
+                               stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, timeout=LIMIT)
+        if probe.returncode == 70 and b"--pager=uffd" in probe.stderr:
+            print("skipped: " + probe.stderr.decode().strip())
+            return SKIP
+        all_rounds = Rounds(thaw, kernel, work, random.Random(seed))
+        path = os.path.join(work, "snapshot")
+        all_rounds.save(path)
+        for number in range(rounds):
+            all_rounds.kill_boot()
+            if number % 2:
+                all_rounds.kill_restore(path)
+            else:
+                all_rounds.kill_save()
+        all_rounds.start_again(work, all_rounds.restore(
+            work, path, "--workingset=record"))
+        all_rounds.verify(path)
+        left = set(os.listdir(path)) - SNAPSHOT - {"workingset"}
+        if left:
+            raise Failure("in the snapshot is left: %s" % sorted(left))
+        print("# " + ", ".join("%d %s" % (n, w) for w, n in
+                               sorted(all_rounds.counts.items())))
+    except Failure as e:
+        print("FAILED: round %d: %s" % (number, e))
+        return 1
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
