@@ -25,7 +25,8 @@ struct device_ops {
 	void (*resume)(void *state);
 	/*
 	 * Writes or reads the guest-visible state, between quiesce and resume.
-	 * load trusts nothing; on failure the device is as after reset.
+	 * load trusts nothing; on failure the device is as after reset.  Both
+	 * log what fails, but load not -EBADMSG: who has the section names it.
 	 */
 	int (*save)(void *state, struct snap_writer *w);
 	int (*load)(void *state, struct snap_reader *r);

@@ -269,8 +269,7 @@ int pci_function_load(struct pci_function *f, struct snap_reader *r)
 		snap_reader_fail(r);
 	if (r->error) {
 		pci_function_reset(f);
-		return log_fail(EBADMSG, "%s: not the state of this PCI device",
-				f->name);
+		return -EBADMSG;
 	}
 	config_lock(f);
 	for (unsigned int i = 0; i < PCI_CONFIG_BYTES; i++)

@@ -188,8 +188,8 @@ void pci_function_reset(struct pci_function *f);
 
 /*
  * Config space, BARs and MSI-X.  INTA's level is the device's to set again.
- * Load checks that the same function sits in the same slot: -EBADMSG, logged,
- * the function as after reset.
+ * Load checks that the same function sits in the same slot: -EBADMSG, not
+ * logged, and the function is as after reset.
  */
 void pci_function_save(struct pci_function *f, struct snap_writer *w);
 int pci_function_load(struct pci_function *f, struct snap_reader *r);

@@ -508,8 +508,7 @@ int virtio_device_load(struct virtio_device *dev, struct snap_reader *r)
 	if (dev->ops->load)
 		err = dev->ops->load(dev->impl, r);
 	if (err == 0 && (r->error || !state_good(dev)))
-		err = log_fail(EBADMSG, "%s: its state makes no sense",
-			       dev->name);
+		err = -EBADMSG;
 	if (err < 0) {
 		virtio_device_reset(dev);
 		return err;

@@ -605,8 +605,7 @@ static void load_on_loop(void *ctx)
 	state_load(p, call->r);
 	call->err = virtio_device_load(&p->device, call->r);
 	if (call->err == 0 && snap_reader_error(call->r) < 0)
-		call->err = log_fail(EBADMSG, "%s: its state is too long",
-				     p->device.name);
+		call->err = -EBADMSG;
 }
 
 int virtio_pci_load(void *state, struct snap_reader *r)
