@@ -3,6 +3,8 @@
 """Damaged snapshots: bits flipped, files cut, swapped, emptied, numbers made
 absurd.  Each is refused with one line and the status of a bad file, or the
 guest runs to the same end as from the whole snapshot; nothing crashes or hangs.
+And forged ones: a section is changed and its checksum made right.  The guest
+may then come to any end or to none, but thaw itself does not crash.
 
 usage: snapshot-mutate.py THAW GUESTS SUFFIX [ROUNDS [SEED]]
 """
@@ -14,9 +16,12 @@ import subprocess
 import sys
 import tempfile
 
-from snapshot_lib import Failure, Guest, arguments
+from snapshot_lib import (Failure, Guest, arguments, mend_section, run,
+                          sections)
 
-HOST, SOURCE = 70, 81
+HOST, CRASHED, SOURCE, RESET = 70, 80, 81, 82
+# How long a guest from a forged snapshot may run on.
+FORGED_S = 3
 STEPS = 3000
 
 
@@ -54,13 +59,33 @@ def swap(chance, data):
 MUTATIONS = (flip, flip, cut, absurd, absurd, grow, swap)
 
 
+def forge(chance, path):
+    """Changes a section and makes its checksum right; what was done."""
+    file = os.path.join(path, "state")
+    with open(file, "rb") as f:
+        data = bytearray(f.read())
+    tag = chance.choice(sorted(sections(data)))
+    at, size = sections(data)[tag]
+    body = data[at + 32:at + 32 + size]
+    change = chance.choice((flip, flip, absurd, absurd, swap))
+    change(chance, body)
+    # A number beyond the end makes it longer.
+    data[at + 32:at + 32 + size] = body[:size]
+    mend_section(data, at)
+    with open(file, "wb") as f:
+        f.write(data)
+    return "forged: %s in section %s" % (change.__name__, tag)
+
+
 def mutate(chance, whole, path):
     """Makes a damaged copy; what was done."""
     shutil.rmtree(path, ignore_errors=True)
     # Holes stay holes.
     subprocess.run(["cp", "-r", "--sparse=always", whole, path], check=True)
     names = sorted(os.listdir(path))
-    kind = chance.randrange(12)
+    kind = chance.randrange(15)
+    if kind > 11:
+        return forge(chance, path)
     if kind == 0:
         gone = chance.choice(names)
         os.unlink(os.path.join(path, gone))
@@ -89,18 +114,49 @@ def last_line(output):
     return ends[-1] if ends else ""
 
 
-def restore(thaw, path, pager):
+def restore(thaw, path, pager, timeout=60):
     return subprocess.run(
         [thaw, "restore", "--pager=" + pager, path],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, timeout=60)
+        stderr=subprocess.PIPE, timeout=timeout)
+
+
+def check_sane(errors, what):
+    """No sanitizer has found anything."""
+    if "Sanitizer" in errors or "runtime error" in errors:
+        raise Failure("%s: %s" % (what, errors))
+
+
+def judge_forged(thaw, path, pager, what):
+    """What became of a forged snapshot."""
+    try:
+        done = restore(thaw, path, pager, FORGED_S)
+    except subprocess.TimeoutExpired as late:
+        check_sane((late.stderr or b"").decode(errors="replace"), what)
+        return "forged"
+    errors = done.stderr.decode(errors="replace")
+    check_sane(errors, what)
+    if done.returncode not in (0, HOST, CRASHED, SOURCE, RESET):
+        raise Failure("%s: status %d: %s" % (what, done.returncode, errors))
+    lines = [l for l in errors.splitlines() if l.startswith("thaw: ")]
+    if done.returncode == HOST and len(lines) != 1:
+        raise Failure("%s: %d lines: %s" % (what, len(lines), errors))
+    return "forged"
+
+
+def check_inspect(thaw, path, what):
+    """It is inspected, or refused with one line."""
+    code, out, errors = run(thaw, "inspect", "--verify", path)
+    check_sane(errors, what)
+    if not (code == 0 and out and not errors) and \
+            not (code == HOST and not out and len(errors.splitlines()) == 1):
+        raise Failure("%s: inspect: %d, %s%s" % (what, code, out, errors))
 
 
 def judge(done, want, what):
     """What became of a damaged snapshot."""
     errors = done.stderr.decode(errors="replace")
-    if "Sanitizer" in errors or "runtime error" in errors:
-        raise Failure("%s: %s" % (what, errors))
+    check_sane(errors, what)
     if done.returncode == 0:
         if last_line(done.stdout.decode(errors="replace")) != want:
             raise Failure("%s: another end: %s" % (what, done.stdout))
@@ -113,6 +169,23 @@ def judge(done, want, what):
     return "refused"
 
 
+def save_first(thaw, work, kernel, path):
+    """Makes the whole snapshot, of a guest that will end.  It may have ended
+    before it was saved: then the next has more to do."""
+    for steps in (STEPS, 4 * STEPS, 16 * STEPS):
+        guest = Guest(thaw, work, [
+            "run", "-k", kernel, "-m", "32",
+            "-p", "steps=%d pages=16 period=100 timer=0" % steps])
+        try:
+            guest.save(path)
+            return
+        except Failure as late:
+            if steps == 16 * STEPS or "SUMMARY" not in guest.output():
+                raise late
+        finally:
+            guest.end()
+
+
 def main():
     thaw, kernel, numbers = arguments(__doc__)
     rounds = numbers[0] if numbers else 100
@@ -121,23 +194,24 @@ def main():
     chance = random.Random(seed)
     work = tempfile.mkdtemp(prefix="thaw-mutate.")
     whole, bad = os.path.join(work, "whole"), os.path.join(work, "bad")
-    counts = {"same": 0, "refused": 0}
+    counts = {"same": 0, "refused": 0, "forged": 0}
     try:
-        guest = Guest(thaw, work, [
-            "run", "-k", kernel, "-m", "32",
-            "-p", "steps=%d pages=16 period=100 timer=0" % STEPS])
-        guest.save(whole)
-        guest.end()
+        save_first(thaw, work, kernel, whole)
         want = last_line(restore(thaw, whole, "eager").stdout.decode())
         if not want:
             raise Failure("the whole snapshot does not come to its end")
         for number in range(rounds):
             what = mutate(chance, whole, bad)
             pager = chance.choice(["eager", "uffd", "auto"])
+            name = "round %d, %s, %s" % (number, what, pager)
+            check_inspect(thaw, bad, name)
+            if what.startswith("forged"):
+                counts[judge_forged(thaw, bad, pager, name)] += 1
+                continue
             done = restore(thaw, bad, pager)
-            counts[judge(done, want, "round %d, %s, %s" % (
-                number, what, pager))] += 1
-        print("# %(refused)d refused, %(same)d to the same end" % counts)
+            counts[judge(done, want, name)] += 1
+        print("# %(refused)d refused, %(same)d to the same end, %(forged)d "
+              "forged" % counts)
         if not counts["refused"]:
             raise Failure("nothing was refused")
     finally:

@@ -22,7 +22,7 @@ import tempfile
 import time
 
 from snapshot_lib import (LINE, Failure, Guest, arguments, change_header,
-                          crc32c, expect, refused, run)
+                          crc32c, expect, mend_section, refused, run, sections)
 
 OTHER = {"x86_64": b"aarch64", "aarch64": b"x86_64"}
 MARK = "THAW_TEST_NAMESPACE"
@@ -220,25 +220,13 @@ def copies(whole, work):
     return fresh
 
 
-def sections(data):
-    """{tag: (offset, length)} of the sections in `state`."""
-    at = int.from_bytes(data[12:16], "little")
-    found = {}
-    while at < len(data):
-        size = int.from_bytes(data[at + 16:at + 24], "little")
-        found[data[at:at + 16].rstrip(b"\0").decode()] = at, size
-        at += 32 + size
-    return found
-
-
 def change_section(path, tag, offset, new):
     """Puts bytes into the header of a section, and mends its checksum."""
     with open(path, "r+b") as f:
         data = bytearray(f.read())
-        at, size = sections(data)[tag]
+        at = sections(data)[tag][0]
         data[at + offset:at + offset + len(new)] = new
-        body = data[at:at + 28] + data[at + 32:at + 32 + size]
-        data[at + 28:at + 32] = crc32c(body).to_bytes(4, "little")
+        mend_section(data, at)
         f.seek(0)
         f.write(data)
 

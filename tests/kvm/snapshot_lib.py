@@ -90,14 +90,39 @@ def arguments(usage):
             [int(n) for n in sys.argv[4:]])
 
 
+def table_entry(crc):
+    for _ in range(8):
+        crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc
+
+
+TABLE = [table_entry(byte) for byte in range(256)]
+
+
 def crc32c(data):
-    """The checksum of a snapshot's files; slow."""
+    """The checksum of a snapshot's files."""
     crc = 0xffffffff
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xff]
     return crc ^ 0xffffffff
+
+
+def sections(data):
+    """{tag: (offset, length)} of the sections in `state`."""
+    at = int.from_bytes(data[12:16], "little")
+    found = {}
+    while at < len(data):
+        size = int.from_bytes(data[at + 16:at + 24], "little")
+        found[data[at:at + 16].rstrip(b"\0").decode()] = at, size
+        at += 32 + size
+    return found
+
+
+def mend_section(data, at):
+    """Makes the checksum of the section at an offset right."""
+    size = int.from_bytes(data[at + 16:at + 24], "little")
+    body = data[at:at + 28] + data[at + 32:at + 32 + size]
+    data[at + 28:at + 32] = crc32c(body).to_bytes(4, "little")
 
 
 def change_header(path, offset, new):
