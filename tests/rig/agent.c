@@ -156,8 +156,8 @@ static void load_module(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	find_parameters(path, parameters, sizeof(parameters));
-	if (fd < 0 || (syscall(SYS_finit_module, fd, parameters, 0) &&
-		       errno != EEXIST))
+	if (fd < 0 ||
+	    (syscall(SYS_finit_module, fd, parameters, 0) && errno != EEXIST))
 		say("module %s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
