@@ -127,7 +127,7 @@ int ctl_ask(const char *path, const char *line,
 	from = fdopen(fd, "r");
 	if (!from)
 		return log_errno(errno, "control socket %s", path);
-	fd = -1; /* it is the stream's */
+	(void)take_fd(&fd); /* it is the stream's */
 	r = read_answer(path, from, progress, out);
 	fclose(from);
 	return r;
