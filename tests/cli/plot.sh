@@ -126,7 +126,7 @@ for word in x 0x -0x1000 1000 0xg000 0x10000000000000 0xfffffffffffff000 \
 	trace_with "1.0 0 $word 1 vcpu 1.0"
 	refuses 70 "$trace: line 5 makes no sense" plot "$trace"
 done
-for word in x 0 -1 65 4294967295 18446744073709551616 1.0; do
+for word in x 0 -1 257 4294967295 18446744073709551616 1.0; do
 	trace_with "1.0 0 0x1000 $word vcpu 1.0"
 	refuses 70 "$trace: line 5 makes no sense" plot "$trace"
 done
