@@ -97,6 +97,16 @@ static int create_stages(struct pager *pager)
 	r = set_absent(pager);
 	if (r < 0)
 		return r;
+	/* All that a fill looks at is there before the first thread is. */
+	if (pager->config.record) {
+		pager->recorded = calloc(pager->source_pages + 1,
+					 sizeof(pager->recorded[0]));
+		if (!pager->recorded)
+			return log_errno(ENOMEM, "working set");
+	}
+	r = trace_open(pager);
+	if (r < 0)
+		return r;
 	/* No KVM: a test that has only the bitmap, and plays the vCPUs. */
 	if (pager->config.way == PAGER_UFFD ||
 	    (pager->memory->kvm && pager->config.way != PAGER_EAGER)) {
@@ -107,14 +117,7 @@ static int create_stages(struct pager *pager)
 		if (r < 0)
 			return r;
 	}
-	if (pager->config.record) {
-		pager->recorded = calloc(pager->source_pages + 1,
-					 sizeof(pager->recorded[0]));
-		if (!pager->recorded)
-			return log_errno(ENOMEM, "working set");
-	}
-	r = trace_open(pager);
-	return r < 0 ? r : watch_start(pager);
+	return watch_start(pager);
 }
 
 /* Fills in what the caller left to us. */
