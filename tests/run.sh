@@ -11,6 +11,8 @@
 #	gcc	warnings are errors; lint, unit, kvm, cli and fuzz tests
 #	clang	the same with clang, without the lints
 #	sanitize	gcc with the address and undefined-behaviour sanitizers
+#	thread	gcc with the thread sanitizer; unit and kvm tests, and any race
+#		is a failure but those of tests/thread-suppressions
 #	arm64	a static cross build; unit tests of another under qemu-user
 #	x86-rig, arm64-rig	a KVM host in QEMU: the kernel with userfault, the
 #		suite that judges it, and real guests under thaw
@@ -41,7 +43,7 @@ umask 022
 export HOME
 PATH=$PATH:/usr/sbin:/sbin
 
-stages=${*:-gcc clang sanitize arm64 rig}
+stages=${*:-gcc clang sanitize thread arm64 rig}
 out=$top/build-tests
 if ! mkdir -p "$out" 2>/dev/null || ! [ -w "$out" ]; then
 	out=$(mktemp -d "${TMPDIR:-/tmp}/thaw-tests.XXXXXX") || exit 1
@@ -119,7 +121,7 @@ check() {
 	log=$out/$name/meson-logs/testlog.json
 	rm -f "$log"
 	# shellcheck disable=SC2086 # a list of words
-	meson test -C "$out/$name" --no-rebuild $suites \
+	$wrap meson test -C "$out/$name" --no-rebuild $suites \
 		>"$logs/$name-test" 2>&1
 	if [ -e "$log" ]; then
 		python3 -B tests/results.py "$name" "$log" 2>"$logs/$name-failed" |
@@ -201,6 +203,24 @@ need() {
 	sh tests/deps.sh "$@" || echo "some of what the tests use is missing"
 }
 
+# Whether programs of the thread sanitizer run here; sets $wrap to what they need
+# for it.  Where the kernel puts mappings too far apart they do not start, so
+# there they are laid out the same each time.
+find_thread_sanitizer() {
+	probe=$logs/thread-probe
+	echo 'int main(void) { return 0; }' >"$probe.c"
+	$CC -fsanitize=thread -o "$probe" "$probe.c" 2>"$probe.log" || return 1
+	for wrap in '' "setarch $(uname -m) -R"; do
+		left=8
+		while [ "$left" -gt 0 ] && $wrap "$probe" 2>>"$probe.log"; do
+			left=$((left - 1))
+		done
+		[ "$left" -gt 0 ] || return 0
+	done
+	wrap=
+	return 1
+}
+
 # Run one stage.
 run_stage() {
 	case $1 in
@@ -223,6 +243,21 @@ run_stage() {
 		export CC
 		build sanitize --werror -Db_sanitize=address,undefined \
 			-Db_lundef=false && check sanitize unit kvm cli fuzz
+		;;
+	thread)
+		CC=gcc
+		export CC
+		if ! find_thread_sanitizer; then
+			verdict "skip thread: the thread sanitizer does not run here"
+			return
+		fi
+		TSAN_OPTIONS=halt_on_error=1
+		TSAN_OPTIONS=$TSAN_OPTIONS:suppressions=$top/tests/thread-suppressions
+		export TSAN_OPTIONS
+		build thread --werror -Db_sanitize=thread -Db_lundef=false &&
+			check thread unit kvm
+		unset TSAN_OPTIONS
+		wrap=
 		;;
 	arm64)
 		case $(uname -m) in
@@ -259,15 +294,17 @@ run_stage() {
 
 for s in $stages; do
 	case $s in
-	gcc | clang | sanitize | arm64 | rig | x86-rig | arm64-rig) ;;
+	gcc | clang | sanitize | thread | arm64 | rig | x86-rig | arm64-rig) ;;
 	*)
-		echo "run.sh: no such stage: $s (gcc clang sanitize arm64 rig)" >&2
+		echo "run.sh: no such stage: $s (gcc clang sanitize thread" \
+			"arm64 rig)" >&2
 		exit 64
 		;;
 	esac
 done
 stage "packages"
 deps_rig=''
+wrap=''
 need build test
 for s in $stages; do
 	stage "$s"
