@@ -134,3 +134,24 @@ case_crash() {
 		same "the exit status" "$(status_of crash)" 82
 	fi
 }
+
+# The power button is a key that the guest hears of (KEY_POWER is 116).  Debian's
+# kernel for arm64 has no driver for keys on a board, so nobody could listen.
+case_power_button() {
+	thaw run -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
+		-p "quiet t=button" -m 192M --control /tmp/button.sock \
+		</dev/null >$state/button.raw 2>$state/button.err &
+	pid=$!
+	for i in $(seq 200); do
+		! grep -q 'FACT button.waits' $state/button.raw || break
+		sleep 1
+	done
+	sleep 2
+	rc=0
+	thaw ctl /tmp/button.sock power-button >/dev/null || rc=$?
+	[ $rc -eq 0 ] || { kill $pid; fail "ctl: status $rc"; }
+	wait $pid || rc=$?
+	tr -d '\r' <$state/button.raw >$state/button.log
+	same "the exit status" $rc 0
+	same "the event" "$(fact_of button button.event)" " 1 116"
+}

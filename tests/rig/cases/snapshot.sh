@@ -62,6 +62,11 @@ saved() {
 case_snapshot_save() {
 	saved
 	thaw inspect --verify $snap >$state/inspect || fail "inspect: status $?"
+	case $RIG_ARCH in
+	x86) feature=sse2 ;;
+	*) feature=aes ;;
+	esac
+	grep -q -i -w $feature $state/inspect || fail "inspect tells no $feature"
 	thaw inspect --json $snap | grep -q '"cpus": 2' || fail "not two processors"
 }
 
