@@ -43,9 +43,14 @@ static int image_size(int fd, const char *path, uint64_t *size)
 				path);
 	else if (ioctl(fd, BLKGETSIZE64, size) < 0)
 		return log_errno(errno, "disk %s: size", path);
+	if (*size < SECTOR_BYTES)
+		return log_fail(EINVAL, "disk %s: %s", path,
+				*size ? "less than a sector" : "empty");
+	if (*size % SECTOR_BYTES)
+		log_warn("disk %s: the guest does not see the last %u bytes, "
+			 "which are no whole sector",
+			 path, (unsigned int)(*size % SECTOR_BYTES));
 	*size = align_down(*size, SECTOR_BYTES);
-	if (*size == 0)
-		return log_fail(EINVAL, "disk %s: empty", path);
 	return 0;
 }
 
