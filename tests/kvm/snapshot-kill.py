@@ -45,6 +45,7 @@ def main():
     os.mkdir(folder)
     path = os.path.join(folder, "s")
     whole = cut_short = 0
+    span = 0.08  # finds out how long a save takes here
     try:
         for number in range(rounds):
             existed = os.path.exists(path)
@@ -52,7 +53,8 @@ def main():
                                        "steps=0 pages=%d" %
                                        chance.choice([64, 1024])])
             time.sleep(0.02)
-            answered = ask_and_kill(guest, path, chance.random() * 0.08)
+            answered = ask_and_kill(guest, path, chance.random() * span)
+            span = min(0.08, max(0.001, span * (0.7 if answered else 1.2)))
             guest.end()
             os.unlink(guest.control)
             cut_short += not answered
