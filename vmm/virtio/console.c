@@ -42,6 +42,7 @@ struct console {
 	struct terminal *terminal; /* not owned */
 	struct watch in, out;
 	uint64_t tx_done; /* bytes of the next tx chain that are out; saved */
+	bool tx_gone; /* output could not be written, and that was said */
 	struct virtq_chain chain;
 };
 
@@ -148,6 +149,14 @@ static void in_ready(void *ctx, uint32_t events)
 		watch_stop(&c->in);
 }
 
+/* Output cannot be written: the guest goes on without, and it is said once. */
+static void tell_gone(struct console *c, int err)
+{
+	if (!c->tx_gone)
+		log_errno(err, "virtio console: write to the terminal");
+	c->tx_gone = true;
+}
+
 /* Writes the rest of the chain; whether all of it is out. */
 static bool tx_drain(struct console *c, struct virtq_chain *chain)
 {
@@ -160,8 +169,10 @@ static bool tx_drain(struct console *c, struct virtq_chain *chain)
 
 		if (n == 0 || n == -EAGAIN)
 			return false;
-		if (n < 0) /* the reader is gone: output goes nowhere */
+		if (n < 0) {
+			tell_gone(c, (int)-n);
 			break;
+		}
 		iovs_skip(v, (uint64_t)n);
 		c->tx_done += (uint64_t)n;
 	}
