@@ -187,3 +187,35 @@ case_pager_resident() {
 	info "resident after 100 MiB of 2 GiB were touched: $kib KiB"
 	within "KiB resident" "${kib:-0}" 102400 118784
 }
+
+# With the last page in, KVM maps large pages again (x86 counts them).
+case_pager_large_pages() {
+	count=/sys/kernel/debug/kvm/pages_2m
+	[ -r $count ] || skip "KVM does not count its large pages here"
+	! grep -q '\[never\]' /sys/kernel/mm/transparent_hugepage/enabled ||
+		skip "this host has no large pages"
+	image=$(image_of touch)
+	head -c 33554432 /dev/zero | tr '\0' x >/tmp/large
+	set -- uffd
+	[ -n "$RIG_STOCK" ] || set -- userfault uffd
+	for pager; do
+		thaw run -k "$image" -i /tmp/large -m 128 --pager=$pager \
+			--prefault=full -p "base=initrd pages=8192 rounds=100000" \
+			</dev/null >$state/large.log 2>$state/large.err &
+		pid=$!
+		most=0
+		for i in $(seq 600); do
+			now=$(cat $count)
+			[ "$now" -le $most ] || most=$now
+			[ $most -lt 8 ] || break
+			kill -0 $pid || break
+			sleep 0.1
+		done
+		kill $pid 2>/dev/null
+		wait $pid
+		info "large pages in KVM after $pager: $most"
+		[ $most -ge 8 ] || fail "$pager: $most large pages in KVM;" \
+			"$(head -n 1 $state/large.err)"
+	done
+	rm /tmp/large
+}
