@@ -7,6 +7,10 @@
 #			name matches; none is begun after UNTIL (seconds)
 #	cases.sh --one NAME	one case, in this process
 #
+# /scratch/current names the case that runs and its seconds, /scratch/done those
+# that have ended, which are not run again when run-cases has had to start another
+# host.
+#
 # Prints a line per case as it ends:
 #
 #	ok NAME
@@ -35,10 +39,12 @@ while read -r name seconds archs; do
 	case $name in '' | '#'*) continue ;; esac
 	case " $archs " in *" $RIG_ARCH "*) ;; *) continue ;; esac
 	echo "$name" | grep -q -E -e "$pattern" || continue
+	! grep -q -x -F -e "$name" /scratch/done 2>/dev/null || continue
 	if [ -n "$until" ] && [ "$(date +%s)" -gt "$until" ]; then
 		echo "skip $name: no time is left"
 		continue
 	fi
+	echo "$name $seconds" >/scratch/current
 	rc=0
 	timeout -s KILL "$seconds" sh /src/tests/rig/cases.sh --one "$name" \
 		>$state/said 2>&1 </dev/null || rc=$?
@@ -50,5 +56,11 @@ while read -r name seconds archs; do
 	*) echo "not ok $name: ${reason:-status $rc}" ;;
 	esac
 	print_info
+	echo "$name" >>/scratch/done
+	case $rc in
+	0 | 77) ;;
+	*) cp $state/* /scratch/logs/ 2>/dev/null ;;
+	esac
 done <$here/list
+echo "end 60" >/scratch/current
 [ ! -d /scratch/logs ] || cp $state/* /scratch/logs/

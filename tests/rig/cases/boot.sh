@@ -5,14 +5,14 @@
 # The first guest: 6.1, two processors, one disk, ends by power-off.
 guest_first() {
 	boot first -k "$(kernel_image 6.1 plain)" -i /guest/initrd-6.1 \
-		-p "quiet t=facts" -m 512M -c 2 -d /scratch/big.img
+		-p "$quirk quiet t=facts" -m 512M -c 2 -d /scratch/big.img
 }
 
 # The second: 6.12 in its other form, 5 GiB, a second disk that is read-only,
 # and a reset after the first boot.
 guest_second() {
 	boot second -k "$(kernel_image 6.12 other)" -i /guest/initrd-6.12 \
-		-p "quiet t=restart boots=3" -m 5G -c 2 --on-reboot=restart \
+		-p "$quirk quiet t=restart boots=3" -m 5G -c 2 --on-reboot=restart \
 		-d /scratch/big.img -d /scratch/ro.img,ro
 }
 
@@ -115,7 +115,7 @@ case_boot_6_12_quiet_log() {
 
 case_reset_exit() {
 	boot reset -k "$(kernel_image 6.12 other)" -i /guest/initrd-6.12 \
-		-p "quiet t=reset" -m 128M
+		-p "$quirk quiet t=reset" -m 128M
 	reached_end reset
 	same "the exit status" "$(status_of reset)" 82
 }
@@ -124,7 +124,7 @@ case_reset_exit() {
 # fault, which nobody has asked for.
 case_crash() {
 	boot crash -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
-		-p "quiet t=crash panic=-1 reboot=t" -m 128M
+		-p "$quirk quiet t=crash panic=-1 reboot=t" -m 128M
 	reached_end crash
 	if [ "$RIG_ARCH" = x86 ]; then
 		same "the exit status" "$(status_of crash)" 80

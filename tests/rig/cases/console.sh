@@ -41,14 +41,14 @@ guest_virtio() {
 		"run:sh /src/tests/rig/cases/measure \$CHILD 192 >$state/measured" \
 		'send:\x01x' -- \
 		thaw run -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
-		-p "quiet t=shell" -m 192M --console=virtio
+		-p "$quirk quiet t=shell" -m 192M --console=virtio
 }
 
 # A guest on the serial port; ended by a signal.
 guest_serial() {
 	session serial 'signal:15' -- \
 		thaw run -k "$(kernel_image 6.1 other)" -i /guest/initrd-6.1 \
-		-p "quiet t=shell" -m 192M --console=serial
+		-p "$quirk quiet t=shell" -m 192M --console=serial
 }
 
 # Fail unless session $1 got as far as an answer of the shell.

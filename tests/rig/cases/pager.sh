@@ -38,13 +38,13 @@ payload() {
 # The reference: everything filled first.
 guest_eager() {
 	boot paged-eager -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
-		-p "quiet t=hash" -m 512M -c 2
+		-p "$quirk quiet t=hash" -m 512M -c 2
 }
 
 # Boot Debian from absent memory by pager $1 over memory $2.
 guest_paged() {
 	boot "paged-$1-$2" -k "$(kernel_image 6.12 plain)" \
-		-i /guest/initrd-6.12 -p "quiet t=hash" -m 512M -c 2 \
+		-i /guest/initrd-6.12 -p "$quirk quiet t=hash" -m 512M -c 2 \
 		--pager="$1" --memory="$2" --stats=json
 }
 

@@ -21,7 +21,7 @@ save_live() {
 	rm -f /tmp/live.sock
 	mkfifo /tmp/live.in
 	thaw run -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 -c 2 \
-		-p "quiet t=live" -m 512M -d /scratch/live.img \
+		-p "$quirk quiet t=live" -m 512M -d /scratch/live.img \
 		--control /tmp/live.sock <>/tmp/live.in \
 		>$state/live.raw 2>$state/live.err &
 	pid=$!
