@@ -3,6 +3,7 @@
  * A machine in the foreground, from its making to the exit status.  Main
  * thread, but for on_leave().
  */
+#include "vmm/base/clock.h"
 #include "vmm/cli/session.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ int session_open(struct session *session, const struct session_options *options)
 
 	*session = (struct session){ .options = options,
 				     .paging = { .trace_fd = -1 },
-				     .start_ns = pager_now_ns() };
+				     .start_ns = clock_now_ns() };
 	log_set_level(LOG_WARN + options->verbose);
 	/* A reader that went away is an error of write(2). */
 	signal(SIGPIPE, SIG_IGN);

@@ -7,19 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/base/clock.h"
 #include "vmm/ctl/private.h"
 
 /* Now. */
 uint64_t ctl_now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return clock_now_ns() / 1000000;
 }
 
 /* Takes over a connection. */

@@ -49,6 +49,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/bus/bus.h"
 #include "vmm/bus/irq.h"
@@ -95,13 +96,10 @@ struct serial {
 	size_t backlog_at, backlog_len;
 };
 
-/* CLOCK_MONOTONIC in nanoseconds. */
+/* The time, in a type that differences may be negative in. */
 static int64_t now_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	return (int64_t)clock_now_ns();
 }
 
 /* Has the loop look at the buffers.  Any thread. */

@@ -12,11 +12,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/pager/private.h"
 
 #define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
-#define NS_PER_S	 UINT64_C(1000000000)
 
 /* How long the background keeps out of the way, ever longer up to the last. */
 #define WAY_FIRST_NS (UINT64_C(50) * 1000)
@@ -26,30 +26,20 @@
 #define MADV_COLLAPSE 25 /* since Linux 6.1 */
 #endif
 
-/* Waits for a change or until @until_ns; the lock is held. */
-static void wait_until(struct pager *pager, uint64_t until_ns)
+/* Waits for a change or until @until_ns. */
+void pager_wait_until(struct pager *pager, uint64_t until_ns)
 {
-	struct timespec t;
-	uint64_t now = pager_now_ns(), wait;
+	const struct timespec until = clock_timespec(until_ns);
 
-	if (until_ns == UINT64_MAX) {
-		pthread_cond_wait(&pager->changed, &pager->lock);
-		return;
-	}
-	wait = until_ns > now ? until_ns - now : 0;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	wait += (uint64_t)t.tv_nsec;
-	t.tv_sec += (time_t)(wait / NS_PER_S);
-	t.tv_nsec = (long)(wait % NS_PER_S);
-	pthread_cond_timedwait(&pager->changed, &pager->lock, &t);
+	pthread_cond_timedwait(&pager->changed, &pager->lock, &until);
 }
 
 /* Sleeps until @until_ns, or until it is all over. */
 static void sleep_until(struct pager *pager, uint64_t until_ns)
 {
 	pthread_mutex_lock(&pager->lock);
-	while (!atomic_load(&pager->cancelled) && pager_now_ns() < until_ns)
-		wait_until(pager, until_ns);
+	while (!atomic_load(&pager->cancelled) && clock_now_ns() < until_ns)
+		pager_wait_until(pager, until_ns);
 	pthread_mutex_unlock(&pager->lock);
 }
 
@@ -63,7 +53,7 @@ static void make_way(struct pager *pager, uint64_t start_ns, uint64_t spent)
 	uint64_t wait_ns = WAY_FIRST_NS;
 
 	while (atomic_load(&pager->demand) && !atomic_load(&pager->cancelled)) {
-		sleep_until(pager, pager_now_ns() + wait_ns);
+		sleep_until(pager, clock_now_ns() + wait_ns);
 		wait_ns = min_u64(2 * wait_ns, WAY_LAST_NS);
 	}
 	if (rate != UINT64_MAX)
@@ -114,7 +104,7 @@ static void fill_workingset(struct pager *pager)
 /* Fills ahead; gives up where the source does, demand will tell. */
 static void fill_ahead(struct pager *pager)
 {
-	uint64_t start = pager_now_ns(), spent = 0;
+	uint64_t start = clock_now_ns(), spent = 0;
 
 	for (size_t i = 0; i < pager->source->run_count; i++)
 		if (fill_run(pager, &pager->source->runs[i], start, &spent) < 0)
@@ -145,7 +135,7 @@ static void collapse(struct pager *pager)
 /* With the last page in: takes the gates away. */
 static void retire(struct pager *pager)
 {
-	uint64_t now = pager_now_ns();
+	uint64_t now = clock_now_ns();
 
 	if (pager->uffd.fd >= 0)
 		uffd_gate_retire(&pager->uffd);
@@ -167,7 +157,7 @@ static void *background_main(void *arg)
 	pthread_mutex_lock(&pager->lock);
 	while (!atomic_load(&pager->cancelled) &&
 	       atomic_load(&pager->pages.absent))
-		wait_until(pager, UINT64_MAX);
+		pthread_cond_wait(&pager->changed, &pager->lock);
 	pthread_mutex_unlock(&pager->lock);
 	if (!atomic_load(&pager->cancelled))
 		retire(pager);
@@ -183,7 +173,7 @@ static void tell_overdue(struct pager *pager, uint64_t page, uint64_t since,
 		  pager_page_gpa(pager, page),
 		  pager->source->ops->describe(pager->source, page),
 		  pager->source->ops->name,
-		  (double)(pager_now_ns() - since) / 1e9, outcome);
+		  (double)(clock_now_ns() - since) / 1e9, outcome);
 }
 
 /* Whether a page is being read for somebody who is watched himself. */
@@ -212,7 +202,7 @@ static void watch_fill(struct pager *pager, struct fill_slot *slot)
 	enum fill_kind kind = atomic_load(&slot->kind);
 	bool stop = pager_stops(pager);
 
-	if (!since || pager_now_ns() - since < limit ||
+	if (!since || clock_now_ns() - since < limit ||
 	    (kind == FILL_WAITS && is_read_on_demand(pager, page)) ||
 	    atomic_exchange(&slot->told_ns, since) == since)
 		return;
@@ -240,7 +230,7 @@ static void *watch_main(void *arg)
 
 	while (!atomic_load(&pager->cancelled) &&
 	       atomic_load(&pager->pages.absent)) {
-		sleep_until(pager, pager_now_ns() + min_u64(period, NS_PER_S));
+		sleep_until(pager, clock_now_ns() + min_u64(period, NS_PER_S));
 		for (unsigned int i = 0; i < WATCH_SLOTS; i++)
 			watch_fill(pager, &pager->fills[i]);
 	}

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/pager/private.h"
 
@@ -130,7 +131,7 @@ static void back_off(uint64_t ns)
 static int read_claim(struct pager *pager, const struct claim *claim,
 		      enum fill_kind kind, uint8_t *to)
 {
-	uint64_t start = pager_now_ns(), pause_ns = RETRY_FIRST_NS;
+	uint64_t start = clock_now_ns(), pause_ns = RETRY_FIRST_NS;
 	struct fill_slot *slot = watch_begin(pager, claim, kind, start);
 	int r;
 
@@ -144,7 +145,7 @@ static int read_claim(struct pager *pager, const struct claim *claim,
 			break;
 		}
 		if (r == -EBADMSG ||
-		    pager_now_ns() - start >= pager->config.deadline_ns)
+		    clock_now_ns() - start >= pager->config.deadline_ns)
 			break;
 		if (r == -EINTR)
 			continue;
@@ -153,7 +154,7 @@ static int read_claim(struct pager *pager, const struct claim *claim,
 		pause_ns = min_u64(2 * pause_ns, RETRY_LAST_NS);
 	}
 	watch_end(slot);
-	count_add(&pager->counters.read_ns, pager_now_ns() - start);
+	count_add(&pager->counters.read_ns, clock_now_ns() - start);
 	return r;
 }
 
@@ -201,7 +202,7 @@ static void account(struct pager *pager, const struct pager_need *need,
 		    const struct claim *claim)
 {
 	struct pager_counters *c = &pager->counters;
-	uint64_t now = pager_now_ns();
+	uint64_t now = clock_now_ns();
 
 	count_add(&c->faults[need->cause], 1);
 	count_add(&c->pages[need->cause], claim->count);
@@ -335,7 +336,7 @@ static int fill_page(struct pager *pager, uint64_t page,
 			return 0;
 		case PAGES_BUSY:
 			waited = true;
-			since = since ? since : pager_now_ns();
+			since = since ? since : clock_now_ns();
 			wait_for_other(pager, page, need, since);
 			break;
 		case PAGES_CLAIMED:
@@ -357,7 +358,7 @@ int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need)
 	bool demand = need->cause != PAGER_CAUSE_BACKGROUND;
 	int r;
 
-	need->since_ns = pager_now_ns();
+	need->since_ns = clock_now_ns();
 	need->filled = 0;
 	/*
 	 * The machine ends for a page that failed.  While a signal waits for a

@@ -147,7 +147,7 @@ int pager_create(struct pager **out, const struct pager_config *config)
 	set_defaults(&pager->config);
 	pager->memory = config->memory;
 	pager->source = config->source;
-	pager->start_ns = pager_now_ns();
+	pager->start_ns = clock_now_ns();
 	pager->uffd.fd = -1;
 	pager->wake_fd = -1;
 	pthread_mutex_init(&pager->lock, NULL);

@@ -119,6 +119,9 @@ unsigned long long pager_page_gpa(const struct pager *pager, uint64_t page);
  */
 int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need);
 
+/* background.c: waits for a change or until a time; the lock is held. */
+void pager_wait_until(struct pager *pager, uint64_t until_ns);
+
 /* background.c: the threads. */
 int pager_thread_start(struct pager *pager, pthread_t *thread, bool *runs,
 		       void *(*run)(void *arg));

@@ -2,23 +2,12 @@
 /* The pager's counters; see the header for their memory order. */
 #include "vmm/pager/stats.h"
 
-#include <time.h>
-
 const char *const pager_cause_words[PAGER_CAUSES] = {
 	[PAGER_CAUSE_VCPU] = "vcpu",
 	[PAGER_CAUSE_UFFD] = "uffd",
 	[PAGER_CAUSE_DEVICE] = "device",
 	[PAGER_CAUSE_BACKGROUND] = "background",
 };
-
-/* The time. */
-uint64_t pager_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 /* The bucket of a stall: the number of bits of its microseconds. */
 static unsigned int bucket_of(uint64_t ns)

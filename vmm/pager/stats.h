@@ -52,9 +52,6 @@ struct pager_counters {
 	_Atomic uint64_t first_ns, last_ns, done_ns;
 };
 
-/* CLOCK_MONOTONIC in nanoseconds. */
-uint64_t pager_now_ns(void);
-
 /* Adds to a counter. */
 static inline void count_add(_Atomic uint64_t *counter, uint64_t n)
 {

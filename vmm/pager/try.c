@@ -9,12 +9,9 @@
  * answers or the pager ends; meanwhile nobody else can try.
  */
 #include <errno.h>
-#include <time.h>
 
-#include "vmm/base/log.h"
+#include "vmm/base/clock.h"
 #include "vmm/pager/private.h"
-
-#define NS_PER_S UINT64_C(1000000000)
 
 /* Fills what was asked for, page after page; the lock is held between them. */
 static void fill_asked(struct pager *pager)
@@ -64,21 +61,16 @@ static void *try_main(void *arg)
 static int wait_for_thread(struct pager *pager)
 {
 	struct pager_try *try = &pager->try;
-	uint64_t limit = pager->config.deadline_ns + NS_PER_S / 2;
-	uint64_t page = try->page;
-	struct timespec until;
-	int r = 0;
+	/* The watch speaks first. */
+	uint64_t limit = pager->config.deadline_ns + NS_PER_S;
+	uint64_t page = try->page, until = clock_now_ns() + limit;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(limit / NS_PER_S) + 1;
-	while (try->busy && !atomic_load(&pager->cancelled) && r == 0) {
-		r = pthread_cond_timedwait(&pager->changed, &pager->lock,
-					   &until);
-		if (r && try->page != page) {
+	while (try->busy && !atomic_load(&pager->cancelled) &&
+	       clock_now_ns() < until) {
+		pager_wait_until(pager, until);
+		if (try->page != page) {
 			page = try->page;
-			clock_gettime(CLOCK_MONOTONIC, &until);
-			until.tv_sec += (time_t)(limit / NS_PER_S) + 1;
-			r = 0;
+			until = clock_now_ns() + limit;
 		}
 	}
 	if (atomic_load(&pager->cancelled))

@@ -8,14 +8,15 @@
 #include <errno.h>
 #include <time.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/vm/private.h"
 
 /*
  * A vCPU leaves the guest within microseconds, but one that stands still for a
  * page may take as long as its source does.
  */
-#define PAUSE_PATIENCE_S 5
-#define LOOK_NS		 (1000 * 1000)
+#define PAUSE_PATIENCE_NS (5 * NS_PER_S)
+#define LOOK_NS		  (1000 * 1000)
 
 /* Whether every thread is parked; the lock is held. */
 static bool all_parked(const struct vm *vm)
@@ -29,11 +30,10 @@ static bool all_parked(const struct vm *vm)
 /* Parks the vCPUs, or lets all of them go on again. */
 static int park_all(struct vm *vm)
 {
-	struct timespec until;
+	const struct timespec until =
+		clock_timespec(clock_now_ns() + PAUSE_PATIENCE_NS);
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += PAUSE_PATIENCE_S;
 	pthread_mutex_lock(&vm->lock);
 	if (atomic_load(&vm->phase) == VM_PHASE_RUN) {
 		atomic_store(&vm->phase, VM_PHASE_PAUSED);
@@ -79,13 +79,12 @@ static void resume_devices(struct vm *vm, unsigned int count)
 static int wait_for_pages(const struct vm *vm)
 {
 	static const struct timespec look = { .tv_nsec = LOOK_NS };
-	uint64_t until =
-		pager_now_ns() + PAUSE_PATIENCE_S * UINT64_C(1000000000);
+	uint64_t until = clock_now_ns() + PAUSE_PATIENCE_NS;
 
 	while (vm->pager && pager_is_wanted(vm->pager)) {
 		if (atomic_load(&vm->phase) == VM_PHASE_END)
 			return -ECANCELED;
-		if (vm_waits_for_memory(vm) || pager_now_ns() > until)
+		if (vm_waits_for_memory(vm) || clock_now_ns() > until)
 			return log_fail(ETIMEDOUT,
 					"pause: a device waits for its memory");
 		nanosleep(&look, NULL);

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/vm/private.h"
 
 /* The run page of this thread's vCPU, for the handler alone. */
@@ -117,7 +118,7 @@ static void *vcpu_thread(void *arg)
 
 	kicked_run = vcpu->cpu->run;
 	atomic_compare_exchange_strong(&vcpu->vm->entered_ns, &none,
-				       pager_now_ns());
+				       clock_now_ns());
 	while (may_enter(vcpu))
 		enter(vcpu);
 	return NULL;
@@ -192,12 +193,8 @@ void vcpus_kick(struct vm *vm)
 /* Waits for the threads, but not for ever. */
 bool vcpus_wait(struct vm *vm, uint64_t ns)
 {
-	struct timespec until;
+	const struct timespec until = clock_timespec(clock_now_ns() + ns);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)(ns % 1000000000);
-	until.tv_sec += (time_t)(ns / 1000000000) + until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++) {
 		struct vcpu *vcpu = &vm->vcpus[i];
 
