@@ -64,28 +64,6 @@ static const char *save_reason(int err)
 	}
 }
 
-/* A whole answer: ok, or what failed, with which @object ("": none), and why. */
-static void answer_words(FILE *out, const char *what, const char *object,
-			 const char *why)
-{
-	CLEANUP_FREE char *words = NULL;
-	struct json json;
-
-	if (why && asprintf(&words, "%s%s%s: %s", what, *object ? " " : "",
-			    object, why) < 0)
-		words = NULL;
-	answer_begin(&json, out, !why);
-	if (why)
-		json_string(&json, "error", words ? words : why);
-	answer_end(&json);
-}
-
-/* The same for a verb without an object and with a result. */
-static void answer(FILE *out, const char *what, int result)
-{
-	answer_words(out, what, "", result < 0 ? reason(-result) : NULL);
-}
-
 /* A whole answer: no, for this reason. */
 void ctl_refuse(FILE *out, const char *why)
 {
@@ -94,6 +72,30 @@ void ctl_refuse(FILE *out, const char *why)
 	answer_begin(&json, out, false);
 	json_string(&json, "error", why);
 	answer_end(&json);
+}
+
+/* A whole answer: ok, or what failed, with which @object ("": none), and why. */
+static void answer_words(FILE *out, const char *what, const char *object,
+			 const char *why)
+{
+	CLEANUP_FREE char *words = NULL;
+	struct json json;
+
+	if (!why) {
+		answer_begin(&json, out, true);
+		answer_end(&json);
+		return;
+	}
+	if (asprintf(&words, "%s%s%s: %s", what, *object ? " " : "", object,
+		     why) < 0)
+		words = NULL;
+	ctl_refuse(out, words ? words : why);
+}
+
+/* The same for a verb without an object and with a result. */
+static void answer(FILE *out, const char *what, int result)
+{
+	answer_words(out, what, "", result < 0 ? reason(-result) : NULL);
 }
 
 static void do_status(struct vm *vm, char *args, const struct ctl_listener *who,

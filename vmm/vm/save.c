@@ -161,10 +161,10 @@ static int save_region(struct vm *vm, struct snap_save *save,
 		void *hva;
 
 		/* A machine that ends may have let go who waits for a page. */
-		if (atomic_load(&vm->phase) == VM_PHASE_END)
+		if (atomic_load(&vm->phase) == VM_PHASE_END) {
 			r = log_fail(ECANCELED, "snapshot: the machine ends");
-		if (r < 0)
 			break;
+		}
 		/* What is absent is filled first; the accessor would wait. */
 		if (vm->pager)
 			r = pager_try_fill(vm->pager, page, n);
