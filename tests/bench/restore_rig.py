@@ -18,10 +18,9 @@ import subprocess
 import sys
 import tempfile
 
+from restore import SETS, WAYS
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-SETS = (("64 KiB", 16), ("64 MiB", 16384))
-WAYS = (("userfault", "anon"), ("userfault", "guest_memfd"), ("uffd", "anon"),
-        ("map", "anon"), ("eager", "anon"), ("eager", "guest_memfd"))
 
 SAVE = """
 mkfifo /tmp/in{pages}

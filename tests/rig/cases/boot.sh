@@ -139,13 +139,11 @@ case_crash() {
 # kernel for arm64 has no driver for keys on a board, so nobody could listen.
 case_power_button() {
 	thaw run -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
-		-p "quiet t=button" -m 192M --control /tmp/button.sock \
+		-p "$quirk quiet t=button" -m 192M --control /tmp/button.sock \
 		</dev/null >$state/button.raw 2>$state/button.err &
 	pid=$!
-	for i in $(seq 200); do
-		! grep -q 'FACT button.waits' $state/button.raw || break
-		sleep 1
-	done
+	wait_line $state/button.raw 'FACT button.waits' 200 ||
+		{ kill $pid; fail "no guest that waits"; }
 	sleep 2
 	rc=0
 	thaw ctl /tmp/button.sock power-button >/dev/null || rc=$?

@@ -102,6 +102,15 @@ reached_end() {
 			"console: $(tail -c 300 "$state/$1.log" | tr '\n' '|')"
 }
 
+# Wait up to $3 seconds for a line that matches $2 in file $1.
+wait_line() {
+	for i in $(seq "$3"); do
+		! grep -q -e "$2" "$1" || return 0
+		sleep 1
+	done
+	return 1
+}
+
 # Run thaw with bad input: it must end with status $1 (or one of several, a|b),
 # within seconds, and say one line on standard error.
 refuses() {

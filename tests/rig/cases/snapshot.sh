@@ -5,15 +5,6 @@
 
 snap=/scratch/snap
 
-# Wait up to $3 seconds for a line that matches $2 in file $1.
-wait_line() {
-	for i in $(seq "$3"); do
-		! grep -q -e "$2" "$1" || return 0
-		sleep 1
-	done
-	return 1
-}
-
 # Boot the guest, save it while it ticks, once; $state/live.rc says how it went.
 save_live() {
 	[ ! -e $state/live.rc ] || return 0
