@@ -3,10 +3,15 @@
 #include "tests/unit/pager/lib.h"
 
 #include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "vmm/mem/uffd_probe.h"
 
@@ -209,4 +214,39 @@ bool test_has_uffd(void)
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
+}
+
+static void on_failed(void *ctx, enum pager_on_error on_error)
+{
+	struct fixture *f = ctx;
+
+	(void)on_error;
+	atomic_fetch_add(&f->failures, 1);
+}
+
+/* Makes a fixture. */
+void fixture_open(struct fixture *f, struct pager_config config,
+		  const char *inject, struct page_source *source,
+		  uint64_t pages)
+{
+	*f = (struct fixture){ .source = source };
+	test_memory(&f->memory, pages);
+	assert_int_equal(pager_prepare(&f->memory, config.way), 0);
+	if (inject)
+		assert_int_equal(source_inject_create(&source, source, inject),
+				 0);
+	config.memory = &f->memory;
+	config.source = source;
+	config.failed = on_failed;
+	config.ctx = f;
+	config.trace_fd = -1;
+	assert_int_equal(pager_create(&f->pager, &config), 0);
+}
+
+/* Frees it. */
+void fixture_close(struct fixture *f)
+{
+	pager_destroy(f->pager);
+	pager_unprepare(&f->memory);
+	memory_finish(&f->memory);
 }

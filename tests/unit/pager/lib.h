@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_PAGER_LIB_H
 #define TESTS_UNIT_PAGER_LIB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,6 +47,23 @@ gpa_t test_gpa(const struct memory *memory, uint64_t page);
  */
 const void *test_vcpu_access(struct memory *memory, struct pager *pager,
 			     unsigned int vcpu, uint64_t page);
+
+/* Memory, a source, and a pager over both, which counts its failures. */
+struct fixture {
+	struct memory memory;
+	struct page_source *source; /* the inner one */
+	struct pager *pager;
+	atomic_uint failures;
+};
+
+/*
+ * Makes it of a source that becomes the pager's, with @inject around it (NULL:
+ * nothing); of @config what a test wants to say.
+ */
+void fixture_open(struct fixture *f, struct pager_config config,
+		  const char *inject, struct page_source *source,
+		  uint64_t pages);
+void fixture_close(struct fixture *f);
 
 /* Whether userfaultfd can be had here. */
 bool test_has_uffd(void);

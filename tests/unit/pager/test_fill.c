@@ -22,45 +22,11 @@
 
 #define PAGES 256
 
-struct fixture {
-	struct memory memory;
-	struct page_source *source;
-	struct pager *pager;
-	atomic_uint failures;
-};
-
-static void on_failed(void *ctx, enum pager_on_error on_error)
-{
-	struct fixture *f = ctx;
-
-	(void)on_error;
-	atomic_fetch_add(&f->failures, 1);
-}
-
-/* Makes memory, puts @inject around a source, and makes a pager. */
-static void open_source(struct fixture *f, struct pager_config config,
-			const char *inject, struct page_source *source,
-			uint64_t pages)
-{
-	*f = (struct fixture){ .source = source };
-	test_memory(&f->memory, pages);
-	assert_int_equal(pager_prepare(&f->memory, config.way), 0);
-	if (inject)
-		assert_int_equal(source_inject_create(&source, source, inject),
-				 0);
-	config.memory = &f->memory;
-	config.source = source;
-	config.failed = on_failed;
-	config.ctx = f;
-	config.trace_fd = -1;
-	assert_int_equal(pager_create(&f->pager, &config), 0);
-}
-
-/* The same with the usual source. */
+/* A fixture with the usual source. */
 static void open_sized(struct fixture *f, struct pager_config config,
 		       const char *inject, uint64_t pages)
 {
-	open_source(f, config, inject, test_source(pages), pages);
+	fixture_open(f, config, inject, test_source(pages), pages);
 }
 
 /* The same, of the size that most tests want. */
@@ -68,13 +34,6 @@ static void open_fixture(struct fixture *f, struct pager_config config,
 			 const char *inject)
 {
 	open_sized(f, config, inject, PAGES);
-}
-
-static void close_fixture(struct fixture *f)
-{
-	pager_destroy(f->pager);
-	pager_unprepare(&f->memory);
-	memory_finish(&f->memory);
 }
 
 /* Every page is right, read once, in as many exits as there are blocks. */
@@ -98,7 +57,7 @@ static void vcpu_fills_runs(void **state)
 	assert_int_equal(stats.faults[PAGER_CAUSE_VCPU], PAGES * 3 / 4 / 16);
 	assert_int_equal(stats.pages[PAGER_CAUSE_VCPU], PAGES * 3 / 4);
 	assert_int_equal(test_source_most(f.source), 1);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* With a run of one page, each page is one fault. */
@@ -118,7 +77,7 @@ static void run_length_is_kept(void **state)
 	assert_true(pager_is_absent(f.pager, 4));
 	assert_true(pager_is_absent(f.pager, 6));
 	assert_false(pager_is_absent(f.pager, 5));
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* Who walks gets 16, 16, 32 and 64 pages; who jumps gets 16. */
@@ -131,10 +90,10 @@ static void walk_is_served_in_larger_pieces(void **state)
 	uint64_t sum = 0;
 
 	(void)state;
-	open_source(&f,
-		    (struct pager_config){ .way = PAGER_USERFAULT,
-					   .run_pages = 64 },
-		    NULL, test_source_whole(PAGES), PAGES);
+	fixture_open(&f,
+		     (struct pager_config){ .way = PAGER_USERFAULT,
+					    .run_pages = 64 },
+		     NULL, test_source_whole(PAGES), PAGES);
 	for (unsigned int i = 0; i < ARRAY_SIZE(first); i++) {
 		test_vcpu_access(&f.memory, f.pager, 0, first[i]);
 		pager_stats(f.pager, &stats);
@@ -143,7 +102,7 @@ static void walk_is_served_in_larger_pieces(void **state)
 	}
 	assert_true(pager_is_absent(f.pager, 159));
 	assert_true(pager_is_absent(f.pager, 176));
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* A fill ends with the region, where the run of the source goes on. */
@@ -164,7 +123,7 @@ static void fill_ends_with_region(void **state)
 		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
 							  page),
 					 page));
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* Pages that an earlier try has installed do not stop a later one. */
@@ -231,7 +190,7 @@ static void cancelled_pager_passes_zeros(void **state)
 		usleep(1000);
 	assert_true(atomic_load(&touch.done));
 	pthread_join(thread, NULL);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* A page that the source does not hold is zero, and no fault. */
@@ -249,7 +208,7 @@ static void known_zeros_cost_nothing(void **state)
 	pager_stats(f.pager, &stats);
 	assert_int_equal(stats.faults[PAGER_CAUSE_VCPU], 0);
 	assert_int_equal(test_source_reads(f.source), 0);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* The accessor populates what it is asked for. */
@@ -269,7 +228,7 @@ static void accessor_populates(void **state)
 	pager_stats(f.pager, &stats);
 	assert_int_equal(stats.faults[PAGER_CAUSE_DEVICE], 3);
 	assert_int_equal(stats.pages[PAGER_CAUSE_DEVICE], 48);
-	close_fixture(&f);
+	fixture_close(&f);
 	free(data);
 }
 
@@ -320,7 +279,7 @@ static void uffd_fills(void **state)
 	pager_stats(f.pager, &stats);
 	assert_int_equal(stats.pages[PAGER_CAUSE_UFFD], PAGES * 3 / 4);
 	assert_int_equal(test_source_most(f.source), 1);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* The background fills all of it and takes the gates away. */
@@ -346,7 +305,7 @@ static void background_fills(void **state)
 					 page));
 	pager_stats(f.pager, &stats);
 	assert_int_equal(stats.faults[PAGER_CAUSE_UFFD], 0);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* An error that passes is tried again, and nobody hears of it. */
@@ -364,7 +323,7 @@ static void error_once_is_retried(void **state)
 	assert_int_equal(stats.retries, 1);
 	assert_int_equal(stats.failures, 0);
 	assert_int_equal(atomic_load(&f.failures), 0);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* An error that stays is told after the deadline; the page stays absent. */
@@ -386,7 +345,7 @@ static void error_always_stops(void **state)
 		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
 							  20),
 					 20));
-		close_fixture(&f);
+		fixture_close(&f);
 	}
 }
 
@@ -428,7 +387,7 @@ static void no_answers_are_told_once(void **state)
 	pager_cancel(f.pager);
 	pthread_join(threads[0], NULL);
 	pthread_join(threads[1], NULL);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* Under "pause" who needs the page waits until told, again and again. */
@@ -458,7 +417,7 @@ static void pause_waits_until_told(void **state)
 	pager_cancel(f.pager);
 	pthread_join(thread, &page);
 	assert_null(page);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* While a guest is loaded nobody waits: not for "go on", not for ever. */
@@ -484,7 +443,7 @@ static void loader_never_hangs(void **state)
 		if (test_has_uffd())
 			(void)*(volatile uint8_t *)(f.memory.regions[0].hva +
 						    20 * PAGE_BYTES);
-		close_fixture(&f);
+		fixture_close(&f);
 	}
 }
 
@@ -506,7 +465,7 @@ static void try_fill_does_not_wait(void **state)
 	assert_int_equal(pager_try_fill(f.pager, 0, PAGES), -EIO);
 	assert_int_equal(atomic_load(&f.failures), 0);
 	assert_false(pager_waits(f.pager));
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* The trace has a line for each fault. */
@@ -528,7 +487,7 @@ static void trace_tells_faults(void **state)
 	config.trace_fd = fileno(file);
 	assert_int_equal(pager_create(&f.pager, &config), 0);
 	test_vcpu_access(m, f.pager, 3, 20);
-	close_fixture(&f);
+	fixture_close(&f);
 	rewind(file);
 	while (fgets(line, sizeof(line), file)) {
 		double at, stall;

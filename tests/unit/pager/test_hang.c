@@ -18,43 +18,12 @@
 #define PAGES	 256
 #define DEADLINE 20000000
 
-struct fixture {
-	struct memory memory;
-	struct pager *pager;
-	atomic_uint failures;
-};
-
-static void on_failed(void *ctx, enum pager_on_error on_error)
-{
-	struct fixture *f = ctx;
-
-	(void)on_error;
-	atomic_fetch_add(&f->failures, 1);
-}
-
-/* Makes memory, a source that does what @inject says, and a pager. */
+/* A fixture whose source does what @inject says, and has little time for it. */
 static void open_fixture(struct fixture *f, struct pager_config config,
 			 const char *inject)
 {
-	*f = (struct fixture){ 0 };
-	test_memory(&f->memory, PAGES);
-	assert_int_equal(pager_prepare(&f->memory, config.way), 0);
-	assert_int_equal(source_inject_create(&config.source,
-					      test_source(PAGES), inject),
-			 0);
-	config.memory = &f->memory;
 	config.deadline_ns = DEADLINE;
-	config.failed = on_failed;
-	config.ctx = f;
-	config.trace_fd = -1;
-	assert_int_equal(pager_create(&f->pager, &config), 0);
-}
-
-static void close_fixture(struct fixture *f)
-{
-	pager_destroy(f->pager);
-	pager_unprepare(&f->memory);
-	memory_finish(&f->memory);
+	fixture_open(f, config, inject, test_source(PAGES), PAGES);
 }
 
 /* Waits until there were @count failures; ten seconds at most. */
@@ -112,7 +81,7 @@ static void only_who_waits_is_told_of(void **state)
 	pthread_join(thread, &page);
 	assert_null(page);
 	assert_false(pager_waits(f.pager));
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* Who waits for a reader that hangs is not told of beside that reader. */
@@ -135,7 +104,7 @@ static void reader_is_told_of_once(void **state)
 	pager_cancel(f.pager);
 	for (unsigned int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* A snapshot gives up, again and again, and nothing ends but it. */
@@ -160,7 +129,7 @@ static void try_fill_gives_up(void **state)
 		let_it_be_overdue();
 		assert_int_equal(atomic_load(&f.failures), 0);
 		assert_false(pager_waits(f.pager));
-		close_fixture(&f);
+		fixture_close(&f);
 	}
 }
 
@@ -182,7 +151,7 @@ static void try_fill_does_not_wait_for_another(void **state)
 	pager_cancel(f.pager);
 	assert_int_equal(pager_try_fill(f.pager, 0, 16), -ECANCELED);
 	pthread_join(thread, NULL);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* Asks for everything, as a snapshot. */
@@ -209,7 +178,7 @@ static void end_lets_go_of_a_try(void **state)
 	pager_stop(f.pager);
 	pthread_join(thread, &r);
 	assert_int_equal((intptr_t)r, -ECANCELED);
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 /* Filling all at once has the same patience and the same end as a fault. */
@@ -226,7 +195,7 @@ static void fill_all_has_a_deadline(void **state)
 			     bad[i]);
 		assert_int_equal(pager_fill_all(f.pager), -EIO);
 		assert_int_equal(atomic_load(&f.failures), 1);
-		close_fixture(&f);
+		fixture_close(&f);
 	}
 	open_fixture(&f, (struct pager_config){ .way = PAGER_EAGER },
 		     "once@70,delay=1");
@@ -239,7 +208,7 @@ static void fill_all_has_a_deadline(void **state)
 		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
 							  page),
 					 page));
-	close_fixture(&f);
+	fixture_close(&f);
 }
 
 int main(void)
