@@ -77,10 +77,25 @@ int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 		   const void *from);
 
 /*
- * Lets go whoever touched @page, which is present: opens the guard there, or
- * has the kernel map zeros where nothing was installed.
+ * Wakes the threads that touched @page, which is present and not behind a
+ * guard: has the kernel map zeros where nothing was installed.
  */
 int uffd_gate_pass(struct uffd_gate *gate, uint64_t page);
+
+/*
+ * The part of the aligned block of @block pages around @page that lies in the
+ * page's range; one page where it is in none.
+ */
+struct uffd_range uffd_gate_block(const struct uffd_gate *gate, uint64_t page,
+				  uint64_t block);
+
+/*
+ * Opens the guard of pages of one range, all present, and wakes the threads
+ * that touched them.  -ENOMEM: the process has as many mappings as the host
+ * permits; a guard that is opened whole needs no further one.
+ */
+int uffd_gate_open_guard(struct uffd_gate *gate, uint64_t first,
+			 uint64_t count);
 
 /* Ends it with the last page in: guards opened, ranges unregistered. */
 void uffd_gate_retire(struct uffd_gate *gate);

@@ -75,6 +75,7 @@ struct pager {
 	int wake_fd; /* an eventfd: userfaultfd's thread shall end */
 	pthread_t uffd_thread, background_thread, watch_thread;
 	bool uffd_runs, background_runs, watch_runs;
+	bool map_limit_reported; /* userfaultfd's thread alone */
 	struct pager_try try;
 
 	/* With config.record: room for every page of the source. */

@@ -261,24 +261,38 @@ int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 	return 0;
 }
 
-/* Replaces the guard of one page by the memory. */
-static int open_guard(struct uffd_gate *gate, uint64_t page)
+/* The part of an aligned block that lies in a page's range. */
+struct uffd_range uffd_gate_block(const struct uffd_gate *gate, uint64_t page,
+				  uint64_t block)
+{
+	const struct uffd_range *range = find_range(gate, page);
+	uint64_t first = align_down(page, block), end = first + block;
+
+	if (!range)
+		return (struct uffd_range){ page, 1, gate_hva(gate, page) };
+	first = max_u64(first, range->first);
+	end = min_u64(end, range->first + range->count);
+	return (struct uffd_range){ first, end - first, gate_hva(gate, first) };
+}
+
+/* Replaces the guard of pages by the memory. */
+int uffd_gate_open_guard(struct uffd_gate *gate, uint64_t first, uint64_t count)
 {
 	const struct memory_region *region =
-		memory_region_of_page(gate->memory, page);
-	uint64_t offset = page * PAGE_BYTES - region->offset_bytes;
+		memory_region_of_page(gate->memory, first);
+	uint64_t offset = first * PAGE_BYTES - region->offset_bytes;
+	uint64_t bytes = count * PAGE_BYTES;
 	uint8_t *hva = region->slot_hva + offset;
 
-	if (mmap(hva, PAGE_BYTES, PROT_READ | PROT_WRITE,
-		 MAP_FIXED | MAP_SHARED, region->guest_memfd,
-		 (off_t)offset) == MAP_FAILED)
+	if (mmap(hva, bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED,
+		 region->guest_memfd, (off_t)offset) == MAP_FAILED)
 		return -errno;
 	/* The new mapping is not registered, so this range may be refused. */
-	wake_range(gate, hva, PAGE_BYTES);
+	wake_range(gate, hva, bytes);
 	return 0;
 }
 
-/* Lets go whoever touched a page that is present. */
+/* Wakes the threads that touched a page that is present. */
 int uffd_gate_pass(struct uffd_gate *gate, uint64_t page)
 {
 	uint8_t *hva = gate_hva(gate, page);
@@ -286,8 +300,6 @@ int uffd_gate_pass(struct uffd_gate *gate, uint64_t page)
 		.range = { (uintptr_t)hva, PAGE_BYTES },
 	};
 
-	if (gate->guards)
-		return open_guard(gate, page);
 	/* A page that lies between two runs: zero, but stopped with them. */
 	while (ioctl(gate->fd, UFFDIO_ZEROPAGE, &zero) < 0) {
 		/* It is there, or the gate has been taken away meanwhile. */
@@ -302,16 +314,10 @@ int uffd_gate_pass(struct uffd_gate *gate, uint64_t page)
 /* Replaces the guards of a range by the memory. */
 static void retire_guard(struct uffd_gate *gate, const struct uffd_range *range)
 {
-	const struct memory_region *region =
-		memory_region_of_page(gate->memory, range->first);
-	uint64_t offset = range->first * PAGE_BYTES - region->offset_bytes;
-	uint64_t bytes = range->count * PAGE_BYTES;
+	int r = uffd_gate_open_guard(gate, range->first, range->count);
 
-	if (mmap(range->hva, bytes, PROT_READ | PROT_WRITE,
-		 MAP_FIXED | MAP_SHARED, region->guest_memfd,
-		 (off_t)offset) == MAP_FAILED)
-		log_errno(errno, "open the guard of guest_memfd");
-	wake_range(gate, range->hva, bytes);
+	if (r < 0)
+		log_errno(-r, "open the guard of guest_memfd");
 }
 
 /* Unregisters a range, which lets everybody go; large pages may come. */

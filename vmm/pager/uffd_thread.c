@@ -16,6 +16,96 @@
 #include "vmm/base/log.h"
 #include "vmm/pager/private.h"
 
+/* How much of a guard is opened at once where the pages are present. */
+#define GUARD_BLOCK_PAGES 512
+
+/* Narrows a range to the present pages around @page. */
+static void keep_present(const struct pager *pager, uint64_t page,
+			 struct uffd_range *range)
+{
+	uint64_t first = page, end = page + 1;
+
+	while (first > range->first &&
+	       pages_is_present(&pager->pages, first - 1))
+		first--;
+	while (end < range->first + range->count &&
+	       pages_is_present(&pager->pages, end))
+		end++;
+	range->first = first;
+	range->count = end - first;
+}
+
+/* Fills all pages of a range that are absent. */
+static int fill_range(struct pager *pager, const struct uffd_range *range)
+{
+	for (uint64_t n = 0; n < range->count; n++) {
+		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
+					   .vcpu = -1 };
+		int r;
+
+		if (pages_is_present(&pager->pages, range->first + n))
+			continue;
+		r = pager_fill(pager, range->first + n, &need);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * Opens the guard around @page although the host permits no further mapping:
+ * larger and larger blocks, populated first, until one replaces as many
+ * mappings as it needs.  The whole range always does.
+ */
+static int open_larger(struct pager *pager, uint64_t page)
+{
+	uint64_t block = GUARD_BLOCK_PAGES, count = 0;
+	int r = -ENOMEM;
+
+	if (!pager->map_limit_reported)
+		log_warn("the limit of mappings (vm.max_map_count) is reached: "
+			 "guest memory is populated in larger blocks");
+	pager->map_limit_reported = true;
+	for (; r == -ENOMEM; block *= 2) {
+		struct uffd_range range =
+			uffd_gate_block(&pager->uffd, page, block);
+
+		/* It was the whole range already. */
+		if (range.count == count)
+			break;
+		count = range.count;
+		r = fill_range(pager, &range);
+		if (r == 0)
+			r = uffd_gate_open_guard(&pager->uffd, range.first,
+						 range.count);
+	}
+	return r;
+}
+
+/*
+ * Opens the guard of @page and of the present pages around it, so that the
+ * mappings are as few as the runs of present pages and not as the accesses.
+ */
+static int open_guard(struct pager *pager, uint64_t page)
+{
+	struct uffd_range range =
+		uffd_gate_block(&pager->uffd, page, GUARD_BLOCK_PAGES);
+	int r;
+
+	keep_present(pager, page, &range);
+	r = uffd_gate_open_guard(&pager->uffd, range.first, range.count);
+	if (r == -ENOMEM)
+		r = open_larger(pager, page);
+	/* The thread that touched the page cannot go on. */
+	if (r < 0 && !atomic_load(&pager->cancelled)) {
+		log_errno(-r, "open the guard of guest_memfd; the guest stops");
+		if (pager->config.failed)
+			pager->config.failed(pager->config.ctx, PAGER_STOP);
+		r = -EIO;
+	}
+	return r;
+}
+
 /* Serves one event. */
 static void serve(struct pager *pager, uint64_t page)
 {
@@ -33,7 +123,9 @@ static void serve(struct pager *pager, uint64_t page)
 		r = 0;
 	}
 	/* UFFDIO_COPY has let go who waited for a page that it installed. */
-	if (r == 0 && (!need.filled || pager->uffd.guards))
+	if (r == 0 && pager->uffd.guards)
+		r = open_guard(pager, page);
+	else if (r == 0 && !need.filled)
 		r = uffd_gate_pass(&pager->uffd, page);
 	if (r < 0 && r != -ECANCELED && r != -EIO)
 		log_errno(-r, "userfaultfd: page %llu",
