@@ -13,7 +13,8 @@ def files(*suffixes):
     """The paths of all files with one of the suffixes, from the top."""
     for folder, folders, names in os.walk(TOP):
         folders[:] = sorted(f for f in folders if not SKIPPED.match(f))
-        for name in sorted(names):
+        # In a worktree .git is a file.
+        for name in sorted(n for n in names if n != '.git'):
             if not suffixes or name.endswith(suffixes):
                 yield os.path.relpath(os.path.join(folder, name), TOP)
 
