@@ -11,7 +11,7 @@
 #	rig_codename			print the machine's own release name
 #	rig_apt SUITE ARCH TOOL ARGS	run apt-get/apt-cache against a suite
 #	rig_apt_ready SUITE ARCH	make sure its lists are there; 1 = not had
-#	rig_deb SUITE ARCH PKG DIR	download a package, unpack it into DIR
+#	rig_deb SUITE ARCH 'PKG...' DIR	download packages, unpack them into DIR
 #	rig_tool NAME PKG		print the path of a program, fetched if need be
 #
 # Everything here is safe to run concurrently: lists are fetched under a lock,
@@ -127,20 +127,24 @@ rig_apt_ready() {
 	) 9>"$_d/lock"
 }
 
-# Unpack package $3 of suite $1, architecture $2, into the new directory $4.
+# Unpack packages $3 (a list of words) of suite $1, architecture $2, into the new
+# directory $4: all of them or none.
 rig_deb() {
 	rig_apt_ready "$1" "$2" || return 1
 	_t=$4.tmp.$$
 	rm -rf "$_t" && mkdir -p "$_t/deb" "$_t/root" || return 1
-	if ! (cd "$_t/deb" && rig_apt "$1" "$2" apt-get -qq download "$3") >&2; then
+	# shellcheck disable=SC2086 # a list of words
+	if ! (cd "$_t/deb" && rig_apt "$1" "$2" apt-get -qq download $3) >&2; then
 		rm -rf "$_t"
 		echo "apt: cannot download $3 ($2) of $1" >&2
 		return 1
 	fi
-	if ! dpkg-deb -x "$_t"/deb/*.deb "$_t/root"; then
-		rm -rf "$_t"
-		return 1
-	fi
+	for _deb in "$_t"/deb/*.deb; do
+		if ! dpkg-deb -x "$_deb" "$_t/root"; then
+			rm -rf "$_t"
+			return 1
+		fi
+	done
 	# A concurrent run may have been first; its result is as good.
 	mkdir -p "${4%/*}"
 	[ -e "$4" ] || mv -T "$_t/root" "$4" 2>/dev/null || [ -e "$4" ]

@@ -11,23 +11,25 @@
 #	fetch.sh refresh		forget the above, fetch anew when needed
 #
 # ARCH is x86 or arm64.  VERSION is a series (6.1, 6.12) for Debian's cloud
-# kernel, which is what guests boot, or `host' for the generic kernel, which is
-# what the rig boots with --stock.  A kernel directory holds
+# kernel, which is what guests boot; `newest' for the newest of these in any
+# suite; or `host' for the generic kernel, which is what the rig boots with
+# --stock.  A kernel directory holds
 #
 #	release		its full version
 #	vmlinuz		the image as packaged
 #	vmlinux, Image	the same unpacked: ELF (x86) or plain Image (arm64)
 #	config		its build configuration
 #	modules/	its modules, decompressed
+#	package		the suite and the package that it came from
 #
-# Exits 77 with the reason on standard error when a thing cannot be had.
+# Exits 77 with the reason on standard error when a thing does not download.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/apt.sh"
 
 cache=$(rig_cache)
 
-# Say why something cannot be had, and leave with the skip code.
+# Say why something is missing, and leave with the skip code.
 skip() {
 	echo "fetch: $*" >&2
 	exit 77
@@ -42,38 +44,52 @@ debian_arch() {
 	esac
 }
 
-# Print the suites worth asking, the machine's own first.
+# Print the suites worth asking for version $1, the machine's own first.
 suites() {
-	own=$(rig_codename)
-	echo "$own $own-backports"
-	for s in bookworm-backports trixie stable; do
-		case " $own $own-backports " in
-		*" $s "*) ;;
-		*) echo "$s" ;;
-		esac
-	done
+	case $1 in
+	host) set -- "$own" "$own-backports" ;;
+	newest)
+		set -- "$own-backports" trixie-backports stable-backports \
+			testing sid
+		;;
+	*) set -- "$own" "$own-backports" bookworm-backports trixie stable ;;
+	esac
+	printf '%s\n' "$@" | awk '!seen[$0]++'
 }
 
-# Print "suite package" for kernel series $2 of Debian architecture $1, best
+# Print "suite package" for kernel version $2 of Debian architecture $1, best
 # last.  The package index can name packages that have gone, so several.
 kernel_candidates() {
-	if [ "$2" = host ]; then
-		pattern="^linux-image-[0-9.]+([+]deb[0-9.]+)?(-[0-9]+)?-$1(-unsigned)?\$"
-		series=linux-image-
-		where="$own $own-backports"
-	else
-		series=linux-image-$2.
-		pattern="^linux-image-[0-9.]+([+]deb[0-9.]+)?(-[0-9]+)?-cloud-$1(-unsigned)?\$"
-		where=$(suites)
-	fi
-	for s in $where; do
+	flavour=-cloud series=$2.
+	case $2 in
+	host) flavour='' series='' ;;
+	newest) series='' ;;
+	esac
+	pattern="^linux-image-[0-9.]+([+]deb[0-9.]+)?(-[0-9]+)?$flavour-$1(-unsigned)?\$"
+	for s in $(suites "$2"); do
 		rig_apt_ready "$s" "$1" || continue
-		names=$(rig_apt "$s" "$1" apt-cache pkgnames "$series" |
+		names=$(rig_apt "$s" "$1" apt-cache pkgnames "linux-image-$series" |
 			grep -E "$pattern" | sort -V)
 		[ -n "$names" ] || continue
 		printf '%s\n' "$names" | tail -n 4 | sed "s/^/$s /"
-		[ "$2" = host ] || return 0
-	done
+		case $2 in
+		host | newest) ;;
+		*) return 0 ;;
+		esac
+	done | case $2 in
+	newest) sort -V -s -k 2 ;;
+	*) cat ;;
+	esac
+}
+
+# Unpack kernel package $3 of suite $1, Debian architecture $2, at $4.  Newer
+# ones are empty and depend on the parts: linux-base-VERSION (configuration),
+# linux-binary-VERSION (image) and linux-modules-VERSION.
+unpack_package() {
+	parts=$(rig_apt "$1" "$2" apt-cache show --no-all-versions "$3" |
+		sed -n 's/^Depends: //p' | tr ',|' '\n\n' |
+		sed -n 's/^ *\(linux-\(base\|binary\|modules\)[a-z-]*-[0-9][^ ]*\).*/\1/p')
+	rig_deb "$1" "$2" "$(echo "$3" $parts)" "$4"
 }
 
 # Decompress the modules under $1 in place, so that they load from anywhere.
@@ -83,21 +99,35 @@ decompress_modules() {
 	find "$1" -name '*.ko.gz' -exec gzip -dq {} +
 }
 
-# Arrange unpacked package $1 as a kernel directory at $2.
+# Arrange unpacked package $1 as a kernel directory at $2.  The image and its
+# configuration are in boot/, or in newer packages beside the modules.
 arrange_kernel() {
 	mkdir -p "$2"
-	release=$(cd "$1"/lib/modules 2>/dev/null || cd "$1"/usr/lib/modules; ls)
-	mods=$1/lib/modules/$release
-	[ -d "$mods" ] || mods=$1/usr/lib/modules/$release
+	mods=$(echo "$1"/lib/modules/*)
+	[ -d "$mods" ] || mods=$(echo "$1"/usr/lib/modules/*)
+	release=${mods##*/}
 	echo "$release" >"$2/release"
-	mv "$1/boot/vmlinuz-$release" "$2/vmlinuz"
-	mv "$1/boot/config-$release" "$2/config"
+	for f in vmlinuz config; do
+		if [ -e "$1/boot/$f-$release" ]; then
+			mv "$1/boot/$f-$release" "$2/$f" || return
+		else
+			mv "$mods/$f" "$2/$f" || return
+		fi
+	done
 	mv "$mods" "$2/modules"
-	decompress_modules "$2/modules"
-	sh "$here/unpack-kernel" "$2/vmlinuz" "$2/unpacked"
+	decompress_modules "$2/modules" || return
+	sh "$here/unpack-kernel" "$2/vmlinuz" "$2/unpacked" || return
 	case $(od -An -tx1 -N4 "$2/unpacked" | tr -d ' ') in
 	7f454c46) mv "$2/unpacked" "$2/vmlinux" ;;
 	*) mv "$2/unpacked" "$2/Image" ;;
+	esac
+}
+
+# Whether kernel directory $2 of version $1 is there, and as new as it should be.
+kernel_is_there() {
+	case $1 in
+	newest) find "$2/release" -mtime -7 2>/dev/null | grep -q . ;;
+	*) [ -e "$2/release" ] ;;
 	esac
 }
 
@@ -109,21 +139,22 @@ fetch_kernel() {
 	mkdir -p "$cache/kernels"
 	(
 		flock 9
-		[ -e "$dir/release" ] && exit 0
+		! kernel_is_there "$2" "$dir" || exit 0
 		list=$(kernel_candidates "$deb" "$2" | tac)
-		[ -n "$list" ] || skip "no Debian kernel $2 for $deb can be had"
-		rm -rf "$dir" "$dir".new
-		while read -r suite pkg; do
-			rig_deb "$suite" "$deb" "$pkg" "$dir.pkg" || continue
-			arrange_kernel "$dir.pkg" "$dir.new"
+		while read -r suite pkg && [ -n "$pkg" ]; do
+			rm -rf "$dir.pkg" "$dir.new"
+			unpack_package "$suite" "$deb" "$pkg" "$dir.pkg" &&
+				arrange_kernel "$dir.pkg" "$dir.new" || continue
 			echo "$suite $pkg" >"$dir.new/package"
+			rm -rf "$dir"
 			mv -T "$dir.new" "$dir"
-			rm -rf "$dir.pkg"
 			break
 		done <<-EOT
 			$list
 		EOT
-		[ -e "$dir/release" ] || skip "no package of kernel $2 ($deb) downloads"
+		rm -rf "$dir.pkg" "$dir.new"
+		[ -e "$dir/release" ] || skip "no Debian kernel $2 for $deb," \
+			"or none that downloads"
 	) 9>"$cache/kernels/$1-$2.lock" || exit $?
 	echo "$dir"
 }
@@ -137,7 +168,7 @@ fetch_busybox() {
 		flock 9
 		[ -e "$bb" ] && exit 0
 		rig_deb "$(rig_codename)" "$deb" busybox-static "$bb.pkg" ||
-			skip "busybox-static ($deb) cannot be had"
+			skip "busybox-static ($deb) does not download"
 		if [ -e "$bb.pkg/bin/busybox" ]; then
 			mv "$bb.pkg/bin/busybox" "$bb"
 		else
@@ -168,8 +199,10 @@ apt_here() {
 		-o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
 }
 
-# Download QEMU and those of its libraries that the machine lacks, unpack them
-# at $1.  Newer is better for emulated virtualization, so backports first.
+# Download QEMU, its firmware and those of its libraries that the machine lacks,
+# unpack them at $1.  Newer is better for emulated virtualization, so backports
+# first.  What is installed of QEMU itself is downloaded all the same (a library
+# may stay the machine's own, but no part of QEMU may).
 unpack_qemu() {
 	q=$1.apt
 	rm -rf "$q" "$1.new"
@@ -182,8 +215,10 @@ unpack_qemu() {
 		rm -f "$q"/archives/*.deb
 		apt_here update 2>"$q/log" &&
 			apt_here -y --no-install-recommends --download-only \
-				-t "$target" install qemu-system-x86 \
-				qemu-system-arm >>"$q/log" 2>&1 &&
+				-t "$target" --reinstall install \
+				qemu-system-x86 qemu-system-arm \
+				qemu-system-common qemu-system-data seabios \
+				>>"$q/log" 2>&1 &&
 			break
 	done
 	set -- "$1" "$q"/archives/*.deb
@@ -206,6 +241,22 @@ qemu_major() {
 		grep . || echo 0
 }
 
+# Write the program $2 that runs $1, out of the QEMU unpacked at $dir: with the
+# libraries and the firmware from there too, because QEMU looks for its firmware
+# at absolute paths, where an installed one may have some or none.
+wrap_qemu() {
+	libs=$dir/usr/lib/$(uname -m)-linux-gnu
+	cat >"$2.$$" <<-EOT
+		#!/bin/sh
+		LD_LIBRARY_PATH='$libs:$dir/lib/${libs##*/}' \\
+		QEMU_MODULE_DIR='$libs/qemu' \\
+		exec '$dir/usr/bin/$1' -L '$dir/usr/share/qemu' \\
+			-L '$dir/usr/share/seabios' "\$@"
+	EOT
+	chmod +x "$2.$$"
+	mv "$2.$$" "$2"
+}
+
 # Print the path of a QEMU for architecture $1: the machine's own when it is 10
 # or newer, else one under the cache, else the machine's own whatever it is.
 fetch_qemu() {
@@ -225,11 +276,7 @@ fetch_qemu() {
 	) 9>"$dir.lock" || :
 	wrapper=$dir.$name
 	if [ -e "$dir/usr/bin/$name" ]; then
-		libs=$dir/usr/lib/$(uname -m)-linux-gnu:$dir/lib/$(uname -m)-linux-gnu
-		printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' \
-			"$libs" "$dir/usr/bin/$name" >"$wrapper.$$"
-		chmod +x "$wrapper.$$"
-		mv "$wrapper.$$" "$wrapper"
+		wrap_qemu $name "$wrapper"
 		[ "$(qemu_major "$wrapper")" -eq 0 ] || { echo "$wrapper"; return; }
 	fi
 	command -v $name || skip "no $name: install qemu-system-x86 and qemu-system-arm"

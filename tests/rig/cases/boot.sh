@@ -113,6 +113,21 @@ case_boot_6_12_quiet_log() {
 	log_is_quiet second
 }
 
+# The newest kernel in any of Debian's suites, whichever that is today.
+case_boot_newest() {
+	[ -e "/kernels/$RIG_ARCH-newest/release" ] || skip "the newest kernel was not fetched"
+	[ -e /guest/initrd-newest ] || fail "mkinitrd failed for the newest kernel"
+	boot newest -k "$(kernel_image newest plain)" -i /guest/initrd-newest \
+		-p "$quirk quiet t=facts" -m 512M -c 2
+	reached_end newest
+	same "the exit status" "$(status_of newest)" 0
+	same "the release" "$(fact_of newest release)" \
+		"$(cat "/kernels/$RIG_ARCH-newest/release")"
+	same processors "$(fact_of newest nproc)" 2
+	log_is_quiet newest
+	info "the newest kernel is $(fact_of newest release)"
+}
+
 case_reset_exit() {
 	boot reset -k "$(kernel_image 6.12 other)" -i /guest/initrd-6.12 \
 		-p "$quirk quiet t=reset" -m 128M
