@@ -13,7 +13,6 @@
 #include "vmm/bus/loop.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -22,6 +21,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/base/signals.h"
 
 #define EVENTS_AT_ONCE 32
 
@@ -179,24 +179,19 @@ static void *loop_thread(void *arg)
 	return NULL;
 }
 
-/* Starts the thread, with every signal blocked: they are for others. */
+/* Starts the thread; signals are for others. */
 int loop_start(struct loop *loop)
 {
-	sigset_t all, before;
+	sigset_t before;
 	int r;
 
 	loop->stop = false;
-	sigfillset(&all);
-	/* Our own crash must still reach the handler that restores the tty. */
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGBUS);
-	sigdelset(&all, SIGILL);
-	sigdelset(&all, SIGFPE);
-	sigdelset(&all, SIGABRT);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block_in_thread(&before);
 	pthread_mutex_lock(&loop->lock);
 	r = pthread_create(&loop->thread, NULL, loop_thread, loop);
 	loop->running = r == 0;
+	if (loop->running)
+		pthread_setname_np(loop->thread, "loop");
 	pthread_mutex_unlock(&loop->lock);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r ? log_errno(r, "event loop thread") : 0;

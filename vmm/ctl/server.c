@@ -11,7 +11,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
+#include "vmm/base/signals.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/private.h"
 
@@ -228,14 +228,10 @@ static int open_socket(struct ctl *ctl)
 /* Serves: starts the thread, with all signals blocked but those of our own crash. */
 int ctl_serve(struct ctl *ctl)
 {
-	sigset_t mask, before;
+	sigset_t before;
 	int r;
 
-	sigfillset(&mask);
-	sigdelset(&mask, SIGSEGV);
-	sigdelset(&mask, SIGBUS);
-	sigdelset(&mask, SIGABRT);
-	pthread_sigmask(SIG_SETMASK, &mask, &before);
+	signals_block_in_thread(&before);
 	r = pthread_create(&ctl->thread, NULL, ctl_main, ctl);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	ctl->runs = r == 0;

@@ -9,11 +9,13 @@
  * each small transfer.  A regular file keeps the descriptor it came with: it
  * never makes a writer wait, and its position is shared on purpose (">> log").
  *
- * Raw mode must end however we end.  A handler of a fatal signal has no context
- * but the process, so what it needs (the descriptor, the mode to restore, the
+ * Raw mode must end with the process, however it ends: every signal whose
+ * default action is to end it has a handler.  That handler has no context but
+ * the process, so what it needs (the descriptor, the mode to restore, the
  * handlers before ours) is the one process-wide variable of this file, and only
  * one terminal of a process is raw at a time.  It is written before the fd that
  * guards it, with release order, and the handler reads it with acquire order.
+ * Not covered: SIGKILL, and the signals that the C library keeps for itself.
  *
  * A struct terminal belongs to one thread at a time, the loop's while the guest
  * runs; there is no lock.
@@ -36,6 +38,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/base/signals.h"
 
 #define ESCAPE_BYTE 0x01 /* Ctrl-A */
 
@@ -64,14 +67,12 @@ struct terminal {
 	bool escape; /* Ctrl-A was read, the next key decides */
 };
 
-static const int fatal_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
-
 /* See the top: what is restored when the process dies. */
 static struct {
 	atomic_int fd_plus_1; /* 0: no terminal is raw */
 	struct termios mode;
 	bool installed; /* handlers and atexit; main thread */
-	struct sigaction before[ARRAY_SIZE(fatal_signals)];
+	struct sigaction before[NSIG]; /* by signal number */
 } rescue;
 
 /* tcsetattr() that works from the background too.  Async-signal-safe. */
@@ -91,49 +92,71 @@ static int set_mode(int fd, const struct termios *mode)
 	return ret;
 }
 
-/* Restores the mode once, if a terminal is raw.  Async-signal-safe. */
+/*
+ * Restores the mode if a terminal is raw.  Async-signal-safe.  The descriptor
+ * is forgotten last, so that a second thread that dies meanwhile restores too.
+ */
 static void rescue_now(void)
 {
-	int fd_plus_1 = atomic_exchange_explicit(&rescue.fd_plus_1, 0,
-						 memory_order_acquire);
+	int fd_plus_1 =
+		atomic_load_explicit(&rescue.fd_plus_1, memory_order_acquire);
 
-	if (fd_plus_1)
-		set_mode(fd_plus_1 - 1, &rescue.mode);
+	if (!fd_plus_1)
+		return;
+	set_mode(fd_plus_1 - 1, &rescue.mode);
+	atomic_store_explicit(&rescue.fd_plus_1, 0, memory_order_relaxed);
 }
 
 /*
- * A fatal signal: restores the mode, puts the handler that was there before
- * back, and lets the signal happen again: the instruction that faulted runs
- * again, and a signal that was sent is sent again.
+ * A fatal signal: restores the mode, puts the action that was there before
+ * back, and has the signal happen again when this returns: an instruction that
+ * faulted runs again, any other signal is raised again.
  */
 static void on_fatal(int sig, siginfo_t *info, void *context)
 {
+	bool again = signal_is_crash(sig) && info->si_code > 0 &&
+		     !(sig == SIGBUS && info->si_code == BUS_MCEERR_AO) &&
+		     sig != SIGSYS && sig != SIGTRAP;
 	int saved = errno;
 
 	(void)context;
 	rescue_now();
-	for (size_t i = 0; i < ARRAY_SIZE(fatal_signals); i++) {
-		if (fatal_signals[i] == sig)
-			sigaction(sig, &rescue.before[i], NULL);
-	}
-	if (info->si_code <= 0)
+	sigaction(sig, &rescue.before[sig], NULL);
+	if (!again)
 		raise(sig);
 	errno = saved;
+}
+
+/*
+ * Puts on_fatal() in the way of @sig.  One that is ignored, or that has another
+ * handler, does not end the process and stays as it is, but for a crash, whose
+ * handler (a sanitizer's) comes after ours.
+ */
+static void rescue_catch(int sig)
+{
+	struct sigaction action = { .sa_sigaction = on_fatal,
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	struct sigaction *before = &rescue.before[sig];
+
+	/* Not before the mode is restored. */
+	sigfillset(&action.sa_mask);
+	if (sigaction(sig, NULL, before) < 0)
+		return; /* the C library's own */
+	if (before->sa_handler == SIG_DFL || signal_is_crash(sig))
+		sigaction(sig, &action, NULL);
 }
 
 /* Installs the handlers and the exit hook, once for the process. */
 static int rescue_install(void)
 {
-	struct sigaction action = { .sa_sigaction = on_fatal,
-				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
-
 	if (rescue.installed)
 		return 0;
 	if (atexit(rescue_now))
 		return -ENOMEM;
-	sigemptyset(&action.sa_mask);
-	for (size_t i = 0; i < ARRAY_SIZE(fatal_signals); i++)
-		sigaction(fatal_signals[i], &action, &rescue.before[i]);
+	for (int sig = 1; sig < NSIG; sig++) {
+		if (signal_is_fatal(sig))
+			rescue_catch(sig);
+	}
 	rescue.installed = true;
 	return 0;
 }

@@ -8,12 +8,12 @@
  * hangs.
  */
 #include <errno.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/base/signals.h"
 #include "vmm/pager/private.h"
 
 #define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
@@ -241,14 +241,10 @@ static void *watch_main(void *arg)
 int pager_thread_start(struct pager *pager, pthread_t *thread, bool *runs,
 		       void *(*run)(void *arg))
 {
-	sigset_t mask, before;
+	sigset_t before;
 	int r;
 
-	sigfillset(&mask);
-	sigdelset(&mask, SIGSEGV);
-	sigdelset(&mask, SIGBUS);
-	sigdelset(&mask, SIGABRT);
-	pthread_sigmask(SIG_SETMASK, &mask, &before);
+	signals_block_in_thread(&before);
 	r = pthread_create(thread, NULL, run, pager);
 	*runs = r == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

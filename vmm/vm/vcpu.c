@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/signals.h"
 #include "vmm/vm/private.h"
 
 /* The run page of this thread's vCPU, for the handler alone. */
@@ -42,16 +43,12 @@ static int kick_signal(void)
 /* Blocks all signals but the kick and those of our own crash. */
 static void set_signal_mask(sigset_t *before)
 {
-	sigset_t mask;
+	sigset_t kick;
 
-	sigfillset(&mask);
-	sigdelset(&mask, kick_signal());
-	sigdelset(&mask, SIGSEGV);
-	sigdelset(&mask, SIGBUS);
-	sigdelset(&mask, SIGILL);
-	sigdelset(&mask, SIGFPE);
-	sigdelset(&mask, SIGABRT);
-	pthread_sigmask(SIG_SETMASK, &mask, before);
+	signals_block_in_thread(before);
+	sigemptyset(&kick);
+	sigaddset(&kick, kick_signal());
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 }
 
 /* Enters once, and handles what comes out. */

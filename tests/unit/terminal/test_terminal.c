@@ -20,7 +20,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -149,11 +151,23 @@ static void only_one_is_raw(void **state)
 }
 
 /* How a child of die_raw() ends. */
-enum way_out { BY_EXIT, BY_RAISE, BY_FAULT, BY_ABORT };
+enum way_out { BY_EXIT, BY_SIGNAL, BY_FAULT, BY_ABORT, BY_TIMER };
+
+/* Has every signal do what it does by default, without core dumps. */
+static void default_signals(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	setrlimit(RLIMIT_CORE, &none);
+}
 
 /* The child: makes the terminal raw, says so, and ends without closing it. */
-static void child_dies(const struct pty *p, enum way_out way, int ready)
+static void child_dies(const struct pty *p, enum way_out way, int sig,
+		       int ready)
 {
+	static const struct itimerval soon = { .it_value = { 0, 1000 } };
 	struct terminal *t = open_on(p->slave, p->slave, NULL);
 	/* A page that is there and must not be touched. */
 	volatile int *nowhere =
@@ -164,21 +178,25 @@ static void child_dies(const struct pty *p, enum way_out way, int ready)
 	 * default is to be seen.  Ours are installed once for a process, so
 	 * these tests run before any other has made a terminal raw.
 	 */
-	for (int sig = 1; sig < 32; sig++)
-		signal(sig, SIG_DFL);
+	default_signals();
 	if (terminal_raw(t, true) || !pty_is_raw(p) || write(ready, "r", 1) < 0)
 		_exit(99);
 	if (way == BY_EXIT)
 		exit(7);
-	if (way == BY_RAISE)
-		raise(SIGSEGV);
+	if (way == BY_SIGNAL)
+		kill(getpid(), sig);
 	if (way == BY_FAULT)
 		*nowhere = 1;
-	abort();
+	if (way == BY_ABORT)
+		abort();
+	if (way == BY_TIMER)
+		setitimer(ITIMER_REAL, &soon, NULL);
+	sleep(20);
+	_exit(98);
 }
 
 /* Has a child end so; the terminal must be cooked again.  Its wait status. */
-static int die_raw(enum way_out way)
+static int die_raw(enum way_out way, int sig)
 {
 	struct pty p = pty_open();
 	int ready[2], status;
@@ -189,7 +207,7 @@ static int die_raw(enum way_out way)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid)
-		child_dies(&p, way, ready[1]);
+		child_dies(&p, way, sig, ready[1]);
 	close(ready[1]);
 	assert_int_equal(read(ready[0], &c, 1), 1);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -201,7 +219,7 @@ static int die_raw(enum way_out way)
 
 static void exit_restores(void **state)
 {
-	int status = die_raw(BY_EXIT);
+	int status = die_raw(BY_EXIT, 0);
 
 	(void)state;
 	assert_true(WIFEXITED(status));
@@ -210,18 +228,87 @@ static void exit_restores(void **state)
 
 static void crash_restores(void **state)
 {
-	int status;
+	static const struct {
+		enum way_out way;
+		int sig;
+	} cases[] = {
+		{ BY_ABORT, SIGABRT },
+		{ BY_FAULT, SIGSEGV },
+		{ BY_TIMER, SIGALRM }, /* the kernel's, not a process's */
+	};
 
 	(void)state;
-	status = die_raw(BY_RAISE);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGSEGV);
-	status = die_raw(BY_ABORT);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGABRT);
-	status = die_raw(BY_FAULT);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGSEGV);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int status = die_raw(cases[i].way, 0);
+
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), cases[i].sig);
+	}
+}
+
+/* Whether a process that does nothing about @sig dies of it: by trying. */
+static bool kills_by_default(int sig)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		default_signals();
+		kill(getpid(), sig);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	if (WIFSTOPPED(status)) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return WIFSIGNALED(status);
+}
+
+/* Whatever signal kills the process, it does after the mode is restored. */
+static void every_fatal_signal_restores(void **state)
+{
+	unsigned int fatal = 0;
+
+	(void)state;
+	for (int sig = 1; sig <= SIGRTMAX; sig++) {
+		int status;
+
+		if (sig == SIGKILL || (sig > 31 && sig < SIGRTMIN) ||
+		    !kills_by_default(sig))
+			continue;
+		fatal++;
+		status = die_raw(BY_SIGNAL, sig);
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), sig);
+	}
+	/* Of the 31 of old, 22 besides SIGKILL. */
+	assert_true(fatal >= 22);
+}
+
+/* A signal that the program ignores, as under nohup, is still ignored. */
+static void ignored_stays_ignored(void **state)
+{
+	struct pty p = pty_open();
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (!pid) {
+		struct terminal *t = open_on(p.slave, p.slave, NULL);
+
+		default_signals();
+		signal(SIGHUP, SIG_IGN);
+		if (terminal_raw(t, true))
+			_exit(99);
+		raise(SIGHUP);
+		_exit(pty_is_raw(&p) ? 0 : 98);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	pty_close(&p);
 }
 
 /* Types @keys in pieces of @piece bytes; what comes out, and leaves seen. */
@@ -439,6 +526,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exit_restores),
 		cmocka_unit_test(crash_restores),
+		cmocka_unit_test(every_fatal_signal_restores),
+		cmocka_unit_test(ignored_stays_ignored),
 		cmocka_unit_test(raw_and_back),
 		cmocka_unit_test(raw_needs_both),
 		cmocka_unit_test(only_one_is_raw),
