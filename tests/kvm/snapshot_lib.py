@@ -3,8 +3,10 @@
 socket, and the payload that keeps a chain."""
 import ctypes
 import os
+import platform
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -13,7 +15,10 @@ SKIP = 77
 LINE = re.compile(r"chain: cpu=(\d+) step=(\d+) hash=([0-9a-f]{16})")
 
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
+SECCOMP_MODE_FILTER, SECCOMP_ERRNO, SECCOMP_ALLOW = 2, 0x50000, 0x7fff0000
+NUMBERS = {"x86_64": {"fdatasync": 75, "renameat2": 316},
+           "aarch64": {"fdatasync": 83, "renameat2": 276}}
 
 
 def die_with_parent():
@@ -21,21 +26,48 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def failing(name, error):
+    """For a child: a system call that fails with an error from there on, as it
+    would on a host where it cannot work."""
+    number = NUMBERS[platform.machine()][name]
+    code = b"".join(struct.pack("=HBBI", *step) for step in (
+        (0x20, 0, 0, 0),        # load the number of the call
+        (0x15, 0, 1, number),   # is it this one?
+        (0x06, 0, 0, SECCOMP_ERRNO | error),
+        (0x06, 0, 0, SECCOMP_ALLOW)))
+    steps = ctypes.create_string_buffer(code, len(code))
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def install():
+        program = ctypes.create_string_buffer(struct.pack(
+            "@HP", len(code) // 8, ctypes.addressof(steps)))
+        if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
+                PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0):
+            raise OSError(ctypes.get_errno(), "seccomp")
+    return install
+
+
 class Failure(Exception):
     """What the test found."""
 
 
 class Guest:
-    """A thaw in the background, with a control socket."""
+    """A thaw in the background, with a control socket.  @prepare runs in the
+    child before it."""
 
-    def __init__(self, thaw, work, arguments):
+    def __init__(self, thaw, work, arguments, prepare=None):
+        def before():
+            die_with_parent()
+            if prepare:
+                prepare()
+
         self.thaw, self.control = thaw, os.path.join(work, "control")
         self.out = open(os.path.join(work, "out"), "w+b")
         self.err = open(os.path.join(work, "err"), "w+b")
         self.process = subprocess.Popen(
             [thaw, *arguments, "--control", self.control],
             stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err,
-            preexec_fn=die_with_parent)
+            preexec_fn=before)
         deadline = time.monotonic() + 60
         while not os.path.exists(self.control):
             if self.process.poll() is not None or time.monotonic() > deadline:

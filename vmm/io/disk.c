@@ -150,7 +150,19 @@ int disk_writev(struct disk *disk, const struct iovec *iov, int count,
 
 int disk_flush(struct disk *disk)
 {
-	return fdatasync(disk->fd) < 0 ? -errno : 0;
+	int err = disk->sync_error;
+
+	disk->sync_error = 0;
+	if (fdatasync(disk->fd) < 0)
+		err = -errno;
+	return err;
+}
+
+int disk_sync(struct disk *disk)
+{
+	/* The kernel reports lost writes once: the flush must hear of them. */
+	disk->sync_error = disk_flush(disk);
+	return disk->sync_error;
 }
 
 /* fallocate(2) with signals retried; block devices take it too. */

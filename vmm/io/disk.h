@@ -17,6 +17,7 @@ struct disk {
 	uint64_t size_bytes;
 	bool read_only;
 	char *path; /* owned */
+	int sync_error; /* of disk_sync(), for the next flush; 0: none */
 };
 
 /*
@@ -36,8 +37,17 @@ int disk_readv(struct disk *disk, const struct iovec *iov, int count,
 int disk_writev(struct disk *disk, const struct iovec *iov, int count,
 		uint64_t offset);
 
-/* fdatasync; 0 or -errno.  Silent. */
+/*
+ * Flushes for the guest: fdatasync, or the error that disk_sync() has kept; 0
+ * or -errno.  Silent.
+ */
 int disk_flush(struct disk *disk);
+
+/*
+ * The same for a snapshot.  An error is kept for the guest's next flush, which
+ * would not see it otherwise, and for a sync before that.  Silent.
+ */
+int disk_sync(struct disk *disk);
 
 /*
  * Frees or zeroes a range: @unmap lets the host release the blocks; either way

@@ -49,7 +49,8 @@ struct vm_progress {
 };
 
 /*
- * Saves the machine, which is paused, to the directory @path.  Pages that are
+ * Saves the machine, which is paused, to the directory @path.  Its writable
+ * disks are synced first, and one that cannot be fails the save.  Pages that are
  * absent are filled on the way.  @progress may be NULL.
  */
 int vm_save(struct vm *vm, const char *path,

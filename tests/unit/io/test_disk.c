@@ -152,6 +152,29 @@ static void test_zeroes(void **state)
 	}
 }
 
+/* A sync that fails is told to the guest's next flush, once. */
+static void test_sync(void **state)
+{
+	struct fixture *x = *state;
+	int pipe_fds[2], image;
+
+	assert_int_equal(disk_open(&x->disk, x->path, false), 0);
+	assert_int_equal(disk_sync(&x->disk), 0);
+	/* A pipe cannot be synced. */
+	image = dup(x->disk.fd);
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_int_equal(dup2(pipe_fds[0], x->disk.fd), x->disk.fd);
+	assert_int_equal(disk_sync(&x->disk), -EINVAL);
+	assert_int_equal(dup2(image, x->disk.fd), x->disk.fd);
+	assert_int_equal(disk_sync(&x->disk), -EINVAL);
+	assert_int_equal(disk_flush(&x->disk), -EINVAL);
+	assert_int_equal(disk_flush(&x->disk), 0);
+	assert_int_equal(disk_sync(&x->disk), 0);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	close(image);
+}
+
 #define TEST(label, function)                          \
 	{                                              \
 		label, function, setup, teardown, NULL \
@@ -165,6 +188,7 @@ int main(void)
 		TEST("io-disk-transfers", test_transfers),
 		TEST("io-disk-read-only", test_read_only),
 		TEST("io-disk-zeroes", test_zeroes),
+		TEST("io-disk-sync", test_sync),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
