@@ -10,6 +10,7 @@ usage: snapshot-refusals.py THAW GUESTS SUFFIX
 With root or user namespaces it runs in a mount namespace of its own, so that
 file systems can be full and read-only; without, that part is left out.
 """
+import errno
 import json
 import os
 import platform
@@ -22,7 +23,8 @@ import tempfile
 import time
 
 from snapshot_lib import (LINE, Failure, Guest, arguments, change_header,
-                          crc32c, expect, mend_section, refused, run, sections)
+                          crc32c, expect, failing, mend_section, refused, run,
+                          sections)
 
 OTHER = {"x86_64": b"aarch64", "aarch64": b"x86_64"}
 MARK = "THAW_TEST_NAMESPACE"
@@ -172,6 +174,31 @@ def save_limited(saver, work):
     resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
     expect("left", [n for n in os.listdir(work) if "limited" in n], [])
     saver.save(path)
+
+
+def save_cannot_replace(thaw, kernel, work):
+    """A snapshot that cannot be replaced, as the file system has no exchange,
+    is refused before any of the guest's memory is written: here none could be,
+    as no file may be as long as it."""
+    work = os.path.join(work, "unreplaceable")
+    os.mkdir(work)
+    path = os.path.join(work, "s")
+    guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "64", "-p",
+                               "steps=0"], failing("renameat2", errno.EINVAL))
+    # Where nothing is, nothing has to be exchanged.
+    for name in (path, path + "2"):
+        code, _, errors = run(thaw, "snapshot", guest.control, name)
+        expect("save", (code, errors), (0, ""))
+    old = identity(path)
+    resource.prlimit(guest.process.pid, resource.RLIMIT_FSIZE, (16 << 20,) * 2)
+    names = sorted(os.listdir(work))
+    code, _, errors = run(thaw, "snapshot", guest.control, path)
+    refused((code, "", errors),
+            "snapshot %s: this file system cannot replace it at once; remove "
+            "it first" % path)
+    expect("folder", sorted(os.listdir(work)), names)
+    expect("old one", identity(path), old)
+    guest.quit()
 
 
 def save_exists(saver, work):
@@ -363,6 +390,7 @@ def main():
         else:
             print("# no mount namespace: nothing is full or read-only")
         save_limited(saver, work)
+        save_cannot_replace(thaw, kernel, work)
         save_exists(saver, work)
         saver.guest.quit()
         fresh = copies(saver.elsewhere, work)

@@ -106,7 +106,9 @@ int pager_choose(struct pager_choice *choice, enum pager_way wanted,
 		choose_first(choice, facts);
 	if (!choice->why[0])
 		snprintf(choice->why, sizeof(choice->why), "%s",
-			 wanted == PAGER_AUTO ? "the best way there is" :
-						"as asked for");
+			 wanted == PAGER_AUTO  ? "the best way there is" :
+			 wanted == PAGER_EAGER ? "all of memory is filled "
+						 "before the guest runs" :
+						 "as asked for");
 	return 0;
 }

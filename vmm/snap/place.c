@@ -221,26 +221,72 @@ static int split_path(struct snap_place *place, const char *path)
 	return 0;
 }
 
+/* Makes the empty file @name in the temporary directory; 0 or -errno. */
+static int make_empty(const struct snap_place *place, const char *name)
+{
+	CLEANUP_CLOSE int fd =
+		openat(place->dir_fd, name,
+		       O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : 0;
+}
+
+/* Logs that the snapshot that is there cannot be replaced at once. */
+static int cannot_exchange(const struct snap_place *place)
+{
+	return log_fail(EOPNOTSUPP,
+			"snapshot %s: this file system cannot replace it at "
+			"once; remove it first",
+			place->path);
+}
+
+/*
+ * Tries the exchange that the commit will make, on two empty files in the
+ * temporary directory: a file system without it is to be discovered before the
+ * guest's memory is written.  The names are those of a snapshot's files, so
+ * that they are removed as leftovers, too.
+ */
+static int probe_exchange(const struct snap_place *place)
+{
+	int dir = place->dir_fd;
+	int err = make_empty(place, SNAP_PAGES_NAME);
+
+	if (!err)
+		err = make_empty(place, SNAP_STATE_NAME);
+	if (!err && renameat2(dir, SNAP_PAGES_NAME, dir, SNAP_STATE_NAME,
+			      RENAME_EXCHANGE))
+		err = -errno;
+	unlinkat(dir, SNAP_PAGES_NAME, 0);
+	unlinkat(dir, SNAP_STATE_NAME, 0);
+	if (err == -EINVAL || err == -ENOSYS || err == -EOPNOTSUPP)
+		return cannot_exchange(place);
+	return err ? log_errno(-err, "snapshot %s: make a folder beside it",
+			       place->path) :
+		     0;
+}
+
 /* Makes the temporary directory beside the target. */
 int snap_place_open(struct snap_place *place, const char *path)
 {
-	int err;
+	int what, err;
 
 	*place = (struct snap_place){ .parent_fd = -1, .dir_fd = -1 };
 	err = split_path(place, path);
-	if (!err)
-		err = check_target(place);
-	if (err < 0)
+	if (err)
 		return err;
+	what = check_target(place);
+	if (what < 0)
+		return what;
 	remove_leftovers(place);
 	for (int i = 0; i < NAME_TRIES; i++) {
 		err = try_temporary(place);
 		if (err != -EEXIST)
 			break;
 	}
-	return err ? log_errno(-err, "snapshot %s: make a folder beside it",
-			       path) :
-		     0;
+	if (err)
+		return log_errno(-err, "snapshot %s: make a folder beside it",
+				 path);
+	return what == SNAPSHOT ? probe_exchange(place) : 0;
 }
 
 /* Exchanges the new snapshot with the old one and removes the old. */
@@ -252,11 +298,7 @@ static int exchange(struct snap_place *place)
 		      place->name, RENAME_EXCHANGE)) {
 		err = errno;
 		if (err == EINVAL)
-			return log_fail(EOPNOTSUPP,
-					"snapshot %s: this file "
-					"system cannot replace it "
-					"at once; remove it first",
-					place->path);
+			return cannot_exchange(place);
 		return log_errno(err, "snapshot %s: replace", place->path);
 	}
 	if (fsync(place->parent_fd))

@@ -18,7 +18,8 @@ struct snap_place {
 
 /*
  * Looks whether a snapshot can be put at @path, removes what dead savers left
- * beside it, and makes the temporary directory.  -errno, logged.
+ * beside it, makes the temporary directory, and where it will be exchanged with
+ * another tries whether that can be done.  -errno, logged.
  */
 int snap_place_open(struct snap_place *place, const char *path);
 

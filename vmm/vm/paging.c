@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 
+#include "vmm/base/clock.h"
+#include "vmm/mem/plan.h"
 #include "vmm/pager/source.h"
 #include "vmm/vm/private.h"
 #include "vmm/vm/source_snapshot.h"
@@ -28,10 +30,9 @@ int vm_paging_choose(struct vm *vm)
 				     .has_file = vm->config.snapshot };
 	int r;
 
-	vm->paging.way = vm->config.paging.way;
-	if (vm->paging.way == PAGER_EAGER)
-		return 0;
-	pager_facts_find(&facts, &m->vm);
+	/* What needs nothing of the host needs no look at it. */
+	if (vm->config.paging.way != PAGER_EAGER)
+		pager_facts_find(&facts, &m->vm);
 	r = pager_choose(&vm->paging, vm->config.paging.way, &facts);
 	if (r < 0)
 		return r;
@@ -71,6 +72,21 @@ static int create_pager(struct vm *vm, struct page_source *source)
 	return pager_create(&vm->pager, &config);
 }
 
+/* Fills all memory at once, as the plan says, and keeps the figures. */
+static int apply_now(struct vm *vm, const struct plan *plan)
+{
+	struct pager_stats *stats = &vm->eager_stats;
+	uint64_t start_ns = clock_now_ns();
+	int r = plan_apply(plan, &vm->machine.memory);
+
+	stats->read_ns = clock_now_ns() - start_ns;
+	for (size_t i = 0; i < plan->count; i++)
+		stats->source_pages +=
+			align_up(plan->segments[i].len_bytes, PAGE_BYTES) /
+			PAGE_BYTES;
+	return r;
+}
+
 /* Fills memory as the plan says, now or when it is touched. */
 int vm_paging_load(struct vm *vm, struct plan *plan)
 {
@@ -79,7 +95,7 @@ int vm_paging_load(struct vm *vm, struct plan *plan)
 	int r;
 
 	if (vm->paging.way == PAGER_EAGER)
-		return plan_apply(plan, memory);
+		return apply_now(vm, plan);
 	r = source_plan_create(&source, plan, memory);
 	if (r >= 0)
 		r = inject(vm, &source);
@@ -106,6 +122,7 @@ static int fill_now(struct vm *vm, struct page_source *source)
 	if (r < 0)
 		return r;
 	r = pager_fill_all(pager);
+	pager_stats(pager, &vm->eager_stats);
 	pager_destroy(pager);
 	return r;
 }
@@ -149,9 +166,10 @@ size_t vm_workingset(const struct vm *vm, const uint64_t **pages)
 }
 
 /* The figures. */
-bool vm_pager_stats(const struct vm *vm, struct pager_stats *stats)
+void vm_pager_stats(const struct vm *vm, struct pager_stats *stats)
 {
 	if (vm->pager)
 		pager_stats(vm->pager, stats);
-	return vm->pager != NULL;
+	else
+		*stats = vm->eager_stats;
 }

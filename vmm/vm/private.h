@@ -49,6 +49,7 @@ struct vm {
 	struct vcpu *vcpus;
 	struct pager_choice paging;
 	struct pager *pager; /* NULL: no page is absent */
+	struct pager_stats eager_stats; /* how memory was filled without one */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	_Atomic enum vm_phase phase;

@@ -116,11 +116,12 @@ const struct vm_config *vm_get_config(const struct vm *vm);
 bool vm_waits_for_memory(const struct vm *vm);
 
 /*
- * How memory is paged: what was chosen and why, and the figures so far; false
- * when all of it was filled before the guest ran.
+ * How memory is paged: what was chosen and why, and the figures so far.  Under
+ * EAGER they are those of the filling; under MAP the kernel has them, and all
+ * are zero.
  */
 const struct pager_choice *vm_pager_choice(const struct vm *vm);
-bool vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
+void vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
 
 /* How the machine has ended; kind NONE: it has not.  Any thread. */
 struct vm_end vm_get_end(struct vm *vm);
