@@ -33,6 +33,8 @@
 #define PAGE	 4096
 #define TIMER_HZ 20
 
+#define SECOND_US 1000000
+
 typedef uint64_t page_words[SIGNATURE_WORDS];
 
 struct chain {
@@ -49,8 +51,7 @@ struct link {
 	uint64_t *versions;
 	page_words *pages;
 	uint64_t step, hash, counter, vectors;
-	uint64_t second; /* in cycles; 0: the timer is not looked at */
-	uint64_t tick_counter;
+	uint64_t tick_us; /* when the timer was last seen to come */
 	unsigned int ticks;
 	bool late;
 };
@@ -101,23 +102,27 @@ static bool read_page(struct link *l, uint64_t page)
  * a second between two.  One that is late is given another second, because the
  * host may have run somebody else.
  */
-static bool check_timer(struct link *l)
+static bool check_timer(const struct chain *chain, struct link *l)
 {
 	unsigned int ticks = timer_ticks(l->cpu);
+	uint64_t now_us;
 
-	if (!l->second || ticks != l->ticks) {
+	if (!chain->timer)
+		return true;
+	now_us = timer_now_us(chain->machine, l->cpu);
+	if (ticks != l->ticks) {
 		l->ticks = ticks;
-		l->tick_counter = l->counter;
+		l->tick_us = now_us;
 		l->late = false;
 		return true;
 	}
-	if (l->counter - l->tick_counter < l->second)
+	if (now_us - l->tick_us < SECOND_US)
 		return true;
 	if (l->late)
 		return check(false, "cpu %u step %lu: no timer after %u ticks",
 			     l->cpu, l->step, ticks);
 	l->late = true;
-	l->tick_counter = l->counter;
+	l->tick_us = now_us;
 	return true;
 }
 
@@ -167,8 +172,8 @@ static struct link make_link(const struct chain *chain, unsigned int cpu)
 	vectors_fill(l.vectors);
 	if (chain->timer) {
 		timer_start(chain->machine, cpu, TIMER_HZ);
-		l.second = chain->machine->counter_hz;
-		l.counter = l.tick_counter = cpu_counter();
+		l.counter = cpu_counter();
+		l.tick_us = timer_now_us(chain->machine, cpu);
 	}
 	return l;
 }
@@ -184,7 +189,7 @@ static void run_chain(unsigned int cpu, void *arg)
 		uint64_t page = l.hash % chain->pages;
 
 		right = read_page(&l, page) && check_counter(&l) &&
-			check_timer(&l);
+			check_timer(chain, &l);
 		write_page(&l, page, ++l.step);
 		if (right && l.step % chain->period == 0)
 			right = end_period(&l);
@@ -205,6 +210,9 @@ void payload_main(struct machine *machine)
 		.range = machine_free_ram(machine),
 	};
 
+	/* A timer whose time is not known is not looked at. */
+	chain.timer = chain.timer && machine->counter_hz;
+	cpu_clock_page_start();
 	chain.cpus = smp_start(machine);
 	if (!chain.pages || !chain.period ||
 	    chain.range.end - chain.range.start <

@@ -188,6 +188,15 @@ int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
 		   struct snap_writer *w);
 int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 		   struct snap_reader *r);
+/*
+ * A guest's clocks.  stop: all vCPUs have just been parked; records the clocks,
+ * for a snapshot as well.  start: sets them to what was recorded or loaded,
+ * ahead by the wall time that has passed since if @follow, and arms their
+ * timers; no device raises an interrupt meanwhile, and the vCPUs run right
+ * after it.  0 or -errno, logged.
+ */
+int arch_clocks_stop(struct machine *machine);
+int arch_clocks_start(struct machine *machine, bool follow);
 /* Before the first entry after a load or a pause (KVMCLOCK_CTRL and kin). */
 void arch_vcpu_resume(struct kvm_vcpu *cpu);
 

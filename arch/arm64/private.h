@@ -20,6 +20,10 @@ struct arch_private {
 	/* What every vCPU is initialised with, POWER_OFF apart. */
 	struct kvm_vcpu_init init;
 	bool has_counter_offset; /* KVM_CAP_COUNTER_OFFSET */
+	/* The counter as it was recorded, by arch_clocks_stop() or a load. */
+	struct {
+		uint64_t ticks, wall_ns;
+	} counter;
 };
 
 /* Whether the vCPUs were given feature KVM_ARM_VCPU_@bit. */
@@ -47,10 +51,13 @@ int arm64_reg_set(const struct kvm_vcpu *cpu, uint64_t id, uint64_t value);
 int arm64_mpidr(const struct kvm_vcpu *cpu, uint64_t *mpidr);
 
 /*
- * The guest's counter, virtual and physical, at @ticks now; once, before any
- * vCPU runs.  -errno, logged.
+ * The guest's counter, virtual and, where KVM has an offset for it, physical, at
+ * @ticks now.  No vCPU runs.  -errno, logged.
  */
 int arm64_counter_set(struct machine *machine, uint64_t ticks);
+
+/* Its frequency, which is the host's, in Hz. */
+uint64_t arm64_counter_hz(void);
 
 /* The PMUs' interrupt, after the GIC is initialised; -errno, logged. */
 int arm64_pmu_finish(struct machine *machine);

@@ -10,6 +10,7 @@
 #include "arch/arm64/layout.h"
 #include "arch/arm64/private.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 /* What this program cannot do without, and since when Linux has it. */
@@ -121,4 +122,39 @@ int arm64_counter_set(struct machine *machine, uint64_t ticks)
 	offset.counter_offset = now - ticks;
 	err = kvm_call(machine->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset);
 	return err < 0 ? err : 0;
+}
+
+/* User space may read it (Arm DDI 0487, D11.1). */
+uint64_t arm64_counter_hz(void)
+{
+	uint64_t hz;
+
+	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(hz));
+	return hz;
+}
+
+/*
+ * Records the counter.  The timers need nothing: KVM keeps them as values of the
+ * counter, and looks at them when a vCPU is entered.
+ */
+int arch_clocks_stop(struct machine *machine)
+{
+	int err = arm64_reg_get(&machine->cpus[0], KVM_REG_ARM_TIMER_CNT,
+				&machine->arch->counter.ticks);
+
+	machine->arch->counter.wall_ns = clock_wall_ns();
+	return err != 0 ? log_errno(-err, "read the guest's counter") : 0;
+}
+
+int arch_clocks_start(struct machine *machine, bool follow)
+{
+	uint64_t gap_ns =
+		follow ? clock_wall_since_ns(machine->arch->counter.wall_ns) :
+			 0;
+
+	return arm64_counter_set(machine,
+				 machine->arch->counter.ticks +
+					 (uint64_t)((unsigned __int128)gap_ns *
+						    arm64_counter_hz() /
+						    NS_PER_S));
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "arch/x86/clock.h"
 #include "arch/x86/cpuid.h"
 #include "arch/x86/power.h"
 #include "arch/x86/x86.h"
@@ -108,6 +109,8 @@ int arch_irqchip_finish(struct machine *machine)
 {
 	int err = prepare_lapic(machine);
 
+	if (!err)
+		err = clocks_create(machine);
 	return err ? err : power_create(machine);
 }
 
@@ -118,6 +121,7 @@ void arch_vm_finish(struct machine *machine)
 		return;
 	free(machine->arch->cpuid);
 	free(machine->arch->msrs);
+	free(machine->arch->clocks);
 	free(machine->arch);
 	machine->arch = NULL;
 }

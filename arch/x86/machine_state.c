@@ -4,18 +4,12 @@
  * events that wait for the guest.
  *
  * Owns nothing.  The machine is paused; any one thread.
- *
- * Time goes on while a snapshot lies: what has passed on the wall since is
- * added to the guest's clock, so that its monotonic clock jumps ahead and its
- * wall clock stays right.  A host whose own clock is behind adds nothing: time
- * stands still rather than going back.
  */
 #include <errno.h>
-#include <time.h>
 
+#include "arch/x86/clock.h"
 #include "arch/x86/fields.h"
 #include "arch/x86/power.h"
-#include "arch/x86/state.h"
 #include "arch/x86/x86.h"
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
@@ -64,54 +58,6 @@ static const struct field *chip_fields(struct kvm_irqchip *chip, size_t *count,
 	return pic_fields;
 }
 
-/* Wall time in nanoseconds. */
-uint64_t state_wall_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) +
-	       (uint64_t)ts.tv_nsec;
-}
-
-/* How much time has passed on the wall since @wall_ns; never negative. */
-uint64_t state_elapsed_ns(uint64_t wall_ns)
-{
-	uint64_t now = state_wall_ns();
-
-	/* A century: more is no snapshot's age but nonsense. */
-	if (now <= wall_ns ||
-	    now - wall_ns > UINT64_C(100) * 366 * 86400 * 1000000000)
-		return 0;
-	return now - wall_ns;
-}
-
-/* Saves kvmclock and the wall time that goes with it. */
-static int save_clock(struct machine *machine, struct snap_writer *w)
-{
-	struct kvm_clock_data clock = { 0 };
-	uint64_t wall_ns = state_wall_ns();
-	int err = kvm_call(machine->vm.fd, KVM_GET_CLOCK, &clock);
-
-	snap_put_u64(w, wall_ns);
-	snap_put_u64(w, clock.clock);
-	return err < 0 ? err : 0;
-}
-
-/* Loads kvmclock, ahead by the time that has passed. */
-static int load_clock(struct machine *machine, struct snap_reader *r)
-{
-	uint64_t wall_ns = snap_get_u64(r), was_ns = snap_get_u64(r);
-	struct kvm_clock_data clock = { 0 };
-	int err;
-
-	if (r->error)
-		return -EBADMSG;
-	clock.clock = was_ns + state_elapsed_ns(wall_ns);
-	err = kvm_call(machine->vm.fd, KVM_SET_CLOCK, &clock);
-	return err < 0 ? err : 0;
-}
-
 /* Saves one chip. */
 static int save_chip(struct machine *machine, struct snap_writer *w,
 		     uint32_t id)
@@ -150,8 +96,9 @@ static int load_chip(struct machine *machine, struct snap_reader *r,
 /* Saves the machine's part. */
 int arch_machine_save(struct machine *machine, struct snap_writer *w)
 {
-	int err = save_clock(machine, w);
+	int err = 0;
 
+	clocks_save(machine->arch->clocks, w);
 	for (uint32_t id = 0; id < CHIPS && !err; id++)
 		err = save_chip(machine, w, id);
 	snap_put_u32(w, atomic_load(&machine->arch->events));
@@ -161,7 +108,7 @@ int arch_machine_save(struct machine *machine, struct snap_writer *w)
 /* Loads the machine's part; the vCPUs come next. */
 int arch_machine_load(struct machine *machine, struct snap_reader *r)
 {
-	int err = load_clock(machine, r);
+	int err = clocks_load(machine->arch->clocks, r);
 
 	for (uint32_t id = 0; id < CHIPS && !err; id++)
 		err = load_chip(machine, r, id);

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The TSC of a vCPU in a snapshot, and the deadline that is counted in it.
+ * The TSC of each vCPU, and the deadline that is counted in it; see clock.h.
  *
- * Owns nothing.  The vCPU does not run; any one thread, vCPU 0 first.
+ * Owns nothing.  No vCPU runs; any one thread.
  *
- * vCPU 0 is given the value that it had and the ticks of the time that has
- * passed since.  It is given it as an offset, because KVM takes a value that is
- * near to what it expects for an attempt to synchronise, and ignores it.  The
- * others get the distance to vCPU 0 that they had: two values are never written
- * at one instant.
+ * vCPU 0 is given the value that it had, as an offset, because KVM takes a value
+ * that is near to what it expects for an attempt to synchronise, and ignores it.
+ * The others get the distance to vCPU 0 that they had: two values are never
+ * written at one instant.
  */
 #include <errno.h>
 
+#include "arch/x86/clock.h"
 #include "arch/x86/msr.h"
-#include "arch/x86/state.h"
 #include "arch/x86/x86.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* How often the TSC is set until it is what it should be. */
+/* How often the TSC is set until it is what it should be, or nearly so. */
 #define TSC_TRIES 4
+#define NEAR_NS	  10000000
 
 /* Reads or writes the TSC offset; -errno where KVM does not know it; silent. */
 static int tsc_offset(const struct kvm_vcpu *cpu, unsigned long request,
@@ -35,130 +36,127 @@ static int tsc_offset(const struct kvm_vcpu *cpu, unsigned long request,
 	return err < 0 ? err : 0;
 }
 
-/* Saves rate, offset, value and the wall time of the value, and deadline. */
-int tsc_save(const struct kvm_vcpu *cpu, struct snap_writer *w)
+/* Records rate, offset, value with the wall time of it, and deadline. */
+int tsc_stop(struct cpu_clock *clock, const struct kvm_vcpu *cpu)
 {
 	int khz = kvm_ioctl(cpu->fd, KVM_GET_TSC_KHZ, NULL);
-	uint64_t offset = 0, tsc = 0, deadline = 0, wall_ns;
-	bool has_offset = tsc_offset(cpu, KVM_GET_DEVICE_ATTR, &offset) == 0;
 
-	wall_ns = state_wall_ns();
-	if (msr_get(cpu, MSR_TSC, &tsc) < 0)
+	clock->khz = khz > 0 ? (uint32_t)khz : 0;
+	clock->deadline = 0;
+	msr_get(cpu, MSR_TSC_DEADLINE, &clock->deadline);
+	clock->has_offset =
+		tsc_offset(cpu, KVM_GET_DEVICE_ATTR, &clock->offset) == 0;
+	clock->wall_ns = clock_wall_ns();
+	if (msr_get(cpu, MSR_TSC, &clock->tsc) < 0)
 		return log_fail(EOPNOTSUPP,
 				"vCPU %u: KVM does not tell its TSC", cpu->id);
-	msr_get(cpu, MSR_TSC_DEADLINE, &deadline);
-	snap_put_u32(w, khz > 0 ? (uint32_t)khz : 0);
-	snap_put_u8(w, has_offset);
-	snap_put_u64(w, offset);
-	snap_put_u64(w, wall_ns);
-	snap_put_u64(w, tsc);
-	snap_put_u64(w, deadline);
 	return 0;
 }
 
-/* What save_tsc() saved but the deadline. */
-struct tsc_state {
-	uint32_t khz;
-	bool has_offset;
-	uint64_t offset, wall_ns, value;
-};
+/* Saves what was recorded. */
+void tsc_save(const struct cpu_clock *clock, struct snap_writer *w)
+{
+	snap_put_u32(w, clock->khz);
+	snap_put_u8(w, clock->has_offset);
+	snap_put_u64(w, clock->offset);
+	snap_put_u64(w, clock->wall_ns);
+	snap_put_u64(w, clock->tsc);
+	snap_put_u64(w, clock->deadline);
+}
 
-/* Has the guest's TSC tick as it did; a host that cannot is told of. */
+/* Has the guest's TSC tick as it did, or says that this host cannot. */
 static void load_tsc_rate(const struct kvm_vcpu *cpu,
-			  const struct tsc_state *tsc)
+			  const struct cpu_clock *clock)
 {
 	int khz = kvm_ioctl(cpu->fd, KVM_GET_TSC_KHZ, NULL);
 
-	if (!tsc->khz || khz == (int)tsc->khz)
+	if (!clock->khz || khz == (int)clock->khz)
 		return;
-	if (kvm_ioctl(cpu->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)tsc->khz) <
+	if (kvm_ioctl(cpu->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)clock->khz) <
 		    0 &&
 	    cpu->id == 0)
 		log_warn("the guest's TSC ran at %u kHz, here at %d kHz; "
 			 "a guest that counts by it will be off",
-			 tsc->khz, khz);
+			 clock->khz, khz);
 }
 
-/* The value that the TSC has by now. */
-static uint64_t tsc_now(const struct tsc_state *tsc)
+/* Loads the record, and sets the rate. */
+int tsc_load(struct cpu_clock *clock, const struct kvm_vcpu *cpu,
+	     struct snap_reader *r)
 {
-	return tsc->value +
-	       (uint64_t)((unsigned __int128)state_elapsed_ns(tsc->wall_ns) *
-			  tsc->khz / 1000000);
+	clock->khz = snap_get_u32(r);
+	clock->has_offset = snap_get_u8(r) != 0;
+	clock->offset = snap_get_u64(r);
+	clock->wall_ns = snap_get_u64(r);
+	clock->tsc = snap_get_u64(r);
+	clock->deadline = snap_get_u64(r);
+	if (r->error)
+		return -EBADMSG;
+	load_tsc_rate(cpu, clock);
+	return 0;
+}
+
+/* Nanoseconds as ticks. */
+uint64_t tsc_ticks(const struct cpu_clock *clock, uint64_t ns)
+{
+	return (uint64_t)((unsigned __int128)ns * clock->khz / 1000000);
 }
 
 /* Whether a value of the TSC is within ten milliseconds of what it should be. */
-static bool tsc_is_near(const struct tsc_state *tsc, uint64_t now)
+static bool tsc_is_near(const struct cpu_clock *clock, uint64_t want,
+			uint64_t now)
 {
-	uint64_t limit = (uint64_t)tsc->khz * 10, off = tsc_now(tsc) - now;
+	uint64_t limit = tsc_ticks(clock, NEAR_NS), off = want - now;
 
 	return off < limit || -off < limit;
 }
 
-/* vCPU 0, or a KVM without offsets: by value. */
-static int load_tsc_value(struct arch_private *arch, const struct kvm_vcpu *cpu,
-			  const struct tsc_state *tsc)
+/*
+ * vCPU 0, or a KVM without offsets: by value.  *@offset is the offset that it
+ * then has.
+ */
+static int start_value(const struct kvm_vcpu *cpu,
+		       const struct cpu_clock *clock, uint64_t gap_ns,
+		       uint64_t *offset)
 {
-	uint64_t offset, now;
+	uint64_t want = clock->tsc + tsc_ticks(clock, gap_ns), now;
 
 	/*
 	 * Looked at again afterwards: on some kernels the offset that a new
 	 * vCPU tells is not the one that its TSC has.
 	 */
 	for (unsigned int tries = 0; tries < TSC_TRIES; tries++) {
-		if (tsc_offset(cpu, KVM_GET_DEVICE_ATTR, &offset) < 0 ||
+		if (tsc_offset(cpu, KVM_GET_DEVICE_ATTR, offset) < 0 ||
 		    msr_get(cpu, MSR_TSC, &now) < 0)
-			return msr_set(cpu, MSR_TSC, tsc_now(tsc));
-		if (tries && tsc_is_near(tsc, now))
-			break;
-		offset += tsc_now(tsc) - now;
-		if (tsc_offset(cpu, KVM_SET_DEVICE_ATTR, &offset) < 0)
-			return msr_set(cpu, MSR_TSC, tsc_now(tsc));
+			return msr_set(cpu, MSR_TSC, want);
+		if (tries && tsc_is_near(clock, want, now))
+			return 0;
+		*offset += want - now;
+		if (tsc_offset(cpu, KVM_SET_DEVICE_ATTR, offset) < 0)
+			return msr_set(cpu, MSR_TSC, want);
 	}
-	arch->tsc_offset_saved = tsc->offset;
-	arch->tsc_offset_loaded = offset;
 	return 0;
 }
 
-/* Any other vCPU: as far from vCPU 0 as it was. */
-static int load_tsc_distance(const struct arch_private *arch,
-			     const struct kvm_vcpu *cpu,
-			     const struct tsc_state *tsc)
+/* All of them, vCPU 0 first. */
+int tsc_start_all(const struct machine *machine, uint64_t gap_ns)
 {
-	uint64_t offset = arch->tsc_offset_loaded +
-			  (tsc->offset - arch->tsc_offset_saved);
+	const struct cpu_clock *clocks = machine->arch->clocks->cpus;
+	uint64_t base = 0, offset;
+	int err = 0;
 
-	return tsc_offset(cpu, KVM_SET_DEVICE_ATTR, &offset);
-}
+	for (unsigned int i = 0; !err && i < machine->cpu_count; i++) {
+		const struct kvm_vcpu *cpu = &machine->cpus[i];
 
-/* Loads the TSC, then the deadline. */
-int tsc_load(struct machine *machine, const struct kvm_vcpu *cpu,
-	     struct snap_reader *r)
-{
-	struct tsc_state tsc = {
-		.khz = snap_get_u32(r),
-		.has_offset = snap_get_u8(r) != 0,
-	};
-	uint64_t deadline;
-	int err;
-
-	tsc.offset = snap_get_u64(r);
-	tsc.wall_ns = snap_get_u64(r);
-	tsc.value = snap_get_u64(r);
-	deadline = snap_get_u64(r);
-	if (r->error)
-		return -EBADMSG;
-	load_tsc_rate(cpu, &tsc);
-	err = cpu->id == 0 || !tsc.has_offset ||
-			      load_tsc_distance(machine->arch, cpu, &tsc) < 0 ?
-		      load_tsc_value(machine->arch, cpu, &tsc) :
-		      0;
-	if (err)
-		return log_fail(EOPNOTSUPP, "vCPU %u: KVM does not set its TSC",
-				cpu->id);
-	if (deadline && msr_set(cpu, MSR_TSC_DEADLINE, deadline) < 0)
-		return log_fail(EOPNOTSUPP,
-				"vCPU %u: KVM does not set its TSC deadline",
-				cpu->id);
-	return 0;
+		offset = base + (clocks[i].offset - clocks[0].offset);
+		if (i == 0)
+			err = start_value(cpu, &clocks[0], gap_ns, &base);
+		else if (!clocks[i].has_offset ||
+			 tsc_offset(cpu, KVM_SET_DEVICE_ATTR, &offset) < 0)
+			err = start_value(cpu, &clocks[i], gap_ns, &offset);
+		if (err)
+			log_fail(EOPNOTSUPP,
+				 "vCPU %u: KVM does not set its TSC", cpu->id);
+	}
+	return err;
 }

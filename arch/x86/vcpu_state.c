@@ -9,13 +9,14 @@
  *
  * Order of loading: CPUID, because it says which bits the others may have; the
  * control registers, with the mode of the LAPIC; XCR0 before the state that it
- * admits; the LAPIC before the MSRs that are its timer; the TSC before the
- * deadline that is counted in it; the run state and the events at the end.
+ * admits; the LAPIC before the MSRs; the run state and the events at the end.
+ * The TSC and the timers are set by arch_clocks_start().
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/clock.h"
 #include "arch/x86/fields.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/state.h"
@@ -285,17 +286,22 @@ static int load_xsave(const struct machine *machine, const struct kvm_vcpu *cpu,
 
 /* ---- local APIC ---- */
 
-static int save_lapic(const struct kvm_vcpu *cpu, struct snap_writer *w)
+/* Its timer has gone on since the vCPU was parked: the record counts. */
+static int save_lapic(const struct cpu_clock *clock, const struct kvm_vcpu *cpu,
+		      struct snap_writer *w)
 {
 	struct kvm_lapic_state lapic = { 0 };
 	int err = kvm_call(cpu->fd, KVM_GET_LAPIC, &lapic);
 
+	if (clock->timer_count)
+		put_le32(lapic.regs + LAPIC_TIMER_COUNT, clock->timer_count);
 	/* The registers as the architecture numbers them, 32 bits in 16. */
 	snap_put_bytes(w, lapic.regs, sizeof(lapic.regs));
 	return err < 0 ? err : 0;
 }
 
-static int load_lapic(const struct kvm_vcpu *cpu, struct snap_reader *r)
+static int load_lapic(struct cpu_clock *clock, const struct kvm_vcpu *cpu,
+		      struct snap_reader *r)
 {
 	struct kvm_lapic_state lapic = { 0 };
 	int err;
@@ -303,6 +309,7 @@ static int load_lapic(const struct kvm_vcpu *cpu, struct snap_reader *r)
 	snap_get_bytes(r, lapic.regs, sizeof(lapic.regs));
 	if (r->error)
 		return -EBADMSG;
+	clock->timer_count = get_le32(lapic.regs + LAPIC_TIMER_COUNT);
 	err = kvm_call(cpu->fd, KVM_SET_LAPIC, &lapic);
 	return err < 0 ? err : 0;
 }
@@ -313,6 +320,7 @@ static int load_lapic(const struct kvm_vcpu *cpu, struct snap_reader *r)
 int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
 		   struct snap_writer *w)
 {
+	const struct cpu_clock *clock = &machine->arch->clocks->cpus[cpu->id];
 	int err = save_mp_state(cpu, w);
 
 	if (!err)
@@ -329,11 +337,10 @@ int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
 		err = SAVE(cpu, w, KVM_GET_DEBUGREGS, struct kvm_debugregs,
 			   debug_fields);
 	if (!err)
-		err = save_lapic(cpu, w);
+		err = save_lapic(clock, cpu, w);
 	if (!err)
 		err = msrs_save(machine->arch, &machine->kvm, cpu, w);
-	if (!err)
-		err = tsc_save(cpu, w);
+	tsc_save(clock, w);
 	if (!err)
 		err = SAVE(cpu, w, KVM_GET_VCPU_EVENTS, struct kvm_vcpu_events,
 			   event_fields);
@@ -344,6 +351,7 @@ int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
 int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 		   struct snap_reader *r)
 {
+	struct cpu_clock *clock = &machine->arch->clocks->cpus[cpu->id];
 	uint32_t mp_state = snap_get_u32(r);
 	int err = cpuid_load(cpu, r);
 
@@ -359,11 +367,11 @@ int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 		err = LOAD(cpu, r, KVM_SET_DEBUGREGS, struct kvm_debugregs,
 			   debug_fields);
 	if (!err)
-		err = load_lapic(cpu, r);
+		err = load_lapic(clock, cpu, r);
 	if (!err)
 		err = msrs_load(cpu, r);
 	if (!err)
-		err = tsc_load(machine, cpu, r);
+		err = tsc_load(clock, cpu, r);
 	if (!err)
 		err = load_mp_state(cpu, mp_state);
 	if (!err)

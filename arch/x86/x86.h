@@ -61,6 +61,8 @@
 #define X86_POWER_PORT	UINT64_C(0x600)
 #define X86_POWER_PORTS 8
 
+struct clocks;
+
 /* The architecture's part of a machine; owned by machine->arch. */
 struct arch_private {
 	struct kvm_cpuid2 *cpuid; /* KVM_GET_SUPPORTED_CPUID */
@@ -69,11 +71,7 @@ struct arch_private {
 	bool has_deadline; /* KVM emulates the TSC deadline timer */
 	bool has_sregs2;
 	size_t xsave_bytes; /* of KVM_GET_XSAVE2; 0: KVM_GET_XSAVE */
-	/*
-	 * While a snapshot is loaded, from vCPU 0 on: the TSC offset that it had
-	 * and the one it got, so that the others keep their distance to it.
-	 */
-	uint64_t tsc_offset_saved, tsc_offset_loaded;
+	struct clocks *clocks; /* clock.h */
 };
 
 #endif

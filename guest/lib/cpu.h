@@ -15,6 +15,14 @@ struct machine;
 /* The free-running counter, ordered after what came before. */
 uint64_t cpu_counter(void);
 
+/*
+ * The hypervisor's clock: a page that it keeps up to date for processor 0, from
+ * which any processor reads nanoseconds.  Processor 0 starts it; 0: there is
+ * none.
+ */
+void cpu_clock_page_start(void);
+uint64_t cpu_clock_page_ns(void);
+
 /* For loops that wait for another processor. */
 void cpu_relax(void);
 

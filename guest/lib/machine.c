@@ -6,6 +6,14 @@
 /* Of the linker script: the first byte behind the image and its bss. */
 extern char image_end[];
 
+/* Without overflow. */
+uint64_t machine_counter_us(const struct machine *machine, uint64_t counter)
+{
+	uint64_t hz = machine->counter_hz;
+
+	return counter / hz * 1000000 + counter % hz * 1000000 / hz;
+}
+
 uint64_t machine_ram_bytes(const struct machine *machine)
 {
 	uint64_t bytes = 0;

@@ -41,6 +41,9 @@ struct machine {
 /* What a payload is: runs on the first processor, and powers off by returning. */
 void payload_main(struct machine *machine);
 
+/* A counter in microseconds; its rate is known. */
+uint64_t machine_counter_us(const struct machine *machine, uint64_t counter);
+
 /* All of the RAM, in bytes. */
 uint64_t machine_ram_bytes(const struct machine *machine);
 

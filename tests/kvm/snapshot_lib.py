@@ -108,8 +108,8 @@ class Guest:
         code, _, errors = self.ask("quit")
         status = self.process.wait(timeout=60)
         if code or status:
-            raise Failure("quit: %d %s; guest: %d %s" % (
-                code, errors, status, self.errors()))
+            raise Failure("quit: %d %s; guest: %d %s %s" % (
+                code, errors, status, self.errors(), self.output()[-300:]))
         self.end()
 
     def end(self):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * CLOCK_MONOTONIC in nanoseconds, and condition variables whose deadlines are of
- * it, so that no change of the wall clock moves them.
+ * it, so that no change of the wall clock moves them; and the wall clock, by
+ * which alone two hosts can be compared.
  */
 #ifndef VMM_BASE_CLOCK_H
 #define VMM_BASE_CLOCK_H
@@ -19,6 +20,29 @@ static inline uint64_t clock_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* The wall clock: nanoseconds since 1970. */
+static inline uint64_t clock_wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * How much wall time has passed since @wall_ns: 0 when the host's clock is
+ * behind it, or ahead by more than a century, which is nonsense.
+ */
+static inline uint64_t clock_wall_since_ns(uint64_t wall_ns)
+{
+	uint64_t now = clock_wall_ns();
+
+	if (now <= wall_ns ||
+	    now - wall_ns > UINT64_C(100) * 366 * 86400 * NS_PER_S)
+		return 0;
+	return now - wall_ns;
 }
 
 /* A time, as the system calls take it. */

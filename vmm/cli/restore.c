@@ -57,6 +57,7 @@ static const struct option rows[] = {
 	  .name = "verify",
 	  .offset = AT(verify),
 	  .help = "check the whole snapshot before the guest runs" },
+	SESSION_CLOCK_ROW(AT(session)),
 	PAGING_OPTION_ROWS(AT(session.paging)),
 	{ .kind = OPTION_CHOICE,
 	  .name = "workingset",

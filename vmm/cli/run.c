@@ -109,6 +109,7 @@ static const struct option rows[] = {
 	  .help = "when the guest resets: end with status 82, or\n"
 		  "boot again; exit",
 	  .choices = reboot_words },
+	SESSION_CLOCK_ROW(AT(session)),
 	PAGING_OPTION_ROWS(AT(session.paging)),
 	SESSION_OPTION_ROWS(AT(session)),
 };

@@ -17,6 +17,8 @@
 #include "vmm/ctl/ctl.h"
 #include "vmm/io/terminal.h"
 
+const char *const session_clock_words[] = { "continue", "follow", NULL };
+
 /* The values to begin with. */
 void session_options_init(struct session_options *options, enum pager_way way)
 {
@@ -47,6 +49,10 @@ int session_open(struct session *session, const struct session_options *options)
 	log_set_level(LOG_WARN + options->verbose);
 	/* A reader that went away is an error of write(2). */
 	signal(SIGPIPE, SIG_IGN);
+	if (options->clock == VM_CLOCK_FOLLOW)
+		log_warn("--clock=follow: the guest's clocks jump ahead by the "
+			 "time that it was stopped; its timers expire at once, "
+			 "and its watchdogs may report stalls");
 	r = paging_options_use(&options->paging, &session->paging);
 	return r < 0 ? r : terminal_open(&session->terminal, &terminal);
 }
@@ -111,6 +117,7 @@ int session_run(struct session *session, struct vm_config config,
 	/* Loading may take long, or wait for a host that does not answer. */
 	vm_block_signals(false);
 	config.kvm_path = session->options->kvm;
+	config.clock = session->options->clock;
 	config.terminal = session->terminal;
 	config.disks = session->disks;
 	config.disk_count = session->disk_count;

@@ -20,6 +20,7 @@ struct ctl;
 struct session_options {
 	unsigned int verbose;
 	const char *kvm, *control;
+	enum vm_clock clock;
 	struct paging_options paging;
 };
 
@@ -32,6 +33,19 @@ struct session {
 	uint64_t start_ns; /* CLOCK_MONOTONIC at session_open() */
 	struct vm *vm; /* the machine of now, for the terminal's leave key */
 };
+
+extern const char *const session_clock_words[];
+
+/* A row of the machine's, for a member at offset @o of the values. */
+#define SESSION_CLOCK_ROW(o)                                                \
+	{                                                                   \
+		.kind = OPTION_CHOICE, .name = "clock",                     \
+		.offset = (o) + offsetof(struct session_options, clock),    \
+		.help = "guest time after a restore or a pause: continue\n" \
+			"where it stopped, or follow the host's clock;\n"   \
+			"continue",                                         \
+		.choices = session_clock_words                              \
+	}
 
 /* The rows, for a member at offset @o of the values. */
 #define SESSION_OPTION_ROWS(o)                                               \

@@ -151,8 +151,7 @@ static void do_resume(struct vm *vm, char *args, const struct ctl_listener *who,
 {
 	(void)args;
 	(void)who;
-	vm_resume(vm);
-	answer(out, "resume", 0);
+	answer(out, "resume", vm_resume(vm));
 }
 
 /* At most so often somebody hears how far a save is. */
@@ -231,8 +230,8 @@ static void do_snapshot(struct vm *vm, char *args,
 		r = vm_save(vm, args, tells ? &hears : NULL);
 	if (r >= 0 && stop)
 		vm_end(vm, VM_END_STOPPED, 0);
-	else if (!was_paused)
-		vm_resume(vm);
+	else if (!was_paused && vm_resume(vm) < 0 && r >= 0)
+		r = -EIO;
 	answer_words(out, "snapshot", args, r < 0 ? save_reason(-r) : NULL);
 }
 

@@ -265,5 +265,6 @@ int vm_load(struct vm *vm)
 	if (r >= 0)
 		r = renew_generation(vm);
 	vm->paused = true;
+	vm->loaded = true;
 	return r;
 }

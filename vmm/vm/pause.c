@@ -65,6 +65,18 @@ static void unpark_all(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
+/*
+ * Has the guest's clocks go on from where they stopped.  Those that follow the
+ * host's have not stopped, but for a snapshot.
+ */
+static int start_clocks(struct vm *vm)
+{
+	bool follow = vm->config.clock == VM_CLOCK_FOLLOW;
+
+	return follow && !vm->loaded ? 0 :
+				       arch_clocks_start(&vm->machine, follow);
+}
+
 /* Resumes the first @count devices. */
 static void resume_devices(struct vm *vm, unsigned int count)
 {
@@ -121,10 +133,16 @@ int vm_pause(struct vm *vm)
 	r = park_all(vm);
 	if (r < 0)
 		return r;
+	r = arch_clocks_stop(&vm->machine);
+	if (r < 0) {
+		unpark_all(vm);
+		return r;
+	}
 	r = wait_for_pages(vm);
 	if (r >= 0)
 		r = quiesce_devices(vm);
 	if (r < 0) {
+		start_clocks(vm);
 		unpark_all(vm);
 		return r;
 	}
@@ -132,14 +150,21 @@ int vm_pause(struct vm *vm)
 	return 0;
 }
 
-/* Resumes it. */
-void vm_resume(struct vm *vm)
+/* Resumes it: the clocks first, while no device can raise an interrupt. */
+int vm_resume(struct vm *vm)
 {
+	int r;
+
 	if (!vm->paused)
-		return;
+		return 0;
+	r = start_clocks(vm);
+	if (r < 0)
+		return r;
 	vm->paused = false;
+	vm->loaded = false;
 	resume_devices(vm, vm->device_count);
 	unpark_all(vm);
+	return 0;
 }
 
 /* Whether it is paused. */

@@ -55,6 +55,7 @@ struct vm {
 	_Atomic enum vm_phase phase;
 	_Atomic uint64_t entered_ns; /* a figure; 0: no vCPU has entered */
 	bool paused; /* by the control side, devices at rest as well */
+	bool loaded; /* and has not run since: the clocks are a snapshot's */
 	struct vm_end end;
 	int end_fd; /* an eventfd, written by vm_end(); -1: none */
 	int signal_fd;

@@ -290,10 +290,10 @@ int vm_start(struct vm *vm)
 		return r;
 	/* Devices that need pages belong to loading: nobody can answer yet. */
 	if (vm->paused)
-		vm_resume(vm);
+		r = vm_resume(vm);
 	else
 		first_run(vm);
-	if (vm->pager)
+	if (r >= 0 && vm->pager)
 		r = pager_start(vm->pager);
 	return r < 0 ? r : vcpus_start(vm);
 }

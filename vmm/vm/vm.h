@@ -26,6 +26,12 @@ enum vm_console {
 	VM_CONSOLE_VIRTIO,
 };
 
+/* What a guest's clocks do while it does not run, paused or in a snapshot. */
+enum vm_clock {
+	VM_CLOCK_CONTINUE, /* they stand still: guest time goes on from there */
+	VM_CLOCK_FOLLOW, /* they go on, so that they jump for the guest */
+};
+
 /* How guest memory is filled; zeroed is "all of it before the guest runs". */
 struct vm_paging {
 	enum pager_way way; /* AUTO is decided when the machine is made */
@@ -48,6 +54,7 @@ struct vm_config {
 	enum memory_backing backing; /* ANON or GUEST_MEMFD */
 	unsigned int cpu_count;
 	enum vm_console console;
+	enum vm_clock clock;
 	struct terminal *terminal; /* NULL: no input, output dropped */
 	struct disk *disks;
 	unsigned int disk_count;
@@ -104,10 +111,12 @@ void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
 /*
  * Pauses: no vCPU runs, no device touches guest memory, until vm_resume().
  * Control side, one thread at a time.  -ETIMEDOUT when a vCPU waits for memory
- * that does not come; -ECANCELED when the machine has ended.
+ * that does not come; -ECANCELED when the machine has ended.  A guest's clocks
+ * stand still meanwhile, unless its config says otherwise; a machine whose
+ * clocks cannot be set is not resumed.
  */
 int vm_pause(struct vm *vm);
-void vm_resume(struct vm *vm);
+int vm_resume(struct vm *vm);
 bool vm_is_paused(const struct vm *vm);
 
 /* What the machine was made from; good for as long as the machine. */

@@ -46,3 +46,9 @@ unsigned int timer_ticks(unsigned int cpu)
 {
 	return timers[cpu].ticks;
 }
+
+uint64_t timer_now_us(const struct machine *machine, unsigned int cpu)
+{
+	(void)cpu;
+	return machine_counter_us(machine, sysreg_read("cntvct_el0"));
+}

@@ -4,6 +4,7 @@
  * (the timing leaf 0x40000010), or by KVM's clock page (Linux
  * Documentation/virt/kvm/x86/msr.rst, MSR_KVM_SYSTEM_TIME_NEW).
  */
+#include "guest/lib/cpu.h"
 #include "guest/lib/string.h"
 #include "guest/lib/x86/x86.h"
 
@@ -21,6 +22,38 @@ struct clock_page {
 	int8_t shift;
 	uint8_t flags, pad2[2];
 };
+
+static volatile struct clock_page page __attribute__((aligned(64)));
+
+static bool has_kvmclock(void)
+{
+	return cpuid(KVM_FEATURES_LEAF, 0).eax & KVM_CLOCKSOURCE2;
+}
+
+void cpu_clock_page_start(void)
+{
+	if (has_kvmclock())
+		msr_write(MSR_SYSTEM_TIME, (uintptr_t)&page | 1);
+}
+
+/* The same document: system time and the scaled ticks since; odd: in change. */
+uint64_t cpu_clock_page_ns(void)
+{
+	uint32_t version;
+	uint64_t ticks, ns;
+
+	do {
+		version = page.version;
+		__asm__ volatile("" ::: "memory");
+		ticks = cpu_counter() - page.tsc;
+		ticks = page.shift < 0 ? ticks >> -page.shift :
+					 ticks << page.shift;
+		ns = page.system_ns +
+		     (uint64_t)((unsigned __int128)ticks * page.mul >> 32);
+		__asm__ volatile("" ::: "memory");
+	} while (version & 1 || version != page.version);
+	return version ? ns : 0;
+}
 
 /* From the processor: crystal in ecx, times ebx / eax. */
 static uint64_t hz_cpuid(void)
@@ -43,10 +76,9 @@ static uint64_t hz_timing_leaf(void)
 /* ns = (cycles << shift) * mul >> 32, turned round for a second. */
 static uint64_t hz_kvmclock(void)
 {
-	static volatile struct clock_page page __attribute__((aligned(64)));
 	uint64_t hz;
 
-	if (!(cpuid(KVM_FEATURES_LEAF, 0).eax & KVM_CLOCKSOURCE2))
+	if (!has_kvmclock())
 		return 0;
 	msr_write(MSR_SYSTEM_TIME, (uintptr_t)&page | 1);
 	hz = page.mul ? (UINT64_C(1000000000) << 32) / page.mul : 0;

@@ -81,3 +81,12 @@ unsigned int timer_ticks(unsigned int cpu)
 {
 	return timers[apic_ids[cpu]].ticks;
 }
+
+uint64_t timer_now_us(const struct machine *machine, unsigned int cpu)
+{
+	uint64_t ns = cpu_clock_page_ns();
+
+	return ns && !timers[apic_ids[cpu]].period ?
+		       ns / 1000 :
+		       machine_counter_us(machine, cpu_counter());
+}
