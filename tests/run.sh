@@ -24,24 +24,84 @@
 # make and depends on fixed inputs (kernels, packages) is cached outside the
 # checkout, in $THAW_CACHE (default: ~/.cache/thaw), and made anew when absent.
 #
+# The kernels of the rig are built in the background from the start, at a low
+# priority, while the other stages run; with two processors and 8 GiB free memory
+# the two rigs of `rig' run at the same time.
+#
+# Everything runs in a session of its own, from a known state: whatever this is
+# started from (nohup, a service manager), and an interrupt ends all of it.
+#
 # Environment: THAW_TEST_MINUTES (80): the cases of the rig that would begin when
-# so much time has passed are skipped, and say so.
+# so much time has passed are skipped, and say so.  THAW_CACHE, KERNEL_SRC, JOBS
+# and the proxies of apt are passed on; nothing else matters.
 #
 # Exit status: 0 when nothing failed and something passed, else 1.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 top=$(pwd -P)
-
-# The same in any environment.
 exec </dev/null
-unset CC CXX CFLAGS CPPFLAGS LDFLAGS CDPATH ENV BASH_ENV MAKEFLAGS DESTDIR \
-	MESON_TESTTHREADS NINJA_STATUS KERNEL THAW QEMU ARCH CROSS_COMPILE
-export LC_ALL=C.UTF-8
+
+# Print the assignment of each variable $@ that is set, quoted for a shell.
+assignments() {
+	for name; do
+		eval "value=\${$name-}"
+		[ -z "$value" ] || printf "%s='%s'\n" "$name" \
+			"$(printf '%s\n' "$value" | sed "s/'/'\\\\''/g")"
+	done
+}
+
+# Run this script once more ($@ are the stages) with default signal dispositions
+# and a few variables, in a session of its own; $child is its process and group.
+start_inner() {
+	: "${HOME:=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)}"
+	[ -w "${HOME:-/nowhere}" ] || HOME=${TMPDIR:-/tmp}
+	PATH=$PATH:/usr/sbin:/sbin
+	stages=$*
+	eval "set -- $(assignments HOME PATH TMPDIR THAW_CACHE XDG_CACHE_HOME \
+		THAW_TEST_MINUTES KERNEL_SRC JOBS http_proxy https_proxy \
+		ftp_proxy no_proxy all_proxy | tr '\n' ' ')"
+	! env --default-signal true 2>/dev/null || set -- --default-signal "$@"
+	# shellcheck disable=SC2086 # a list of words
+	setsid env -i "$@" LC_ALL=C.UTF-8 THAW_TESTS_INNER=1 \
+		sh tests/run.sh $stages &
+	child=$!
+}
+
+# End what is left of the session.
+end_inner() {
+	kill -s TERM -- "-$child" 2>/dev/null || return 0
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		kill -s 0 -- "-$child" 2>/dev/null || return 0
+		sleep 1
+	done
+	kill -s KILL -- "-$child" 2>/dev/null
+}
+
+# The same for signal number $1, which ends this script as well.
+interrupted() {
+	trap '' HUP INT TERM
+	kill -TERM "$child" 2>/dev/null
+	wait "$child"
+	end_inner
+	exit $((128 + $1))
+}
+
+if [ -z "${THAW_TESTS_INNER-}" ]; then
+	start_inner "$@"
+	trap 'interrupted 1' HUP
+	trap 'interrupted 2' INT
+	trap 'interrupted 15' TERM
+	rc=0
+	wait "$child" || rc=$?
+	end_inner
+	exit "$rc"
+fi
+unset THAW_TESTS_INNER
 umask 022
-: "${HOME:=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)}"
-[ -w "${HOME:-/nowhere}" ] || HOME=${TMPDIR:-/tmp}
-export HOME
-PATH=$PATH:/usr/sbin:/sbin
+for limit in '-c 0' '-n 1024' '-s 8192'; do
+	# shellcheck disable=SC2086 # an option and its value
+	ulimit -S $limit 2>/dev/null || :
+done
 
 stages=${*:-gcc clang sanitize thread arm64 rig}
 out=$top/build-tests
@@ -62,23 +122,24 @@ stage() {
 	printf '== %s (%d:%02d)\n' "$*" $((now / 60)) $((now % 60))
 }
 
-# Keep the result lines among what comes in, and show them.
-record() {
-	while IFS= read -r line; do
-		case $line in
-		'ok '* | 'not ok '* | 'skip '*)
-			printf '%s\n' "$line" >>"$results"
-			printf '%s\n' "$line"
-			;;
-		*) printf '%s\n' "$line" ;;
+# Show line $1, and keep it when it is a result; with $2, the end of that log
+# too.  In one piece: two rigs may report at the same time.
+verdict() {
+	(
+		flock 9
+		case $1 in
+		'ok '* | 'not ok '* | 'skip '*) printf '%s\n' "$1" >>"$results" ;;
 		esac
-	done
+		printf '%s\n' "$1"
+		[ $# -lt 2 ] || tail -n 40 "$2" | sed 's/^/| /'
+	) 9>"$logs/lock"
 }
 
-# Record result line $1; show the end of log $2 when there is one.
-verdict() {
-	printf '%s\n' "$1" | record
-	[ $# -lt 2 ] || tail -n 40 "$2" | sed 's/^/| /'
+# The same for each line that comes in.
+record() {
+	while IFS= read -r line; do
+		verdict "$line"
+	done
 }
 
 # Set up and build in $out/$1 with Meson options $2...; a failure is recorded.
@@ -134,35 +195,57 @@ check() {
 }
 
 # Run a program of the rig, $3..., whose lines are results, at most $2 seconds;
-# $1 is its name.
+# $1 is its name.  It sees no installed QEMU, as on a fresh machine.
 report() {
 	name=$1 limit=$2
 	shift 2
-	before=$(wc -l <"$results")
 	{
-		timeout -k 30 "$limit" "$@" 2>"$logs/$name"
+		timeout --foreground -k 30 "$limit" sh tests/rig/hide-qemu "$@" \
+			2>"$logs/$name"
 		echo "status $?"
 	} | sed -u -e "s/^ok /ok $name /" -e "s/^not ok /not ok $name /" \
 		-e "s/^skip /skip $name /" | tee "$logs/$name-out" |
 		grep --line-buffered -v "^status " | record
 	rc=$(sed -n 's/^status \([0-9]*\)$/\1/p' "$logs/$name-out" | tail -n 1)
-	failed=$(sed "1,${before}d" "$results" | grep -c '^not ok')
 	why=$(tail -n 1 "$logs/$name")
 	case ${rc:-1} in
 	0) ;;
-	77) verdict "skip $name: ${why:-cannot be had here}" ;;
+	77) verdict "skip $name: ${why:-no reason given}" ;;
 	124 | 137) verdict "not ok $name: no end after $limit s" "$logs/$name" ;;
 	*)
-		# A failure that no line has told of.
-		[ "$failed" -gt 0 ] ||
+		# A failure that no line has reported.
+		grep -q '^not ok' "$logs/$name-out" ||
 			verdict "not ok $name: status $rc: $why" "$logs/$name"
 		;;
 	esac
 }
 
+# Build in the background what the rigs of architectures $@ need, which takes
+# longest in a run without a cache.  The lock is held until it ends, in any way.
+start_kernels() {
+	exec 8>"$logs/kernels-lock"
+	flock 8
+	for arch; do
+		nice -n 10 sh tests/rig/hide-qemu sh tests/rig/fetch.sh qemu "$arch"
+		nice -n 10 sh tests/rig/run-cases "$arch" --prepare
+		nice -n 10 sh tests/rig/kernel/build.sh "$arch"
+		: >"$logs/kernel-$arch-tried"
+	done >"$logs/kernels" 2>&1 &
+	exec 8>&-
+}
+
+# Wait until the kernel of architecture $1 was built there, or was not.
+await_kernel() {
+	until [ -e "$logs/kernel-$1-tried" ] ||
+		flock -w 2 "$logs/kernels-lock" true; do
+		:
+	done
+}
+
 # The rig of architecture $1: its kernel, the suite that judges it, the cases.
 rig() {
-	[ -e tests/rig/rig ] || return 0
+	await_kernel "$1"
+	# What went wrong there is said here.
 	sh tests/rig/kernel/build.sh "$1" >"$logs/kernel-$1" \
 		2>"$logs/kernel-$1-log"
 	rc=$?
@@ -189,18 +272,43 @@ rig() {
 		;;
 	*) report "userfault-$1" 900 sh tests/rig/conformance/run.sh "$1" ;;
 	esac
-	# The x86 host leaves half of what time there is to the arm64 one.
+	# With $2 another rig follows, for which half of the time is left.
 	now=$(date +%s)
 	left=$((started + ${THAW_TEST_MINUTES:-80} * 60 - 400 - now))
-	[ "$1" != x86 ] || left=$((left / 2))
+	[ -z "$2" ] || left=$((left / 2))
 	report "rig-$1" $((left > 0 ? left + 400 : 400)) sh tests/rig/run-cases \
 		"$1" --logs "$logs/rig-$1-guests" --until $((now + left))
 }
 
-# Install group $1 of the dependencies; what stays missing is told once and the
+# Whether two rigs may run at the same time: each has 3 GiB and keeps at least
+# one processor busy.
+room_for_two() {
+	[ "$(nproc)" -ge 2 ] && [ "$(sed -n 's/^MemAvailable: *\([0-9]*\).*/\1/p' \
+		/proc/meminfo)" -ge 8000000 ]
+}
+
+# Both rigs.
+both_rigs() {
+	if room_for_two; then
+		rig x86 '' &
+		x86=$!
+		rig arm64 ''
+		wait $x86
+	else
+		rig x86 half
+		rig arm64 ''
+	fi
+}
+
+# Install groups $@ of the dependencies; what stays missing is said once, and the
 # tests that need it say so themselves.
 need() {
 	sh tests/deps.sh "$@" || echo "some of what the tests use is missing"
+}
+
+# Install what the cross build needs; it has its reason in the log when not.
+need_cross() {
+	sh cross/deps.sh >"$logs/cross-deps" 2>&1
 }
 
 # Whether programs of the thread sanitizer run here; sets $wrap to what they need
@@ -263,7 +371,7 @@ run_stage() {
 		case $(uname -m) in
 		aarch64) return ;; # the gcc stage was that
 		esac
-		if ! sh cross/deps.sh >"$logs/cross-deps" 2>&1; then
+		if ! need_cross; then
 			verdict "skip arm64: $(tail -n 1 "$logs/cross-deps")"
 			return
 		fi
@@ -276,36 +384,43 @@ run_stage() {
 			check arm64-tests unit
 		;;
 	rig)
-		run_stage x86-rig
-		run_stage arm64-rig
+		unset CC
+		both_rigs
 		;;
 	x86-rig | arm64-rig)
 		unset CC
-		case $deps_rig in
-		'')
-			need rig
-			deps_rig=1
-			;;
-		esac
-		rig "${1%-rig}"
+		rig "${1%-rig}" ''
 		;;
 	esac
 }
 
+groups='build test' kernels=''
 for s in $stages; do
 	case $s in
-	gcc | clang | sanitize | thread | arm64 | rig | x86-rig | arm64-rig) ;;
+	gcc | clang | sanitize | thread) ;;
+	arm64) groups="$groups cross" ;;
+	rig) groups="$groups cross rig" kernels='x86 arm64' ;;
+	x86-rig) groups="$groups rig" kernels="$kernels x86" ;;
+	arm64-rig) groups="$groups cross rig" kernels="$kernels arm64" ;;
 	*)
 		echo "run.sh: no such stage: $s (gcc clang sanitize thread" \
-			"arm64 rig)" >&2
+			"arm64 rig x86-rig arm64-rig)" >&2
 		exit 64
 		;;
 	esac
 done
 stage "packages"
-deps_rig=''
 wrap=''
-need build test
+# All at the start: what runs in the background installs nothing.
+case $groups in
+*rig*) need build test rig ;;
+*) need build test ;;
+esac
+case $groups in
+*cross*) [ "$(uname -m)" = aarch64 ] || need_cross ;;
+esac
+# shellcheck disable=SC2086 # a list of words
+[ -z "$kernels" ] || start_kernels $kernels
 for s in $stages; do
 	stage "$s"
 	run_stage "$s"
