@@ -76,15 +76,46 @@ static int map_region(struct memory_region *region,
 	return 0;
 }
 
+/* The host's page size, in pages. */
+uint32_t memory_host_pages(void)
+{
+	long bytes = sysconf(_SC_PAGESIZE);
+
+	return bytes > (long)PAGE_BYTES ? (uint32_t)bytes / PAGE_BYTES : 1;
+}
+
+/* Refuses a range that the host cannot map, as one of whole pages of its own. */
+static int check_range(const struct memory *memory,
+		       const struct memory_range *range)
+{
+	uint64_t granule = memory_granule_bytes(memory);
+
+	if ((range->gpa | range->size_bytes) % granule == 0)
+		return 0;
+	return log_fail(EINVAL,
+			"%llu bytes of guest memory at 0x%llx: not a multiple "
+			"of this host's page size, %llu KiB",
+			(unsigned long long)range->size_bytes,
+			(unsigned long long)range->gpa,
+			(unsigned long long)(granule / KIB));
+}
+
 /* Backs and maps the ranges. */
 int memory_init(struct memory *memory, const struct memory_config *config,
 		const struct kvm_vm *kvm)
 {
-	*memory = (struct memory){ .backing = config->backing };
+	*memory = (struct memory){ .backing = config->backing,
+				   .granule_pages = config->granule_pages };
+	if (!memory->granule_pages)
+		memory->granule_pages = memory_host_pages();
 	for (unsigned int i = 0; i < config->range_count; i++) {
 		struct memory_region *region = &memory->regions[i];
-		int r;
+		int r = check_range(memory, &config->ranges[i]);
 
+		if (r < 0) {
+			memory_finish(memory);
+			return r;
+		}
 		*region = (struct memory_region){
 			.gpa = config->ranges[i].gpa,
 			.size_bytes = config->ranges[i].size_bytes,

@@ -69,8 +69,15 @@ struct memory_populator {
 	void *ctx;
 };
 
+/*
+ * Two units of memory.  A *page* has PAGE_BYTES on every host, so that page
+ * numbers mean the same everywhere.  A *granule* is a page of the host, one page
+ * or (arm64) 4 or 16 of them: what the host maps, KVM's bitmap has a bit for,
+ * and userfaultfd installs.  Regions are whole granules.
+ */
 struct memory {
 	enum memory_backing backing;
+	uint32_t granule_pages; /* pages of a granule; a power of two */
 	uint64_t size_bytes; /* of all regions */
 	unsigned int region_count;
 	struct memory_region regions[MEMORY_RANGES_MAX];
@@ -81,8 +88,10 @@ struct memory {
 /*
  * Backs and maps the ranges.  MEMORY_GUEST_MEMFD needs @kvm, the others take
  * NULL; MEMORY_FILE maps @file_fd from @file_offset and leaves the descriptor
- * to the caller.  -errno and one line when the host refuses, which says for
- * guest_memfd what the host lacks.
+ * to the caller.  @granule_pages is 0 for the host's page size; a test may ask
+ * for more.  -errno and one line when the host refuses, which says for
+ * guest_memfd what the host lacks; -EINVAL and a line for a range that is not
+ * of whole granules.
  */
 struct memory_config {
 	enum memory_backing backing;
@@ -90,6 +99,7 @@ struct memory_config {
 	unsigned int range_count;
 	int file_fd;
 	uint64_t file_offset;
+	uint32_t granule_pages;
 };
 int memory_init(struct memory *memory, const struct memory_config *config,
 		const struct kvm_vm *kvm);
@@ -102,6 +112,15 @@ static inline uint64_t memory_page(const struct memory_region *region,
 				   gpa_t gpa)
 {
 	return (region->offset_bytes + (gpa - region->gpa)) / PAGE_BYTES;
+}
+
+/* How many pages make up one of the host. */
+uint32_t memory_host_pages(void);
+
+/* Bytes of a granule. */
+static inline uint64_t memory_granule_bytes(const struct memory *memory)
+{
+	return memory->granule_pages * PAGE_BYTES;
 }
 
 /* The region that holds page @page of RAM; never NULL for a page of RAM. */

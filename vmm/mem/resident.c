@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which pages have contents.  Where the kernel does not tell, all have.
+ * Which pages have contents.  Where the kernel does not tell, all have.  It tells
+ * of its own pages, which may be of several of ours.
  *
  * Anonymous memory: the page is present or swapped out, by pagemap.  A
  * guest_memfd: it is in the file, by mincore(2).  A mapped file: always.
@@ -21,7 +22,9 @@
 /* Opens what is needed for the backing. */
 void resident_open(struct resident *resident, const struct memory *memory)
 {
-	*resident = (struct resident){ .memory = memory, .fd = -1 };
+	*resident = (struct resident){ .memory = memory,
+				       .host_pages = memory_host_pages(),
+				       .fd = -1 };
 	if (memory->backing == MEMORY_ANON)
 		resident->fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 }
@@ -34,16 +37,17 @@ void resident_close(struct resident *resident)
 	resident->fd = -1;
 }
 
-/* By pagemap; false when it cannot be read. */
-static bool look_pagemap(int fd, const uint8_t *hva, uint64_t count,
-			 uint8_t *may)
+/* By pagemap, for @count pages of the host; false when it cannot be read. */
+static bool look_pagemap(const struct resident *resident, const uint8_t *hva,
+			 uint64_t count, uint8_t *may)
 {
 	uint64_t entries[RESIDENT_PAGES_MAX];
 	ssize_t want = (ssize_t)(count * sizeof(entries[0]));
+	uint64_t first = (uintptr_t)hva / (resident->host_pages * PAGE_BYTES);
 
-	if (fd < 0 || pread(fd, entries, (size_t)want,
-			    (off_t)((uintptr_t)hva / PAGE_BYTES *
-				    sizeof(entries[0]))) != want)
+	if (resident->fd < 0 ||
+	    pread(resident->fd, entries, (size_t)want,
+		  (off_t)(first * sizeof(entries[0]))) != want)
 		return false;
 	for (uint64_t i = 0; i < count; i++)
 		may[i] =
@@ -51,14 +55,23 @@ static bool look_pagemap(int fd, const uint8_t *hva, uint64_t count,
 	return true;
 }
 
-/* By mincore; false when it is refused. */
-static bool look_mincore(uint8_t *hva, uint64_t count, uint8_t *may)
+/* By mincore, for @count pages of the host; false when it is refused. */
+static bool look_mincore(const struct resident *resident, uint8_t *hva,
+			 uint64_t count, uint8_t *may)
 {
-	if (mincore(hva, count * PAGE_BYTES, may) < 0)
+	if (mincore(hva, count * resident->host_pages * PAGE_BYTES, may) < 0)
 		return false;
 	for (uint64_t i = 0; i < count; i++)
 		may[i] &= 1;
 	return true;
+}
+
+/* Makes answers for pages of the host ones for @count of ours, from the end. */
+static void spread(const struct resident *resident, uint64_t count,
+		   uint8_t *may)
+{
+	while (count--)
+		may[count] = may[count / resident->host_pages];
 }
 
 /* Looks at some pages. */
@@ -68,12 +81,16 @@ void resident_look(const struct resident *resident, uint64_t page,
 	const struct memory_region *region =
 		memory_region_of_page(resident->memory, page);
 	uint8_t *hva = region->hva + (page * PAGE_BYTES - region->offset_bytes);
+	uint64_t entries =
+		(count + resident->host_pages - 1) / resident->host_pages;
 	bool told = false;
 
 	if (resident->memory->backing == MEMORY_ANON)
-		told = look_pagemap(resident->fd, hva, count, may);
+		told = look_pagemap(resident, hva, entries, may);
 	else if (resident->memory->backing == MEMORY_GUEST_MEMFD)
-		told = look_mincore(hva, count, may);
-	if (!told)
+		told = look_mincore(resident, hva, entries, may);
+	if (told)
+		spread(resident, count, may);
+	else
 		memset(may, 1, count);
 }

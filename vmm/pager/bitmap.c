@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The userfault gate: the bitmaps that KVM reads.
+ * The userfault gate: the bitmaps that KVM reads, one bit a granule (KVM's
+ * pages are the host's).
  *
  * Memory order: the kernel reads a word of the bitmap with acquire; a bit is
  * cleared with release after the page's contents were written, so a vCPU that
@@ -20,11 +21,12 @@
 #define WORD_BITS (CHAR_BIT * sizeof(unsigned long))
 
 /* The bytes of a region's bitmap. */
-static size_t bitmap_bytes(const struct memory_region *region)
+static size_t bitmap_bytes(const struct memory *memory,
+			   const struct memory_region *region)
 {
-	uint64_t pages = region->size_bytes / PAGE_BYTES;
+	uint64_t bits = region->size_bytes / memory_granule_bytes(memory);
 
-	return (pages + WORD_BITS - 1) / WORD_BITS * sizeof(unsigned long);
+	return (bits + WORD_BITS - 1) / WORD_BITS * sizeof(unsigned long);
 }
 
 /* Maps them, all clear, and flags the slots; untouched words cost nothing. */
@@ -32,10 +34,10 @@ int bitmap_map(struct memory *memory)
 {
 	for (unsigned int i = 0; i < memory->region_count; i++) {
 		struct memory_region *region = &memory->regions[i];
-		void *p =
-			mmap(NULL, bitmap_bytes(region), PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			     0);
+		void *p = mmap(NULL, bitmap_bytes(memory, region),
+			       PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			       0);
 
 		if (p == MAP_FAILED)
 			return log_errno(errno, "userfault bitmap");
@@ -52,7 +54,8 @@ void bitmap_unmap(struct memory *memory)
 		struct memory_region *region = &memory->regions[i];
 
 		if (region->userfault_bitmap)
-			munmap(region->userfault_bitmap, bitmap_bytes(region));
+			munmap(region->userfault_bitmap,
+			       bitmap_bytes(memory, region));
 		region->userfault_bitmap = NULL;
 		region->flags &= ~(uint32_t)KVM_MEM_USERFAULT;
 	}
@@ -89,13 +92,14 @@ static void change(const struct memory *memory, uint64_t page, uint64_t count,
 	while (count) {
 		const struct memory_region *region =
 			memory_region_of_page(memory, page);
-		uint64_t bit = page - region->offset_bytes / PAGE_BYTES;
+		uint64_t at = page - region->offset_bytes / PAGE_BYTES;
 		uint64_t n =
-			min_u64(count, region->size_bytes / PAGE_BYTES - bit);
+			min_u64(count, region->size_bytes / PAGE_BYTES - at);
 
 		if (!region->userfault_bitmap)
 			return;
-		change_bits(region, bit, n, set);
+		change_bits(region, at / memory->granule_pages,
+			    n / memory->granule_pages, set);
 		page += n;
 		count -= n;
 	}

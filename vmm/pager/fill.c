@@ -29,7 +29,7 @@
 /* How many pages come where nothing is known of who asks. */
 #define RUN_PAGES_FIRST 16
 
-/* Pages that this thread has claimed. */
+/* Pages that this thread has claimed, whole granules of them. */
 struct claim {
 	uint64_t first;
 	uint32_t count;
@@ -51,7 +51,8 @@ static uint64_t block_pages(const struct pager *pager, uint64_t page,
 			    uint64_t first)
 {
 	uint64_t most = pager->config.run_pages;
-	uint64_t block = min_u64(most, RUN_PAGES_FIRST);
+	uint64_t block = max_u64(min_u64(most, RUN_PAGES_FIRST),
+				 pager->memory->granule_pages);
 
 	while (block < most && align_down(page, block) > first &&
 	       pages_is_present(&pager->pages, align_down(page, block) - 1))
@@ -60,9 +61,9 @@ static uint64_t block_pages(const struct pager *pager, uint64_t page,
 }
 
 /*
- * Grows the claim of @page to its neighbours: within the block that holds it,
- * within the run of the source and the region of memory, up to the first page
- * that somebody else has or had.
+ * Grows the claim of @page's granule to its neighbours: within the block that
+ * holds it, within the run of the source and the region of memory, up to the
+ * first granule that somebody else has or had.
  */
 static struct claim claim_around(struct pager *pager, uint64_t page)
 {
@@ -77,17 +78,18 @@ static struct claim claim_around(struct pager *pager, uint64_t page)
 	uint64_t high = min_u64(min_u64(align_down(page, block) + block,
 					run->first + run->count),
 				end);
-	struct claim claim = { page, 1 };
+	uint32_t granule = pager->memory->granule_pages;
+	struct claim claim = { align_down(page, granule), granule };
 
 	while (claim.first > low &&
 	       pages_claim(&pager->pages, claim.first - 1) == PAGES_CLAIMED) {
-		claim.first--;
-		claim.count++;
+		claim.first -= granule;
+		claim.count += granule;
 	}
 	while (claim.first + claim.count < high &&
 	       pages_claim(&pager->pages, claim.first + claim.count) ==
 		       PAGES_CLAIMED)
-		claim.count++;
+		claim.count += granule;
 	return claim;
 }
 
@@ -212,13 +214,22 @@ static void account(struct pager *pager, const struct pager_need *need,
 		trace_fault(pager, need, claim->first, claim->count, now);
 }
 
-/* Remembers that a page was asked for; each is filled once, so there is room. */
+/*
+ * Remembers that a page was asked for, or which of its granule the source has;
+ * each is filled once, so there is room.
+ */
 static void record(struct pager *pager, const struct pager_need *need,
 		   uint64_t page)
 {
-	if (pager->recorded && need->cause != PAGER_CAUSE_BACKGROUND)
-		pager->recorded[atomic_fetch_add(&pager->recorded_count, 1)] =
-			page;
+	uint64_t n = align_down(page, pager->memory->granule_pages);
+	uint64_t end = n + pager->memory->granule_pages;
+
+	if (!pager->recorded || need->cause == PAGER_CAUSE_BACKGROUND)
+		return;
+	for (; n < end; n++)
+		if (page_source_find(pager->config.source, n))
+			pager->recorded[atomic_fetch_add(&pager->recorded_count,
+							 1)] = n;
 }
 
 /* The address of a page in the guest, for messages. */

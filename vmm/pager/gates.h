@@ -30,7 +30,7 @@ struct page_source;
 int bitmap_map(struct memory *memory);
 void bitmap_unmap(struct memory *memory);
 
-/* Sets bits, before the guest runs. */
+/* Sets bits, before the guest runs; pages here are whole granules. */
 void bitmap_set(const struct memory *memory, uint64_t page, uint64_t count);
 
 /*
@@ -66,25 +66,31 @@ void uffd_gate_close(struct uffd_gate *gate);
 /* Closes it and frees it; nobody uses it any more. */
 void uffd_gate_finish(struct uffd_gate *gate);
 
-/* One event: the page of RAM that was touched; false when there is none. */
+/*
+ * One event: the page of RAM that was touched, or the first of its granule;
+ * false when there is none.
+ */
 bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page);
 
 /* Whether pages there must be installed by uffd_gate_copy(). */
 bool uffd_gate_covers(const struct uffd_gate *gate, uint64_t page);
 
-/* Installs whole pages at once and wakes who waits; 0 or -errno, silent. */
+/*
+ * Installs pages, of whole granules, and wakes who waits; a granule is visible
+ * at once.  0 or -errno, silent.
+ */
 int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 		   const void *from);
 
 /*
- * Wakes the threads that touched @page, which is present and not behind a
- * guard: has the kernel map zeros where nothing was installed.
+ * Wakes the threads that touched the granule of @page, which is present and not
+ * behind a guard: has the kernel map zeros where nothing was installed.
  */
 int uffd_gate_pass(struct uffd_gate *gate, uint64_t page);
 
 /*
  * The part of the aligned block of @block pages around @page that lies in the
- * page's range; one page where it is in none.
+ * page's range; one granule where it is in none.  @block is of whole granules.
  */
 struct uffd_range uffd_gate_block(const struct uffd_gate *gate, uint64_t page,
 				  uint64_t block);

@@ -87,7 +87,8 @@ static int set_absent(struct pager *pager)
 static int create_stages(struct pager *pager)
 {
 	uint64_t pages = pager->memory->size_bytes / PAGE_BYTES;
-	int r = pages_init(&pager->pages, pages);
+	uint32_t granule = pager->memory->granule_pages;
+	int r = pages_init(&pager->pages, pages, granule);
 
 	if (r < 0)
 		return r;
@@ -120,8 +121,8 @@ static int create_stages(struct pager *pager)
 	return watch_start(pager);
 }
 
-/* Fills in what the caller left to us. */
-static void set_defaults(struct pager_config *config)
+/* Fills in what the caller left to us, for granules of so many pages. */
+static void set_defaults(struct pager_config *config, uint32_t granule_pages)
 {
 	if (!config->run_pages)
 		config->run_pages = PAGER_RUN_PAGES_DEFAULT;
@@ -129,6 +130,8 @@ static void set_defaults(struct pager_config *config)
 		config->run_pages = PAGER_RUN_PAGES_MAX;
 	while (!is_power_of_two(config->run_pages))
 		config->run_pages &= config->run_pages - 1;
+	if (config->run_pages < granule_pages)
+		config->run_pages = granule_pages;
 	if (!config->deadline_ns)
 		config->deadline_ns = PAGER_DEADLINE_DEFAULT;
 }
@@ -136,17 +139,22 @@ static void set_defaults(struct pager_config *config)
 /* Makes the pager. */
 int pager_create(struct pager **out, const struct pager_config *config)
 {
-	struct pager *pager = calloc(1, sizeof(*pager));
-	int r;
+	struct page_source *source;
+	struct pager *pager;
+	int r = source_granule_create(&source, config->source,
+				      config->memory->granule_pages);
 
+	if (r < 0)
+		return r;
+	pager = calloc(1, sizeof(*pager));
 	if (!pager) {
-		page_source_destroy(config->source);
+		page_source_destroy(source);
 		return log_errno(ENOMEM, "pager");
 	}
 	pager->config = *config;
-	set_defaults(&pager->config);
+	set_defaults(&pager->config, config->memory->granule_pages);
 	pager->memory = config->memory;
-	pager->source = config->source;
+	pager->source = source;
 	pager->start_ns = clock_now_ns();
 	pager->uffd.fd = -1;
 	pager->wake_fd = -1;

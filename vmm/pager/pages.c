@@ -32,14 +32,16 @@ enum page_state {
 };
 
 /* Maps the states; untouched, they cost nothing and say PRESENT. */
-int pages_init(struct pages *pages, uint64_t count)
+int pages_init(struct pages *pages, uint64_t count, uint32_t granule_pages)
 {
-	void *p = mmap(NULL, count, PROT_READ | PROT_WRITE,
+	void *p = mmap(NULL, count / granule_pages, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return log_errno(errno, "page states");
-	*pages = (struct pages){ .states = p, .count = count };
+	*pages = (struct pages){ .states = p,
+				 .count = count,
+				 .granule_pages = granule_pages };
 	return 0;
 }
 
@@ -47,21 +49,29 @@ int pages_init(struct pages *pages, uint64_t count)
 void pages_finish(struct pages *pages)
 {
 	if (pages->states)
-		munmap((void *)pages->states, pages->count);
+		munmap((void *)pages->states,
+		       pages->count / pages->granule_pages);
 	*pages = (struct pages){ 0 };
+}
+
+/* The state of the granule that holds a page. */
+static _Atomic uint8_t *state_of(const struct pages *pages, uint64_t page)
+{
+	return &pages->states[page / pages->granule_pages];
 }
 
 /* Makes a range ABSENT, while one thread has it all to itself. */
 void pages_set_absent(struct pages *pages, uint64_t first, uint64_t count)
 {
-	memset((void *)&pages->states[first], STATE_ABSENT, count);
+	memset((void *)state_of(pages, first), STATE_ABSENT,
+	       count / pages->granule_pages);
 	atomic_fetch_add_explicit(&pages->absent, count, memory_order_relaxed);
 }
 
 /* Whether the page can be used. */
 bool pages_is_present(const struct pages *pages, uint64_t page)
 {
-	return atomic_load_explicit(&pages->states[page],
+	return atomic_load_explicit(state_of(pages, page),
 				    memory_order_acquire) == STATE_PRESENT;
 }
 
@@ -70,7 +80,7 @@ enum pages_claim pages_claim(struct pages *pages, uint64_t page)
 {
 	uint8_t state = STATE_ABSENT;
 
-	if (atomic_compare_exchange_strong_explicit(&pages->states[page],
+	if (atomic_compare_exchange_strong_explicit(state_of(pages, page),
 						    &state, STATE_FILLING,
 						    memory_order_acquire,
 						    memory_order_acquire))
@@ -78,10 +88,10 @@ enum pages_claim pages_claim(struct pages *pages, uint64_t page)
 	return state == STATE_PRESENT ? PAGES_PRESENT : PAGES_BUSY;
 }
 
-/* The futex of a page; neighbours, which are filled together, differ. */
+/* The futex of a granule; neighbours, which are filled together, differ. */
 static _Atomic uint32_t *futex_of(struct pages *pages, uint64_t page)
 {
-	return &pages->futexes[page % PAGES_FUTEXES];
+	return &pages->futexes[page / pages->granule_pages % PAGES_FUTEXES];
 }
 
 /* futex(2) without a timeout. */
@@ -98,16 +108,16 @@ void pages_wait(struct pages *pages, uint64_t page)
 	uint32_t number = atomic_load(word);
 	uint8_t state = STATE_FILLING;
 
-	if (atomic_compare_exchange_strong(&pages->states[page], &state,
+	if (atomic_compare_exchange_strong(state_of(pages, page), &state,
 					   STATE_AWAITED) ||
 	    state == STATE_AWAITED)
 		futex(word, FUTEX_WAIT, number);
 }
 
-/* Ends the filling of a page, and wakes who waits for it. */
+/* Ends the filling of a granule, and wakes who waits for it. */
 static void settle(struct pages *pages, uint64_t page, enum page_state state)
 {
-	if (atomic_exchange(&pages->states[page], (uint8_t)state) !=
+	if (atomic_exchange(state_of(pages, page), (uint8_t)state) !=
 	    STATE_AWAITED)
 		return;
 	atomic_fetch_add(futex_of(pages, page), 1);
@@ -117,7 +127,7 @@ static void settle(struct pages *pages, uint64_t page, enum page_state state)
 /* Makes claimed pages PRESENT. */
 void pages_publish(struct pages *pages, uint64_t first, uint64_t count)
 {
-	for (uint64_t i = 0; i < count; i++)
+	for (uint64_t i = 0; i < count; i += pages->granule_pages)
 		settle(pages, first + i, STATE_PRESENT);
 	atomic_fetch_sub(&pages->absent, count);
 }
@@ -125,7 +135,7 @@ void pages_publish(struct pages *pages, uint64_t first, uint64_t count)
 /* Gives claimed pages back. */
 void pages_release(struct pages *pages, uint64_t first, uint64_t count)
 {
-	for (uint64_t i = 0; i < count; i++)
+	for (uint64_t i = 0; i < count; i += pages->granule_pages)
 		settle(pages, first + i, STATE_ABSENT);
 }
 

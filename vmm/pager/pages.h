@@ -6,13 +6,15 @@
  *	   ^                 |
  *	   +----release------+        (the source failed)
  *
- * One byte a page; the zero byte is PRESENT, so that memory without a source
- * costs no memory here either.  A claim is one compare-and-swap; a loser waits
- * in a futex that it shares with few other pages, and looks at its own page
- * when it wakes.  No lock anywhere.
+ * One byte a granule, which is what the host maps at once (struct memory); the
+ * zero byte is PRESENT, so that memory without a source costs no memory here
+ * either.  A claim is one compare-and-swap; a loser waits in a futex that it
+ * shares with few other granules, and looks at its own when it wakes.  No lock
+ * anywhere.
  *
  * A page is numbered by its offset in RAM as a whole (struct memory_region's
- * offset_bytes), divided by the page size.  Any thread.
+ * offset_bytes), divided by the page size.  What holds for a page holds for its
+ * granule; ranges are whole granules.  Any thread.
  */
 #ifndef VMM_PAGER_PAGES_H
 #define VMM_PAGER_PAGES_H
@@ -24,17 +26,18 @@
 #define PAGES_FUTEXES 256
 
 struct pages {
-	_Atomic uint8_t *states; /* count of them, mapped */
-	uint64_t count;
+	_Atomic uint8_t *states; /* one a granule, mapped */
+	uint64_t count; /* pages */
+	uint32_t granule_pages;
 	_Atomic uint64_t absent; /* pages that are not PRESENT */
 	_Atomic uint32_t futexes[PAGES_FUTEXES];
 };
 
-/* All pages start PRESENT; -errno, logged. */
-int pages_init(struct pages *pages, uint64_t count);
+/* All pages start PRESENT; @count is of whole granules.  -errno, logged. */
+int pages_init(struct pages *pages, uint64_t count, uint32_t granule_pages);
 void pages_finish(struct pages *pages);
 
-/* Makes a range ABSENT; before any other thread looks. */
+/* Makes a range ABSENT, which is PRESENT; before any other thread looks. */
 void pages_set_absent(struct pages *pages, uint64_t first, uint64_t count);
 
 /* Whether what was written to the page before its publication is visible. */

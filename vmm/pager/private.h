@@ -50,9 +50,9 @@ struct pager_try {
  * path of a fault takes it only where a trace is written.
  */
 struct pager {
-	struct pager_config config;
+	struct pager_config config; /* its source knows no granules */
 	struct memory *memory;
-	struct page_source *source;
+	struct page_source *source; /* of whole granules; owned */
 	struct pages pages;
 	struct uffd_gate uffd;
 	struct pager_counters counters;

@@ -64,6 +64,14 @@ int source_plan_create(struct page_source **source, struct plan *plan,
 		       const struct memory *memory);
 
 /*
+ * A source over @inner, which it owns, whose runs and reads are of whole granules
+ * (struct memory): what @inner does not hold of one is zero.  @inner itself where
+ * a granule is one page.  -ENOMEM, logged; @inner is destroyed then.
+ */
+int source_granule_create(struct page_source **source,
+			  struct page_source *inner, uint32_t granule_pages);
+
+/*
  * A source that passes on another, which it owns, and does what @spec says to
  * it on the way; for tests.  The words of @spec, separated by commas:
  *

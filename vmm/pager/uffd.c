@@ -2,6 +2,7 @@
 /*
  * The userfaultfd gate: registration, events, and the ways a page is installed
  * or a waiter let go.  Formats are from userfaultfd(2) and ioctl_userfaultfd(2).
+ * All of it in granules: the kernel takes nothing but whole pages of the host.
  *
  * Made by one thread; then the ioctls are for any thread, the kernel orders
  * them.  The ranges do not change until the end.
@@ -252,9 +253,9 @@ int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 		/* A part, as the address space changed: go on from there. */
 		if (errno == EAGAIN && copy.copy > 0)
 			done += (uint64_t)copy.copy;
-		/* A try that failed later on has installed this page. */
+		/* A try that failed later on has installed this granule. */
 		else if (errno == EEXIST)
-			done += PAGE_BYTES;
+			done += memory_granule_bytes(gate->memory);
 		else if (errno != EAGAIN)
 			return -errno;
 	}
@@ -266,10 +267,15 @@ struct uffd_range uffd_gate_block(const struct uffd_gate *gate, uint64_t page,
 				  uint64_t block)
 {
 	const struct uffd_range *range = find_range(gate, page);
-	uint64_t first = align_down(page, block), end = first + block;
+	uint64_t first, end;
 
 	if (!range)
-		return (struct uffd_range){ page, 1, gate_hva(gate, page) };
+		block = gate->memory->granule_pages;
+	first = align_down(page, block);
+	end = first + block;
+	if (!range)
+		return (struct uffd_range){ first, block,
+					    gate_hva(gate, first) };
 	first = max_u64(first, range->first);
 	end = min_u64(end, range->first + range->count);
 	return (struct uffd_range){ first, end - first, gate_hva(gate, first) };
@@ -292,19 +298,21 @@ int uffd_gate_open_guard(struct uffd_gate *gate, uint64_t first, uint64_t count)
 	return 0;
 }
 
-/* Wakes the threads that touched a page that is present. */
+/* Wakes the threads that touched a granule that is present. */
 int uffd_gate_pass(struct uffd_gate *gate, uint64_t page)
 {
-	uint8_t *hva = gate_hva(gate, page);
+	uint64_t first = align_down(page, gate->memory->granule_pages);
+	uint64_t bytes = memory_granule_bytes(gate->memory);
+	uint8_t *hva = gate_hva(gate, first);
 	struct uffdio_zeropage zero = {
-		.range = { (uintptr_t)hva, PAGE_BYTES },
+		.range = { (uintptr_t)hva, bytes },
 	};
 
 	/* A page that lies between two runs: zero, but stopped with them. */
 	while (ioctl(gate->fd, UFFDIO_ZEROPAGE, &zero) < 0) {
 		/* It is there, or the gate has been taken away meanwhile. */
 		if (errno == EEXIST || errno == ENOENT)
-			return wake_range(gate, hva, PAGE_BYTES);
+			return wake_range(gate, hva, bytes);
 		if (errno != EAGAIN)
 			return -errno;
 	}

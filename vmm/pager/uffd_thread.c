@@ -23,7 +23,8 @@
 static void keep_present(const struct pager *pager, uint64_t page,
 			 struct uffd_range *range)
 {
-	uint64_t first = page, end = page + 1;
+	uint32_t granule = pager->memory->granule_pages;
+	uint64_t first = align_down(page, granule), end = first + granule;
 
 	while (first > range->first &&
 	       pages_is_present(&pager->pages, first - 1))

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/unit/base/capture.h"
 #include "vmm/mem/memory.h"
 
 #define LOW  UINT64_C(0x10000)
@@ -158,6 +159,39 @@ static void loads_from_files(void **state)
 	memory_finish(&memory);
 }
 
+/* What a host with larger pages cannot map is refused in one line. */
+static void whole_pages_of_host(void **state)
+{
+	const struct memory_range ranges[] = {
+		{ LOW, 17 * PAGE_BYTES },
+		{ LOW + PAGE_BYTES, 16 * PAGE_BYTES },
+		{ LOW, 16 * PAGE_BYTES },
+	};
+	struct memory_config config = { .backing = MEMORY_ANON,
+					.range_count = 1,
+					.file_fd = -1,
+					.granule_pages = 16 };
+	struct memory memory;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		struct capture capture;
+		const char *text;
+		int r;
+
+		config.ranges = &ranges[i];
+		capture_start(&capture, STDERR_FILENO);
+		r = memory_init(&memory, &config, NULL);
+		text = capture_end(&capture);
+		assert_int_equal(r, i < 2 ? -EINVAL : 0);
+		assert_int_equal(strstr(text,
+					"this host's page size, 64 KiB") !=
+					 NULL,
+				 i < 2);
+	}
+	memory_finish(&memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +200,7 @@ int main(void)
 		cmocka_unit_test(numbers_pages),
 		cmocka_unit_test(populates_first),
 		cmocka_unit_test(loads_from_files),
+		cmocka_unit_test(whole_pages_of_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,15 @@
 
 #define WORDS (PAGE_BYTES / sizeof(uint64_t))
 
-/* Makes the memory. */
+/* Makes the memory with the host's granules. */
 void test_memory(struct memory *memory, uint64_t pages)
+{
+	test_memory_granules(memory, pages, 0);
+}
+
+/* Makes the memory. */
+void test_memory_granules(struct memory *memory, uint64_t pages,
+			  uint32_t granule_pages)
 {
 	uint64_t first = (pages / 2) * PAGE_BYTES;
 	const struct memory_range ranges[] = {
@@ -28,7 +35,8 @@ void test_memory(struct memory *memory, uint64_t pages)
 	const struct memory_config config = { .backing = MEMORY_ANON,
 					      .ranges = ranges,
 					      .range_count = 2,
-					      .file_fd = -1 };
+					      .file_fd = -1,
+					      .granule_pages = granule_pages };
 
 	if (memory_init(memory, &config, NULL) < 0)
 		abort();
@@ -175,11 +183,12 @@ gpa_t test_gpa(const struct memory *memory, uint64_t page)
 }
 
 /* Whether KVM would let a vCPU pass. */
-static bool may_pass(const struct memory *memory, uint64_t page)
+bool test_may_pass(const struct memory *memory, uint64_t page)
 {
 	const struct memory_region *region =
 		memory_region_of_page(memory, page);
-	uint64_t bit = page - region->offset_bytes / PAGE_BYTES;
+	uint64_t bit = (page - region->offset_bytes / PAGE_BYTES) /
+		       memory->granule_pages;
 	_Atomic unsigned long *word;
 
 	if (!region->userfault_bitmap)
@@ -197,8 +206,9 @@ const void *test_vcpu_access(struct memory *memory, struct pager *pager,
 	const struct memory_region *region =
 		memory_region_of_page(memory, page);
 
-	while (!may_pass(memory, page)) {
-		int r = pager_vcpu_fault(pager, vcpu, test_gpa(memory, page));
+	while (!test_may_pass(memory, page)) {
+		uint64_t first = align_down(page, memory->granule_pages);
+		int r = pager_vcpu_fault(pager, vcpu, test_gpa(memory, first));
 
 		if (r < 0 && r != -EINTR)
 			return NULL;
@@ -224,13 +234,21 @@ static void on_failed(void *ctx, enum pager_on_error on_error)
 	atomic_fetch_add(&f->failures, 1);
 }
 
-/* Makes a fixture. */
+/* Makes a fixture with the host's granules. */
 void fixture_open(struct fixture *f, struct pager_config config,
 		  const char *inject, struct page_source *source,
 		  uint64_t pages)
 {
+	fixture_open_granules(f, config, inject, source, pages, 0);
+}
+
+/* Makes a fixture. */
+void fixture_open_granules(struct fixture *f, struct pager_config config,
+			   const char *inject, struct page_source *source,
+			   uint64_t pages, uint32_t granule_pages)
+{
 	*f = (struct fixture){ .source = source };
-	test_memory(&f->memory, pages);
+	test_memory_granules(&f->memory, pages, granule_pages);
 	assert_int_equal(pager_prepare(&f->memory, config.way), 0);
 	if (inject)
 		assert_int_equal(source_inject_create(&source, source, inject),

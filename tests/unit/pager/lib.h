@@ -18,6 +18,9 @@
 
 /* Makes anonymous memory of two regions with a hole between them. */
 void test_memory(struct memory *memory, uint64_t pages);
+/* The same with granules of so many pages; 0: as the host has them. */
+void test_memory_granules(struct memory *memory, uint64_t pages,
+			  uint32_t granule_pages);
 
 /* The number that word @word of page @page holds. */
 uint64_t test_word(uint64_t page, unsigned int word);
@@ -38,12 +41,15 @@ bool test_source_has(uint64_t page);
 uint64_t test_source_reads(const struct page_source *source);
 unsigned int test_source_most(const struct page_source *source);
 
+/* Whether KVM would let a vCPU pass to a page. */
+bool test_may_pass(const struct memory *memory, uint64_t page);
+
 /* The guest address of a page of RAM. */
 gpa_t test_gpa(const struct memory *memory, uint64_t page);
 
 /*
- * A vCPU's access: passes the bitmap as KVM would, then gives the page's
- * address; NULL when the pager says to stop.
+ * A vCPU's access: passes the bitmap as KVM would, of which an exit tells the
+ * granule, then gives the page's address; NULL when the pager says to stop.
  */
 const void *test_vcpu_access(struct memory *memory, struct pager *pager,
 			     unsigned int vcpu, uint64_t page);
@@ -63,6 +69,10 @@ struct fixture {
 void fixture_open(struct fixture *f, struct pager_config config,
 		  const char *inject, struct page_source *source,
 		  uint64_t pages);
+/* The same with granules of so many pages. */
+void fixture_open_granules(struct fixture *f, struct pager_config config,
+			   const char *inject, struct page_source *source,
+			   uint64_t pages, uint32_t granule_pages);
 void fixture_close(struct fixture *f);
 
 /* Whether userfaultfd can be had here. */

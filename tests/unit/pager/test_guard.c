@@ -39,11 +39,12 @@ static void back_by_files(struct memory *memory)
 	}
 }
 
-/* A pager with guards over files. */
-static void open_guarded(struct fixture *f, struct pager_config config)
+/* A pager with guards over files, of granules of so many pages. */
+static void open_guarded(struct fixture *f, struct pager_config config,
+			 uint32_t granule_pages)
 {
 	*f = (struct fixture){ .source = test_source_whole(PAGES) };
-	test_memory(&f->memory, PAGES);
+	test_memory_granules(&f->memory, PAGES, granule_pages);
 	back_by_files(&f->memory);
 	assert_int_equal(pager_prepare(&f->memory, PAGER_USERFAULT), 0);
 	/* By this mode userfaultfd is there without KVM. */
@@ -132,7 +133,7 @@ static void guard_is_opened_in_blocks(void **state)
 	(void)state;
 	if (!test_has_uffd())
 		skip();
-	open_guarded(&f, (struct pager_config){ .run_pages = 16 });
+	open_guarded(&f, (struct pager_config){ .run_pages = 16 }, 0);
 	pthread_create(&thread, NULL, kvm_main, &kvm);
 	access_all(&kvm, thread);
 	pager_stats(f.pager, &stats);
@@ -190,7 +191,7 @@ static void guard_survives_the_limit_of_mappings(void **state)
 	if (!test_has_uffd() || !mappings_max() ||
 	    mappings_max() > MAPPINGS_MAX)
 		skip();
-	open_guarded(&f, (struct pager_config){ .run_pages = 1 });
+	open_guarded(&f, (struct pager_config){ .run_pages = 1 }, 0);
 	pthread_create(&thread, NULL, kvm_main, &kvm);
 	taken = take_mappings(&bytes);
 	access_all(&kvm, thread);
@@ -198,10 +199,38 @@ static void guard_survives_the_limit_of_mappings(void **state)
 	fixture_close(&f);
 }
 
+/* On a host with pages of 64 KiB nothing smaller is opened. */
+static void guard_is_opened_by_granules(void **state)
+{
+	struct fixture f;
+	struct kvm kvm = { .f = &f, .step = 64 };
+	struct pager_stats stats;
+	pthread_t thread;
+
+	(void)state;
+	if (!test_has_uffd())
+		skip();
+	open_guarded(&f, (struct pager_config){ .run_pages = 1 }, 16);
+	pthread_create(&thread, NULL, kvm_main, &kvm);
+	access_all(&kvm, thread);
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.faults[PAGER_CAUSE_UFFD], PAGES / 64);
+	assert_int_equal(stats.pages[PAGER_CAUSE_UFFD], PAGES / 4);
+	/* Those that were opened are the memory, as far as the granule goes. */
+	for (uint64_t page = 0; page < PAGES; page += 64)
+		for (uint64_t n = 0; n < 16; n++)
+			assert_int_equal(*slot_page(&f, page + n),
+					 test_word(page + n, 0));
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.already[PAGER_CAUSE_UFFD], 0);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guard_is_opened_in_blocks),
+		cmocka_unit_test(guard_is_opened_by_granules),
 		cmocka_unit_test(guard_survives_the_limit_of_mappings),
 	};
 

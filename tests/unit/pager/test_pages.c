@@ -15,7 +15,7 @@ static void claims_once(void **state)
 	struct pages pages;
 
 	(void)state;
-	assert_int_equal(pages_init(&pages, 100), 0);
+	assert_int_equal(pages_init(&pages, 100, 1), 0);
 	assert_true(pages_is_present(&pages, 7));
 	assert_int_equal(pages_claim(&pages, 7), PAGES_PRESENT);
 	pages_set_absent(&pages, 5, 10);
@@ -29,6 +29,29 @@ static void claims_once(void **state)
 	assert_int_equal(atomic_load(&pages.absent), 9);
 	assert_true(pages_is_present(&pages, 15));
 	assert_false(pages_is_present(&pages, 14));
+	pages_finish(&pages);
+}
+
+/* What holds for one page of a granule holds for all of it. */
+static void granule_is_one(void **state)
+{
+	struct pages pages;
+
+	(void)state;
+	assert_int_equal(pages_init(&pages, 96, 16), 0);
+	pages_set_absent(&pages, 16, 32);
+	assert_true(pages_is_present(&pages, 15));
+	assert_true(pages_is_present(&pages, 48));
+	assert_int_equal(pages_claim(&pages, 31), PAGES_CLAIMED);
+	assert_int_equal(pages_claim(&pages, 16), PAGES_BUSY);
+	assert_int_equal(pages_claim(&pages, 32), PAGES_CLAIMED);
+	pages_publish(&pages, 16, 16);
+	assert_true(pages_is_present(&pages, 20));
+	assert_false(pages_is_present(&pages, 32));
+	pages_release(&pages, 32, 16);
+	assert_int_equal(pages_claim(&pages, 40), PAGES_CLAIMED);
+	pages_publish(&pages, 32, 16);
+	assert_int_equal(atomic_load(&pages.absent), 0);
 	pages_finish(&pages);
 }
 
@@ -73,7 +96,7 @@ static void waiters_see_what_was_published(void **state)
 	pthread_t threads[4];
 
 	(void)state;
-	assert_int_equal(pages_init(&race.pages, ROUNDS), 0);
+	assert_int_equal(pages_init(&race.pages, ROUNDS, 1), 0);
 	pages_set_absent(&race.pages, 0, ROUNDS);
 	for (int i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, racer, &race);
@@ -92,6 +115,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(claims_once),
+		cmocka_unit_test(granule_is_one),
 		cmocka_unit_test(waiters_see_what_was_published),
 	};
 

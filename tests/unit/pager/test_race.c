@@ -79,7 +79,8 @@ static void *racer_main(void *arg)
 }
 
 /* One round with a fresh memory. */
-static void run_round(struct race *race, enum pager_way way, unsigned int round)
+static void run_round(struct race *race, enum pager_way way, unsigned int round,
+		      uint32_t granule)
 {
 	struct page_source *source = test_source(PAGES), *outer = source;
 	struct pager_config config = { .way = way,
@@ -93,7 +94,7 @@ static void run_round(struct race *race, enum pager_way way, unsigned int round)
 						      "jitter=30"),
 				 0);
 	config.source = outer;
-	test_memory(&race->memory, PAGES);
+	test_memory_granules(&race->memory, PAGES, granule);
 	assert_int_equal(pager_prepare(&race->memory, way), 0);
 	assert_int_equal(pager_create(&race->pager, &config), 0);
 	pthread_barrier_wait(&race->begin);
@@ -105,7 +106,7 @@ static void run_round(struct race *race, enum pager_way way, unsigned int round)
 }
 
 /* All rounds. */
-static void run_race(enum pager_way way, unsigned int rounds)
+static void run_race(enum pager_way way, unsigned int rounds, uint32_t granule)
 {
 	struct race race = { .over = false };
 	struct racer racers[RACERS];
@@ -118,7 +119,7 @@ static void run_race(enum pager_way way, unsigned int rounds)
 		pthread_create(&threads[i], NULL, racer_main, &racers[i]);
 	}
 	for (unsigned int round = 0; round < rounds; round++)
-		run_round(&race, way, round);
+		run_round(&race, way, round, granule);
 	race.over = true;
 	pthread_barrier_wait(&race.begin);
 	for (unsigned int i = 0; i < RACERS; i++)
@@ -132,7 +133,7 @@ static void run_race(enum pager_way way, unsigned int rounds)
 static void race_userfault(void **state)
 {
 	(void)state;
-	run_race(PAGER_USERFAULT, ROUNDS);
+	run_race(PAGER_USERFAULT, ROUNDS, 0);
 }
 
 /* Through userfaultfd, whose thread is a fourth. */
@@ -141,7 +142,17 @@ static void race_uffd(void **state)
 	(void)state;
 	if (!test_has_uffd())
 		skip();
-	run_race(PAGER_UFFD, ROUNDS / 5);
+	run_race(PAGER_UFFD, ROUNDS / 5, 0);
+}
+
+/* On a host whose pages are larger: each is read once by one of them. */
+static void race_granules(void **state)
+{
+	(void)state;
+	run_race(PAGER_USERFAULT, ROUNDS / 5, 4);
+	run_race(PAGER_USERFAULT, ROUNDS / 5, 16);
+	if (test_has_uffd())
+		run_race(PAGER_UFFD, ROUNDS / 10, 16);
 }
 
 int main(void)
@@ -149,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(race_userfault),
 		cmocka_unit_test(race_uffd),
+		cmocka_unit_test(race_granules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
