@@ -46,7 +46,8 @@
 #define STATUS_FEATURES_OK 8
 #define VERSION_1_HIGH	   1
 
-#define NO_INTERRUPT 1 /* 2.7.6 */
+#define DESCRIPTOR_WRITE 2 /* 2.7.5 */
+#define NO_INTERRUPT	 1 /* 2.7.6 */
 
 /* Polls before a device counts as dead: some seconds of exits or of spinning. */
 #define POLLS 20000000
@@ -175,23 +176,41 @@ void virtio_ready(struct virtio *v)
  * The fences are those of 2.7.13: the descriptor before the index, the index
  * before the notification, the used index before what it stands for.
  */
-bool virtio_send(struct virtio_queue *q, const void *data, uint32_t length)
+void virtio_offer(struct virtio_queue *q, const void *data, uint32_t length,
+		  bool device_writes)
 {
-	volatile uint16_t *used = &q->used.index;
-
 	q->descriptors[0].address = (uintptr_t)data;
 	q->descriptors[0].length = length;
+	q->descriptors[0].flags = device_writes ? DESCRIPTOR_WRITE : 0;
 	q->avail.ring[q->avail.index % VIRTIO_QUEUE_SIZE] = 0;
 	atomic_thread_fence(memory_order_seq_cst);
 	q->avail.index++;
 	atomic_thread_fence(memory_order_seq_cst);
-	*q->notify = q->number;
 	q->done++;
+}
+
+void virtio_notify(struct virtio_queue *q)
+{
+	*q->notify = q->number;
+}
+
+bool virtio_is_done(const struct virtio_queue *q)
+{
+	const volatile uint16_t *used = &q->used.index;
+
+	if (*used != q->done)
+		return false;
+	atomic_thread_fence(memory_order_acquire);
+	return true;
+}
+
+bool virtio_send(struct virtio_queue *q, const void *data, uint32_t length)
+{
+	virtio_offer(q, data, length, false);
+	virtio_notify(q);
 	for (unsigned int i = 0; i < POLLS; i++) {
-		if (*used == q->done) {
-			atomic_thread_fence(memory_order_acquire);
+		if (virtio_is_done(q))
 			return true;
-		}
 		cpu_relax();
 	}
 	return false;

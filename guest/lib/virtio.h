@@ -53,6 +53,12 @@ bool virtio_add_queue(struct virtio *device, uint16_t number,
 /* The device may work from here on. */
 void virtio_ready(struct virtio *device);
 
+/* The steps of using a buffer: offered, to be read or written; said; done. */
+void virtio_offer(struct virtio_queue *queue, const void *data, uint32_t length,
+		  bool device_writes);
+void virtio_notify(struct virtio_queue *queue);
+bool virtio_is_done(const struct virtio_queue *queue);
+
 /*
  * Gives the device @length bytes to read and waits until it has; false when that
  * takes very long.

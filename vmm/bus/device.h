@@ -18,10 +18,15 @@ struct device_ops {
 	/*
 	 * Stops the host side: when it returns, no request is in flight and
 	 * nothing touches guest memory until resume.  vCPUs are stopped; any
-	 * thread but the loop's.  0 or -errno.
+	 * thread.  It does not wait for a page, as all devices are quiesced in
+	 * one call of the loop.  0 or -errno.
 	 */
 	int (*quiesce)(void *state);
-	/* Undoes quiesce, and looks at the queues again. */
+	/*
+	 * Undoes quiesce, and has the loop look at the queues again.  What it
+	 * finds there may need a page that does not come, so it is left to the
+	 * loop: resume itself waits for a page only after a load.
+	 */
 	void (*resume)(void *state);
 	/*
 	 * Writes or reads the guest-visible state, between quiesce and resume.

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/signals.h"
 
@@ -39,7 +40,7 @@ struct loop_source {
 struct loop_pending {
 	void (*function)(void *ctx);
 	void *ctx;
-	bool done;
+	bool begun, done;
 	struct loop_pending *next;
 };
 
@@ -77,7 +78,7 @@ int loop_create(struct loop **out)
 		return log_errno(ENOMEM, "event loop");
 	loop->calls_end = &loop->calls;
 	pthread_mutex_init(&loop->lock, NULL);
-	pthread_cond_init(&loop->call_done, NULL);
+	clock_cond_init(&loop->call_done);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
@@ -137,6 +138,7 @@ static bool run_calls(struct loop *loop)
 		loop->calls = call->next;
 		if (!loop->calls)
 			loop->calls_end = &loop->calls;
+		call->begun = true;
 		pthread_mutex_unlock(&loop->lock);
 		call->function(call->ctx);
 		pthread_mutex_lock(&loop->lock);
@@ -269,21 +271,73 @@ void loop_remove(struct loop_source *source)
 	source->loop->dead = source;
 }
 
+/* Takes back a call that has not begun; the lock is held. */
+static void withdraw(struct loop *loop, struct loop_pending *call)
+{
+	struct loop_pending **at = &loop->calls;
+
+	while (*at != call)
+		at = &(*at)->next;
+	*at = call->next;
+	if (!call->next)
+		loop->calls_end = at;
+}
+
+/*
+ * Queues a call and waits for it; with @until, not for its beginning after
+ * that.  The lock is held.
+ */
+static int call_and_wait(struct loop *loop, struct loop_pending *call,
+			 const struct timespec *until)
+{
+	int r = 0;
+
+	*loop->calls_end = call;
+	loop->calls_end = &call->next;
+	wake(loop);
+	while (until && r == 0 && !call->begun)
+		r = pthread_cond_timedwait(&loop->call_done, &loop->lock,
+					   until);
+	if (until && !call->begun) {
+		withdraw(loop, call);
+		return -ETIMEDOUT;
+	}
+	while (!call->done)
+		pthread_cond_wait(&loop->call_done, &loop->lock);
+	return 0;
+}
+
+/* Runs a function on the loop thread, or at once. */
+static int run_there(struct loop *loop, struct loop_pending *call,
+		     const struct timespec *until)
+{
+	int r;
+
+	pthread_mutex_lock(&loop->lock);
+	if (!loop->running || pthread_equal(loop->thread, pthread_self())) {
+		pthread_mutex_unlock(&loop->lock);
+		call->function(call->ctx);
+		return 0;
+	}
+	r = call_and_wait(loop, call, until);
+	pthread_mutex_unlock(&loop->lock);
+	return r;
+}
+
 /* Runs a function on the loop thread and waits. */
 void loop_call(struct loop *loop, void (*function)(void *ctx), void *ctx)
 {
 	struct loop_pending call = { .function = function, .ctx = ctx };
 
-	pthread_mutex_lock(&loop->lock);
-	if (!loop->running || pthread_equal(loop->thread, pthread_self())) {
-		pthread_mutex_unlock(&loop->lock);
-		function(ctx);
-		return;
-	}
-	*loop->calls_end = &call;
-	loop->calls_end = &call.next;
-	wake(loop);
-	while (!call.done)
-		pthread_cond_wait(&loop->call_done, &loop->lock);
-	pthread_mutex_unlock(&loop->lock);
+	run_there(loop, &call, NULL);
+}
+
+/* The same, with an end to the waiting. */
+int loop_call_within(struct loop *loop, void (*function)(void *ctx), void *ctx,
+		     uint64_t ns)
+{
+	const struct timespec until = clock_timespec(clock_now_ns() + ns);
+	struct loop_pending call = { .function = function, .ctx = ctx };
+
+	return run_there(loop, &call, &until);
 }

@@ -52,4 +52,12 @@ void loop_remove(struct loop_source *source);
  */
 void loop_call(struct loop *loop, void (*function)(void *ctx), void *ctx);
 
+/*
+ * The same for a caller that must not wait for whatever the loop thread waits
+ * for: -ETIMEDOUT when it has not begun the function within @ns, and then it
+ * never does.  Once begun, the function is waited for.  Silent.
+ */
+int loop_call_within(struct loop *loop, void (*function)(void *ctx), void *ctx,
+		     uint64_t ns);
+
 #endif

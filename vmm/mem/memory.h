@@ -62,7 +62,8 @@ struct memory_region {
 /*
  * Called before [gpa, gpa + len), which lies within one region, is touched;
  * returns when every page of it is present, or -EIO when its source failed for
- * good.  Any thread, no lock held.
+ * good; during a save -ETIMEDOUT and -ECANCELED as well.  Any thread, no lock
+ * held.
  */
 struct memory_populator {
 	int (*populate)(void *ctx, gpa_t gpa, uint64_t len_bytes);

@@ -435,7 +435,12 @@ static void resume_on_loop(void *ctx)
 	dev->loaded = false;
 	if (dev->ops->resume)
 		dev->ops->resume(dev->impl);
-	look_at_queues(dev);
+	/*
+	 * As if the driver had kicked: who resumes must not wait for the
+	 * requests, of which one may need a page that does not come.
+	 */
+	for (unsigned int i = 0; i < dev->ops->queue_count; i++)
+		virtio_queue_kick(dev, i);
 }
 
 void virtio_device_resume(struct virtio_device *dev)

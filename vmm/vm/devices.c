@@ -1,17 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The devices of a machine: the one table that says which there are and in
- * which order, and so which PCI slot each gets.
+ * which order, and so which PCI slot each gets; and how all of them come to
+ * rest for a pause.
+ *
+ * Control side, one thread at a time.
  */
 #include <errno.h>
 #include <stdio.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
+#include "vmm/bus/loop.h"
 #include "vmm/dev/rtc.h"
 #include "vmm/dev/serial.h"
 #include "vmm/io/disk.h"
 #include "vmm/virtio/virtio.h"
 #include "vmm/vm/private.h"
+
+/*
+ * How long the loop is waited for where it stands still for a page, or for the
+ * file of a disk.
+ */
+#define PAGE_PATIENCE_NS (5 * NS_PER_S)
+#define FILE_PATIENCE_NS (30 * NS_PER_S)
+/* How long between two looks at what it waits for. */
+#define LOOK_NS (UINT64_C(20) * 1000 * 1000)
 
 /* What virtio devices see of the machine. */
 static struct virtio_host virtio_host(struct vm *vm)
@@ -150,4 +164,89 @@ void vm_devices_destroy(struct vm *vm)
 
 		device->ops->destroy(device->state);
 	}
+}
+
+/* What is done to the devices, all of them in one call of the loop. */
+struct devices_call {
+	struct vm *vm;
+	int result;
+};
+
+/* Resumes the first @count devices. */
+static void resume_devices(struct vm *vm, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		vm->devices[i].ops->resume(vm->devices[i].state);
+}
+
+/* Resumes them all.  Loop thread. */
+static void resume_on_loop(void *ctx)
+{
+	const struct devices_call *call = ctx;
+
+	resume_devices(call->vm, call->vm->device_count);
+}
+
+/* Brings the devices to rest, or none of them.  Loop thread. */
+static void quiesce_on_loop(void *ctx)
+{
+	struct devices_call *call = ctx;
+	struct vm *vm = call->vm;
+
+	for (unsigned int i = 0; i < vm->device_count; i++) {
+		const struct device *device = &vm->devices[i];
+		int r = device->ops->quiesce(device->state);
+
+		if (r < 0) {
+			resume_devices(vm, i);
+			call->result = log_errno(-r, "pause: %s", device->name);
+			return;
+		}
+	}
+}
+
+/* Whether the loop, busy since @since_ns, may be waited for any longer. */
+static int check_patience(const struct vm *vm, uint64_t since_ns)
+{
+	uint64_t waited_ns = clock_now_ns() - since_ns;
+	bool wanted = vm->pager && pager_is_wanted(vm->pager);
+
+	if (atomic_load(&vm->phase) == VM_PHASE_END)
+		return -ECANCELED;
+	if (vm_waits_for_memory(vm) || (wanted && waited_ns > PAGE_PATIENCE_NS))
+		return log_fail(ETIMEDOUT,
+				"pause: a device waits for its memory");
+	if (waited_ns > FILE_PATIENCE_NS)
+		return log_fail(EBUSY, "pause: a device is busy for %.0f s",
+				(double)waited_ns / NS_PER_S);
+	return 0;
+}
+
+/*
+ * Brings the devices to rest, or none of them.  The loop may stand still for a
+ * page that comes only when the control side says so, and we are the control
+ * side: so it is waited for in small steps, and a call that it has not begun
+ * leaves nothing to undo.
+ */
+int vm_devices_quiesce(struct vm *vm)
+{
+	struct devices_call call = { .vm = vm };
+	uint64_t since_ns = clock_now_ns();
+
+	while (loop_call_within(vm->loop, quiesce_on_loop, &call, LOOK_NS) <
+	       0) {
+		int r = check_patience(vm, since_ns);
+
+		if (r < 0)
+			return r;
+	}
+	return call.result;
+}
+
+/* Resumes them; the loop is idle, as devices at rest start nothing. */
+void vm_devices_resume(struct vm *vm)
+{
+	struct devices_call call = { .vm = vm };
+
+	loop_call(vm->loop, resume_on_loop, &call);
 }

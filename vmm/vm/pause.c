@@ -6,7 +6,6 @@
  * Control side, one thread at a time.
  */
 #include <errno.h>
-#include <time.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/vm/private.h"
@@ -16,7 +15,6 @@
  * page may take as long as its source does.
  */
 #define PAUSE_PATIENCE_NS (5 * NS_PER_S)
-#define LOOK_NS		  (1000 * 1000)
 
 /* Whether every thread is parked; the lock is held. */
 static bool all_parked(const struct vm *vm)
@@ -77,48 +75,6 @@ static int start_clocks(struct vm *vm)
 				       arch_clocks_start(&vm->machine, follow);
 }
 
-/* Resumes the first @count devices. */
-static void resume_devices(struct vm *vm, unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++)
-		vm->devices[i].ops->resume(vm->devices[i].state);
-}
-
-/*
- * Waits until nobody stands still for a page.  The vCPUs are parked, so it can
- * only be a device, and then the loop would not answer us.
- */
-static int wait_for_pages(const struct vm *vm)
-{
-	static const struct timespec look = { .tv_nsec = LOOK_NS };
-	uint64_t until = clock_now_ns() + PAUSE_PATIENCE_NS;
-
-	while (vm->pager && pager_is_wanted(vm->pager)) {
-		if (atomic_load(&vm->phase) == VM_PHASE_END)
-			return -ECANCELED;
-		if (vm_waits_for_memory(vm) || clock_now_ns() > until)
-			return log_fail(ETIMEDOUT,
-					"pause: a device waits for its memory");
-		nanosleep(&look, NULL);
-	}
-	return 0;
-}
-
-/* Brings the devices to rest, or none of them. */
-static int quiesce_devices(struct vm *vm)
-{
-	for (unsigned int i = 0; i < vm->device_count; i++) {
-		const struct device *device = &vm->devices[i];
-		int r = device->ops->quiesce(device->state);
-
-		if (r < 0) {
-			resume_devices(vm, i);
-			return log_errno(-r, "pause: %s", device->name);
-		}
-	}
-	return 0;
-}
-
 /* Pauses the machine. */
 int vm_pause(struct vm *vm)
 {
@@ -138,11 +94,12 @@ int vm_pause(struct vm *vm)
 		unpark_all(vm);
 		return r;
 	}
-	r = wait_for_pages(vm);
-	if (r >= 0)
-		r = quiesce_devices(vm);
+	r = vm_devices_quiesce(vm);
 	if (r < 0) {
-		start_clocks(vm);
+		/*
+		 * The devices run, and to set the clocks takes that they raise
+		 * no interrupt: the guest sees the time that was waited.
+		 */
 		unpark_all(vm);
 		return r;
 	}
@@ -155,14 +112,15 @@ int vm_resume(struct vm *vm)
 {
 	int r;
 
-	if (!vm->paused)
+	/* At the end no device begins anything. */
+	if (!vm->paused || atomic_load(&vm->phase) == VM_PHASE_END)
 		return 0;
 	r = start_clocks(vm);
 	if (r < 0)
 		return r;
 	vm->paused = false;
 	vm->loaded = false;
-	resume_devices(vm, vm->device_count);
+	vm_devices_resume(vm);
 	unpark_all(vm);
 	return 0;
 }

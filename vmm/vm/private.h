@@ -64,6 +64,13 @@ struct vm {
 /* devices.c: makes the devices of the table, in order; destroys in reverse. */
 int vm_devices_create(struct vm *vm);
 void vm_devices_destroy(struct vm *vm);
+/*
+ * Brings the devices to rest, or none of them: 0, -ETIMEDOUT or -EBUSY where the
+ * loop waits for a page or a file, -ECANCELED, or an error of a device; logged.
+ * Ends the rest.
+ */
+int vm_devices_quiesce(struct vm *vm);
+void vm_devices_resume(struct vm *vm);
 
 /* vcpu.c: the threads.  vcpus_stop() kicks and joins them. */
 int vcpus_create(struct vm *vm);

@@ -165,11 +165,7 @@ static int save_region(struct vm *vm, struct snap_save *save,
 			r = log_fail(ECANCELED, "snapshot: the machine ends");
 			break;
 		}
-		/* What is absent is filled first; the accessor would wait. */
-		if (vm->pager)
-			r = pager_try_fill(vm->pager, page, n);
-		if (r >= 0)
-			r = memory_map(memory, gpa, n * PAGE_BYTES, &hva);
+		r = memory_map(memory, gpa, n * PAGE_BYTES, &hva);
 		if (r < 0) {
 			log_errno(-r, "snapshot: memory at 0x%llx",
 				  (unsigned long long)gpa);
@@ -185,17 +181,40 @@ static int save_region(struct vm *vm, struct snap_save *save,
 	return r;
 }
 
-/* Saves everything into a snapshot that has begun. */
+/* Fills what is absent, or fails: the populator of memory during a save. */
+static int populate_or_fail(void *ctx, gpa_t gpa, uint64_t len_bytes)
+{
+	const struct vm *vm = ctx;
+	const struct memory_region *region =
+		memory_find(&vm->machine.memory, gpa, len_bytes);
+	uint64_t page = memory_page(region, gpa);
+	uint64_t last = memory_page(region, gpa + len_bytes - 1);
+
+	return pager_try_fill(vm->pager, page, last - page + 1);
+}
+
+/*
+ * Saves everything into a snapshot that has begun.  Who touches memory here, an
+ * interrupt controller's tables among it, is the control side, and must not
+ * wait for a page until that same side says "go-on".  No vCPU and no device
+ * uses the accessor meanwhile.
+ */
 static int save_all(struct vm *vm, struct snap_save *save,
 		    const struct vm_progress *progress)
 {
-	const struct memory *memory = &vm->machine.memory;
-	int r = save_machine(vm, save);
+	struct memory *memory = &vm->machine.memory;
+	struct memory_populator before = memory->populator;
+	int r;
 
+	if (vm->pager)
+		memory->populator =
+			(struct memory_populator){ populate_or_fail, vm };
+	r = save_machine(vm, save);
 	if (r >= 0)
 		r = save_devices(vm, save);
 	for (unsigned int i = 0; r >= 0 && i < memory->region_count; i++)
 		r = save_region(vm, save, &memory->regions[i], progress);
+	memory->populator = before;
 	/* What was read of a machine that ends may not be its memory. */
 	if (r >= 0 && atomic_load(&vm->phase) == VM_PHASE_END)
 		r = log_fail(ECANCELED, "snapshot: the machine ends");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The event loop: events, calls, removal from within a handler. */
 #include <errno.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -151,12 +152,105 @@ static void calls(void **state)
 	loop_destroy(call.loop);
 }
 
+/* A handler that waits until it may go on. */
+struct blocker {
+	struct loop_source *source;
+	int fd;
+	sem_t entered, release;
+};
+
+static void on_block(void *ctx, uint32_t events)
+{
+	struct blocker *b = ctx;
+	uint64_t n;
+
+	(void)events;
+	assert_int_equal(read(b->fd, &n, sizeof(n)), sizeof(n));
+	sem_post(&b->entered);
+	sem_wait(&b->release);
+}
+
+/* Starts a loop, and has its thread wait in a handler. */
+static struct loop *blocked_loop(struct blocker *b)
+{
+	struct loop *loop;
+
+	sem_init(&b->entered, 0, 0);
+	sem_init(&b->release, 0, 0);
+	b->fd = eventfd(0, EFD_NONBLOCK);
+	assert_int_equal(loop_create(&loop), 0);
+	assert_int_equal(loop_add(loop, &b->source, b->fd, EPOLLIN, on_block,
+				  b),
+			 0);
+	assert_int_equal(loop_start(loop), 0);
+	signal_fd(b->fd);
+	sem_wait(&b->entered);
+	return loop;
+}
+
+/* A call that does not begin in time never runs; others do, in their order. */
+static void call_is_withdrawn(void **state)
+{
+	struct call never = { .count = 0 }, other = { .count = 0 };
+	struct blocker b;
+	struct loop *loop = blocked_loop(&b);
+	pthread_t thread;
+
+	(void)state;
+	other.loop = loop;
+	pthread_create(&thread, NULL, caller, &other);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(loop_call_within(loop, on_call, &never,
+						  1000000),
+				 -ETIMEDOUT);
+	sem_post(&b.release);
+	pthread_join(thread, NULL);
+	assert_int_equal(other.count, 1000);
+	assert_int_equal(never.count, 0);
+	/* One that begins is waited for, and so is the next. */
+	while (loop_call_within(loop, on_call, &never, 1000000) < 0)
+		;
+	assert_int_equal(never.count, 1);
+	loop_call(loop, on_call, &never);
+	assert_int_equal(never.count, 2);
+	loop_stop(loop);
+	assert_int_equal(loop_call_within(loop, on_call, &never, 0), 0);
+	assert_int_equal(never.count, 3);
+	loop_destroy(loop);
+	close(b.fd);
+}
+
+/* A call that takes longer than its beginning may take is waited for. */
+static void on_slow_call(void *ctx)
+{
+	usleep(50000);
+	on_call(ctx);
+}
+
+static void begun_is_waited_for(void **state)
+{
+	struct call call = { .count = 0 };
+
+	(void)state;
+	assert_int_equal(loop_create(&call.loop), 0);
+	assert_int_equal(loop_start(call.loop), 0);
+	for (unsigned int i = 1; i <= 3; i++) {
+		while (loop_call_within(call.loop, on_slow_call, &call,
+					10000000) < 0)
+			;
+		assert_int_equal(call.count, i);
+	}
+	loop_destroy(call.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dispatches),
 		cmocka_unit_test(handler_removes),
 		cmocka_unit_test(calls),
+		cmocka_unit_test(call_is_withdrawn),
+		cmocka_unit_test(begun_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Has the entropy device fill the pages of the initrd, one after another, and
+ * waits for each without an end.  The guest itself does not touch a page before
+ * the device has, so it is the device that needs it.
+ *
+ *	kick=0		offers each page without a notification: the device
+ *			finds it when it looks at its queue for another reason
+ *	rounds=N	how often it goes through the initrd (1)
+ *
+ * Says for each page that it was offered, and that it was filled.
+ */
+#include "guest/lib/check.h"
+#include "guest/lib/cpu.h"
+#include "guest/lib/machine.h"
+#include "guest/lib/print.h"
+#include "guest/lib/virtio.h"
+
+#define PAGE	       4096
+#define DEVICE_ENTROPY 4 /* virtio 1.2, 5 */
+
+static struct virtio_queue queue;
+
+/* Makes the device ready. */
+static bool set_up(const struct machine *machine, struct virtio *device)
+{
+	if (!virtio_find(machine, DEVICE_ENTROPY, device) ||
+	    !virtio_negotiate(device) || !virtio_add_queue(device, 0, &queue))
+		return false;
+	virtio_ready(device);
+	return true;
+}
+
+/* Has one page filled. */
+static void fill(uint64_t page, void *at, bool kick)
+{
+	virtio_offer(&queue, at, PAGE, true);
+	print("entropy: page %lu offered\n", page);
+	if (kick)
+		virtio_notify(&queue);
+	while (!virtio_is_done(&queue))
+		cpu_relax();
+	print("entropy: page %lu filled\n", page);
+}
+
+void payload_main(struct machine *machine)
+{
+	uint64_t rounds = arg_number(machine, "rounds", 1);
+	bool kick = arg_number(machine, "kick", 1);
+	struct virtio device;
+
+	if (!check(set_up(machine, &device), "entropy device"))
+		return;
+	for (uint64_t round = 0; round < rounds; round++)
+		for (uint64_t at = machine->initrd.start;
+		     at + PAGE <= machine->initrd.end; at += PAGE)
+			fill((at - machine->initrd.start) / PAGE,
+			     (void *)(uintptr_t)at, kick);
+	check_summary();
+}
