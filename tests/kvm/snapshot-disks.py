@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """A snapshot and the disks of its guest: every writable disk is synced before
-the snapshot gets its name, and one that cannot be synced fails the save.
+the snapshot gets its name, and one that cannot be synced fails the save; a
+restore opens no file outside of the snapshot's directory by the snapshot's word.
 
 usage: snapshot-disks.py THAW GUESTS SUFFIX
 """
 import errno
+import json
 import os
 import re
 import shutil
@@ -13,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-from snapshot_lib import (Failure, Guest, arguments, expect, failing, refused,
-                          run)
+from snapshot_lib import (Failure, Guest, arguments, change_header, expect,
+                          failing, mend_section, refused, run, sections)
 
 SYNC = re.compile(r"fdatasync\(\d+<([^>]*)>\)\s*= (-?\d+)")
 RENAME = re.compile(r"renameat2?\(.*\"s\".*\)\s*= 0")
@@ -128,11 +130,144 @@ def on_full_host(thaw, kernel, work):
                        stderr=subprocess.DEVNULL)
 
 
+def set_path(path, old, new):
+    """Changes the path of the snapshot's only disk."""
+    name = os.path.join(path, "state")
+    with open(name, "rb") as f:
+        data = bytearray(f.read())
+    at, size = sections(data)["machine"]
+    start = at + 32 + size - len(old)
+    expect("path", bytes(data[start:at + 32 + size]), old.encode())
+    data[start - 4:at + 32 + size] = len(new).to_bytes(4, "little") + \
+        new.encode()
+    grown = len(new) - len(old)
+    data[at + 16:at + 24] = (size + grown).to_bytes(8, "little")
+    mend_section(data, at)
+    with open(name, "wb") as f:
+        f.write(data)
+    change_header(name, 56, len(data).to_bytes(8, "little"))
+
+
+def opened(guest):
+    """The files that a guest's thaw has open."""
+    folder = "/proc/%d/fd" % guest.process.pid
+    return [os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)]
+
+
+def uses(thaw, work, disk, *words):
+    """A restore must go well, and have the disk open."""
+    guest = Guest(thaw, work, ["restore", *words])
+    found = opened(guest)
+    guest.quit()
+    if os.path.realpath(disk) not in found:
+        raise Failure("%s is not open: %s" % (disk, found))
+
+
+def inside(thaw, path):
+    """What inspect says of where the disks are, twice."""
+    code, out, errors = run(thaw, "inspect", "--json", path)
+    expect("inspect", (code, errors), (0, ""))
+    disks = json.loads(out)["machine"]["disks"]
+    _, text, _ = run(thaw, "inspect", path)
+    for disk in disks:
+        says = "kept here" if disk["inside"] else \
+            "restore asks for -d or --trust-paths"
+        if not re.search(re.escape(disk["path"]) + r", \d+ bytes.*" + says,
+                         text):
+            raise Failure("not in the text: %s: %s" % (disk, text))
+    return [disk["inside"] for disk in disks]
+
+
+def untrusted(thaw, path, disk):
+    """A restore must refuse the disk, saying what to type."""
+    expect("inside " + disk, inside(thaw, path), [False])
+    refused(run(thaw, "restore", path),
+            "%s: a disk of it is not in that directory: name the disks with "
+            "-d PATH, or add --trust-paths if this one may be opened: %s$" % (
+                re.escape(path), re.escape(disk)))
+
+
+def paths(thaw, kernel, work):
+    """What a snapshot may name, and what of it is opened."""
+    disk = make_disk(os.path.join(work, "disk"))
+    path = os.path.join(work, "s")
+    guest = Guest(thaw, work, run_words(kernel, disk))
+    guest.save(path)
+    guest.end()
+    untrusted(thaw, path, disk)
+    uses(thaw, work, disk, "--trust-paths", path)
+    uses(thaw, work, disk, "-d", disk, path)
+    # A copy in the directory is the one that is used.
+    copy = make_disk(os.path.join(path, "disk"))
+    expect("inside", inside(thaw, path), [True])
+    uses(thaw, work, copy, path)
+    uses(thaw, work, copy, "--trust-paths", path)
+    moved = os.path.join(work, "moved")
+    os.rename(path, moved)
+    uses(thaw, work, os.path.join(moved, "disk"), moved)
+    # Saving over it would take the disk away.
+    guest = Guest(thaw, work, ["restore", moved])
+    code, _, errors = run(thaw, "snapshot", guest.control, moved)
+    refused((code, "", errors), "snapshot %s: other files are kept in the one "
+            "that exists, so it is left alone" % moved)
+    guest.quit()
+    expect("files", sorted(os.listdir(moved)),
+           ["disk", "memory", "pages", "state"])
+    os.rename(moved, path)
+    os.unlink(copy)
+    # Links and special files of that name.
+    for name in (disk, "../disk", "/proc/self/root" + disk):
+        os.symlink(name, copy)
+        untrusted(thaw, path, disk)
+        os.unlink(copy)
+    make_disk(os.path.join(path, "other"))
+    os.symlink("other", copy)
+    uses(thaw, work, os.path.join(path, "other"), path)
+    os.unlink(copy)
+    os.mkfifo(copy)
+    untrusted(thaw, path, disk)
+    os.unlink(copy)
+    # What else it may say: in the directory, and out of it again.
+    os.mkdir(os.path.join(path, "sub"))
+    old = disk
+    for new, where in (("other", "other"), ("sub/../other", "other"),
+                       (path + "/other", "other"),
+                       (path + "/sub/../other", "other"),
+                       ("../disk", None), ("sub/../../disk", None),
+                       (path + "/../disk", None), ("/etc/shadow", None),
+                       ("memory", None), ("sub", None), ("none", None),
+                       ("", None)):
+        set_path(path, old, new)
+        old = new
+        if where:
+            expect("inside " + new, inside(thaw, path), [True])
+            uses(thaw, work, os.path.join(path, where), path)
+        else:
+            untrusted(thaw, path, new)
+
+
+def same_names(thaw, kernel, work):
+    """Disks whose file names are the same are not mistaken for another."""
+    disks = []
+    for name in "ab":
+        os.mkdir(os.path.join(work, name))
+        disks.append(make_disk(os.path.join(work, name, "disk")))
+    path = os.path.join(work, "s")
+    guest = Guest(thaw, work, run_words(kernel, *[d + ",ro" for d in disks]))
+    guest.save(path)
+    guest.end()
+    make_disk(os.path.join(path, "disk"))
+    expect("inside", inside(thaw, path), [False, False])
+    refused(run(thaw, "restore", path), "--trust-paths .*: " + disks[0])
+    uses(thaw, work, disks[1], "--trust-paths", path)
+
+
 def main():
     thaw, kernel, _ = arguments(__doc__)
     work = tempfile.mkdtemp(prefix="thaw-disks.")
     try:
-        for number, test in enumerate((sync_fails, sync_order, on_full_host)):
+        for number, test in enumerate((
+                sync_fails, sync_order, on_full_host, paths, same_names)):
             folder = os.path.join(work, str(number))
             os.mkdir(folder)
             test(thaw, kernel, folder)

@@ -120,7 +120,8 @@ def check_workingset(thaw, whole, work):
     for pager in ("userfault", "uffd"):
         try:
             guest = Guest(thaw, work, ["restore", "--pager=" + pager,
-                                       "--workingset=record", path])
+                                       "--workingset=record",
+                                       "--trust-paths", path])
         except Failure:
             continue
         time.sleep(0.2)
@@ -171,9 +172,9 @@ def main():
     arch = platform.machine()
     path = os.path.join(work, "s")
     disks = [{"path": os.path.join(work, "disk one"), "read_only": False,
-              "size_bytes": 1 << 20},
+              "size_bytes": 1 << 20, "inside": False},
              {"path": os.path.join(work, "disk2"), "read_only": True,
-              "size_bytes": 3 << 20}]
+              "size_bytes": 3 << 20, "inside": False}]
     try:
         for disk in disks:
             with open(disk["path"], "wb") as f:

@@ -220,8 +220,10 @@ static void print_memory(const struct inspection *in)
 }
 
 /* Tells of the devices and of what is behind them. */
-static void print_devices(const struct vm_description *machine)
+static void print_devices(const struct inspection *in)
 {
+	const struct vm_description *machine = &in->machine;
+
 	for (unsigned int i = 0; i < machine->device_count; i++) {
 		print_label(i ? "" : "devices");
 		print_name(machine->devices[i].name);
@@ -235,8 +237,11 @@ static void print_devices(const struct vm_description *machine)
 		print_label(i ? "" : "disks");
 		printf("%u: ", i);
 		print_name(disk->path);
-		printf(", %" PRIu64 " bytes%s\n", disk->size_bytes,
-		       disk->read_only ? ", read-only" : "");
+		printf(", %" PRIu64 " bytes%s%s\n", disk->size_bytes,
+		       disk->read_only ? ", read-only" : "",
+		       vm_disk_inside(&in->file, machine, i) ?
+			       ", kept here" :
+			       "; restore asks for -d or --trust-paths");
 	}
 }
 
@@ -259,7 +264,7 @@ static void print_text(const struct inspection *in)
 	       m->cpu_count, m->memory_bytes / MIB, console_word(m));
 	print_cpu(in);
 	print_memory(in);
-	print_devices(m);
+	print_devices(in);
 	if (in->has_workingset) {
 		print_label("workingset");
 		printf("%" PRIu64 " pages\n", in->workingset_pages);
@@ -297,8 +302,10 @@ static void write_cpu(struct json *json, const struct inspection *in)
 }
 
 /* The machine as JSON. */
-static void write_machine(struct json *json, const struct vm_description *m)
+static void write_machine(struct json *json, const struct inspection *in)
 {
+	const struct vm_description *m = &in->machine;
+
 	json_object_begin(json, "machine");
 	json_uint(json, "cpus", m->cpu_count);
 	json_uint(json, "memory_bytes", m->memory_bytes);
@@ -317,6 +324,8 @@ static void write_machine(struct json *json, const struct vm_description *m)
 		json_string(json, "path", m->disks[i].path);
 		json_bool(json, "read_only", m->disks[i].read_only);
 		json_uint(json, "size_bytes", m->disks[i].size_bytes);
+		json_bool(json, "inside",
+			  vm_disk_inside(&in->file, m, i) != NULL);
 		json_object_end(json);
 	}
 	json_array_end(json);
@@ -359,7 +368,7 @@ static void write_json(const struct inspection *in)
 	json_string(&json, "thaw",
 		    in->machine.thaw[0] ? in->machine.thaw : NULL);
 	json_uint(&json, "created_s", file->created_s);
-	write_machine(&json, &in->machine);
+	write_machine(&json, in);
 	write_cpu(&json, in);
 	write_memory(&json, in);
 	if (in->has_workingset)

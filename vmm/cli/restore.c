@@ -6,6 +6,7 @@
 #include "vmm/cli/restore.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,7 +31,7 @@ static const char *const workingset_words[] = { "use", "record", "off", NULL };
 struct restore_options {
 	struct option_list disks;
 	enum memory_backing backing;
-	bool verify;
+	bool trust_paths, verify;
 	enum workingset workingset;
 	struct session_options session;
 };
@@ -46,8 +47,13 @@ static const struct option rows[] = {
 	  .name = "disk",
 	  .offset = AT(disks),
 	  .metavar = "PATH[,ro]",
-	  .help = "the disks, in the order of the snapshot, where\n"
-		  "they are not where they were; all or none" },
+	  .help = "the disks, in the order of the snapshot; all or\n"
+		  "none: then they are looked for in DIR" },
+	{ .kind = OPTION_FLAG,
+	  .name = "trust-paths",
+	  .offset = AT(trust_paths),
+	  .help = "open disks that are not in DIR where the snapshot\n"
+		  "says; thaw inspect lists the paths" },
 	{ .kind = OPTION_CHOICE,
 	  .name = "memory",
 	  .offset = AT(backing),
@@ -86,22 +92,56 @@ struct restore {
 	uint64_t *ahead; /* the working set that is filled first */
 };
 
+/* Opens a disk that is kept in the snapshot's directory. */
+static int open_inside(struct restore *restore, const struct vm_disk *was,
+		       const char *inside)
+{
+	CLEANUP_FREE char *path = NULL;
+	int fd = snap_open_inside(&restore->file, inside,
+				  was->read_only ? O_RDONLY : O_RDWR);
+
+	if (asprintf(&path, "%s/%s", restore->file.path, inside) < 0)
+		path = NULL;
+	if (fd < 0)
+		return log_errno(-fd, "open disk %s%s", path ? path : inside,
+				 was->read_only ? "" : " for writing");
+	return session_take_disk(&restore->session, fd, path ? path : inside,
+				 was->read_only);
+}
+
+/* Opens a disk where the snapshot says that it was. */
+static int open_as_said(struct restore *restore, const struct vm_disk *was)
+{
+	CLEANUP_FREE char *arg = NULL;
+
+	/* The path comes last: it may be longer than a line of the log. */
+	if (!restore->options.trust_paths)
+		return log_fail(EPERM,
+				"%s: a disk of it is not in that directory: "
+				"name the disks with -d PATH, or add "
+				"--trust-paths if this one may be opened: %s",
+				restore->file.path, was->path);
+	if (asprintf(&arg, "%s%s", was->path, was->read_only ? ",ro" : "") < 0)
+		return log_errno(ENOMEM, "disk %s", was->path);
+	return session_add_disk(&restore->session, arg);
+}
+
 /* Opens the disk at a place of the snapshot's list. */
 static int open_disk(struct restore *restore, unsigned int n)
 {
 	const struct vm_disk *was = &restore->machine.disks[n];
 	const struct disk *disk = &restore->session.disks[n];
-	CLEANUP_FREE char *arg = NULL;
+	const char *inside;
 	int r;
 
-	if (restore->options.disks.count)
+	if (restore->options.disks.count) {
 		r = session_add_disk(&restore->session,
 				     restore->options.disks.values[n]);
-	else if (asprintf(&arg, "%s%s", was->path,
-			  was->read_only ? ",ro" : "") >= 0)
-		r = session_add_disk(&restore->session, arg);
-	else
-		r = log_errno(ENOMEM, "disk %u", n);
+	} else {
+		inside = vm_disk_inside(&restore->file, &restore->machine, n);
+		r = inside ? open_inside(restore, was, inside) :
+			     open_as_said(restore, was);
+	}
 	if (r < 0)
 		return r;
 	if (disk->size_bytes != was->size_bytes)

@@ -84,6 +84,18 @@ int session_add_disk(struct session *session, const char *arg)
 	return r;
 }
 
+/* Takes one that is open. */
+int session_take_disk(struct session *session, int fd, const char *path,
+		      bool read_only)
+{
+	int r = disk_take(&session->disks[session->disk_count], fd, path,
+			  read_only);
+
+	if (r >= 0)
+		session->disk_count++;
+	return r;
+}
+
 /* Runs the machine that is made and loaded. */
 static int run_loaded(struct session *session, struct vm_end *end)
 {

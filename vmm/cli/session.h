@@ -81,6 +81,10 @@ void session_close(struct session *session);
 /* Opens one more disk: "PATH" or "PATH,ro". */
 int session_add_disk(struct session *session, const char *arg);
 
+/* The same of an open file; see disk_take(). */
+int session_take_disk(struct session *session, int fd, const char *path,
+		      bool read_only);
+
 /*
  * What is done with a machine: @load boots or loads it, @ended, which may be
  * NULL, looks at it when it has ended.

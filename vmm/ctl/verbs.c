@@ -51,6 +51,9 @@ static const char *save_reason(int err)
 	switch (err) {
 	case EEXIST:
 		return "exists and is not a snapshot, so it is left alone";
+	case ENOTEMPTY:
+		return "other files are kept in the one that exists, so it is "
+		       "left alone";
 	case EINVAL:
 		return "not the name of a new folder";
 	case EOPNOTSUPP:

@@ -58,13 +58,20 @@ int disk_open(struct disk *disk, const char *path, bool read_only)
 {
 	/* Not blocking: opening a FIFO must not hang.  Files do not care. */
 	int flags = O_CLOEXEC | O_NONBLOCK | (read_only ? O_RDONLY : O_RDWR);
-	CLEANUP_CLOSE int fd = open(path, flags);
-	uint64_t size;
-	int err;
+	int fd = open(path, flags);
 
 	if (fd < 0)
 		return log_errno(errno, "open disk %s%s", path,
 				 read_only ? "" : " for writing");
+	return disk_take(disk, fd, path, read_only);
+}
+
+int disk_take(struct disk *disk, int open_fd, const char *path, bool read_only)
+{
+	CLEANUP_CLOSE int fd = open_fd;
+	uint64_t size;
+	int err;
+
 	err = image_size(fd, path, &size);
 	if (err < 0)
 		return err;

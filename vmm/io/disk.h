@@ -26,6 +26,12 @@ struct disk {
  * machines from writing one image: exclusive for writing, shared for reading.
  */
 int disk_open(struct disk *disk, const char *path, bool read_only);
+
+/*
+ * The same of a file that is open, for reading and writing unless @read_only;
+ * @path names it in messages.  @fd becomes the disk's, also on failure.
+ */
+int disk_take(struct disk *disk, int fd, const char *path, bool read_only);
 void disk_close(struct disk *disk);
 
 /*

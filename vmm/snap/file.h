@@ -107,6 +107,14 @@ int snap_verify(const struct snap_file *f,
 		void (*progress)(void *ctx, uint64_t done), void *ctx);
 
 /*
+ * Opens the regular file @path that is kept in the snapshot's directory, by
+ * open(2)'s @flags.  The descriptor; -EXDEV when ".." or a link leads out of
+ * the directory, or when it is not a regular file; -EPERM for one of the
+ * snapshot's own files; else -errno, -ENOSYS before Linux 5.6.  Silent.
+ */
+int snap_open_inside(const struct snap_file *f, const char *path, int flags);
+
+/*
  * The working set: pages in the order in which a restored guest first touched
  * them.  Writing replaces what is there at once.  Reading gives an array that
  * the caller frees; -ENOENT, silent, where there is none.

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/snap/format.h"
@@ -30,7 +31,13 @@
 #define NAME_TRIES    16
 
 /* What is at the target before the save. */
-enum occupant { NOTHING, EMPTY_FOLDER, SNAPSHOT, SOMETHING_ELSE };
+enum occupant {
+	NOTHING,
+	EMPTY_FOLDER,
+	SNAPSHOT,
+	SNAPSHOT_AND_MORE,
+	SOMETHING_ELSE,
+};
 
 /* The files of a snapshot: nothing else is ever removed. */
 static const char *const file_names[] = { SNAP_STATE_NAME, SNAP_MEMORY_NAME,
@@ -46,13 +53,25 @@ static int remove_dir(int parent, const char *name)
 
 	if (dir < 0)
 		return -errno;
-	for (size_t i = 0; i < sizeof(file_names) / sizeof(file_names[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(file_names); i++)
 		unlinkat(dir, file_names[i], 0);
 	return unlinkat(parent, name, AT_REMOVEDIR) ? -errno : 0;
 }
 
-/* Whether @dir holds no entry but itself and its parent. */
-static bool dir_is_empty(int dir)
+/* Whether @name is that of a file of a snapshot. */
+static bool is_own(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(file_names); i++)
+		if (!strcmp(name, file_names[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Whether @dir holds no entry but itself, its parent, and where @own is set the
+ * files of a snapshot.
+ */
+static bool dir_holds_only(int dir, bool own)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -66,7 +85,8 @@ static bool dir_is_empty(int dir)
 	}
 	while (!others && (entry = readdir(d)))
 		others += strcmp(entry->d_name, ".") != 0 &&
-			  strcmp(entry->d_name, "..") != 0;
+			  strcmp(entry->d_name, "..") != 0 &&
+			  !(own && is_own(entry->d_name));
 	closedir(d);
 	return !others;
 }
@@ -97,8 +117,8 @@ static int look_at_target(const struct snap_place *place)
 							    -errno;
 	}
 	if (dir_is_snapshot(dir))
-		return SNAPSHOT;
-	return dir_is_empty(dir) ? EMPTY_FOLDER : SOMETHING_ELSE;
+		return dir_holds_only(dir, true) ? SNAPSHOT : SNAPSHOT_AND_MORE;
+	return dir_holds_only(dir, false) ? EMPTY_FOLDER : SOMETHING_ELSE;
 }
 
 /* The same, and anything that must not be replaced is refused. */
@@ -112,6 +132,12 @@ static int check_target(const struct snap_place *place)
 		return log_fail(EEXIST,
 				"snapshot %s: exists and is not a "
 				"snapshot, so it is left alone",
+				place->path);
+	/* They would go with the old one. */
+	if (what == SNAPSHOT_AND_MORE)
+		return log_fail(ENOTEMPTY,
+				"snapshot %s: other files are kept in the one "
+				"that exists, so it is left alone",
 				place->path);
 	return what;
 }

@@ -61,6 +61,16 @@ int vm_describe(const struct snap_file *file,
 		struct vm_description *description);
 
 /*
+ * Where in the directory of the snapshot disk @n is kept, relative to it: where
+ * the snapshot says, when that is inside, else under the file name that the
+ * disk had.  NULL when it is not there, so that only the user can say where it
+ * is.  The string is the description's.
+ */
+const char *vm_disk_inside(const struct snap_file *file,
+			   const struct vm_description *description,
+			   unsigned int n);
+
+/*
  * What processors the snapshot's are, in words: the model, and the name of each
  * feature, each ended by a newline.  -ENOEXEC, not logged, for those of another
  * architecture.

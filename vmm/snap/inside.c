@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Files that are kept in a snapshot's directory beside its own, such as the
+ * disks of its guest.  The directory may be from anywhere, so the kernel holds
+ * the walk within it: no ".." and no link leads out.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/snap/file.h"
+
+/* A rename in the directory makes the kernel give up a walk over "..". */
+#define WALK_TRIES 16
+
+/* Whether @path is one of the snapshot's own files. */
+static bool is_own(const char *path)
+{
+	static const char *const names[] = {
+		SNAP_STATE_NAME, SNAP_MEMORY_NAME, SNAP_PAGES_NAME,
+		SNAP_WORKINGSET_NAME, SNAP_WORKINGSET_TEMPORARY
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(path, names[i]))
+			return true;
+	return false;
+}
+
+/* openat2(2), which the C library lacks; the descriptor, or -errno. */
+static int open_beneath(int dir_fd, const char *path, int flags)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(flags | O_CLOEXEC),
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = -1;
+
+	for (int i = 0; i < WALK_TRIES; i++) {
+		fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* Opens one of them. */
+int snap_open_inside(const struct snap_file *f, const char *path, int flags)
+{
+	CLEANUP_CLOSE int fd = -1;
+	struct stat st;
+
+	if (is_own(path))
+		return -EPERM;
+	/* A FIFO must not hold us up before it is refused. */
+	if (!(flags & O_PATH))
+		flags |= O_NONBLOCK | O_NOCTTY;
+	fd = open_beneath(f->dir_fd, path, flags);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	/* A device node is a way out, too. */
+	return S_ISREG(st.st_mode) ? take_fd(&fd) : -EXDEV;
+}
