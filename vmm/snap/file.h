@@ -116,8 +116,9 @@ int snap_open_inside(const struct snap_file *f, const char *path, int flags);
 
 /*
  * The working set: pages in the order in which a restored guest first touched
- * them.  Writing replaces what is there at once.  Reading gives an array that
- * the caller frees; -ENOENT, silent, where there is none.
+ * them.  Writing replaces what is there at once; where a newer snapshot has
+ * taken the place of @f it goes into that, if RAM lies where it did.  Reading
+ * gives an array that the caller frees; -ENOENT, silent, where there is none.
  */
 int snap_workingset_write(const struct snap_file *f, const uint64_t *pages,
 			  uint64_t count);

@@ -58,11 +58,12 @@ static int write_new(int dir, const char *name, const struct snap_writer *head,
 }
 
 /*
- * Replaces the working set.  The lock keeps restores that end together from
- * renaming each other's half-written file.
+ * Writes it into the directory of @f; 0, or -errno: -ENOENT where the directory
+ * was removed.  The lock keeps restores that end together from renaming each
+ * other's half-written file.
  */
-int snap_workingset_write(const struct snap_file *f, const uint64_t *pages,
-			  uint64_t count)
+static int write_into(const struct snap_file *f, const uint64_t *pages,
+		      uint64_t count)
 {
 	struct snap_writer head = { 0 }, body = { 0 };
 	/* Of its own: a lock belongs to an open file. */
@@ -84,6 +85,61 @@ int snap_workingset_write(const struct snap_file *f, const uint64_t *pages,
 		unlinkat(dir, TEMPORARY, 0);
 	snap_writer_finish(&head);
 	snap_writer_finish(&body);
+	return err;
+}
+
+/* Whether page numbers of one snapshot mean the same addresses in the other. */
+static bool same_layout(const struct snap_file *a, const struct snap_file *b)
+{
+	bool same = a->range_count == b->range_count &&
+		    !strcmp(a->arch, b->arch);
+
+	for (unsigned int i = 0; same && i < a->range_count; i++)
+		same = a->ranges[i].gpa == b->ranges[i].gpa &&
+		       a->ranges[i].size_bytes == b->ranges[i].size_bytes;
+	return same;
+}
+
+/*
+ * Writes it into the snapshot that has replaced @f.  That is most often a later
+ * one of the same guest; of another it is a poor hint, but no more than that.
+ */
+static int write_into_newer(const struct snap_file *f, const uint64_t *pages,
+			    uint64_t count)
+{
+	struct snap_file newer;
+	int err;
+
+	if (access(f->path, F_OK))
+		return log_fail(ENOENT,
+				"%s: was removed while its guest ran; no "
+				"working set is kept",
+				f->path);
+	err = snap_open(&newer, f->path, NULL);
+	if (err < 0)
+		return err;
+	if (same_layout(f, &newer))
+		err = write_into(&newer, pages, count);
+	else
+		err = log_fail(ESTALE,
+			       "%s: was replaced by the snapshot of another "
+			       "machine while its guest ran; no working set is "
+			       "kept",
+			       f->path);
+	if (err && err != -ESTALE)
+		log_errno(-err, "%s/%s: write", f->path, NAME);
+	snap_close(&newer);
+	return err;
+}
+
+/* Replaces the working set. */
+int snap_workingset_write(const struct snap_file *f, const uint64_t *pages,
+			  uint64_t count)
+{
+	int err = write_into(f, pages, count);
+
+	if (err == -ENOENT)
+		return write_into_newer(f, pages, count);
 	return err ? log_errno(-err, "%s/%s: write", f->path, NAME) : 0;
 }
 
