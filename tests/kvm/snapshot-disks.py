@@ -55,12 +55,12 @@ def sync_fails(thaw, kernel, work):
     path = os.path.join(folder, "s")
     disks = [make_disk(os.path.join(work, name)) for name in "ab"]
     guest = Guest(thaw, work, run_words(kernel, disks[0] + ",ro"),
-                  failing("fdatasync", errno.EIO))
+                  failing(errno.EIO, "fdatasync"))
     code, _, errors = run(thaw, "snapshot", guest.control, path)
     expect("read-only disks are not synced", (code, errors), (0, ""))
     guest.quit()
     guest = Guest(thaw, work, run_words(kernel, disks[0] + ",ro", disks[1]),
-                  failing("fdatasync", errno.EIO))
+                  failing(errno.EIO, "fdatasync"))
     with open(os.path.join(path, "state"), "rb") as f:
         old = f.read()
     for name in (path, path + "2", path):

@@ -184,7 +184,7 @@ def save_cannot_replace(thaw, kernel, work):
     os.mkdir(work)
     path = os.path.join(work, "s")
     guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "64", "-p",
-                               "steps=0"], failing("renameat2", errno.EINVAL))
+                               "steps=0"], failing(errno.EINVAL, "renameat2"))
     # Where nothing is, nothing has to be exchanged.
     for name in (path, path + "2"):
         code, _, errors = run(thaw, "snapshot", guest.control, name)

@@ -17,8 +17,14 @@ LINE = re.compile(r"chain: cpu=(\d+) step=(\d+) hash=([0-9a-f]{16})")
 
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 SECCOMP_MODE_FILTER, SECCOMP_ERRNO, SECCOMP_ALLOW = 2, 0x50000, 0x7fff0000
-NUMBERS = {"x86_64": {"fdatasync": 75, "renameat2": 316},
-           "aarch64": {"fdatasync": 83, "renameat2": 276}}
+# Of each architecture, as in asm/unistd.h.
+NUMBERS = {
+    "x86_64": {"ioctl": 16, "fdatasync": 75, "inotify_init1": 294,
+               "renameat2": 316, "userfaultfd": 323},
+    "aarch64": {"ioctl": 29, "fdatasync": 83, "inotify_init1": 26,
+                "renameat2": 276, "userfaultfd": 282}}
+# linux/userfaultfd.h, linux/seccomp.h
+USERFAULTFD_IOC_NEW, SECOND_ARGUMENT = 0xaa00, 24
 
 
 def die_with_parent():
@@ -26,21 +32,29 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def failing(name, error):
-    """For a child: a system call that fails with an error from there on, as it
-    would on a host where it cannot work."""
-    number = NUMBERS[platform.machine()][name]
-    code = b"".join(struct.pack("=HBBI", *step) for step in (
-        (0x20, 0, 0, 0),        # load the number of the call
-        (0x15, 0, 1, number),   # is it this one?
-        (0x06, 0, 0, SECCOMP_ERRNO | error),
-        (0x06, 0, 0, SECCOMP_ALLOW)))
-    steps = ctypes.create_string_buffer(code, len(code))
+def failing(error, *calls):
+    """For a child: system calls that fail with an error from there on, as they
+    would on a host where they cannot work.  A call is a name, or of ioctl(2)
+    the number of the request."""
+    numbers = NUMBERS[platform.machine()]
+    steps = []
+    for call in calls:
+        is_ioctl = isinstance(call, int)
+        steps.append((0x20, 0, 0, 0))  # load the number of the call
+        number = numbers["ioctl" if is_ioctl else call]
+        steps.append((0x15, 0, 3 if is_ioctl else 1, number))
+        if is_ioctl:
+            steps.append((0x20, 0, 0, SECOND_ARGUMENT))
+            steps.append((0x15, 0, 1, call))
+        steps.append((0x06, 0, 0, SECCOMP_ERRNO | error))
+    steps.append((0x06, 0, 0, SECCOMP_ALLOW))
+    code = b"".join(struct.pack("=HBBI", *step) for step in steps)
+    filters = ctypes.create_string_buffer(code, len(code))
     libc = ctypes.CDLL(None, use_errno=True)
 
     def install():
         program = ctypes.create_string_buffer(struct.pack(
-            "@HP", len(code) // 8, ctypes.addressof(steps)))
+            "@HP", len(code) // 8, ctypes.addressof(filters)))
         if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
                 PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0):
             raise OSError(ctypes.get_errno(), "seccomp")

@@ -17,6 +17,7 @@ ALLOWED = {
     ('log.c', 'shown_level'): 'the log is process-wide: how much is shown',
     ('log.c', 'terminal_is_raw'): 'the log is process-wide: how lines end',
     ('terminal.c', 'rescue'): 'a fatal signal restores the terminal by it',
+    ('sigbus.c', 'guarded'): 'SIGBUS finds guest memory by it',
 }
 # Thread-local ones, for signal handlers that have no other way to a vCPU.
 ALLOWED_TLS = {'vcpu.c', 'terminal.c'}

@@ -210,8 +210,19 @@ static int restore_open(struct restore *restore, const char *path)
 /* Loads the snapshot into a machine; see session_run(). */
 static int load(struct vm *vm, void *ctx)
 {
-	(void)ctx;
-	return vm_load(vm);
+	const struct restore *restore = ctx;
+	int r = vm_load(vm);
+
+	if (r >= 0 && vm_pager_choice(vm)->way == PAGER_MAP &&
+	    !restore->options.verify)
+		log_warn("pager map: %s/%s is mapped, and its pages are not "
+			 "checked: a damaged one reaches the guest%s; --verify "
+			 "checks them all first",
+			 restore->file.path, SNAP_MEMORY_NAME,
+			 restore->options.session.paging.way == PAGER_AUTO ?
+				 " (thaw probe says why it is not uffd)" :
+				 "");
+	return r;
 }
 
 /* Keeps what the guest asked for; see session_run(). */

@@ -22,10 +22,10 @@
 /* Whether @path is one of the snapshot's own files. */
 static bool is_own(const char *path)
 {
-	static const char *const names[] = {
-		SNAP_STATE_NAME, SNAP_MEMORY_NAME, SNAP_PAGES_NAME,
-		SNAP_WORKINGSET_NAME, SNAP_WORKINGSET_TEMPORARY
-	};
+	static const char *const names[] = { SNAP_STATE_NAME, SNAP_MEMORY_NAME,
+					     SNAP_PAGES_NAME,
+					     SNAP_WORKINGSET_NAME,
+					     SNAP_WORKINGSET_TEMPORARY };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!strcmp(path, names[i]))

@@ -91,8 +91,8 @@ static int write_into(const struct snap_file *f, const uint64_t *pages,
 /* Whether page numbers of one snapshot mean the same addresses in the other. */
 static bool same_layout(const struct snap_file *a, const struct snap_file *b)
 {
-	bool same = a->range_count == b->range_count &&
-		    !strcmp(a->arch, b->arch);
+	bool same =
+		a->range_count == b->range_count && !strcmp(a->arch, b->arch);
 
 	for (unsigned int i = 0; same && i < a->range_count; i++)
 		same = a->ranges[i].gpa == b->ranges[i].gpa &&

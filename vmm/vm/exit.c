@@ -50,6 +50,9 @@ give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
 	/* One vCPU's story is enough; the others stop in silence. */
 	if (atomic_load(&vcpu->vm->phase) == VM_PHASE_END)
 		return;
+	/* A guest whose memory has gone fails in any way. */
+	if (vm_mapped_check(vcpu->vm))
+		return;
 	/* What the guest said last comes before what we say of it. */
 	loop_call(vcpu->vm->loop, nothing, NULL);
 	log_error("vCPU %u: %s%s%s", vcpu->cpu->id, why, *words ? ": " : "",
@@ -133,6 +136,8 @@ static void handle_failure(struct vcpu *vcpu, int err)
 	/* What became of a page that cannot be had, the pager has said. */
 	if (known && (fault.flags & THAW_MEMORY_FAULT_USERFAULT) &&
 	    vm_paging_fault(vcpu, fault.gpa) != -EFAULT)
+		return;
+	if (err == EFAULT && vm_mapped_fault(vcpu->vm, known ? fault.gpa : 0))
 		return;
 	if (known)
 		give_up(vcpu, VM_END_HOST,

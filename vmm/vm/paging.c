@@ -134,7 +134,7 @@ int vm_paging_restore(struct vm *vm)
 	int r;
 
 	if (vm->paging.way == PAGER_MAP)
-		return 0;
+		return vm_mapped_open(vm);
 	r = source_snapshot_create(&source, vm->config.snapshot);
 	if (r >= 0)
 		r = inject(vm, &source);

@@ -10,6 +10,7 @@
 
 #include "vmm/base/log.h"
 #include "vmm/bus/device.h"
+#include "vmm/mem/sigbus.h"
 #include "vmm/vm/snapshot.h"
 #include "vmm/vm/vm.h"
 
@@ -23,6 +24,16 @@ enum vm_phase {
 	VM_PHASE_END,
 };
 
+/* Memory that is the snapshot's file, mapped; see mapped.c. */
+struct mapped {
+	bool open;
+	int watch_fd; /* an inotify; -1: none */
+	struct loop_source *source;
+	struct sigbus_watch sigbus;
+	atomic_bool written; /* by another, as the watch has said */
+	atomic_bool told; /* why the machine ends */
+};
+
 /* One vCPU thread. */
 struct vcpu {
 	struct vm *vm;
@@ -30,6 +41,7 @@ struct vcpu {
 	pthread_t thread;
 	bool started;
 	bool parked; /* vm->lock */
+	atomic_bool left; /* the guest, for good */
 	bool unfinished; /* an exit whose end is in the next entry */
 	struct log_budget log; /* what this vCPU may provoke */
 };
@@ -49,6 +61,7 @@ struct vm {
 	struct vcpu *vcpus;
 	struct pager_choice paging;
 	struct pager *pager; /* NULL: no page is absent */
+	struct mapped mapped; /* under PAGER_MAP */
 	struct pager_stats eager_stats; /* how memory was filled without one */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -87,6 +100,16 @@ int vm_paging_load(struct vm *vm, struct plan *plan);
 int vm_paging_restore(struct vm *vm);
 /* After a userfault exit at @gpa: 0, or as pager_vcpu_fault(). */
 int vm_paging_fault(struct vcpu *vcpu, gpa_t gpa);
+
+/*
+ * mapped.c: watches the file that memory is mapped from; all of them do nothing
+ * but under PAGER_MAP.  Whether the file has changed, or KVM cannot reach @gpa
+ * because it is mapped: the machine has been made to end, and the log says why.
+ */
+int vm_mapped_open(struct vm *vm);
+void vm_mapped_close(struct vm *vm);
+bool vm_mapped_check(struct vm *vm);
+bool vm_mapped_fault(struct vm *vm, gpa_t gpa);
 
 /* exit.c: handles one exit of KVM_RUN, which returned @result. */
 void vcpu_handle_exit(struct vcpu *vcpu, int result);

@@ -118,6 +118,7 @@ static void *vcpu_thread(void *arg)
 				       clock_now_ns());
 	while (may_enter(vcpu))
 		enter(vcpu);
+	atomic_store(&vcpu->left, true);
 	return NULL;
 }
 

@@ -208,6 +208,7 @@ void vm_destroy(struct vm *vm)
 	free(m->cpus);
 	free(vm->vcpus);
 	kvm_vm_destroy(&m->vm);
+	vm_mapped_close(vm);
 	pager_unprepare(&m->memory);
 	memory_finish(&m->memory);
 	kvm_close(&m->kvm);

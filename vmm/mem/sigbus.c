@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The handler of SIGBUS.  It has no context but the process, so what it looks
+ * at is the one variable of this file: the watch, written with release order
+ * after all that it points to, and read by the handler with acquire order.
+ */
+#include "vmm/mem/sigbus.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/base/log.h"
+
+static struct {
+	_Atomic(const struct sigbus_watch *) watch;
+	struct sigaction before;
+	uint64_t page_bytes; /* the host's */
+} guarded;
+
+/* The guest address of @hva, or false when it is none of guest memory. */
+static bool find_gpa(const struct memory *memory, const void *hva, gpa_t *gpa)
+{
+	uintptr_t at = (uintptr_t)hva;
+
+	for (unsigned int i = 0; i < memory->region_count; i++) {
+		const struct memory_region *region = &memory->regions[i];
+		uintptr_t base = (uintptr_t)region->hva;
+
+		if (at >= base && at - base < region->size_bytes) {
+			*gpa = region->gpa + (at - base);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Takes the action of before: the signal comes again when this returns. */
+static void pass_on(const siginfo_t *info)
+{
+	sigaction(SIGBUS, &guarded.before, NULL);
+	if (info->si_code <= 0)
+		raise(SIGBUS);
+}
+
+/* Puts zeros where the page was, so that the access can be finished. */
+static bool put_zeros(void *hva)
+{
+	void *page = (void *)((uintptr_t)hva & ~(guarded.page_bytes - 1));
+
+	return mmap(page, guarded.page_bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		    0) != MAP_FAILED;
+}
+
+/* The signal. */
+static void on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	const struct sigbus_watch *watch =
+		atomic_load_explicit(&guarded.watch, memory_order_acquire);
+	int saved = errno;
+	gpa_t gpa;
+
+	(void)sig;
+	(void)context;
+	if (watch && info->si_code > 0 &&
+	    find_gpa(watch->memory, info->si_addr, &gpa)) {
+		watch->lost(watch->ctx, gpa);
+		if (!put_zeros(info->si_addr))
+			pass_on(info);
+	} else {
+		pass_on(info);
+	}
+	errno = saved;
+}
+
+/* Begins. */
+int sigbus_watch(const struct sigbus_watch *watch)
+{
+	struct sigaction action = { .sa_sigaction = on_sigbus,
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+	guarded.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+	atomic_store_explicit(&guarded.watch, watch, memory_order_release);
+	sigemptyset(&action.sa_mask);
+	if (sigaction(SIGBUS, &action, &guarded.before) < 0) {
+		sigbus_unwatch();
+		return log_errno(errno, "SIGBUS");
+	}
+	return 0;
+}
+
+/* Ends; the handler stays, as another may have been put before it. */
+void sigbus_unwatch(void)
+{
+	atomic_store_explicit(&guarded.watch, NULL, memory_order_release);
+}
