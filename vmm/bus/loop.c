@@ -22,7 +22,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/base/signals.h"
+#include "vmm/base/thread.h"
 
 #define EVENTS_AT_ONCE 32
 
@@ -181,22 +181,17 @@ static void *loop_thread(void *arg)
 	return NULL;
 }
 
-/* Starts the thread; signals are for others. */
+/* Starts the thread. */
 int loop_start(struct loop *loop)
 {
-	sigset_t before;
 	int r;
 
 	loop->stop = false;
-	signals_block_in_thread(&before);
 	pthread_mutex_lock(&loop->lock);
-	r = pthread_create(&loop->thread, NULL, loop_thread, loop);
+	r = thread_start(&loop->thread, "loop", loop_thread, loop);
 	loop->running = r == 0;
-	if (loop->running)
-		pthread_setname_np(loop->thread, "loop");
 	pthread_mutex_unlock(&loop->lock);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r ? log_errno(r, "event loop thread") : 0;
+	return r < 0 ? log_errno(-r, "event loop thread") : 0;
 }
 
 /* Stops the thread; calls that wait are run first. */

@@ -23,7 +23,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
-#include "vmm/base/signals.h"
+#include "vmm/base/thread.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/private.h"
 
@@ -225,17 +225,13 @@ static int open_socket(struct ctl *ctl)
 	return r < 0 ? log_errno(-r, "--control %s", ctl->path) : 0;
 }
 
-/* Serves: starts the thread, with all signals blocked but those of our own crash. */
+/* Serves: starts the thread. */
 int ctl_serve(struct ctl *ctl)
 {
-	sigset_t before;
-	int r;
+	int r = thread_start(&ctl->thread, "control", ctl_main, ctl);
 
-	signals_block_in_thread(&before);
-	r = pthread_create(&ctl->thread, NULL, ctl_main, ctl);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	ctl->runs = r == 0;
-	return r ? log_errno(r, "control thread") : 0;
+	return r < 0 ? log_errno(-r, "control thread") : 0;
 }
 
 /* Listens. */

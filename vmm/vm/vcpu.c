@@ -13,43 +13,14 @@
  * says EINTR; only then are its registers whole.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "vmm/base/clock.h"
-#include "vmm/base/signals.h"
+#include "vmm/base/thread.h"
 #include "vmm/vm/private.h"
-
-/* The run page of this thread's vCPU, for the handler alone. */
-static _Thread_local struct kvm_run *volatile kicked_run;
-
-/* The kick. */
-static void on_kick(int signal)
-{
-	(void)signal;
-	if (kicked_run)
-		kicked_run->immediate_exit = 1;
-}
-
-/* The signal that kicks. */
-static int kick_signal(void)
-{
-	return SIGRTMIN;
-}
-
-/* Blocks all signals but the kick and those of our own crash. */
-static void set_signal_mask(sigset_t *before)
-{
-	sigset_t kick;
-
-	signals_block_in_thread(before);
-	sigemptyset(&kick);
-	sigaddset(&kick, kick_signal());
-	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
-}
 
 /* Enters once, and handles what comes out. */
 static void enter(struct vcpu *vcpu)
@@ -110,10 +81,9 @@ static bool may_enter(struct vcpu *vcpu)
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
-
 	uint64_t none = 0;
 
-	kicked_run = vcpu->cpu->run;
+	thread_set_kick_flag(&vcpu->cpu->run->immediate_exit);
 	atomic_compare_exchange_strong(&vcpu->vm->entered_ns, &none,
 				       clock_now_ns());
 	while (may_enter(vcpu))
@@ -152,31 +122,24 @@ int vcpus_create(struct vm *vm)
 static int start_one(struct vcpu *vcpu)
 {
 	char name[16];
-	int r = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
+	int r;
 
-	if (r)
-		return log_errno(r, "thread of vCPU %u", vcpu->cpu->id);
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->cpu->id);
-	pthread_setname_np(vcpu->thread, name);
-	return 0;
+	r = thread_start(&vcpu->thread, name, vcpu_thread, vcpu);
+	return r < 0 ? log_errno(-r, "thread of vCPU %u", vcpu->cpu->id) : 0;
 }
 
 /* Starts the threads. */
 int vcpus_start(struct vm *vm)
 {
-	struct sigaction kick = { .sa_handler = on_kick };
-	sigset_t before;
 	int r = 0;
 
-	sigaction(kick_signal(), &kick, NULL);
-	set_signal_mask(&before);
 	pthread_mutex_lock(&vm->lock);
 	for (unsigned int i = 0; r == 0 && i < vm->machine.cpu_count; i++) {
 		r = start_one(&vm->vcpus[i]);
 		vm->vcpus[i].started = r == 0;
 	}
 	pthread_mutex_unlock(&vm->lock);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r;
 }
 
@@ -185,7 +148,7 @@ void vcpus_kick(struct vm *vm)
 {
 	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++)
 		if (vm->vcpus[i].started)
-			pthread_kill(vm->vcpus[i].thread, kick_signal());
+			thread_kick(vm->vcpus[i].thread);
 }
 
 /* Waits for the threads, but not for ever. */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See the header.  Any thread. */
+#include "vmm/base/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/base/signals.h"
+
+/* For the handler alone. */
+static _Thread_local volatile uint8_t *volatile kick_flag;
+
+/* The signal that kicks. */
+static int kick_signal(void)
+{
+	return SIGRTMIN;
+}
+
+/* The kick; without SA_RESTART, so that the system call ends. */
+static void on_kick(int signal)
+{
+	(void)signal;
+	if (kick_flag)
+		*kick_flag = 1;
+}
+
+/* Makes the process survive kicks. */
+static void catch_kicks(void)
+{
+	struct sigaction kick = { .sa_handler = on_kick };
+
+	sigaction(kick_signal(), &kick, NULL);
+}
+
+/* Makes the calling thread take kicks. */
+void thread_take_kicks(void)
+{
+	sigset_t mask;
+
+	catch_kicks();
+	sigemptyset(&mask);
+	sigaddset(&mask, kick_signal());
+	pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+}
+
+/* Has kicks of this thread set a flag. */
+void thread_set_kick_flag(volatile uint8_t *flag)
+{
+	kick_flag = flag;
+}
+
+/* Kicks a thread. */
+void thread_kick(pthread_t thread)
+{
+	pthread_kill(thread, kick_signal());
+}
+
+/* Kicks a thread that may be gone. */
+void thread_kick_id(pid_t id)
+{
+	syscall(SYS_tgkill, getpid(), id, kick_signal());
+}
+
+/* Starts a thread. */
+int thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg),
+		 void *arg)
+{
+	pthread_attr_t attributes;
+	sigset_t before;
+	int r = pthread_attr_init(&attributes);
+
+	if (r)
+		return -r;
+	r = pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+	signals_block_in_thread(&before);
+	thread_take_kicks();
+	if (r == 0)
+		r = pthread_create(thread, &attributes, run, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (r == 0)
+		pthread_setname_np(*thread, name);
+	return -r;
+}
