@@ -12,6 +12,7 @@ import concurrent.futures
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,11 @@ SUMMARY = re.compile(r"^SUMMARY: [1-9][0-9]* checks, 0 failed\s*$", re.M)
 REASON = (r"^thaw: guest memory at 0x[0-9a-f]+: %s \(fault injection\) "
           r"(cannot be read; %s: Input/output error|"
           r"does not answer for [0-9.]+ s; %s)$")
+# The first failure of a page that is retried.
+RETRIED = re.compile(r"^thaw: guest memory at 0x[0-9a-f]+: \S+ "
+                     r"\((fault injection|snapshot|load plan)\) cannot be "
+                     r"read: Input/output error; retrying for [0-9.]+ s\n",
+                     re.M)
 STOPS = "the guest stops"
 WAITS = '(the guest waits for "go-on"|the guest waits for it)'
 
@@ -69,10 +75,13 @@ class Bed:
     def start(self, *arguments):
         return Guest(self.thaw, self.folder(), arguments)
 
-    def finish(self, arguments):
-        """Runs to the end: (status, output, errors)."""
+    def finish(self, arguments, stack=None):
+        """Runs to the end, with a limit for stacks: (status, output, errors)."""
+        def limit():
+            if stack:
+                resource.setrlimit(resource.RLIMIT_STACK, (stack, stack))
         try:
-            done = subprocess.run([self.thaw, *arguments],
+            done = subprocess.run([self.thaw, *arguments], preexec_fn=limit,
                                   stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, timeout=LIMIT)
@@ -88,15 +97,20 @@ def expect(condition, what, *more):
 
 
 def expect_right(result):
-    """The guest ran, found what it should, and thaw said nothing."""
+    """The guest ran, found what it should, and thaw said nothing but that it
+    retries."""
     status, out, err = result
-    expect(status == DONE and SUMMARY.search(out) and not err,
+    expect(status == DONE and SUMMARY.search(out) and
+           not RETRIED.sub("", err),
            "not right", status, out[-500:], err)
 
 
 def expect_reason(err, where, outcome, count=1):
-    """So many lines that name the memory, the source and the reason."""
-    lines = err.splitlines()
+    """So many lines that name the memory, the source and the reason, and at
+    most one before each that says that the page is retried."""
+    retried = len(RETRIED.findall(err))
+    expect(retried <= count, "%d retries reported" % retried, err)
+    lines = RETRIED.sub("", err).splitlines()
     wanted = re.compile(REASON % (where, outcome, outcome))
     expect(len(lines) == count and all(map(wanted.match, lines)),
            "not %d clear lines" % count, err)
@@ -149,6 +163,17 @@ def passes(bed):
                      "delay=5,jitter=900,once@initrd,short=1@kernel"):
             expect_right(bed.finish(bed.touch(
                 "--on-page-error=" + policy, "--page-inject=" + spec)))
+
+
+def small_stacks(bed):
+    """No thread needs the stack that `ulimit -s` gives it."""
+    for size in 256 << 10, 1 << 20:
+        expect_right(bed.finish(bed.touch("--page-run=256"), stack=size))
+    path = saved(bed)
+    status, out, err = bed.finish(restore(
+        path, "--pager=uffd", "--prefault=full", "--page-inject=always@any"),
+        stack=1 << 20)
+    expect(status == SOURCE, "status %d" % status, out, err)
 
 
 # What does not pass ends the machine, or has it wait.
@@ -339,7 +364,8 @@ def loader(bed):
                 wait_until("output", lambda: len(guest.output()) > 200)
                 guest.ask("quit")
                 out, err = wait_end(guest, DONE)
-                expect(not err and "FAIL" not in out, "not right", out, err)
+                expect(not RETRIED.sub("", err) and "FAIL" not in out,
+                       "not right", out, err)
             finally:
                 guest.end()
 
@@ -381,7 +407,8 @@ def device(bed):
 
 def cases(bed):
     """All of them, by name."""
-    found = {"passes": lambda: passes(bed), "slow": lambda: slow(bed),
+    found = {"passes": lambda: passes(bed),
+             "stacks": lambda: small_stacks(bed), "slow": lambda: slow(bed),
              "ahead": lambda: ahead_hangs(bed),
              "snapshot-again": lambda: snapshot_works_again(bed),
              "loader": lambda: loader(bed), "device": lambda: device(bed)}

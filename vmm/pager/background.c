@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the pager does while nobody waits: filling ahead within a budget, ending
- * the gates when the last page is in, and watching that no read takes longer
- * than its deadline.
- *
- * One thread does the filling and the end, one the watching: a fill may be what
- * hangs.
+ * What the pager does while no thread waits, on a thread of its own: filling
+ * ahead within a budget, and ending the gates when the last page is in.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -13,7 +9,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
-#include "vmm/base/signals.h"
+#include "vmm/base/thread.h"
 #include "vmm/pager/private.h"
 
 #define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
@@ -35,7 +31,7 @@ void pager_wait_until(struct pager *pager, uint64_t until_ns)
 }
 
 /* Sleeps until @until_ns, or until it is all over. */
-static void sleep_until(struct pager *pager, uint64_t until_ns)
+void pager_sleep_until(struct pager *pager, uint64_t until_ns)
 {
 	pthread_mutex_lock(&pager->lock);
 	while (!atomic_load(&pager->cancelled) && clock_now_ns() < until_ns)
@@ -53,12 +49,13 @@ static void make_way(struct pager *pager, uint64_t start_ns, uint64_t spent)
 	uint64_t wait_ns = WAY_FIRST_NS;
 
 	while (atomic_load(&pager->demand) && !atomic_load(&pager->cancelled)) {
-		sleep_until(pager, clock_now_ns() + wait_ns);
+		pager_sleep_until(pager, clock_now_ns() + wait_ns);
 		wait_ns = min_u64(2 * wait_ns, WAY_LAST_NS);
 	}
 	if (rate != UINT64_MAX)
-		sleep_until(pager, start_ns + (uint64_t)((double)spent * 1e9 /
-							 (double)rate));
+		pager_sleep_until(pager,
+				  start_ns + (uint64_t)((double)spent * 1e9 /
+							(double)rate));
 }
 
 /* Fills one run of the source. */
@@ -164,119 +161,30 @@ static void *background_main(void *arg)
 	return NULL;
 }
 
-/* Tells that a source does not answer. */
-static void tell_overdue(struct pager *pager, uint64_t page, uint64_t since,
-			 const char *outcome)
+/* Starts one of the pager's threads. */
+int pager_thread_start(struct pager *pager, const char *name, pthread_t *thread,
+		       bool *runs, void *(*run)(void *arg))
 {
-	log_error("guest memory at 0x%llx: %s (%s) does not answer for %.1f s; "
-		  "%s",
-		  pager_page_gpa(pager, page),
-		  pager->source->ops->describe(pager->source, page),
-		  pager->source->ops->name,
-		  (double)(clock_now_ns() - since) / 1e9, outcome);
-}
+	int r = thread_start(thread, name, run, pager);
 
-/* Whether a page is being read for somebody who is watched himself. */
-static bool is_read_on_demand(const struct pager *pager, uint64_t page)
-{
-	for (unsigned int i = 0; i < WATCH_SLOTS; i++) {
-		const struct fill_slot *slot = &pager->fills[i];
-
-		if (atomic_load(&slot->since_ns) &&
-		    atomic_load(&slot->kind) == FILL_DEMAND &&
-		    page - atomic_load(&slot->page) < atomic_load(&slot->count))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Looks at one fill; tells once that it is overdue.  One that nobody stands
- * still for is no failure: who comes to need it is watched as well.
- */
-static void watch_fill(struct pager *pager, struct fill_slot *slot)
-{
-	uint64_t since = atomic_load(&slot->since_ns);
-	uint64_t limit = pager->config.deadline_ns + NS_PER_S / 2;
-	uint64_t page = atomic_load(&slot->page);
-	enum fill_kind kind = atomic_load(&slot->kind);
-	bool stop = pager_stops(pager);
-
-	if (!since || clock_now_ns() - since < limit ||
-	    (kind == FILL_WAITS && is_read_on_demand(pager, page)) ||
-	    atomic_exchange(&slot->told_ns, since) == since)
-		return;
-	if (kind == FILL_BACKGROUND) {
-		tell_overdue(pager, page, since, "nobody waits for it yet");
-		return;
-	}
-	count_add(&pager->counters.failures, 1);
-	if (pager_tells(pager, stop))
-		tell_overdue(pager, page, since,
-			     stop ? "the guest stops" :
-				    "the guest waits for it");
-	if (pager->config.failed)
-		pager->config.failed(pager->config.ctx,
-				     stop ? PAGER_STOP : PAGER_PAUSE);
-	if (!atomic_load(&pager->started))
-		pager_cancel(pager);
-}
-
-/* The thread that watches, while pages are absent. */
-static void *watch_main(void *arg)
-{
-	struct pager *pager = arg;
-	uint64_t period = max_u64(pager->config.deadline_ns / 4, 1000000);
-
-	while (!atomic_load(&pager->cancelled) &&
-	       atomic_load(&pager->pages.absent)) {
-		sleep_until(pager, clock_now_ns() + min_u64(period, NS_PER_S));
-		for (unsigned int i = 0; i < WATCH_SLOTS; i++)
-			watch_fill(pager, &pager->fills[i]);
-	}
-	return NULL;
-}
-
-/* Starts a thread that hears of signals of a crash only. */
-int pager_thread_start(struct pager *pager, pthread_t *thread, bool *runs,
-		       void *(*run)(void *arg))
-{
-	sigset_t before;
-	int r;
-
-	signals_block_in_thread(&before);
-	r = pthread_create(thread, NULL, run, pager);
 	*runs = r == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r ? log_errno(r, "pager thread") : 0;
+	return r < 0 ? log_errno(-r, "pager thread %s", name) : 0;
 }
 
-/* Starts the watch. */
-int watch_start(struct pager *pager)
-{
-	return pager_thread_start(pager, &pager->watch_thread,
-				  &pager->watch_runs, watch_main);
-}
-
-/* Starts the other. */
+/* Starts it. */
 int background_start(struct pager *pager)
 {
-	return pager_thread_start(pager, &pager->background_thread,
+	return pager_thread_start(pager, "background",
+				  &pager->background_thread,
 				  &pager->background_runs, background_main);
 }
 
-/* Joins both; the pager is cancelled. */
+/* Joins it; the pager is cancelled. */
 void background_stop(struct pager *pager)
 {
-	pthread_mutex_lock(&pager->lock);
-	pthread_cond_broadcast(&pager->changed);
-	pthread_mutex_unlock(&pager->lock);
-	try_stop(pager);
 	if (pager->background_runs)
 		pthread_join(pager->background_thread, NULL);
-	if (pager->watch_runs)
-		pthread_join(pager->watch_thread, NULL);
-	pager->background_runs = pager->watch_runs = false;
+	pager->background_runs = false;
 }
 
 /* The last page is in. */

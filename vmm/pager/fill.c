@@ -4,7 +4,8 @@
  *
  *	claim		the page, and its absent neighbours in the same run of
  *			the source, up to a bound
- *	read		them from the source, with retries until the deadline
+ *	read		them from the source; when that fails the page alone,
+ *			with retries until the deadline (policy.c)
  *	install		by userfaultfd where it covers them, else in place
  *	publish		clear KVM's bits, then mark them present and wake losers
  *
@@ -14,17 +15,10 @@
  * page at once.
  */
 #include <errno.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
+#include <stdlib.h>
 
 #include "vmm/base/clock.h"
-#include "vmm/base/log.h"
 #include "vmm/pager/private.h"
-
-#define RETRY_FIRST_NS (UINT64_C(1) * 1000 * 1000)
-#define RETRY_LAST_NS  (UINT64_C(200) * 1000 * 1000)
 
 /* How many pages come where nothing is known of who asks. */
 #define RUN_PAGES_FIRST 16
@@ -35,25 +29,40 @@ struct claim {
 	uint32_t count;
 };
 
-/* Whether the pager is at its end. */
-static bool cancelled(const struct pager *pager)
+/* The place of a block of the smallest size among the suspects. */
+static _Atomic uint64_t *suspect_of(struct pager *pager, uint64_t page)
 {
-	return atomic_load(&pager->cancelled);
+	return &pager->suspects[page / RUN_PAGES_FIRST % SUSPECTS];
+}
+
+/* Remembers that a read of several pages of a block has failed. */
+static void mark_suspect(struct pager *pager, uint64_t page)
+{
+	atomic_store(suspect_of(pager, page), page / RUN_PAGES_FIRST + 1);
+}
+
+/* Whether one has. */
+static bool is_suspect(struct pager *pager, uint64_t page)
+{
+	return atomic_load(suspect_of(pager, page)) ==
+	       page / RUN_PAGES_FIRST + 1;
 }
 
 /*
  * How many pages around @page are read at once: an aligned block of 16, and
  * twice as much as long as the page before the block has come already.  So who
  * walks through memory is served in ever larger pieces, and who jumps is not.
- * Before @first there is nothing to come.
+ * Before @first there is nothing to come.  Where a read has failed,
+ * granules are read one by one.
  */
-static uint64_t block_pages(const struct pager *pager, uint64_t page,
-			    uint64_t first)
+static uint64_t block_pages(struct pager *pager, uint64_t page, uint64_t first)
 {
 	uint64_t most = pager->config.run_pages;
 	uint64_t block = max_u64(min_u64(most, RUN_PAGES_FIRST),
 				 pager->memory->granule_pages);
 
+	if (is_suspect(pager, page))
+		return pager->memory->granule_pages;
 	while (block < most && align_down(page, block) > first &&
 	       pages_is_present(&pager->pages, align_down(page, block) - 1))
 		block *= 2;
@@ -93,73 +102,6 @@ static struct claim claim_around(struct pager *pager, uint64_t page)
 	return claim;
 }
 
-/* Enters a fill for the watch; NULL when all places are taken. */
-static struct fill_slot *watch_begin(struct pager *pager,
-				     const struct claim *claim,
-				     enum fill_kind kind, uint64_t now)
-{
-	for (unsigned int i = 0; i < WATCH_SLOTS; i++) {
-		struct fill_slot *slot =
-			&pager->fills[(claim->first + i) % WATCH_SLOTS];
-		uint64_t none = 0;
-
-		if (!atomic_compare_exchange_strong(&slot->since_ns, &none,
-						    now))
-			continue;
-		atomic_store(&slot->page, claim->first);
-		atomic_store(&slot->count, claim->count);
-		atomic_store(&slot->kind, kind);
-		return slot;
-	}
-	return NULL;
-}
-
-/* Ends it. */
-static void watch_end(struct fill_slot *slot)
-{
-	if (slot)
-		atomic_store(&slot->since_ns, 0);
-}
-
-/* Sleeps between two tries; a signal ends it early, and that is fine. */
-static void back_off(uint64_t ns)
-{
-	struct timespec t = { 0, (long)ns };
-
-	nanosleep(&t, NULL);
-}
-
-/* Reads a claim, again and again until the deadline. */
-static int read_claim(struct pager *pager, const struct claim *claim,
-		      enum fill_kind kind, uint8_t *to)
-{
-	uint64_t start = clock_now_ns(), pause_ns = RETRY_FIRST_NS;
-	struct fill_slot *slot = watch_begin(pager, claim, kind, start);
-	int r;
-
-	for (;;) {
-		r = pager->source->ops->read(pager->source, claim->first,
-					     claim->count, to);
-		if (r == 0)
-			break;
-		if (cancelled(pager)) {
-			r = -ECANCELED;
-			break;
-		}
-		if (r == -EBADMSG ||
-		    clock_now_ns() - start >= pager->config.deadline_ns)
-			break;
-		if (r == -EINTR)
-			continue;
-		count_add(&pager->counters.retries, 1);
-		back_off(pause_ns);
-		pause_ns = min_u64(2 * pause_ns, RETRY_LAST_NS);
-	}
-	watch_end(slot);
-	count_add(&pager->counters.read_ns, clock_now_ns() - start);
-	return r;
-}
-
 /* Where a page of RAM is in our own mapping. */
 static uint8_t *page_hva(const struct pager *pager, uint64_t page)
 {
@@ -169,25 +111,89 @@ static uint8_t *page_hva(const struct pager *pager, uint64_t page)
 	return region->hva + (page * PAGE_BYTES - region->offset_bytes);
 }
 
-/* Reads a claim aside, and has userfaultfd install it. */
-static int fill_aside(struct pager *pager, const struct claim *claim,
-		      enum fill_kind kind)
+/* Where a claim is read to: in place, or aside for userfaultfd to install. */
+static uint8_t *read_to(struct pager *pager, const struct claim *claim,
+			struct fill_slot *slot)
 {
-	uint8_t pages[PAGER_RUN_PAGES_MAX * PAGE_BYTES];
-	int r = read_claim(pager, claim, kind, pages);
+	if (!uffd_gate_covers(&pager->uffd, claim->first))
+		return page_hva(pager, claim->first);
+	if (!slot->buffer)
+		slot->buffer = malloc(PAGER_RUN_PAGES_MAX * PAGE_BYTES);
+	return slot->buffer;
+}
 
-	if (r < 0)
-		return r;
-	return uffd_gate_copy(&pager->uffd, claim->first, claim->count, pages);
+/* Reads a claim once. */
+static int read_once(struct pager *pager, const struct claim *claim,
+		     struct fill_slot *slot, uint8_t **to)
+{
+	int r;
+
+	watch_claim(slot, claim->first, claim->count);
+	*to = read_to(pager, claim, slot);
+	if (!*to)
+		return -ENOMEM;
+	r = pager->source->ops->read(pager->source, claim->first, claim->count,
+				     *to);
+	return r < 0 && pager_is_cancelled(pager) ? -ECANCELED : r;
+}
+
+/*
+ * After a failure of several granules: gives the neighbours of @page's back, so
+ * that an error in one of them is not charged to this one.
+ */
+static void narrow(struct pager *pager, struct claim *claim, uint64_t page)
+{
+	uint32_t granule = pager->memory->granule_pages;
+	struct claim alone = { align_down(page, granule), granule };
+	uint64_t end = claim->first + claim->count;
+	uint64_t after = alone.first + granule;
+
+	for (uint64_t at = align_down(claim->first, RUN_PAGES_FIRST); at < end;
+	     at += RUN_PAGES_FIRST)
+		mark_suspect(pager, at);
+	pages_release(&pager->pages, claim->first, alone.first - claim->first);
+	pages_release(&pager->pages, after, end - after);
+	*claim = alone;
+	count_add(&pager->counters.retries, 1);
+}
+
+/*
+ * Reads a claim; when that fails the page's granule alone, again and again as
+ * the policy says.
+ */
+static int read_claim(struct pager *pager, struct claim *claim, uint64_t page,
+		      struct fill_slot *slot, uint8_t **to)
+{
+	struct policy_retry retry = {
+		.start_ns = clock_now_ns(),
+		.demand = atomic_load(&slot->kind) == FILL_DEMAND,
+	};
+	int r;
+
+	while ((r = read_once(pager, claim, slot, to)) < 0) {
+		if (claim->count > pager->memory->granule_pages &&
+		    r != -EINTR && r != -ECANCELED)
+			narrow(pager, claim, page);
+		else if (!policy_retries(pager, &retry, page, -r))
+			break;
+	}
+	count_add(&pager->counters.read_ns, clock_now_ns() - retry.start_ns);
+	return r;
 }
 
 /* Reads and installs a claim. */
-static int fill_claim(struct pager *pager, const struct claim *claim,
+static int fill_claim(struct pager *pager, struct claim *claim, uint64_t page,
 		      enum fill_kind kind)
 {
-	if (uffd_gate_covers(&pager->uffd, claim->first))
-		return fill_aside(pager, claim, kind);
-	return read_claim(pager, claim, kind, page_hva(pager, claim->first));
+	struct fill_slot *slot = watch_begin(pager, kind, page, clock_now_ns());
+	uint8_t *data = NULL;
+	int r = read_claim(pager, claim, page, slot, &data);
+
+	if (r == 0 && data == slot->buffer)
+		r = uffd_gate_copy(&pager->uffd, claim->first, claim->count,
+				   data);
+	watch_end(slot);
+	return r;
 }
 
 /* Makes a filled claim visible. */
@@ -232,55 +238,6 @@ static void record(struct pager *pager, const struct pager_need *need,
 							 1)] = n;
 }
 
-/* The address of a page in the guest, for messages. */
-unsigned long long pager_page_gpa(const struct pager *pager, uint64_t page)
-{
-	const struct memory_region *region =
-		memory_region_of_page(pager->memory, page);
-
-	return region->gpa + (page * PAGE_BYTES - region->offset_bytes);
-}
-
-/* Says that a page cannot be had, and does what the policy says. */
-static int fail(struct pager *pager, uint64_t page, int err)
-{
-	bool stop = pager_stops(pager);
-
-	count_add(&pager->counters.failures, 1);
-	if (pager_tells(pager, stop) && err != EBADMSG)
-		log_errno(err,
-			  "guest memory at 0x%llx: %s (%s) cannot be read%s",
-			  pager_page_gpa(pager, page),
-			  pager->source->ops->describe(pager->source, page),
-			  pager->source->ops->name,
-			  stop ? "; the guest stops" :
-				 "; the guest waits for \"go-on\"");
-	if (pager->config.failed)
-		pager->config.failed(pager->config.ctx,
-				     stop ? PAGER_STOP : PAGER_PAUSE);
-	return stop ? -EIO : -EAGAIN;
-}
-
-/*
- * Waits until pager_go_on(), from the number @seen on; -EINTR when a signal
- * comes, as a kick of a vCPU.
- */
-static int wait_to_go_on(struct pager *pager, uint32_t seen)
-{
-	int r = 0;
-
-	atomic_fetch_add(&pager->stuck, 1);
-	while (r == 0 && !cancelled(pager) &&
-	       atomic_load(&pager->go_on) == seen) {
-		if (syscall(SYS_futex, (void *)&pager->go_on,
-			    FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0) < 0 &&
-		    errno == EINTR)
-			r = -EINTR;
-	}
-	atomic_fetch_sub(&pager->stuck, 1);
-	return r;
-}
-
 /*
  * Fills the page, which this thread has claimed.  -EAGAIN: it is absent again,
  * and may be tried again.
@@ -290,7 +247,7 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 {
 	struct claim claim = claim_around(pager, page);
 	uint32_t seen = atomic_load(&pager->go_on);
-	int r = fill_claim(pager, &claim,
+	int r = fill_claim(pager, &claim, page,
 			   need->cause == PAGER_CAUSE_BACKGROUND ?
 				   FILL_BACKGROUND :
 				   FILL_DEMAND);
@@ -305,12 +262,12 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 	}
 	pages_release(&pager->pages, claim.first, claim.count);
 	/* At the end a gate that is closed already is no failure. */
-	if (r == -ECANCELED || cancelled(pager))
+	if (r == -ECANCELED || pager_is_cancelled(pager))
 		return -ECANCELED;
 	if (need->cause == PAGER_CAUSE_BACKGROUND)
 		return -EIO;
-	r = fail(pager, page, -r);
-	if (r == -EAGAIN && wait_to_go_on(pager, seen) < 0)
+	r = policy_fail(pager, page, -r);
+	if (r == -EAGAIN && policy_wait(pager, seen) < 0)
 		return -EINTR;
 	return r;
 }
@@ -319,13 +276,13 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 static void wait_for_other(struct pager *pager, uint64_t page,
 			   const struct pager_need *need, uint64_t since)
 {
-	const struct claim claim = { page, 1 };
 	struct fill_slot *slot = NULL;
 
 	if (need->cause != PAGER_CAUSE_BACKGROUND)
-		slot = watch_begin(pager, &claim, FILL_WAITS, since);
+		slot = watch_begin(pager, FILL_WAITS, page, since);
 	pages_wait(&pager->pages, page);
-	watch_end(slot);
+	if (slot)
+		watch_end(slot);
 }
 
 /* Makes a page present, whoever fills it. */
@@ -335,7 +292,7 @@ static int fill_page(struct pager *pager, uint64_t page,
 	uint64_t since = 0;
 	bool waited = false;
 
-	while (!cancelled(pager)) {
+	while (!pager_is_cancelled(pager)) {
 		int r;
 
 		switch (pages_claim(&pager->pages, page)) {

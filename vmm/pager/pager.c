@@ -16,6 +16,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/base/thread.h"
 #include "vmm/pager/private.h"
 
 const char *const pager_way_words[] = {
@@ -92,6 +93,8 @@ static int create_stages(struct pager *pager)
 
 	if (r < 0)
 		return r;
+	/* The loader reads on this thread. */
+	thread_take_kicks();
 	pager->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (pager->wake_fd < 0)
 		return log_errno(errno, "pager: eventfd");
@@ -185,6 +188,10 @@ void pager_cancel(struct pager *pager)
 		pager->source->ops->cancel(pager->source);
 	pages_wake_all(&pager->pages);
 	pager_go_on(pager);
+	/* The watch kicks the threads that are in a read. */
+	pthread_mutex_lock(&pager->lock);
+	pthread_cond_broadcast(&pager->changed);
+	pthread_mutex_unlock(&pager->lock);
 }
 
 /* Ends the threads, and lets go whom userfaultfd has stopped. */
@@ -192,7 +199,9 @@ void pager_stop(struct pager *pager)
 {
 	pager_cancel(pager);
 	uffd_thread_stop(pager);
+	try_stop(pager);
 	background_stop(pager);
+	watch_stop(pager);
 	uffd_gate_close(&pager->uffd);
 }
 
@@ -207,6 +216,7 @@ void pager_destroy(struct pager *pager)
 	if (pager->wake_fd >= 0)
 		close(pager->wake_fd);
 	uffd_gate_finish(&pager->uffd);
+	watch_finish(pager);
 	pages_finish(&pager->pages);
 	free(pager->recorded);
 	page_source_destroy(pager->source);
@@ -236,23 +246,10 @@ void pager_go_on(struct pager *pager)
 		NULL, NULL, 0);
 }
 
-/* Whether the watch has told that somebody stands still for this. */
-static bool is_overdue(const struct fill_slot *slot)
-{
-	uint64_t since = atomic_load(&slot->since_ns);
-
-	return since && atomic_load(&slot->told_ns) == since &&
-	       atomic_load(&slot->kind) != FILL_BACKGROUND;
-}
-
 /* Whether somebody waits after a failure. */
 bool pager_waits(const struct pager *pager)
 {
-	bool waits = atomic_load(&pager->stuck) != 0;
-
-	for (unsigned int i = 0; i < WATCH_SLOTS && !waits; i++)
-		waits = is_overdue(&pager->fills[i]);
-	return waits;
+	return atomic_load(&pager->stuck) != 0 || watch_has_overdue(pager);
 }
 
 /* Whether somebody stands still for a page. */

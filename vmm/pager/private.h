@@ -6,31 +6,45 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/types.h>
 
+#include "vmm/base/log.h"
 #include "vmm/pager/gates.h"
 #include "vmm/pager/pager.h"
 #include "vmm/pager/pages.h"
 #include "vmm/pager/source.h"
 
-#define WATCH_SLOTS 64
+/* At least as many as threads can need a page at once. */
+#define FILL_SLOTS 320
+
+/* How many blocks are remembered to have failed. */
+#define SUSPECTS 64
 
 /* What a thread is watched for. */
 enum fill_kind {
-	FILL_DEMAND, /* it reads what somebody stands still for */
-	FILL_BACKGROUND, /* it reads what nobody needs yet */
-	FILL_WAITS, /* it stands still for what another one reads */
+	FILL_DEMAND, /* it reads what a thread waits for */
+	FILL_BACKGROUND, /* it reads what no thread needs yet */
+	FILL_WAITS, /* it waits for what another one reads */
 };
 
 /*
- * A fill in progress, for the watch: since when, and which pages.  It is a hint
- * that is looked at every so often, long after it was written.
+ * A fill in progress: one thread's, from watch_begin() to watch_end().  For the
+ * watch it is a hint that is looked at every so often, long after it was
+ * written.
  */
 struct fill_slot {
 	_Atomic uint64_t since_ns; /* 0: free */
-	_Atomic uint64_t page;
+	_Atomic uint64_t wanted; /* the page that is needed */
+	_Atomic uint64_t first; /* the pages that are read */
 	_Atomic uint32_t count;
 	_Atomic enum fill_kind kind;
-	_Atomic uint64_t told_ns; /* the start of the last that was told of */
+	_Atomic pid_t thread; /* its gettid() */
+	_Atomic uint64_t reported_ns; /* since_ns of the last reported */
+	/*
+	 * PAGER_RUN_PAGES_MAX pages for what is read aside, made when first
+	 * needed; the filling thread's alone.
+	 */
+	uint8_t *buffer;
 };
 
 /*
@@ -68,13 +82,20 @@ struct pager {
 	_Atomic uint32_t
 		go_on; /* a futex: how often pager_go_on() was called */
 	atomic_uint stuck; /* who waits for it */
-	atomic_bool stopping; /* a failure that ends the machine was told */
+	atomic_bool stopping; /* a failure that ends the machine was reported */
 	atomic_uint demand; /* fills that somebody stands still for */
-	struct fill_slot fills[WATCH_SLOTS];
+	struct fill_slot fills[FILL_SLOTS];
+	/*
+	 * Blocks, numbered from 1, in which a read of several pages has failed;
+	 * their pages are read one by one.  A hint, the last few that failed.
+	 */
+	_Atomic uint64_t suspects[SUSPECTS];
+	struct log_budget retry_log;
 
 	int wake_fd; /* an eventfd: userfaultfd's thread shall end */
 	pthread_t uffd_thread, background_thread, watch_thread;
 	bool uffd_runs, background_runs, watch_runs;
+	bool watch_ends; /* under the lock */
 	bool map_limit_reported; /* userfaultfd's thread alone */
 	struct pager_try try;
 
@@ -95,24 +116,11 @@ struct pager_need {
 	uint32_t filled; /* set by pager_fill(): pages, by this thread */
 };
 
-/* Whether a failure ends the machine. */
-static inline bool pager_stops(const struct pager *pager)
+/* Whether the pager is at its end. */
+static inline bool pager_is_cancelled(const struct pager *pager)
 {
-	return pager->config.on_error == PAGER_STOP ||
-	       !atomic_load(&pager->started);
+	return atomic_load(&pager->cancelled);
 }
-
-/*
- * Whether a failure is news.  What follows the first that ends the machine is
- * not: others find the same until it has ended.
- */
-static inline bool pager_tells(struct pager *pager, bool stop)
-{
-	return !stop || !atomic_exchange(&pager->stopping, true);
-}
-
-/* fill.c: the address of a page in the guest, for messages. */
-unsigned long long pager_page_gpa(const struct pager *pager, uint64_t page);
 
 /*
  * fill.c: the one path.  Makes a page present: 0, -EINTR (a vCPU should look at
@@ -120,13 +128,46 @@ unsigned long long pager_page_gpa(const struct pager *pager, uint64_t page);
  */
 int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need);
 
+/* policy.c: one page that is read again and again. */
+struct policy_retry {
+	uint64_t start_ns;
+	uint64_t wait_ns; /* before the last retry; 0: none yet */
+	bool demand; /* a thread waits: the first failure is reported */
+};
+
+/* Whether to read @page again, which has failed with @err; waits before. */
+bool policy_retries(struct pager *pager, struct policy_retry *retry,
+		    uint64_t page, int err);
+/* Reports that @page is unavailable: -EIO, or -EAGAIN after policy_wait(). */
+int policy_fail(struct pager *pager, uint64_t page, int err);
+/* Reports that the source has not answered for @for_ns. */
+void policy_overdue(struct pager *pager, uint64_t page, uint64_t for_ns,
+		    bool waited_for);
+/*
+ * Waits until pager_go_on(), since which go_on is not @seen any more; -EINTR
+ * when a signal comes, as a kick of a vCPU.
+ */
+int policy_wait(struct pager *pager, uint32_t seen);
+
+/* watch.c: the fills in progress, and the thread that watches them. */
+struct fill_slot *watch_begin(struct pager *pager, enum fill_kind kind,
+			      uint64_t page, uint64_t since_ns);
+void watch_claim(struct fill_slot *slot, uint64_t first, uint32_t count);
+void watch_end(struct fill_slot *slot);
+/* Whether a fill that a thread waits for is overdue. */
+bool watch_has_overdue(const struct pager *pager);
+int watch_start(struct pager *pager);
+void watch_stop(struct pager *pager);
+void watch_finish(struct pager *pager);
+
 /* background.c: waits for a change or until a time; the lock is held. */
 void pager_wait_until(struct pager *pager, uint64_t until_ns);
+/* The same until a time or the end; the lock is not held. */
+void pager_sleep_until(struct pager *pager, uint64_t until_ns);
 
 /* background.c: the threads. */
-int pager_thread_start(struct pager *pager, pthread_t *thread, bool *runs,
-		       void *(*run)(void *arg));
-int watch_start(struct pager *pager);
+int pager_thread_start(struct pager *pager, const char *name, pthread_t *thread,
+		       bool *runs, void *(*run)(void *arg));
 int background_start(struct pager *pager);
 void background_stop(struct pager *pager);
 /* The last page is in: the gates can go.  Wakes the background. */

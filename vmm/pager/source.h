@@ -4,8 +4,8 @@
  *
  * A source knows which runs of pages it holds; every other page of RAM is zero
  * and is never asked for.  read() is called from any thread, also from several
- * at once, each for pages that nobody else asks for; it may block, and should
- * return -EINTR when a signal comes.  No lock is held by the caller.
+ * at once, each for pages that nobody else asks for; it may block, and
+ * returns -EINTR when a signal ends its system call.  No lock is held by the caller.
  */
 #ifndef VMM_PAGER_SOURCE_H
 #define VMM_PAGER_SOURCE_H
@@ -26,9 +26,9 @@ struct page_source_ops {
 	const char *name; /* for statistics and messages */
 	/*
 	 * Reads @count pages from @page on into @to, every byte of them, or
-	 * fails with -errno; all of them lie within one run.  -EBADMSG says
-	 * that what is there is damaged: the source has logged it, and it is
-	 * not tried again.
+	 * fails with -errno, silent; all of them lie within one run.  -EBADMSG
+	 * says that one of them is damaged: a page for which it is returned
+	 * alone is not tried again.
 	 */
 	int (*read)(struct page_source *source, uint64_t page, uint32_t count,
 		    uint8_t *to);

@@ -90,7 +90,7 @@ static int ask(struct pager *pager, uint64_t first, uint64_t end)
 	else if (try->busy)
 		r = -ETIMEDOUT;
 	else if (!try->runs)
-		r = pager_thread_start(pager, &try->thread, &try->runs,
+		r = pager_thread_start(pager, "try", &try->thread, &try->runs,
 				       try_main);
 	if (r == 0) {
 		try->page = first;

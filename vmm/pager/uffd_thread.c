@@ -156,12 +156,8 @@ static void *uffd_main(void *arg)
 /* Starts it. */
 int uffd_thread_start(struct pager *pager)
 {
-	int r = pager_thread_start(pager, &pager->uffd_thread,
-				   &pager->uffd_runs, uffd_main);
-
-	if (r == 0)
-		pthread_setname_np(pager->uffd_thread, "uffd");
-	return r;
+	return pager_thread_start(pager, "uffd", &pager->uffd_thread,
+				  &pager->uffd_runs, uffd_main);
 }
 
 /* Ends it. */

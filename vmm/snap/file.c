@@ -157,39 +157,68 @@ static int page_bad(const struct snap_file *f, uint64_t page)
 			(unsigned long long)snap_page_gpa(f, page));
 }
 
-/* Checks pages against their checksums. */
-int snap_verify_pages(const struct snap_file *f, uint64_t first, uint64_t count,
-		      const void *data)
+/*
+ * Checks pages against their checksums, silently: -EBADMSG with the first that
+ * differs in *@bad, or why the checksums cannot be read.
+ */
+static int check_pages(const struct snap_file *f, uint64_t first,
+		       uint64_t count, const void *data, uint64_t *bad)
 {
 	const uint8_t *page = data;
 	uint8_t sums[SUMS_AT_ONCE * SNAP_SUM_BYTES];
-	int err;
 
 	for (uint64_t i = 0; i < count; i++, page += SNAP_PAGE_BYTES) {
 		uint64_t k = i % SUMS_AT_ONCE;
+		uint64_t n = min_u64(count - i, SUMS_AT_ONCE);
+		int err = 0;
 
-		if (!k) {
-			err = snap_read_at(f->pages_fd, sums,
-					   min_u64(count - i, SUMS_AT_ONCE) *
-						   SNAP_SUM_BYTES,
-					   f->sums_offset +
-						   (first + i) *
-							   SNAP_SUM_BYTES);
-			if (err)
-				return log_errno(err == -ENODATA ? EIO : -err,
-						 "%s/%s: read", f->path,
-						 SNAP_PAGES_NAME);
-		}
+		if (!k)
+			err = snap_read_until_signal(
+				f->pages_fd, sums, n * SNAP_SUM_BYTES,
+				f->sums_offset + (first + i) * SNAP_SUM_BYTES);
+		if (err)
+			return err;
+		*bad = first + i;
 		if (f->sum(0, page, SNAP_PAGE_BYTES) !=
 		    get_le32(sums + k * SNAP_SUM_BYTES))
-			return page_bad(f, first + i);
+			return -EBADMSG;
 	}
 	return 0;
 }
 
-/* Reads pages and checks them. */
+/* Checks pages against their checksums. */
+int snap_verify_pages(const struct snap_file *f, uint64_t first, uint64_t count,
+		      const void *data)
+{
+	uint64_t bad = first;
+	int err;
+
+	do
+		err = check_pages(f, first, count, data, &bad);
+	while (err == -EINTR);
+	if (err == -EBADMSG)
+		return page_bad(f, bad);
+	if (err)
+		return log_errno(err == -ENODATA ? EIO : -err, "%s/%s: read",
+				 f->path, SNAP_PAGES_NAME);
+	return 0;
+}
+
+/* Reads pages and checks them, silently. */
 int snap_read_pages(const struct snap_file *f, uint64_t first, uint64_t count,
 		    void *to)
+{
+	uint64_t bad;
+	int err = snap_read_until_signal(f->memory_fd, to,
+					 count * SNAP_PAGE_BYTES,
+					 first * SNAP_PAGE_BYTES);
+
+	return err ? err : check_pages(f, first, count, to, &bad);
+}
+
+/* Reads pages and checks them; says what is wrong. */
+static int verify_pages(const struct snap_file *f, uint64_t first,
+			uint64_t count, void *to)
 {
 	int err = snap_read_at(f->memory_fd, to, count * SNAP_PAGE_BYTES,
 			       first * SNAP_PAGE_BYTES);
@@ -234,9 +263,8 @@ static int verify_run(const struct snap_file *f, const struct snap_run *run,
 	int err = verify_absent(f, from, run->first, buf);
 
 	for (uint64_t i = 0; i < run->count && !err; i += PAGES_AT_ONCE)
-		err = snap_read_pages(f, run->first + i,
-				      min_u64(run->count - i, PAGES_AT_ONCE),
-				      buf);
+		err = verify_pages(f, run->first + i,
+				   min_u64(run->count - i, PAGES_AT_ONCE), buf);
 	return err;
 }
 

@@ -94,7 +94,11 @@ uint64_t snap_page_gpa(const struct snap_file *f, uint64_t page);
 int snap_verify_pages(const struct snap_file *f, uint64_t first, uint64_t count,
 		      const void *data);
 
-/* Reads pages of one run and checks them. */
+/*
+ * Reads pages of one run and checks them.  Silent: -EBADMSG when one of them is
+ * damaged, -ENODATA when the file has become shorter, -EINTR when a signal ends
+ * a read that waits, and what pread(2) says.
+ */
 int snap_read_pages(const struct snap_file *f, uint64_t first, uint64_t count,
 		    void *to);
 

@@ -28,5 +28,7 @@ int snap_bad(const struct snap_file *f, const char *name, const char *reason);
 
 /* pread(2) of all @len bytes; -ENODATA when the file ends before. */
 int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset);
+/* The same, but -EINTR when a signal ends a read that waits. */
+int snap_read_until_signal(int fd, void *to, uint64_t len, uint64_t offset);
 
 #endif

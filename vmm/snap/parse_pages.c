@@ -19,16 +19,14 @@
 
 #define RUNS_AT_ONCE 4096
 
-/* pread(2) of all of it. */
-int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset)
+/* pread(2) of all of it, until a signal comes. */
+int snap_read_until_signal(int fd, void *to, uint64_t len, uint64_t offset)
 {
 	uint8_t *p = to;
 
 	while (len) {
 		ssize_t n = pread(fd, p, len, (off_t)offset);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -ENODATA;
 		p += n;
@@ -36,6 +34,17 @@ int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset)
 		offset += (uint64_t)n;
 	}
 	return 0;
+}
+
+/* pread(2) of all of it. */
+int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset)
+{
+	int err;
+
+	do
+		err = snap_read_until_signal(fd, to, len, offset);
+	while (err == -EINTR);
+	return err;
 }
 
 /* Reads from `pages`; logged. */
