@@ -246,6 +246,24 @@ def paths(thaw, kernel, work):
             untrusted(thaw, path, new)
 
 
+def pair(thaw, kernel, work):
+    """A snapshot and a copy of the disk of a guest that goes on, as the README
+    has it: the guest stays paused until both are made, and the copy is used
+    beside it."""
+    disk = make_disk(os.path.join(work, "disk.img"))
+    path, beside = os.path.join(work, "s"), os.path.join(work, "beside")
+    os.mkdir(beside)
+    guest = Guest(thaw, work, run_words(kernel, disk))
+    for words in (("pause",), ("snapshot", path)):
+        expect(words[0], guest.ask(*words)[::2], (0, ""))
+        expect("state", json.loads(guest.ask("status")[1])["state"], "paused")
+    shutil.copy(disk, path)
+    expect("resume", guest.ask("resume")[::2], (0, ""))
+    uses(thaw, beside, os.path.join(path, "disk.img"), path)
+    expect("state", json.loads(guest.ask("status")[1])["state"], "running")
+    guest.quit()
+
+
 def same_names(thaw, kernel, work):
     """Disks whose file names are the same are not mistaken for another."""
     disks = []
@@ -267,7 +285,8 @@ def main():
     work = tempfile.mkdtemp(prefix="thaw-disks.")
     try:
         for number, test in enumerate((
-                sync_fails, sync_order, on_full_host, paths, same_names)):
+                sync_fails, sync_order, on_full_host, paths, pair,
+                same_names)):
             folder = os.path.join(work, str(number))
             os.mkdir(folder)
             test(thaw, kernel, folder)
