@@ -156,16 +156,29 @@ static void write_chosen(struct fdt_out *out, const struct fdt_config *config)
 	end(out);
 }
 
-/* memory.yaml of dt-schema; @range without what is the machine's own. */
+/* memory.yaml of dt-schema. */
 static void write_memory(struct fdt_out *out, struct memory_range range)
 {
-	if (range.gpa == ARM64_RAM_GPA) {
-		range.gpa += ARM64_OWN_BYTES;
-		range.size_bytes -= ARM64_OWN_BYTES;
-	}
 	begin_at(out, "memory", range.gpa);
 	put_string(out, "device_type", "memory");
 	put_cells(out, "reg", CELLS(range.gpa), CELLS(range.size_bytes));
+	end(out);
+}
+
+/*
+ * reserved-memory.yaml of dt-schema: RAM that is the machine's own.  no-map,
+ * because the driver of the generation id maps its page as a device's, which
+ * Linux refuses for memory that it has mapped itself.
+ */
+static void write_reserved(struct fdt_out *out)
+{
+	begin(out, "reserved-memory");
+	put_cell_sizes(out, 2, 2);
+	put_flag(out, "ranges");
+	begin_at(out, "machine", ARM64_RAM_GPA);
+	put_cells(out, "reg", CELLS(ARM64_RAM_GPA), CELLS(ARM64_OWN_BYTES));
+	put_flag(out, "no-map");
+	end(out);
 	end(out);
 }
 
@@ -326,13 +339,21 @@ static void write_rtc(struct fdt_out *out, const struct layout *layout)
 	end(out);
 }
 
-/* rng/microsoft,vmgenid.yaml; Linux reads it since 6.10. */
+/*
+ * rng/microsoft,vmgenid.yaml; Linux reads it since 6.10.  Its address is that of
+ * RAM, and two children of one node must not have the same: hence the bus.
+ */
 static void write_generation(struct fdt_out *out, const struct layout *layout)
 {
+	begin(out, "bus");
+	put_string(out, "compatible", "simple-bus");
+	put_cell_sizes(out, 2, 2);
+	put_flag(out, "ranges");
 	begin_at(out, "rng", layout->generation_gpa);
 	put_string(out, "compatible", "microsoft,vmgenid");
 	put_cells(out, "reg", CELLS(layout->generation_gpa), CELLS(PAGE_BYTES));
 	put_cells(out, "interrupts", EDGE_SPI(layout->event_gsi));
+	end(out);
 	end(out);
 }
 
@@ -360,6 +381,7 @@ static void write_root(struct fdt_out *out, const struct fdt_config *config)
 	write_chosen(out, config);
 	for (unsigned int i = 0; i < config->range_count; i++)
 		write_memory(out, config->ranges[i]);
+	write_reserved(out);
 	write_cpus(out, config);
 	write_psci(out);
 	write_timer(out);

@@ -17,9 +17,9 @@
 #define ARM64_RAM_GPA UINT64_C(0x40000000)
 
 /*
- * The start of RAM is the machine's own, and the device tree does not call it
- * memory: the generation id is there.  A whole page at every page size that a
- * kernel can have.  A kernel starts at the next 2 MiB boundary.
+ * The start of RAM is the machine's own, and reserved in the device tree: the
+ * generation id is there.  A whole page at every page size that a kernel can
+ * have.  A kernel starts at the next 2 MiB boundary.
  */
 #define ARM64_OWN_BYTES	     UINT64_C(0x10000)
 #define ARM64_GENERATION_GPA ARM64_RAM_GPA

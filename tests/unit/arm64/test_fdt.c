@@ -77,19 +77,44 @@ static void check_string(const struct tree *t, const char *path,
 	assert_string_equal(s, want);
 }
 
-/* Memory is where RAM is, past 4 GiB too, but for the machine's own part. */
+/* Memory is all of RAM, past 4 GiB too. */
 static void test_memory(void **state)
 {
-	static const char path[] = "/memory@40010000";
+	static const char path[] = "/memory@40000000";
 	struct tree t;
 
 	(void)state;
 	tree_init(&t, 1);
-	assert_int_equal(pair(&t, path, "reg", 0), ARM64_RAM_GPA + 0x10000);
-	assert_int_equal(pair(&t, path, "reg", 2), SAMPLE_RAM_BYTES - 0x10000);
+	assert_int_equal(pair(&t, path, "reg", 0), ARM64_RAM_GPA);
+	assert_int_equal(pair(&t, path, "reg", 2), SAMPLE_RAM_BYTES);
 	check_string(&t, path, "device_type", "memory");
+	free(t.fdt);
+}
+
+/* What is taken of it is reserved, and not to be mapped: the generation id. */
+static void test_reserved(void **state)
+{
+	static const char path[] = "/reserved-memory/machine@40000000";
+	uint64_t start, bytes;
+	struct tree t;
+	int len = -1;
+
+	(void)state;
+	tree_init(&t, 1);
+	assert_int_equal(cell(&t, "/reserved-memory", "#address-cells", 0), 2);
+	assert_int_equal(cell(&t, "/reserved-memory", "#size-cells", 0), 2);
+	assert_non_null(fdt_getprop(t.fdt, node(&t, "/reserved-memory"),
+				    "ranges", &len));
+	assert_int_equal(len, 0);
+	assert_non_null(fdt_getprop(t.fdt, node(&t, path), "no-map", NULL));
+	start = pair(&t, path, "reg", 0);
+	bytes = pair(&t, path, "reg", 2);
+	assert_true(t.sample.layout.generation_gpa >= start);
 	assert_true(t.sample.layout.generation_gpa + PAGE_BYTES <=
-		    pair(&t, path, "reg", 0));
+		    start + bytes);
+	/* Whole pages at any page size; the kernel's place is not in it. */
+	assert_int_equal((start | bytes) % 0x10000, 0);
+	assert_true(start + bytes <= ARM64_KERNEL_GPA);
 	free(t.fdt);
 }
 
@@ -298,7 +323,7 @@ static void test_devices(void **state)
 /* The generation id and the power button have an edge of their own each. */
 static void test_notices(void **state)
 {
-	static const char id[] = "/rng@40000000",
+	static const char id[] = "/bus/rng@40000000",
 			  key[] = "/gpio-keys/key-power";
 	struct tree t;
 
@@ -345,6 +370,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_chosen),
 		cmocka_unit_test(test_bare),
 		cmocka_unit_test(test_cpus),
