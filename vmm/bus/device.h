@@ -13,6 +13,12 @@ struct snap_reader;
 struct device_ops {
 	/* The device's kind, such as "virtio-blk"; part of its section's tag. */
 	const char *kind;
+	/*
+	 * The version of its section, raised when save writes other fields than
+	 * before; 0 stands for 1.  load reads that of the section in
+	 * snap_reader.version, and older ones as long as that makes sense.
+	 */
+	uint32_t version;
 	/* Back to power-on.  vCPUs are stopped or the guest asked for it. */
 	void (*reset)(void *state);
 	/*

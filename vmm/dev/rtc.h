@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PL031 real-time clock (ARM DDI 0224), read-only wall time in seconds; the
- * alarm interrupts nobody.
+ * PL031 real-time clock (ARM DDI 0224): wall time in seconds, which a guest
+ * cannot set, and an alarm on an interrupt line.
  */
 #ifndef VMM_DEV_RTC_H
 #define VMM_DEV_RTC_H
@@ -11,9 +11,19 @@
 #include "vmm/bus/device.h"
 
 struct bus;
+struct irqs;
+struct loop;
 
-/* Fills *@device at @base of @bus; -errno, logged. */
-int rtc_create(struct device *device, const char *name, struct bus *bus,
-	       uint64_t base);
+struct rtc_config {
+	struct bus *bus; /* the space that it lives in */
+	uint64_t base;
+	struct irqs *irqs;
+	uint32_t gsi;
+	struct loop *loop;
+};
+
+/* Fills *@device; -errno, logged. */
+int rtc_create(struct device *device, const char *name,
+	       const struct rtc_config *config);
 
 #endif

@@ -221,7 +221,9 @@ int snap_read_section(const struct snap_file *f, const char *tag,
 				"%s/%s: section %s has version %u, this thaw "
 				"reads up to %u",
 				f->path, STATE, tag, section->version, version);
-	*r = (struct snap_reader){ .data = section->data, .len = section->len };
+	*r = (struct snap_reader){ .data = section->data,
+				   .len = section->len,
+				   .version = section->version };
 	return (int)section->version;
 }
 

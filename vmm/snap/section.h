@@ -33,6 +33,7 @@ void snap_put_blob(struct snap_writer *w, const void *p, size_t len);
 struct snap_reader {
 	const uint8_t *data; /* not owned */
 	size_t len, at;
+	uint32_t version; /* of the section; 0: not one of a file */
 	int error; /* 0 or -EBADMSG, sticky */
 };
 

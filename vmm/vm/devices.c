@@ -59,9 +59,16 @@ static int create_serial(struct vm *vm, struct device *device, unsigned int n)
 static int create_rtc(struct vm *vm, struct device *device, unsigned int n)
 {
 	struct machine *m = &vm->machine;
+	struct rtc_config config = {
+		.bus = &m->mmio,
+		.base = m->layout.rtc_gpa,
+		.irqs = &m->irqs,
+		.gsi = m->layout.rtc_gsi,
+		.loop = vm->loop,
+	};
 
 	(void)n;
-	return rtc_create(device, "rtc", &m->mmio, m->layout.rtc_gpa);
+	return rtc_create(device, "rtc", &config);
 }
 
 /* A virtio console, when it is the console. */

@@ -144,6 +144,7 @@ static int check_layout(const struct vm *vm, const struct snap_file *file)
 struct loader {
 	int (*load)(struct vm *vm, unsigned int n, struct snap_reader *r);
 	unsigned int n;
+	uint32_t version; /* the newest that is read */
 };
 
 static int load_arch(struct vm *vm, unsigned int n, struct snap_reader *r)
@@ -167,7 +168,7 @@ static int load_section(struct vm *vm, const char *tag, struct loader loader)
 {
 	const struct snap_file *file = vm->config.snapshot;
 	struct snap_reader r;
-	int err = snap_read_section(file, tag, VM_SECTION_VERSION, &r);
+	int err = snap_read_section(file, tag, loader.version, &r);
 
 	if (err < 0)
 		return err;
@@ -221,14 +222,21 @@ static int load_sections(struct vm *vm)
 
 	if (r >= 0)
 		r = load_section(vm, VM_TAG_ARCH,
-				 (struct loader){ load_arch, 0 });
+				 (struct loader){ load_arch, 0,
+						  VM_SECTION_VERSION });
 	for (unsigned int i = 0; r >= 0 && i < vm->machine.cpu_count; i++) {
 		vm_tag_cpu(tag, i);
-		r = load_section(vm, tag, (struct loader){ load_cpu, i });
+		r = load_section(vm, tag,
+				 (struct loader){ load_cpu, i,
+						  VM_SECTION_VERSION });
 	}
 	for (unsigned int i = 0; r >= 0 && i < vm->device_count; i++) {
-		vm_tag_device(tag, vm->devices[i].name);
-		r = load_section(vm, tag, (struct loader){ load_device, i });
+		const struct device *device = &vm->devices[i];
+
+		vm_tag_device(tag, device->name);
+		r = load_section(vm, tag,
+				 (struct loader){ load_device, i,
+						  vm_device_version(device) });
 	}
 	return r;
 }

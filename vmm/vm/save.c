@@ -65,16 +65,22 @@ static void put_machine(const struct vm *vm, struct snap_writer *w)
 	}
 }
 
-/* Ends a section: hands it to the snapshot and frees it. */
-static int finish_section(struct snap_save *save, const char *tag, int r,
-			  struct snap_writer *w)
+/* Ends a section of @version: hands it to the snapshot and frees it. */
+static int finish_version(struct snap_save *save, const char *tag,
+			  uint32_t version, int r, struct snap_writer *w)
 {
 	if (r < 0)
 		log_fail(-r, "snapshot: %s cannot be saved", tag);
 	else
-		r = snap_save_section(save, tag, VM_SECTION_VERSION, w);
+		r = snap_save_section(save, tag, version, w);
 	snap_writer_finish(w);
 	return r;
+}
+
+static int finish_section(struct snap_save *save, const char *tag, int r,
+			  struct snap_writer *w)
+{
+	return finish_version(save, tag, VM_SECTION_VERSION, r, w);
 }
 
 /* Saves the machine and the vCPUs. */
@@ -117,7 +123,7 @@ static int save_devices(struct vm *vm, struct snap_save *save)
 
 		vm_tag_device(tag, device->name);
 		r = device->ops->save(device->state, &w);
-		r = finish_section(save, tag, r, &w);
+		r = finish_version(save, tag, vm_device_version(device), r, &w);
 	}
 	return r;
 }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The sections of a machine's snapshot: their tags and the version of all of
- * them.  A device's fields are its own; see its save callback.
+ * The sections of a machine's snapshot: their tags and their versions.  A
+ * device's fields are its own; see its save callback.
  */
 #ifndef VMM_VM_SECTIONS_H
 #define VMM_VM_SECTIONS_H
 
 #include <stdio.h>
 
+#include "vmm/bus/device.h"
 #include "vmm/snap/format.h"
 
-#define VM_SECTION_VERSION 1
+#define VM_SECTION_VERSION 1 /* of a part whose fields have not changed */
 #define VM_TAG_BYTES	   (SNAP_TAG_BYTES + 1)
 
 #define VM_TAG_ABOUT   "about" /* words for people; see vm_describe() */
@@ -27,6 +28,12 @@ static inline void vm_tag_cpu(char tag[VM_TAG_BYTES], unsigned int id)
 static inline void vm_tag_device(char tag[VM_TAG_BYTES], const char *name)
 {
 	snprintf(tag, VM_TAG_BYTES, "dev.%.12s", name);
+}
+
+/* The version of that section. */
+static inline uint32_t vm_device_version(const struct device *device)
+{
+	return device->ops->version ? device->ops->version : VM_SECTION_VERSION;
 }
 
 #endif
