@@ -145,6 +145,9 @@ int session_run(struct session *session, struct vm_config config,
 		*end = vm_get_end(session->vm);
 		r = 0;
 	}
+	/* What the guest printed comes before what we say of it. */
+	if (end->kind != VM_END_NONE)
+		vm_finish_devices(session->vm);
 	if (end->kind != VM_END_NONE && job->ended)
 		job->ended(session->vm, job->ctx);
 	paging_report(&session->options->paging, session->vm,

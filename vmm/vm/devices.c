@@ -163,6 +163,13 @@ int vm_devices_create(struct vm *vm)
 	return 0;
 }
 
+/* Destroys them while the machine is still there. */
+void vm_finish_devices(struct vm *vm)
+{
+	loop_stop(vm->loop);
+	vm_devices_destroy(vm);
+}
+
 /* Destroys them, last made first. */
 void vm_devices_destroy(struct vm *vm)
 {

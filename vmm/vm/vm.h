@@ -103,6 +103,12 @@ int vm_start(struct vm *vm);
 struct vm_end vm_wait(struct vm *vm);
 
 /*
+ * Ends the devices of a machine that has ended, so that what the guest printed
+ * is written, as far as its reader takes it.  After vm_wait(); optional.
+ */
+void vm_finish_devices(struct vm *vm);
+
+/*
  * Asks the machine to end; any thread (a vCPU's and the loop's included),
  * returns at once.  The first reason wins.
  */
