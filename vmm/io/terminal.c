@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -62,6 +63,7 @@ struct stream {
 struct terminal {
 	struct terminal_config config;
 	struct stream in, out;
+	int size_fd; /* signalfd of SIGWINCH; -1: the output is no terminal */
 	bool in_is_tty, is_tty; /* the input; both */
 	bool raw; /* we are the one that is raw */
 	bool escape; /* Ctrl-A was read, the next key decides */
@@ -246,6 +248,19 @@ static ssize_t stream_write(const struct stream *s, const void *buf, size_t len)
 	return n < 0 ? -errno : n;
 }
 
+/* Has changes of the window's size come by a descriptor; -1: they do not. */
+static int open_size_fd(int out_fd)
+{
+	sigset_t winch;
+
+	if (!isatty(out_fd))
+		return -1;
+	sigemptyset(&winch);
+	sigaddset(&winch, SIGWINCH);
+	pthread_sigmask(SIG_BLOCK, &winch, NULL);
+	return signalfd(-1, &winch, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
 /* Opens it, in the mode it was found. */
 int terminal_open(struct terminal **terminal,
 		  const struct terminal_config *config)
@@ -258,6 +273,7 @@ int terminal_open(struct terminal **terminal,
 	t->config = *config;
 	t->in_is_tty = config->in_fd >= 0 && isatty(config->in_fd);
 	t->is_tty = t->in_is_tty && isatty(config->out_fd);
+	t->size_fd = open_size_fd(config->out_fd);
 	stream_open(&t->in, config->in_fd, O_RDONLY);
 	stream_open(&t->out, config->out_fd, O_WRONLY);
 	/* An event loop watches a number once; it may need both directions. */
@@ -320,6 +336,8 @@ void terminal_close(struct terminal *t)
 	terminal_raw(t, false);
 	stream_close(&t->in);
 	stream_close(&t->out);
+	if (t->size_fd >= 0)
+		close(t->size_fd);
 	free(t);
 }
 
@@ -419,9 +437,25 @@ bool terminal_size(const struct terminal *t, uint16_t *cols, uint16_t *rows)
 {
 	struct winsize size;
 
+	*cols = *rows = 0;
 	if (t->out.fd < 0 || ioctl(t->out.fd, TIOCGWINSZ, &size) < 0)
 		return false;
 	*cols = size.ws_col;
 	*rows = size.ws_row;
 	return true;
+}
+
+/* What to watch for changes of the size. */
+int terminal_size_fd(const struct terminal *t)
+{
+	return t->size_fd;
+}
+
+/* The change that was announced is taken note of. */
+void terminal_size_seen(struct terminal *t)
+{
+	struct signalfd_siginfo info;
+
+	while (read(t->size_fd, &info, sizeof(info)) == sizeof(info))
+		;
 }

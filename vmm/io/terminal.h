@@ -68,8 +68,16 @@ ssize_t terminal_read(struct terminal *terminal, uint8_t *buf, size_t room);
 ssize_t terminal_write(struct terminal *terminal, const uint8_t *buf,
 		       size_t len);
 
-/* Columns and rows now; false when it is no terminal. */
+/* Columns and rows now; false, and zeros, when it is no terminal. */
 bool terminal_size(const struct terminal *terminal, uint16_t *cols,
 		   uint16_t *rows);
+
+/*
+ * A descriptor that is readable when the size may have changed (SIGWINCH), until
+ * terminal_size_seen(); -1 when there is none.  terminal_open() blocks the
+ * signal in its thread for good; all threads must have it blocked.
+ */
+int terminal_size_fd(const struct terminal *terminal);
+void terminal_size_seen(struct terminal *terminal);
 
 #endif

@@ -11,11 +11,18 @@
  * chain: the chain is put back, and how much of it was written is remembered
  * (the one number that this device saves).
  *
+ * The size of the window is offered whether there is a terminal or not, so that
+ * a guest can be restored in front of another one, or of none: it is 0 by 0
+ * then, which is a size that is not known.  A driver does not read it before it
+ * hears of a change, so it does when it starts, when it is resumed, and whenever
+ * the window changes.
+ *
  * Loop thread.
  */
 #include <errno.h>
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -40,7 +47,7 @@ struct watch {
 struct console {
 	struct virtio_device *dev;
 	struct terminal *terminal; /* not owned */
-	struct watch in, out;
+	struct watch in, out, size;
 	uint64_t tx_done; /* bytes of the next tx chain that are out; saved */
 	bool tx_gone; /* output could not be written, and that was said */
 	struct virtq_chain chain;
@@ -236,13 +243,48 @@ static void console_notify(void *device, unsigned int queue)
 		tx_run(c);
 }
 
-/* Nothing is in flight but what the two watches would start. */
+/* Puts the size of the window, as it is now, where the driver reads it. */
+static void size_put(struct console *c)
+{
+	uint16_t cols, rows;
+	uint8_t size[4];
+
+	terminal_size(c->terminal, &cols, &rows);
+	put_le16(size, cols);
+	put_le16(size + 2, rows);
+	virtio_config_put(c->dev, offsetof(struct virtio_console_config, cols),
+			  size, sizeof(size));
+	if (virtio_has(c->dev, VIRTIO_CONSOLE_F_SIZE))
+		virtio_config_signal(c->dev);
+}
+
+/* The window may have changed. */
+static void size_ready(void *ctx, uint32_t events)
+{
+	struct console *c = ctx;
+
+	(void)events;
+	terminal_size_seen(c->terminal);
+	size_put(c);
+}
+
+/* The driver is there, perhaps with another terminal than before. */
+static void console_start(void *device)
+{
+	struct console *c = device;
+
+	watch_start(c, &c->size, EPOLLIN, size_ready);
+	size_put(c);
+}
+
+/* Nothing is in flight but what the watches would start. */
 static void console_quiesce(void *device)
 {
 	struct console *c = device;
 
 	watch_stop(&c->in);
 	watch_stop(&c->out);
+	watch_stop(&c->size);
 }
 
 static void console_reset(void *device)
@@ -284,8 +326,10 @@ static const struct virtio_ops console_ops = {
 	.queue_count = 2,
 	.queue_size = 64,
 	.notify = console_notify,
+	.start = console_start,
 	.reset = console_reset,
 	.quiesce = console_quiesce,
+	.resume = console_start,
 	.save = console_save,
 	.load = console_load,
 	.destroy = console_destroy,
@@ -294,24 +338,14 @@ static const struct virtio_ops console_ops = {
 static const struct device_ops console_device_ops =
 	VIRTIO_PCI_DEVICE_OPS("virtio-console");
 
-/* The size of the terminal, where it has one. */
-static void config_fill(struct virtio_config *config,
-			const struct terminal *terminal)
-{
-	uint16_t cols, rows;
-
-	config->space_bytes = sizeof(struct virtio_console_config);
-	if (!terminal_size(terminal, &cols, &rows))
-		return;
-	config->features = UINT64_C(1) << VIRTIO_CONSOLE_F_SIZE;
-	put_le16(config->space, cols);
-	put_le16(config->space + 2, rows);
-}
-
 int virtio_console_create(struct device *device, const struct virtio_host *host,
 			  const char *name, struct terminal *terminal)
 {
-	struct virtio_config config = { 0 };
+	/* Nothing here may depend on what the terminal is: it is not saved. */
+	const struct virtio_config config = {
+		.features = UINT64_C(1) << VIRTIO_CONSOLE_F_SIZE,
+		.space_bytes = sizeof(struct virtio_console_config),
+	};
 	struct console *c = calloc(1, sizeof(*c));
 	struct virtio_pci_config pci = {
 		.ops = &console_ops,
@@ -321,12 +355,16 @@ int virtio_console_create(struct device *device, const struct virtio_host *host,
 		.name = name,
 		.config = &config,
 	};
+	int err;
 
 	if (!c)
 		return log_errno(ENOMEM, "%s", name);
 	c->terminal = terminal;
 	c->in.fd = terminal_in_fd(terminal);
 	c->out.fd = terminal_out_fd(terminal);
-	config_fill(&config, terminal);
-	return virtio_pci_create(device, &pci, &c->dev);
+	c->size.fd = terminal_size_fd(terminal);
+	err = virtio_pci_create(device, &pci, &c->dev);
+	if (err == 0)
+		size_put(c);
+	return err;
 }

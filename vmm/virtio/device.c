@@ -199,6 +199,8 @@ static void start_on_loop(void *ctx)
 	pthread_mutex_unlock(&dev->lock);
 	dev->running = (status & VIRTIO_CONFIG_S_DRIVER_OK) &&
 		       !(status & VIRTIO_CONFIG_S_NEEDS_RESET);
+	if (dev->running && dev->ops->start)
+		dev->ops->start(dev->impl);
 	look_at_queues(dev);
 }
 
@@ -379,15 +381,46 @@ void virtio_queue_kick(struct virtio_device *dev, unsigned int queue)
 		return;
 }
 
-uint64_t virtio_config_read(const struct virtio_device *dev, uint64_t offset,
+uint64_t virtio_config_read(struct virtio_device *dev, uint64_t offset,
 			    unsigned int size)
 {
 	uint8_t bytes[8] = { 0 };
 
+	pthread_mutex_lock(&dev->lock);
 	for (unsigned int i = 0; i < size && i < sizeof(bytes); i++)
 		if (offset + i < dev->config.space_bytes)
 			bytes[i] = dev->config.space[offset + i];
+	pthread_mutex_unlock(&dev->lock);
 	return get_le(bytes, size);
+}
+
+uint8_t virtio_config_generation(struct virtio_device *dev)
+{
+	uint8_t generation;
+
+	pthread_mutex_lock(&dev->lock);
+	generation = dev->config_generation;
+	pthread_mutex_unlock(&dev->lock);
+	return generation;
+}
+
+void virtio_config_put(struct virtio_device *dev, unsigned int offset,
+		       const void *bytes, unsigned int len)
+{
+	uint8_t *at = dev->config.space + offset;
+
+	pthread_mutex_lock(&dev->lock);
+	if (memcmp(at, bytes, len) != 0) {
+		memcpy(at, bytes, len);
+		dev->config_generation++;
+	}
+	pthread_mutex_unlock(&dev->lock);
+}
+
+void virtio_config_signal(struct virtio_device *dev)
+{
+	if (dev->running && !dev->quiesced)
+		dev->interrupt(dev->transport, VIRTIO_CONFIG_CHANGE);
 }
 
 static void quiesce_on_loop(void *ctx)

@@ -48,6 +48,8 @@ struct virtio_ops {
 	uint16_t queue_size; /* entries at most, of each queue */
 	/* The driver added buffers to a queue, or the device was resumed. */
 	void (*notify)(void *device, unsigned int queue);
+	/* The driver set DRIVER_OK; before the first notify.  May be NULL. */
+	void (*start)(void *device);
 	/* Back to power-on; queues are gone.  May be NULL. */
 	void (*reset)(void *device);
 	/*
@@ -67,7 +69,10 @@ struct virtio_ops {
 	void (*destroy)(void *device);
 };
 
-/* What one device is; constant from its creation. */
+/*
+ * What one device is.  Constant from its creation, but for the contents of the
+ * space, which virtio_config_put() changes under the device's lock.
+ */
 struct virtio_config {
 	uint64_t features; /* of the device; the ring's are added */
 	uint8_t space[VIRTIO_CONFIG_MAX]; /* device config space */
@@ -97,8 +102,9 @@ struct virtio_device {
 	struct virtio_host host;
 	struct virtio_config config;
 
-	pthread_mutex_t lock; /* guards state */
+	pthread_mutex_t lock; /* guards state, and config.space */
 	struct virtio_state state;
+	uint8_t config_generation; /* counts changes of config.space */
 
 	/* Loop thread. */
 	struct virtio_queue queues[VIRTIO_QUEUES_MAX];
@@ -154,8 +160,10 @@ void virtio_queue_enable(struct virtio_device *dev, unsigned int queue);
 void virtio_queue_kick(struct virtio_device *dev, unsigned int queue);
 
 /* Device config space: reads of 1 to 8 bytes anywhere; it is read-only. */
-uint64_t virtio_config_read(const struct virtio_device *dev, uint64_t offset,
+uint64_t virtio_config_read(struct virtio_device *dev, uint64_t offset,
 			    unsigned int size);
+/* A number that is another after the space has changed (virtio 1.2, 2.5.3). */
+uint8_t virtio_config_generation(struct virtio_device *dev);
 
 /* As in struct device_ops. */
 void virtio_device_reset(struct virtio_device *dev);
@@ -169,6 +177,14 @@ int virtio_device_load(struct virtio_device *dev, struct snap_reader *r);
 
 /* Whether the driver accepted feature bit @bit. */
 bool virtio_has(struct virtio_device *dev, unsigned int bit);
+
+/*
+ * Changes @len bytes of the device config space; virtio_config_signal() tells a
+ * driver that is up to read it again.
+ */
+void virtio_config_put(struct virtio_device *dev, unsigned int offset,
+		       const void *bytes, unsigned int len);
+void virtio_config_signal(struct virtio_device *dev);
 
 /* Whether queue @queue may be popped from and pushed to now. */
 bool virtio_queue_ready(const struct virtio_device *dev, unsigned int queue);

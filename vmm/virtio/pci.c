@@ -162,6 +162,7 @@ static void common_image(struct virtio_pci *p, uint8_t *image)
 	put_le16(image + VIRTIO_PCI_COMMON_MSIX, s.config_vector);
 	put_le16(image + VIRTIO_PCI_COMMON_NUMQ, dev->ops->queue_count);
 	image[VIRTIO_PCI_COMMON_STATUS] = virtio_status(dev);
+	image[VIRTIO_PCI_COMMON_CFGGENERATION] = virtio_config_generation(dev);
 	put_le16(image + VIRTIO_PCI_COMMON_Q_SELECT, s.queue_select);
 	queue_image(p, &s, image);
 }

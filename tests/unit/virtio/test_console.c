@@ -4,6 +4,8 @@
  */
 #include <fcntl.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_console.h>
+#include <linux/virtio_pci.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -355,6 +358,134 @@ static void test_save_load(void **state)
 	free(got);
 }
 
+/* Puts a console on a pty in place of the one on pipes; the master. */
+static int use_pty(struct fixture *x, uint16_t rows, uint16_t cols)
+{
+	const struct winsize size = { .ws_row = rows, .ws_col = cols };
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int slave;
+
+	assert_true(master >= 0 && !grantpt(master) && !unlockpt(master));
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(slave >= 0);
+	assert_int_equal(ioctl(master, TIOCSWINSZ, &size), 0);
+	close_device(x);
+	dup2(slave, x->in_fd);
+	dup2(slave, x->out_fd);
+	close(slave);
+	open_device(x);
+	guest_find(&x->g, &x->d, 1);
+	return master;
+}
+
+static unsigned int cols_seen(struct fixture *x)
+{
+	return (unsigned int)guest_read(&x->g, x->d.config, 2);
+}
+
+static unsigned int rows_seen(struct fixture *x)
+{
+	return (unsigned int)guest_read(&x->g, x->d.config + 2, 2);
+}
+
+static uint8_t generation(struct fixture *x)
+{
+	return (uint8_t)guest_common(&x->d, VIRTIO_PCI_COMMON_CFGGENERATION, 1);
+}
+
+/* Waits for the interrupt of the configuration. */
+static void wait_for_change(struct fixture *x)
+{
+	static const struct timespec pause = { .tv_nsec = 100000 };
+
+	for (unsigned int i = 0; i < 100000; i++) {
+		if (guest_fired(&x->d, 0))
+			return;
+		nanosleep(&pause, NULL);
+	}
+	fail_msg("no interrupt of the configuration");
+}
+
+/* Where there is no terminal the size is offered as well, and not known. */
+static void test_size_without_terminal(void **state)
+{
+	struct fixture *x = *state;
+
+	assert_true(x->d.features & 1 << VIRTIO_CONSOLE_F_SIZE);
+	assert_int_equal(cols_seen(x), 0);
+	assert_int_equal(rows_seen(x), 0);
+	assert_int_equal(guest_status(&x->d), 15);
+}
+
+/* The driver hears of the size when it starts, and when the window changes. */
+static void test_size_follows(void **state)
+{
+	struct fixture *x = *state;
+	struct winsize size = { .ws_row = 50, .ws_col = 132 };
+	int master = use_pty(x, 33, 99);
+	uint8_t before;
+
+	assert_int_equal(cols_seen(x), 99);
+	guest_start(&x->d, UINT64_MAX, 2);
+	assert_int_equal(guest_fired(&x->d, 0), 1);
+	assert_int_equal(cols_seen(x), 99);
+	assert_int_equal(rows_seen(x), 33);
+	before = generation(x);
+	assert_int_equal(ioctl(master, TIOCSWINSZ, &size), 0);
+	/* The kernel sends it to who has it as the controlling terminal. */
+	kill(getpid(), SIGWINCH);
+	wait_for_change(x);
+	assert_int_equal(cols_seen(x), 132);
+	assert_int_equal(rows_seen(x), 50);
+	assert_int_not_equal(generation(x), before);
+	/* A driver that did not ask for it is left alone. */
+	guest_start(&x->d, 0, 2);
+	assert_int_equal(guest_fired(&x->d, 0), 0);
+	close(master);
+}
+
+/*
+ * A guest that was saved on a terminal is restored where there is none, and the
+ * other way round, and hears of the other size.
+ */
+static void test_size_after_load(void **state)
+{
+	struct fixture *x = *state;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int master = use_pty(x, 33, 99);
+	struct snap_writer w = { 0 };
+	struct snap_reader r;
+	struct guest_device saved;
+
+	guest_start(&x->d, UINT64_MAX, 2);
+	saved = x->d;
+	assert_int_equal(x->device.ops->quiesce(x->device.state), 0);
+	assert_int_equal(x->device.ops->save(x->device.state, &w), 0);
+	for (unsigned int terminal = 0; terminal < 2; terminal++) {
+		if (terminal) {
+			close(master);
+			master = use_pty(x, 24, 80);
+		} else {
+			close_device(x);
+			dup2(null, x->in_fd);
+			dup2(null, x->out_fd);
+			open_device(x);
+		}
+		assert_int_equal(x->device.ops->quiesce(x->device.state), 0);
+		r = (struct snap_reader){ .data = w.data, .len = w.len };
+		assert_int_equal(x->device.ops->load(x->device.state, &r), 0);
+		x->d = saved; /* the BARs are where they were */
+		assert_int_equal(guest_fired(&x->d, 0), 0);
+		x->device.ops->resume(x->device.state);
+		assert_int_equal(guest_fired(&x->d, 0), 1);
+		assert_int_equal(cols_seen(x), terminal ? 80 : 0);
+		assert_int_equal(rows_seen(x), terminal ? 24 : 0);
+	}
+	snap_writer_finish(&w);
+	close(master);
+	close(null);
+}
+
 /* Buffers of the wrong direction. */
 static void test_malformed(void **state)
 {
@@ -397,6 +528,10 @@ int main(void)
 		TEST("console-reader-gone", test_reader_gone),
 		TEST("console-file-input", test_file_input),
 		TEST("console-save-load", test_save_load),
+		TEST("console-size-without-terminal",
+		     test_size_without_terminal),
+		TEST("console-size-follows", test_size_follows),
+		TEST("console-size-after-load", test_size_after_load),
 		TEST("console-malformed", test_malformed),
 	};
 
