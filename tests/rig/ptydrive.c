@@ -13,6 +13,7 @@
  *	raw, cooked	the terminal must be raw, or as it was at the start
  *	run:COMMAND	run a shell command; $CHILD is the pid of CMD
  *	signal:NUMBER	send CMD a signal
+ *	resize:ROWSxCOLS	change the size of the window
  *
  * then CMD must end by itself.  What it prints goes to LOG (default: nowhere) and
  * is read all the time, also while something long is being typed.  -t bounds
@@ -285,6 +286,16 @@ static void step_run(struct drive *d, const char *command)
 		fail(d, STATUS_TIMEOUT, "failed: ", command);
 }
 
+/* Changes the size of the window; the kernel tells CMD. */
+static void step_resize(struct drive *d, const char *arg)
+{
+	struct winsize size = { 0 };
+
+	if (sscanf(arg, "%hux%hu", &size.ws_row, &size.ws_col) != 2 ||
+	    ioctl(d->master, TIOCSWINSZ, &size) < 0)
+		fail(d, STATUS_USAGE, "no size: ", arg);
+}
+
 /* Does one step.  Returns false if there is no such step. */
 static bool do_step(struct drive *d, const char *step)
 {
@@ -305,6 +316,8 @@ static bool do_step(struct drive *d, const char *step)
 		step_run(d, arg);
 	else if (!strncmp(step, "signal:", 7))
 		kill(d->child, atoi(arg));
+	else if (!strncmp(step, "resize:", 7))
+		step_resize(d, arg);
 	else
 		return false;
 	return true;

@@ -35,13 +35,21 @@ session_end() {
 	echo "status $(status_of "$1"): $(tail -n 4 "$state/$1.err" | tr '\n' '|')"
 }
 
-# A guest on virtio-console; idles, then is left by the key sequence.
+# A guest on virtio-console; looks at the size of the window, idles, is saved,
+# then left by the key sequence.
 guest_virtio() {
-	session virtio 'expect:guest:' 'sleep:1000' \
+	session virtio 'expect:guest:' \
+		'send:echo at-start $(stty size)\r' 'expect:at-start 24 80' \
+		'resize:50x132' \
+		'send:until [ "$(stty size)" = "50 132" ]; do sleep 1; done; echo re""sized\r' \
+		'expect:resized' 'expect:guest:' 'sleep:1000' \
+		"run:thaw snapshot $state/virtio.sock $state/virtio.snap" \
+		'sleep:1000' \
 		"run:sh /src/tests/rig/cases/measure \$CHILD 192 >$state/measured" \
 		'send:\x01x' -- \
 		thaw run -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
-		-p "$quirk quiet t=shell" -m 192M --console=virtio
+		-p "$quirk quiet t=shell" -m 192M --console=virtio \
+		--control "$state/virtio.sock"
 }
 
 # A guest on the serial port; ended by a signal.
@@ -81,6 +89,30 @@ case_serial_shell() {
 case_serial_paste() {
 	guest_serial
 	paste_arrived serial
+}
+
+# The guest's idea of the window is the terminal's, at the start and after a
+# change of it.
+case_virtio_console_size() {
+	guest_virtio
+	grep -q '^at-start 24 80' "$state/virtio.log" &&
+		grep -q '^resized' "$state/virtio.log" ||
+		fail "$(session_end virtio)"
+}
+
+# Saved on a terminal, restored on a pipe: it goes on, and the size is not known.
+case_virtio_console_other_terminal() {
+	guest_virtio
+	[ -e "$state/virtio.snap/state" ] || fail "$(session_end virtio)"
+	printf '%s\n' 'until [ "$(stty size)" = "0 0" ]; do sleep 1; done' \
+		'echo un""known; poweroff -f' |
+		timeout 200 thaw restore "$state/virtio.snap" \
+			>"$state/pipe.log" 2>"$state/pipe.err"
+	rc=$?
+	rm -rf "$state/virtio.snap"
+	same status "$rc" 0
+	tr -d '\r' <"$state/pipe.log" | grep -q '^unknown' ||
+		fail "it says: $(tail -n 4 "$state/pipe.log" | tr '\n' '|')"
 }
 
 # The documented key sequence ends thaw with its own status, the terminal as it
