@@ -105,8 +105,12 @@ def check_verbs(guest, work):
            ["running", False, 2, 64 << 20, "eager"])
     expect("thaw", "thaw " + status["thaw"],
            run(guest.thaw, "version")[1].strip())
-    expect("stats", set(say(guest, "stats")["faults"]),
+    stats = say(guest, "stats")
+    expect("stats", set(stats["faults"]),
            {"vcpu", "uffd", "device", "background"})
+    expect("disks", stats["disks"],
+           [{"path": os.path.join(work, "disk"),
+             "errors": {"read": 0, "write": 0, "flush": 0, "discard": 0}}])
     goes_on(guest, "at first")
     for _ in range(2):
         say(guest, "pause")
@@ -379,8 +383,11 @@ def main():
     thaw, kernel, _ = arguments(__doc__)
     work = tempfile.mkdtemp(prefix="thaw-control.")
     try:
+        disk = os.path.join(work, "disk")
+        with open(disk, "wb") as f:
+            f.truncate(1 << 20)
         guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "64", "-c", "2",
-                                   "-p", "steps=0 period=50"])
+                                   "-p", "steps=0 period=50", "-d", disk])
         check_verbs(guest, work)
         check_bad(guest)
         check_descriptors(guest)

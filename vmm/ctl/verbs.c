@@ -14,6 +14,7 @@
 #include "vmm/base/json.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/private.h"
+#include "vmm/io/disk.h"
 #include "vmm/vm/snapshot.h"
 #include "vmm/vm/vm.h"
 
@@ -119,6 +120,25 @@ static void do_status(struct vm *vm, char *args, const struct ctl_listener *who,
 	answer_end(&json);
 }
 
+/* Adds what has failed of each disk. */
+static void add_disks(struct json *json, const struct vm_config *config)
+{
+	json_array_begin(json, "disks");
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		const struct disk *disk = &config->disks[i];
+
+		json_object_begin(json, NULL);
+		json_string(json, "path", disk->path);
+		json_object_begin(json, "errors");
+		for (enum disk_op op = 0; op < DISK_OPS; op++)
+			json_uint(json, disk_op_names[op],
+				  disk_errors(disk, op));
+		json_object_end(json);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
 static void do_stats(struct vm *vm, char *args, const struct ctl_listener *who,
 		     FILE *out)
 {
@@ -138,6 +158,7 @@ static void do_stats(struct vm *vm, char *args, const struct ctl_listener *who,
 	for (unsigned int i = 0; i < PAGER_CAUSES; i++)
 		json_uint(&json, pager_cause_words[i], s.faults[i]);
 	json_object_end(&json);
+	add_disks(&json, vm_get_config(vm));
 	answer_end(&json);
 }
 

@@ -2,9 +2,10 @@
 /*
  * Raw disk images by plain system calls.
  *
- * No state beyond the descriptor, so any one thread at a time.  What comes in
- * here has been checked against the size by the device already; the kernel
- * checks the rest.
+ * Little state beyond the descriptor, so any one thread at a time; the counts of
+ * errors are atomic (relaxed: they order nothing), because others look at them.
+ * What comes in here has been checked against the size by the device already; the
+ * kernel checks the rest.
  */
 #include "vmm/io/disk.h"
 
@@ -12,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -21,10 +23,67 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 #define SECTOR_BYTES 512
 #define ZERO_BYTES   (64 * KIB) /* written at a time where zeroing is not had */
+
+/* No more than one line of an operation in this time. */
+#define LOG_INTERVAL_NS (10 * NS_PER_S)
+
+const char *const disk_op_names[DISK_OPS] = {
+	[DISK_READ] = "read",
+	[DISK_WRITE] = "write",
+	[DISK_FLUSH] = "flush",
+	[DISK_DISCARD] = "discard",
+};
+
+uint64_t disk_errors(const struct disk *disk, enum disk_op op)
+{
+	return atomic_load_explicit(&disk->errors[op].count,
+				    memory_order_relaxed);
+}
+
+/* Whether an error is one of the host, and no refusal. */
+static bool is_host_error(int err)
+{
+	return err < 0 && err != -EROFS && err != -EOPNOTSUPP && err != -EFAULT;
+}
+
+/* Writes the line of a failed operation; @why where errno does not say it. */
+static void log_failure(const struct disk *disk, enum disk_op op, int err,
+			const char *why)
+{
+	char more[48] = "";
+	uint64_t since = disk_errors(disk, op) - disk->errors[op].logged;
+
+	if (since > 1)
+		snprintf(more, sizeof(more), " (%llu errors since the last)",
+			 (unsigned long long)since);
+	log_error("disk %s: %s: %s%s", disk->path, disk_op_names[op],
+		  why ? why : strerror(-err), more);
+}
+
+/* Counts an error, and logs it if it is time.  Returns @err. */
+static int note(struct disk *disk, enum disk_op op, int err, const char *why)
+{
+	struct disk_errors *e = &disk->errors[op];
+	uint64_t now = clock_now_ns();
+
+	if (!is_host_error(err))
+		return err;
+	atomic_fetch_add_explicit(&e->count, 1, memory_order_relaxed);
+	if (e->logged && now - e->logged_ns < LOG_INTERVAL_NS)
+		return err;
+	log_failure(disk, op, err, why);
+	e->logged = disk_errors(disk, op);
+	e->logged_ns = now;
+	return err;
+}
+
+/* What transfer() gives where the file ends before what is asked for. */
+#define TRANSFER_SHORT 1
 
 /* The size of an open image; -errno, logged. */
 static int image_size(int fd, const char *path, uint64_t *size)
@@ -102,7 +161,8 @@ void disk_close(struct disk *disk)
 
 /*
  * Transfers all of @iov by preadv(2) or pwritev(2), going on after a short
- * transfer, which the kernel makes at 2 GiB or at a signal.
+ * transfer, which the kernel makes at 2 GiB or at a signal.  0, -errno, or
+ * TRANSFER_SHORT.
  */
 static int transfer(struct disk *disk, const struct iovec *iov, int count,
 		    uint64_t offset, bool write)
@@ -129,7 +189,7 @@ static int transfer(struct disk *disk, const struct iovec *iov, int count,
 		if (n < 0)
 			return -errno;
 		if (n == 0 && part.iov_len)
-			return -EIO; /* the file ends early */
+			return TRANSFER_SHORT;
 		offset += (uint64_t)n;
 		skip += (size_t)n;
 		while (count > 0 && skip >= iov->iov_len) {
@@ -144,18 +204,27 @@ static int transfer(struct disk *disk, const struct iovec *iov, int count,
 int disk_readv(struct disk *disk, const struct iovec *iov, int count,
 	       uint64_t offset)
 {
-	return transfer(disk, iov, count, offset, false);
+	int err = transfer(disk, iov, count, offset, false);
+
+	if (err == TRANSFER_SHORT)
+		return note(disk, DISK_READ, -EIO,
+			    "the image is shorter than when it was opened");
+	return note(disk, DISK_READ, err, NULL);
 }
 
 int disk_writev(struct disk *disk, const struct iovec *iov, int count,
 		uint64_t offset)
 {
+	int err;
+
 	if (disk->read_only)
 		return -EROFS;
-	return transfer(disk, iov, count, offset, true);
+	err = transfer(disk, iov, count, offset, true);
+	return note(disk, DISK_WRITE, err == TRANSFER_SHORT ? -EIO : err, NULL);
 }
 
-int disk_flush(struct disk *disk)
+/* fdatasync, or the error that is kept; silent. */
+static int flush(struct disk *disk)
 {
 	int err = disk->sync_error;
 
@@ -165,10 +234,15 @@ int disk_flush(struct disk *disk)
 	return err;
 }
 
+int disk_flush(struct disk *disk)
+{
+	return note(disk, DISK_FLUSH, flush(disk), NULL);
+}
+
 int disk_sync(struct disk *disk)
 {
 	/* The kernel reports lost writes once: the flush must hear of them. */
-	disk->sync_error = disk_flush(disk);
+	disk->sync_error = flush(disk);
 	return disk->sync_error;
 }
 
@@ -188,7 +262,9 @@ static int allocate(struct disk *disk, int mode, uint64_t offset, uint64_t len)
 
 int disk_discard(struct disk *disk, uint64_t offset, uint64_t len_bytes)
 {
-	return allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, len_bytes);
+	return note(disk, DISK_DISCARD,
+		    allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, len_bytes),
+		    NULL);
 }
 
 /* Writes zeros, for hosts that have no better way. */
@@ -219,7 +295,8 @@ int disk_write_zeroes(struct disk *disk, uint64_t offset, uint64_t len_bytes,
 			   unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE,
 			   offset, len_bytes);
 
+	/* What is written notes its own errors. */
 	if (err == -EOPNOTSUPP || err == -ENODEV)
-		err = write_zeros(disk, offset, len_bytes);
-	return err;
+		return write_zeros(disk, offset, len_bytes);
+	return note(disk, unmap ? DISK_DISCARD : DISK_WRITE, err, NULL);
 }

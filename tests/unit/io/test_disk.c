@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -175,6 +176,135 @@ static void test_sync(void **state)
 	close(image);
 }
 
+/* What was written to standard error since log_begin(). */
+struct log {
+	int before, file;
+	char text[4096];
+};
+
+static void log_begin(struct log *log)
+{
+	log->file = memfd_create("log", MFD_CLOEXEC);
+	log->before = dup(STDERR_FILENO);
+	assert_true(log->file >= 0 && log->before >= 0);
+	dup2(log->file, STDERR_FILENO);
+}
+
+static void log_end(struct log *log)
+{
+	ssize_t n;
+
+	dup2(log->before, STDERR_FILENO);
+	n = pread(log->file, log->text, sizeof(log->text) - 1, 0);
+	assert_true(n >= 0);
+	log->text[n] = '\0';
+	close(log->before);
+	close(log->file);
+}
+
+/* Whether it is this one line of the disk of @x. */
+static void log_is(const struct log *log, const struct fixture *x,
+		   const char *rest)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "thaw: disk %s: %s\n", x->path, rest);
+	assert_string_equal(log->text, line);
+}
+
+/*
+ * Puts /dev/full in place of the image: no write finds room there, and a sync
+ * fails as well.
+ */
+static void fill_up(struct fixture *x)
+{
+	int full = open("/dev/full", O_RDWR | O_CLOEXEC);
+
+	assert_true(full >= 0);
+	assert_int_equal(dup2(full, x->disk.fd), x->disk.fd);
+	close(full);
+}
+
+/* A host disk that is full: one line, however often, and all are counted. */
+static void test_full(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t a[512] = { 1 };
+	struct iovec iov = { a, sizeof(a) };
+	struct log log;
+
+	assert_int_equal(disk_open(&x->disk, x->path, false), 0);
+	fill_up(x);
+	log_begin(&log);
+	for (unsigned int i = 0; i < 1000; i++)
+		assert_int_equal(disk_writev(&x->disk, &iov, 1, 0), -ENOSPC);
+	log_end(&log);
+	log_is(&log, x, "write: No space left on device");
+	assert_int_equal(disk_errors(&x->disk, DISK_WRITE), 1000);
+	assert_int_equal(disk_errors(&x->disk, DISK_READ), 0);
+	/* After a while there is another line, with what came meanwhile. */
+	x->disk.errors[DISK_WRITE].logged_ns = 0;
+	log_begin(&log);
+	assert_int_equal(disk_writev(&x->disk, &iov, 1, 0), -ENOSPC);
+	log_end(&log);
+	log_is(&log, x,
+	       "write: No space left on device (1000 errors since the last)");
+}
+
+/* A sync that fails. */
+static void test_flush_fails(void **state)
+{
+	struct fixture *x = *state;
+	struct log log;
+
+	assert_int_equal(disk_open(&x->disk, x->path, false), 0);
+	fill_up(x);
+	log_begin(&log);
+	assert_int_equal(disk_flush(&x->disk), -EINVAL);
+	assert_int_equal(disk_flush(&x->disk), -EINVAL);
+	log_end(&log);
+	log_is(&log, x, "flush: Invalid argument");
+	assert_int_equal(disk_errors(&x->disk, DISK_FLUSH), 2);
+}
+
+/* An image that was cut after it was opened. */
+static void test_truncated(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t a[512];
+	struct iovec iov = { a, sizeof(a) };
+	struct log log;
+
+	assert_int_equal(disk_open(&x->disk, x->path, false), 0);
+	assert_int_equal(truncate(x->path, 4096), 0);
+	log_begin(&log);
+	assert_int_equal(disk_readv(&x->disk, &iov, 1, 4096), -EIO);
+	assert_int_equal(disk_readv(&x->disk, &iov, 1, 4096), -EIO);
+	log_end(&log);
+	log_is(&log, x, "read: the image is shorter than when it was opened");
+	assert_int_equal(disk_errors(&x->disk, DISK_READ), 2);
+}
+
+/* What is refused, or lies in the guest's memory, is no error of the host. */
+static void test_no_host_error(void **state)
+{
+	struct fixture *x = *state;
+	struct iovec bad = { (void *)8, 512 };
+	uint8_t a[512] = { 0 };
+	struct iovec iov = { a, sizeof(a) };
+	struct log log;
+
+	assert_int_equal(disk_open(&x->disk, x->path, true), 0);
+	log_begin(&log);
+	assert_int_equal(disk_writev(&x->disk, &iov, 1, 0), -EROFS);
+	assert_int_equal(disk_discard(&x->disk, 0, 512), -EROFS);
+	assert_int_equal(disk_readv(&x->disk, &bad, 1, 0), -EFAULT);
+	log_end(&log);
+	assert_string_equal(log.text, "");
+	for (unsigned int op = 0; op < DISK_OPS; op++)
+		assert_int_equal(disk_errors(&x->disk, (enum disk_op)op), 0);
+}
+
 #define TEST(label, function)                          \
 	{                                              \
 		label, function, setup, teardown, NULL \
@@ -188,6 +318,10 @@ int main(void)
 		TEST("io-disk-transfers", test_transfers),
 		TEST("io-disk-read-only", test_read_only),
 		TEST("io-disk-zeroes", test_zeroes),
+		TEST("io-disk-full", test_full),
+		TEST("io-disk-flush-fails", test_flush_fails),
+		TEST("io-disk-truncated", test_truncated),
+		TEST("io-disk-no-host-error", test_no_host_error),
 		TEST("io-disk-sync", test_sync),
 	};
 
