@@ -191,6 +191,7 @@ static void interrupts_sync(struct pci_function *f)
 		flags = get_le16(&f->config[m->cap + PCI_MSIX_FLAGS]);
 	pthread_mutex_lock(&f->irq_lock);
 	f->intx_disabled = command & PCI_COMMAND_INTX_DISABLE;
+	f->master = command & PCI_COMMAND_MASTER;
 	m->enabled = flags & PCI_MSIX_FLAGS_ENABLE;
 	m->masked = flags & PCI_MSIX_FLAGS_MASKALL;
 	pci_msix_sync(f);
@@ -223,6 +224,16 @@ void pci_config_write(struct pci_function *f, unsigned int reg,
 	config_unlock(f);
 	if (f->ops->config_touch)
 		f->ops->config_touch(f->ctx, reg, size, true);
+}
+
+bool pci_function_is_master(struct pci_function *f)
+{
+	bool master;
+
+	pthread_mutex_lock(&f->irq_lock);
+	master = f->master;
+	pthread_mutex_unlock(&f->irq_lock);
+	return master;
 }
 
 void pci_intx_set(struct pci_function *f, bool level)

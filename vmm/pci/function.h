@@ -113,6 +113,7 @@ struct pci_function {
 	bool intx_wanted; /* the device holds INTA */
 	bool intx_disabled; /* the guest's command bit */
 	bool intx_out; /* the line as it is driven */
+	bool master; /* the guest's command bit: memory and MSI-X are allowed */
 	struct pci_msix msix;
 };
 
@@ -174,9 +175,17 @@ void pci_config_allow(struct pci_function *f, unsigned int reg,
 		      unsigned int size, uint64_t mask);
 
 /*
- * Raises MSI-X vector @vector: delivered, or pending while masked; one that the
- * function does not have goes nowhere.  False when MSI-X is off and INTx is to
- * be used.  Any thread.
+ * Whether the guest lets the function be master of the bus (PCI 6.2.2).  Where
+ * it does not, the device must not touch guest memory; config_touch() tells it
+ * of changes.  Messages of MSI-X are withheld by the function itself.  Any
+ * thread.
+ */
+bool pci_function_is_master(struct pci_function *f);
+
+/*
+ * Raises MSI-X vector @vector: delivered, or pending while it is masked or the
+ * function is no bus master; one that it does not have goes nowhere.  False when
+ * MSI-X is off and INTx is to be used.  Any thread.
  */
 bool pci_msix_raise(struct pci_function *f, unsigned int vector);
 

@@ -2,7 +2,8 @@
 /*
  * MSI-X (PCI 6.8.2): the table and the pending bits, which lie in one BAR of
  * 4 KiB, and each vector's way out, an eventfd that is bound to a routed GSI
- * while the vector is unmasked.
+ * while the vector is unmasked and the function is a bus master: a message is a
+ * write to memory (PCI 6.8.3).
  *
  * The table is kept as the bytes that the guest sees, so that an access of any
  * size at any offset is a copy; what it means is looked at afterwards.
@@ -48,6 +49,12 @@ static bool entry_masked(const struct pci_msix *m, unsigned int vector)
 {
 	return entry_of(m, vector)[PCI_MSIX_ENTRY_VECTOR_CTRL] &
 	       PCI_MSIX_ENTRY_CTRL_MASKBIT;
+}
+
+/* Whether the vector's message must wait; MSI-X is enabled. */
+static bool vector_held(const struct pci_function *f, unsigned int vector)
+{
+	return f->msix.masked || entry_masked(&f->msix, vector) || !f->master;
 }
 
 static uint64_t pending_bit(unsigned int vector)
@@ -108,7 +115,7 @@ static void vector_sync(struct pci_function *f, unsigned int vector)
 	struct pci_msix *m = &f->msix;
 	uint64_t *pending = &m->pending[vector / 64];
 
-	if (!m->enabled || m->masked || entry_masked(m, vector)) {
+	if (!m->enabled || vector_held(f, vector)) {
 		vector_unbind(f, &m->vectors[vector]);
 		return;
 	}
@@ -147,7 +154,7 @@ bool pci_msix_raise(struct pci_function *f, unsigned int vector)
 	pthread_mutex_lock(&f->irq_lock);
 	enabled = m->enabled;
 	if (enabled && vector < m->count) {
-		if (m->masked || entry_masked(m, vector))
+		if (vector_held(f, vector))
 			m->pending[vector / 64] |= pending_bit(vector);
 		else
 			vector_fire(&m->vectors[vector]);

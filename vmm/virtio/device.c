@@ -204,6 +204,15 @@ static void start_on_loop(void *ctx)
 	look_at_queues(dev);
 }
 
+void virtio_device_set_master(struct virtio_device *dev, bool master)
+{
+	bool before = dev->master;
+
+	dev->master = master;
+	if (master && !before)
+		look_at_queues(dev);
+}
+
 uint8_t virtio_status(struct virtio_device *dev)
 {
 	uint8_t status;
@@ -569,7 +578,7 @@ bool virtio_has(struct virtio_device *dev, unsigned int bit)
 
 bool virtio_queue_ready(const struct virtio_device *dev, unsigned int queue)
 {
-	return dev->running && !dev->quiesced &&
+	return dev->running && !dev->quiesced && dev->master &&
 	       dev->queues[queue].ring.size != 0;
 }
 

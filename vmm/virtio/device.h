@@ -110,6 +110,7 @@ struct virtio_device {
 	struct virtio_queue queues[VIRTIO_QUEUES_MAX];
 	bool running; /* DRIVER_OK, not broken */
 	bool quiesced;
+	bool master; /* the transport may access guest memory */
 	bool loaded; /* from a snapshot, and not resumed since */
 	struct virtq_chain chain; /* of virtio_queue_run() */
 	uint64_t errors; /* how often the driver broke the device */
@@ -164,6 +165,14 @@ uint64_t virtio_config_read(struct virtio_device *dev, uint64_t offset,
 			    unsigned int size);
 /* A number that is another after the space has changed (virtio 1.2, 2.5.3). */
 uint8_t virtio_config_generation(struct virtio_device *dev);
+
+/*
+ * Whether the transport allows accesses to guest memory; at first it does not.
+ * Without them no queue is looked at, whatever the driver notifies; with them
+ * all are, for what was added meanwhile.  Status and queues stay as they are.
+ * Loop thread.
+ */
+void virtio_device_set_master(struct virtio_device *dev, bool master);
 
 /* As in struct device_ops. */
 void virtio_device_reset(struct virtio_device *dev);

@@ -386,10 +386,9 @@ static void bar_moved(void *ctx, unsigned int bar, gpa_t gpa, bool decoded)
  * The window of the PCI_CFG capability (virtio 1.2, 4.1.4.9): an access of its
  * data field is an access of BAR 0, for whoever cannot reach BARs.
  */
-static void window_touch(void *ctx, unsigned int reg, unsigned int size,
-			 bool write)
+static void window_touch(struct virtio_pci *p, unsigned int reg,
+			 unsigned int size, bool write)
 {
-	struct virtio_pci *p = ctx;
 	struct pci_function *f = &p->function;
 	unsigned int data = p->window + sizeof(struct virtio_pci_cap);
 	uint32_t bar, at, len;
@@ -408,11 +407,34 @@ static void window_touch(void *ctx, unsigned int reg, unsigned int size,
 		pci_config_put(f, data, len, registers_read(p, bar, at, len));
 }
 
+/* Brings the device in line with the bit of the command register. */
+static void master_on_loop(void *ctx)
+{
+	struct virtio_pci *p = ctx;
+
+	virtio_device_set_master(&p->device,
+				 pci_function_is_master(&p->function));
+}
+
+/*
+ * Config space was touched.  When a write to the command register returns, the
+ * device has ended what the bit no longer allows.
+ */
+static void config_touch(void *ctx, unsigned int reg, unsigned int size,
+			 bool write)
+{
+	struct virtio_pci *p = ctx;
+
+	if (write && reg < PCI_COMMAND + 2 && reg + size > PCI_COMMAND)
+		loop_call(p->device.host.loop, master_on_loop, p);
+	window_touch(p, reg, size, write);
+}
+
 static const struct pci_function_ops function_ops = {
 	.bar_read = registers_read,
 	.bar_write = registers_write,
 	.bar_moved = bar_moved,
-	.config_touch = window_touch,
+	.config_touch = config_touch,
 };
 
 /* Adds a vendor capability that points to a part of BAR 0 (4.1.4). */
@@ -525,6 +547,7 @@ void virtio_pci_reset(void *state)
 	virtio_device_reset(&p->device);
 	state_reset(p);
 	pci_function_reset(&p->function);
+	loop_call(p->device.host.loop, master_on_loop, p);
 }
 
 int virtio_pci_quiesce(void *state)
@@ -603,6 +626,7 @@ static void load_on_loop(void *ctx)
 	call->err = pci_function_load(&p->function, call->r);
 	if (call->err < 0)
 		return;
+	master_on_loop(p);
 	state_load(p, call->r);
 	call->err = virtio_device_load(&p->device, call->r);
 	if (call->err == 0 && snap_reader_error(call->r) < 0)

@@ -104,7 +104,7 @@ case_virtio_console_size() {
 case_virtio_console_other_terminal() {
 	guest_virtio
 	[ -e "$state/virtio.snap/state" ] || fail "$(session_end virtio)"
-	printf '%s\n' 'until [ "$(stty size)" = "0 0" ]; do sleep 1; done' \
+	printf '%s\n' 'until stty -a | grep "rows 0; columns 0"; do sleep 1; done' \
 		'echo un""known; poweroff -f' |
 		timeout 200 thaw restore "$state/virtio.snap" \
 			>"$state/pipe.log" 2>"$state/pipe.err"

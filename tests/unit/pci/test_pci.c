@@ -232,6 +232,13 @@ static void memory_enable(struct world *w, unsigned int slot, bool on)
 	config_write(w, slot, PCI_COMMAND, 2, on ? PCI_COMMAND_MEMORY : 0);
 }
 
+/* Memory is on in either case. */
+static void master_enable(struct world *w, unsigned int slot, bool on)
+{
+	config_write(w, slot, PCI_COMMAND, 2,
+		     PCI_COMMAND_MEMORY | (on ? PCI_COMMAND_MASTER : 0));
+}
+
 /* The capability @id of a slot, by the list. */
 static unsigned int cap_find(struct world *w, unsigned int slot, uint8_t id)
 {
@@ -497,7 +504,7 @@ static void test_msix_masks(void **state)
 	struct pci_function *f = &card->function;
 	uint64_t bar = bar_get(w, 1, 1);
 
-	memory_enable(w, 1, true);
+	master_enable(w, 1, true);
 	assert_false(pci_msix_raise(f, 1)); /* off: use INTx */
 	mmio_write(w, bar + 16, 8, 0xfee01000);
 	mmio_write(w, bar + 16 + 8, 4, 0x4041);
@@ -533,6 +540,40 @@ static void test_msix_masks(void **state)
 	assert_false(pci_msix_raise(f, 1));
 }
 
+/* A message is an access to memory: none without the bit of bus mastering. */
+static void test_bus_master(void **state)
+{
+	struct world *w = *state;
+	struct card *card = &w->cards[0];
+	struct pci_function *f = &card->function;
+	uint64_t bar = bar_get(w, 1, 1);
+
+	assert_false(pci_function_is_master(f));
+	master_enable(w, 1, true);
+	assert_true(pci_function_is_master(f));
+	mmio_write(w, bar, 8, 0xfee01000);
+	mmio_write(w, bar + 8, 8, 0x4041);
+	msix_control(w, 1, PCI_MSIX_FLAGS_ENABLE);
+	assert_true(pci_msix_raise(f, 0));
+	assert_int_equal(fired(card, 0), 1);
+	master_enable(w, 1, false);
+	assert_false(pci_function_is_master(f));
+	/* Neither by the device nor by who has the eventfd. */
+	assert_true(pci_msix_raise(f, 0));
+	assert_int_equal(fired(card, 0), 0);
+	assert_false(f->msix.vectors[0].bound);
+	assert_int_equal(mmio_read(w, bar + PCI_MSIX_PBA_AT, 8), 1);
+	/* Registers are still there, and an unmasked entry changes nothing. */
+	mmio_write(w, bar + 12, 4, 1);
+	mmio_write(w, bar + 12, 4, 0);
+	assert_int_equal(fired(card, 0), 0);
+	master_enable(w, 1, true);
+	assert_int_equal(fired(card, 0), 1);
+	assert_int_equal(mmio_read(w, bar + PCI_MSIX_PBA_AT, 8), 0);
+	pci_function_reset(f);
+	assert_false(pci_function_is_master(f));
+}
+
 static void test_intx(void **state)
 {
 	struct world *w = *state;
@@ -560,7 +601,7 @@ static void use_card(struct world *w)
 {
 	uint64_t bar = bar_get(w, 1, 1);
 
-	memory_enable(w, 1, true);
+	master_enable(w, 1, true);
 	bar_set(w, 1, 0, (uint32_t)WINDOW + 0x400000);
 	mmio_write(w, bar, 8, 0xfee02000);
 	mmio_write(w, bar + 8, 8, 0x55);
@@ -703,6 +744,7 @@ int main(void)
 		TEST("pci-bar-random-moves", test_bar_random_moves),
 		TEST("pci-msix-any-access", test_msix_any_access),
 		TEST("pci-msix-masks", test_msix_masks),
+		TEST("pci-bus-master", test_bus_master),
 		TEST("pci-intx", test_intx),
 		TEST("pci-save-load", test_save_load),
 		TEST("pci-load-hostile", test_load_hostile),

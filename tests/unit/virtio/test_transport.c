@@ -24,8 +24,10 @@
 
 #define BIT(n)	     (UINT64_C(1) << (n))
 #define ALL_FEATURES UINT64_MAX
-#define QUEUE	     (gpa_t) MIB
-#define DATA	     (gpa_t)0x140000
+/* Without event indices there is an interrupt for each buffer. */
+#define EACH_INTERRUPT (ALL_FEATURES & ~BIT(VIRTIO_RING_F_EVENT_IDX))
+#define QUEUE	       (gpa_t) MIB
+#define DATA	       (gpa_t)0x140000
 
 struct fixture {
 	struct guest g;
@@ -445,6 +447,103 @@ static void test_save_load_interrupts(void **state)
 	snap_writer_finish(&w);
 }
 
+/* Lets the device be bus master, or not. */
+static void set_master(struct fixture *x, bool on)
+{
+	guest_config_write(&x->g, 1, PCI_COMMAND, 2,
+			   PCI_COMMAND_MEMORY | (on ? PCI_COMMAND_MASTER : 0));
+}
+
+/*
+ * Adds a buffer to a device that is no bus master and notifies: nothing of guest
+ * memory may change, and no interrupt may come.
+ */
+static void check_stands_still(struct fixture *x)
+{
+	uint8_t *memory = guest_ptr(&x->g, QUEUE, GUEST_LOW_BYTES - QUEUE);
+	uint8_t *before = malloc(GUEST_LOW_BYTES - QUEUE);
+	struct guest_buffer b = { DATA, 16, GUEST_WRITE };
+
+	assert_non_null(before);
+	guest_add(&x->d, 0, &b, 1);
+	memcpy(before, memory, GUEST_LOW_BYTES - QUEUE);
+	for (unsigned int i = 0; i < 3; i++) {
+		guest_kick(&x->d, 0);
+		guest_sync(&x->g);
+	}
+	assert_memory_equal(before, memory, GUEST_LOW_BYTES - QUEUE);
+	assert_int_equal(guest_fired(&x->d, 1), 0);
+	free(before);
+}
+
+/* It goes on with what was added meanwhile, without another notification. */
+static void check_goes_on(struct fixture *x)
+{
+	uint32_t head, len;
+
+	assert_true(guest_used(&x->d, 0, &head, &len));
+	assert_int_equal(len, 16);
+	assert_true(guest_fired(&x->d, 1) > 0);
+	assert_true(works(x));
+	guest_fired(&x->d, 1);
+}
+
+static void test_bus_master(void **state)
+{
+	struct fixture *x = *state;
+
+	guest_start(&x->d, EACH_INTERRUPT, 1);
+	assert_true(works(x));
+	guest_fired(&x->d, 1);
+	set_master(x, false);
+	check_stands_still(x);
+	assert_int_equal(guest_status(&x->d), 15);
+	set_master(x, true);
+	check_goes_on(x);
+	/* A driver that starts before it sets the bit. */
+	set_master(x, false);
+	guest_start(&x->d, EACH_INTERRUPT, 1);
+	check_stands_still(x);
+	set_master(x, true);
+	check_goes_on(x);
+	/* By one byte of the register, and by a write that begins before it. */
+	guest_config_write(&x->g, 1, PCI_COMMAND, 1, PCI_COMMAND_MEMORY);
+	check_stands_still(x);
+	guest_config_write(&x->g, 1, PCI_DEVICE_ID, 4,
+			   (uint64_t)(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER)
+				   << 16);
+	check_goes_on(x);
+}
+
+/* The bit is part of what is saved; a reset clears it. */
+static void test_bus_master_saved(void **state)
+{
+	struct fixture *x = *state;
+	const struct device_ops *ops = x->device.ops;
+
+	guest_start(&x->d, EACH_INTERRUPT, 1);
+	for (unsigned int off = 0; off < 2; off++) {
+		struct snap_writer w = { 0 };
+		struct snap_reader r;
+
+		set_master(x, !off);
+		assert_int_equal(ops->quiesce(x->device.state), 0);
+		assert_int_equal(ops->save(x->device.state, &w), 0);
+		ops->reset(x->device.state);
+		r = (struct snap_reader){ .data = w.data, .len = w.len };
+		assert_int_equal(ops->load(x->device.state, &r), 0);
+		ops->resume(x->device.state);
+		guest_fired(&x->d, 1);
+		if (off)
+			check_stands_still(x);
+		else
+			assert_true(works(x));
+		snap_writer_finish(&w);
+	}
+	set_master(x, true);
+	check_goes_on(x);
+}
+
 static void test_many_devices(void **state)
 {
 	struct fixture *x = *state;
@@ -491,6 +590,8 @@ int main(void)
 		TEST("virtio-bar-moves", test_bar_moves),
 		TEST("virtio-window", test_window),
 		TEST("virtio-save-load-interrupts", test_save_load_interrupts),
+		TEST("virtio-bus-master", test_bus_master),
+		TEST("virtio-bus-master-saved", test_bus_master_saved),
 		TEST("virtio-many-devices", test_many_devices),
 	};
 
