@@ -3,8 +3,9 @@
  * The boot protocol of arm64 Linux (Documentation/arch/arm64/booting.rst): the
  * Image near the start of RAM, the device tree behind it in 2 MiB of its own, the
  * initrd as high as it fits; the first vCPU enters with the tree's address in
- * x0, the others wait for PSCI.  An ELF file that is linked at addresses of RAM
- * starts the same way at its entry.
+ * x0, the others wait for PSCI.  An ELF file starts the same way at its entry:
+ * where it is linked, or, when it is position-independent and linked below RAM
+ * (at 0, as static-pie programs are), where an Image would be.
  *
  *	RAM start                 the machine's own (layout.h)
  *	+ 2 MiB + text_offset     Image, with its bss
@@ -29,6 +30,9 @@
 
 /* Kernel and initrd lie in one window of 32 GiB (booting.rst). */
 #define INITRD_WINDOW (32 * GIB)
+
+/* What is kept free behind an ELF file. */
+#define ELF_STACK_BYTES MIB
 
 /* EL1h, with all of D, A, I and F masked (Arm DDI 0487, C5.2). */
 #define PSTATE_BOOT UINT64_C(0x3c5)
@@ -95,12 +99,17 @@ static int load_image(const struct machine *machine, const struct image *image,
 			     image->fd, 0);
 }
 
-/* Places an ELF file where it says. */
+/*
+ * Places an ELF file where it says, or where an Image would be.  Bare-metal
+ * programs tend to put their stack behind what the file names, so the device
+ * tree keeps a distance.
+ */
 static int load_elf(const struct machine *machine, const struct image *image,
 		    struct plan *plan, struct loaded *loaded)
 {
 	struct elf_kernel kernel;
-	int err = elf_load(plan, &machine->memory, image, EM_AARCH64, &kernel);
+	int err = elf_load(plan, &machine->memory, image, EM_AARCH64,
+			   ARM64_KERNEL_GPA, &kernel);
 
 	if (err != 0)
 		return err;
@@ -116,7 +125,7 @@ static int load_elf(const struct machine *machine, const struct image *image,
 				"address of what it loads; give the Image",
 				image->name, (unsigned long long)kernel.entry);
 	loaded->entry = kernel.entry;
-	loaded->end = kernel.highest;
+	loaded->end = kernel.highest + ELF_STACK_BYTES;
 	return 0;
 }
 

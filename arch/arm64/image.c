@@ -4,6 +4,7 @@
  * stub has inside, which tells how long the file must be.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "arch/arm64/image.h"
 #include "vmm/base/bytes.h"
@@ -115,6 +116,24 @@ static int check_head(const struct image *image, const uint8_t *head,
 	return 0;
 }
 
+/*
+ * Says what the file is.  Of bytes without any format it can only be said what
+ * would make an Image of them.
+ */
+static int refuse_other(const struct image *image, const uint8_t *head)
+{
+	const char *words = image_describe(head, ARM64_IMAGE_HEAD_BYTES);
+
+	if (strcmp(words, IMAGE_UNKNOWN) != 0)
+		return log_fail(ENOEXEC, "%s: %s, not an arm64 Image",
+				image->name, words);
+	return log_fail(ENOEXEC,
+			"%s: not an arm64 Image: a raw binary lacks its "
+			"64-byte header (\"ARM\\x64\" at byte 56, the size in "
+			"memory at byte 16); give the ELF file instead",
+			image->name);
+}
+
 int arm64_image_parse(const struct image *image, struct arm64_image *out)
 {
 	uint8_t head[ARM64_IMAGE_HEAD_BYTES];
@@ -123,9 +142,7 @@ int arm64_image_parse(const struct image *image, struct arm64_image *out)
 	if (err != 0)
 		return err;
 	if (!arm64_image_is(head, sizeof(head)))
-		return log_fail(ENOEXEC, "%s: %s, not an arm64 Image",
-				image->name,
-				image_describe(head, sizeof(head)));
+		return refuse_other(image, head);
 	*out = (struct arm64_image){
 		.text_offset = get_le64(head + HEAD_TEXT_OFFSET),
 		.size_bytes = get_le64(head + HEAD_IMAGE_SIZE),

@@ -174,7 +174,7 @@ static int boot_elf(struct booting *b)
 	struct elf_kernel elf;
 	uint64_t entry;
 	int err = elf_load(b->plan, &b->machine->memory, &b->kernel, EM_X86_64,
-			   &elf);
+			   X86_HIGH_RAM, &elf);
 
 	if (err)
 		return err;

@@ -31,4 +31,12 @@ expect_status 0
 expect_out '^  parameters +console=hvc0$'
 expect_out 'virtio console'
 expect_out 'All done in .*; powering off.'
+
+# The words of the user, with nothing added.
+run --raw-params -p "first=1 second=two"
+expect_status 0
+expect_out '^  parameters +first=1 second=two$'
+run --raw-params
+expect_status 0
+! grep -q '^  parameters' "$work/out" || fail "there are parameters"
 finish

@@ -6,6 +6,9 @@
  * table's bounds, then each entry's bounds, then its bytes; counts that a
  * kernel never has are refused before anything is read by them.
  *
+ * Every segment is placed at its physical address plus one distance, which is
+ * zero but for a position-independent file that is linked below RAM.
+ *
  * Offsets are those of the System V ABI, chapter 4 (ELF header) and 5 (program
  * header), read one by one so that alignment and padding do not matter.
  */
@@ -23,6 +26,7 @@
 
 #define EHDR_BYTES 64
 #define PHDR_BYTES 56
+#define E_TYPE	   16
 /* Linux has 5; more than this is no kernel. */
 #define PHDRS_MAX 64
 /* Linux has some 500 bytes of notes. */
@@ -31,10 +35,20 @@
 /* Xen, public/elfnote.h: where 32-bit PVH entry is. */
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 
+/* An alignment that is more than this is no kernel's. */
+#define ALIGN_MAX GIB
+
 /* One program header. */
 struct phdr {
 	uint32_t type;
 	uint64_t offset, paddr, filesz, memsz, align;
+};
+
+/* The table of program headers, and how far its segments are moved up. */
+struct segments {
+	uint8_t table[PHDRS_MAX * PHDR_BYTES];
+	unsigned int count;
+	uint64_t distance;
 };
 
 /* Decodes the program header at @b. */
@@ -73,7 +87,7 @@ static int read_header(const struct image *image, uint16_t machine,
 	if (ehdr[EI_VERSION] != EV_CURRENT)
 		return log_fail(EINVAL, "%s: unknown ELF version %u", name,
 				ehdr[EI_VERSION]);
-	switch (get_le16(ehdr + 16)) {
+	switch (get_le16(ehdr + E_TYPE)) {
 	case ET_EXEC:
 	case ET_DYN:
 		return 0;
@@ -84,13 +98,12 @@ static int read_header(const struct image *image, uint16_t machine,
 	}
 }
 
-/* Reads the program headers that @ehdr tells of; their number, or -errno. */
+/* Reads the program headers that @ehdr tells of. */
 static int read_table(const struct image *image, const uint8_t *ehdr,
-		      uint8_t table[PHDRS_MAX * PHDR_BYTES])
+		      struct segments *s)
 {
 	uint64_t offset = get_le64(ehdr + 32);
 	unsigned int count = get_le16(ehdr + 56);
-	int err;
 
 	if (count == 0)
 		return log_fail(EINVAL, "%s: no ELF program headers",
@@ -104,16 +117,49 @@ static int read_table(const struct image *image, const uint8_t *ehdr,
 		return log_fail(ENODATA,
 				"%s: truncated in its ELF program headers",
 				image->name);
-	err = image_read(image, offset, table, (size_t)count * PHDR_BYTES);
-	return err ? err : (int)count;
+	s->count = count;
+	return image_read(image, offset, s->table, (size_t)count * PHDR_BYTES);
+}
+
+/* Whether a program header is of bytes in memory. */
+static bool is_loaded(const struct phdr *p)
+{
+	return p->type == PT_LOAD && (p->memsz != 0 || p->filesz != 0);
+}
+
+/*
+ * How far a position-independent file must be moved: by nothing when it is
+ * linked in RAM.  The distance keeps the alignment of each segment.
+ */
+static int find_distance(struct segments *s, const struct memory *memory,
+			 const struct image *image, gpa_t base)
+{
+	uint64_t lowest = UINT64_MAX, align = PAGE_BYTES;
+
+	for (unsigned int i = 0; i < s->count; i++) {
+		struct phdr p = phdr_decode(s->table + i * PHDR_BYTES);
+
+		if (!is_loaded(&p))
+			continue;
+		if (p.align > ALIGN_MAX || (p.align & (p.align - 1)) != 0)
+			return log_fail(EINVAL,
+					"%s: ELF segment %u has a bad "
+					"alignment (0x%" PRIx64 ")",
+					image->name, i, p.align);
+		lowest = min_u64(lowest, p.paddr);
+		align = max_u64(align, p.align);
+	}
+	if (lowest < memory->regions[0].gpa)
+		s->distance = align_up(base, align) - align_down(lowest, align);
+	return 0;
 }
 
 /* Adds one PT_LOAD to the plan and widens the range of the kernel. */
 static int load_segment(struct plan *plan, const struct memory *memory,
 			const struct image *image, const struct phdr *p,
-			unsigned int i, struct elf_kernel *kernel)
+			unsigned int i, gpa_t gpa, struct elf_kernel *kernel)
 {
-	if (p->memsz == 0 && p->filesz == 0)
+	if (!is_loaded(p))
 		return 0;
 	if (p->filesz > p->memsz)
 		return log_fail(EINVAL,
@@ -123,15 +169,15 @@ static int load_segment(struct plan *plan, const struct memory *memory,
 	if (!range_within(p->offset, p->filesz, image->size_bytes))
 		return log_fail(ENODATA, "%s: truncated in ELF segment %u",
 				image->name, i);
-	if (!memory_find(memory, p->paddr, p->memsz))
+	if (gpa < p->paddr || !memory_find(memory, gpa, p->memsz))
 		return log_fail(EFAULT,
 				"%s: ELF segment %u (%" PRIu64
 				" KiB at 0x%" PRIx64
 				") lies outside the guest's memory",
-				image->name, i, p->memsz / KIB, p->paddr);
-	kernel->lowest = min_u64(kernel->lowest, p->paddr);
-	kernel->highest = max_u64(kernel->highest, p->paddr + p->memsz);
-	return plan_add_file(plan, "kernel", p->paddr, p->filesz, image->fd,
+				image->name, i, p->memsz / KIB, gpa);
+	kernel->lowest = min_u64(kernel->lowest, gpa);
+	kernel->highest = max_u64(kernel->highest, gpa + p->memsz);
+	return plan_add_file(plan, "kernel", gpa, p->filesz, image->fd,
 			     p->offset);
 }
 
@@ -190,14 +236,17 @@ static int load_notes(const struct image *image, const struct phdr *p,
 
 /* Handles one program header by its type. */
 static int load_phdr(struct plan *plan, const struct memory *memory,
-		     const struct image *image, const struct phdr *p,
+		     const struct image *image, const struct segments *s,
 		     unsigned int i, struct elf_kernel *kernel)
 {
-	switch (p->type) {
+	struct phdr p = phdr_decode(s->table + i * PHDR_BYTES);
+
+	switch (p.type) {
 	case PT_LOAD:
-		return load_segment(plan, memory, image, p, i, kernel);
+		return load_segment(plan, memory, image, &p, i,
+				    p.paddr + s->distance, kernel);
 	case PT_NOTE:
-		return load_notes(image, p, i, kernel);
+		return load_notes(image, &p, i, kernel);
 	default:
 		return 0;
 	}
@@ -205,29 +254,26 @@ static int load_phdr(struct plan *plan, const struct memory *memory,
 
 /* Adds an ELF kernel to the plan. */
 int elf_load(struct plan *plan, const struct memory *memory,
-	     const struct image *image, uint16_t machine,
+	     const struct image *image, uint16_t machine, gpa_t base,
 	     struct elf_kernel *kernel)
 {
-	uint8_t ehdr[EHDR_BYTES], table[PHDRS_MAX * PHDR_BYTES];
-	int err, count;
+	struct segments s = { .count = 0 };
+	uint8_t ehdr[EHDR_BYTES];
+	int err;
 
 	*kernel = (struct elf_kernel){ .lowest = UINT64_MAX };
 	err = read_header(image, machine, ehdr);
+	if (!err)
+		err = read_table(image, ehdr, &s);
+	if (!err && get_le16(ehdr + E_TYPE) == ET_DYN)
+		err = find_distance(&s, memory, image, base);
+	for (unsigned int i = 0; i < s.count && !err; i++)
+		err = load_phdr(plan, memory, image, &s, i, kernel);
 	if (err)
 		return err;
-	count = read_table(image, ehdr, table);
-	if (count < 0)
-		return count;
-	for (unsigned int i = 0; i < (unsigned int)count; i++) {
-		struct phdr p = phdr_decode(table + i * PHDR_BYTES);
-
-		err = load_phdr(plan, memory, image, &p, i, kernel);
-		if (err)
-			return err;
-	}
 	if (kernel->lowest == UINT64_MAX)
 		return log_fail(EINVAL, "%s: no ELF segment to load",
 				image->name);
-	kernel->entry = get_le64(ehdr + 24);
+	kernel->entry = get_le64(ehdr + 24) + s.distance;
 	return 0;
 }

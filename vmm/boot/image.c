@@ -191,7 +191,7 @@ const char *image_describe(const uint8_t *head, size_t len)
 		zeros++;
 	if (len && zeros == len)
 		return "a file of zeros";
-	return "not a kernel image";
+	return IMAGE_UNKNOWN;
 }
 
 /* The highest place in one region for @need bytes; false when there is none. */

@@ -49,8 +49,9 @@ int image_head(const struct image *image, uint8_t *head, size_t room);
 /*
  * What a file that is no kernel for this architecture looks like, in words for
  * an error line: "an arm64 Image", "a gzip file", "a text file", "a PE/EFI
- * image", "an ELF file for AArch64"...; "not a kernel image" when nothing fits.
+ * image", "an ELF file for AArch64"...; IMAGE_UNKNOWN when nothing fits.
  */
+#define IMAGE_UNKNOWN "not a kernel image"
 const char *image_describe(const uint8_t *head, size_t len);
 
 /*

@@ -36,6 +36,7 @@ struct run_options {
 	uint64_t memory_bytes;
 	unsigned int cpus;
 	struct option_list disks;
+	bool raw_params;
 	enum memory_backing backing;
 	enum vm_console console;
 	enum on_reboot on_reboot;
@@ -70,6 +71,11 @@ static const struct option rows[] = {
 	  .metavar = "TEXT",
 	  .help = "kernel command line; a console= that fits\n"
 		  "--console is put first where TEXT has none" },
+	{ .kind = OPTION_FLAG,
+	  .name = "raw-params",
+	  .offset = AT(raw_params),
+	  .help = "leave --params exactly as given: no console=\n"
+		  "is added" },
 	{ .kind = OPTION_HEADING, .help = "The machine" },
 	{ .kind = OPTION_SIZE,
 	  .letter = 'm',
@@ -186,7 +192,7 @@ static int make_cmdline(struct run *run)
 	bool virtio = run->options.console == VM_CONSOLE_VIRTIO;
 	const char *console = virtio ? "console=hvc0" : "console=ttyS0";
 
-	if (has_console(params))
+	if (run->options.raw_params || has_console(params))
 		console = "";
 	if (strlen(params) > CMDLINE_MAX_BYTES)
 		return log_fail(E2BIG, "--params: longer than %d bytes",

@@ -50,3 +50,14 @@ case_embedded_guest_memfd() {
 	fi
 	embedded --memory=guest_memfd
 }
+
+# Words that the guest is given are its own; and an ELF file that is linked at 0
+# runs, which on arm64 is what the report is before it becomes an Image.
+case_embedded_elf() {
+	embedded -k /guests/report.elf --raw-params -p 'one=1 two=2'
+	same "the parameters" "$(sed -n 's/^  parameters *//p' $state/embedded |
+		tr -d '\r')" "one=1 two=2"
+	embedded -k /guests/report.elf -p one=1
+	same "the parameters" "$(sed -n 's/^  parameters *//p' $state/embedded |
+		tr -d '\r')" "console=ttyS0 one=1"
+}

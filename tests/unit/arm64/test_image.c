@@ -90,6 +90,11 @@ static void test_other_files(void **state)
 	refused(b, sizeof(b), -ENOEXEC, "text");
 	memset(b, 0, sizeof(b));
 	refused(b, sizeof(b), -ENOEXEC, "not an arm64 Image");
+	/* Instructions and nothing else: what is missing is said. */
+	for (size_t i = 0; i < sizeof(b); i += 4)
+		put_le32(b + i, 0xd503201f);
+	refused(b, sizeof(b), -ENOEXEC,
+		"lacks its 64-byte header (\"ARM\\x64\" at byte 56");
 }
 
 /* Headers that make no sense, or a kernel that is not run. */

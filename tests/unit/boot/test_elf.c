@@ -28,7 +28,8 @@ static int load(struct attempt *a, const struct elf_image *e, size_t len)
 	memset(&a->plan, 0, sizeof(a->plan));
 	ram_init(&a->memory, RAM_BYTES, 0);
 	capture_begin(&a->capture);
-	err = elf_load(&a->plan, &a->memory, &image, EM_X86_64, &a->kernel);
+	err = elf_load(&a->plan, &a->memory, &image, EM_X86_64, MIB,
+		       &a->kernel);
 	close(image.fd);
 	return err;
 }
@@ -144,6 +145,118 @@ static void test_nonsense(void **state)
 	refused(&e, sizeof(e), -ERANGE, "kernel");
 }
 
+/*
+ * A file that is linked at 0 and loaded with RAM from 1 GiB on, as on arm64:
+ * what elf_load() says, with the plan in place when it is 0.
+ */
+static int load_high(struct attempt *a, const struct elf_image *e)
+{
+	const struct memory_range range = { GIB, 16 * MIB };
+	const struct memory_config config = {
+		.backing = MEMORY_ANON,
+		.ranges = &range,
+		.range_count = 1,
+		.file_fd = -1,
+	};
+	struct image image = { .fd = file_of(e, sizeof(*e)),
+			       .size_bytes = sizeof(*e),
+			       .name = "k" };
+	int err;
+
+	memset(&a->plan, 0, sizeof(a->plan));
+	assert_int_equal(memory_init(&a->memory, &config, NULL), 0);
+	capture_begin(&a->capture);
+	err = elf_load(&a->plan, &a->memory, &image, EM_AARCH64, GIB + 2 * MIB,
+		       &a->kernel);
+	if (!err)
+		err = plan_apply(&a->plan, &a->memory);
+	close(image.fd);
+	return err;
+}
+
+/* A position-independent file, linked at 0 with its entry at 0x40. */
+static void make_pie(struct elf_image *e)
+{
+	elf_image_make(e, EM_AARCH64);
+	e->ehdr.e_type = ET_DYN;
+	e->ehdr.e_entry = 0x40;
+	e->phdr[0].p_vaddr = e->phdr[0].p_paddr = 0;
+	e->phdr[0].p_align = 0x1000;
+	e->phdr[1].p_vaddr = e->phdr[1].p_paddr = 0x11000;
+	e->phdr[1].p_align = 0x10000;
+}
+
+/* It must be refused with @err and one line with @words. */
+static void refused_high(const struct elf_image *e, int err, const char *words)
+{
+	struct attempt a;
+
+	assert_int_equal(load_high(&a, e), err);
+	capture_one_line(&a.capture, words);
+	plan_finish(&a.plan);
+	memory_finish(&a.memory);
+}
+
+/* All of it is at @base, and the segments keep their distance. */
+static void placed_high(const struct elf_image *e, gpa_t base)
+{
+	struct attempt a;
+	uint8_t b;
+
+	assert_int_equal(load_high(&a, e), 0);
+	assert_int_equal(capture_end(&a.capture), 0);
+	assert_int_equal(a.kernel.entry, base + 0x40);
+	assert_int_equal(a.kernel.lowest, base);
+	assert_int_equal(a.kernel.highest, base + 0x15000);
+	assert_int_equal(memory_read(&a.memory, base, &b, 1), 0);
+	assert_int_equal(b, 0xcc);
+	assert_int_equal(memory_read(&a.memory, base + 0x11000, &b, 1), 0);
+	assert_int_equal(b, 0xdd);
+	plan_finish(&a.plan);
+	memory_finish(&a.memory);
+}
+
+/* Position-independent files are moved into RAM, others are not. */
+static void test_moved(void **state)
+{
+	struct elf_image e;
+
+	(void)state;
+	make_pie(&e);
+	placed_high(&e, GIB + 2 * MIB);
+	e.phdr[1].p_align = 4 * MIB;
+	placed_high(&e, GIB + 4 * MIB);
+	/* Linked in RAM: it stays there. */
+	e.phdr[1].p_align = 0x1000;
+	e.ehdr.e_entry += GIB + 8 * MIB;
+	e.phdr[0].p_paddr += GIB + 8 * MIB;
+	e.phdr[1].p_paddr += GIB + 8 * MIB;
+	placed_high(&e, GIB + 8 * MIB);
+	make_pie(&e);
+	e.ehdr.e_type = ET_EXEC;
+	refused_high(&e, -EFAULT, "outside the guest's memory");
+}
+
+/* One that cannot be moved is refused, whatever its numbers are. */
+static void test_moved_nonsense(void **state)
+{
+	static const uint64_t far[] = { 14 * MIB, GIB, UINT64_MAX - GIB + 1,
+					UINT64_MAX - 0xffff, UINT64_MAX };
+	struct elf_image e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(far); i++) {
+		make_pie(&e);
+		e.phdr[1].p_paddr = far[i];
+		refused_high(&e, -EFAULT, "segment 1");
+	}
+	make_pie(&e);
+	e.phdr[1].p_align = 0x1800;
+	refused_high(&e, -EINVAL, "segment 1 has a bad alignment (0x1800)");
+	e.phdr[1].p_align = UINT64_C(1) << 63;
+	refused_high(&e, -EINVAL, "segment 1 has a bad alignment");
+}
+
 /* Notes whose lengths lie are left alone. */
 static void test_bad_notes(void **state)
 {
@@ -190,6 +303,8 @@ int main(void)
 		cmocka_unit_test(test_no_note),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_moved),
+		cmocka_unit_test(test_moved_nonsense),
 		cmocka_unit_test(test_bad_notes),
 		cmocka_unit_test(test_flipped),
 	};
