@@ -14,10 +14,14 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/cli/exit.h"
+#include "vmm/cli/grace.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/io/terminal.h"
 
 const char *const session_clock_words[] = { "continue", "follow", NULL };
+
+/* How long devices may take to write what the guest printed last. */
+#define OUTPUT_NS (60 * NS_PER_S)
 
 /* The values to begin with. */
 void session_options_init(struct session_options *options, enum pager_way way)
@@ -116,25 +120,38 @@ static int run_loaded(struct session *session, struct vm_end *end)
 		r = ctl_serve(ctl);
 	if (r >= 0)
 		*end = vm_wait(session->vm);
+	else
+		grace_begin(session->grace, EXIT_HOST);
+	/* Now, as the threads may take longer to end than they have time. */
+	ctl_hide(ctl);
+	vm_stop(session->vm);
+	grace_renew(session->grace, 0);
 	ctl_stop(ctl);
 	return r;
 }
 
-/* Makes, loads and runs a machine. */
-int session_run(struct session *session, struct vm_config config,
-		const struct session_job *job, struct vm_end *end)
+/* The machine ends.  Any thread. */
+static void on_ended(void *ctx, struct vm_end end)
 {
-	int r;
+	struct session *session = ctx;
 
-	/* Loading may take long, or wait for a host that does not answer. */
-	vm_block_signals(false);
-	config.kvm_path = session->options->kvm;
-	config.clock = session->options->clock;
-	config.terminal = session->terminal;
-	config.disks = session->disks;
-	config.disk_count = session->disk_count;
-	config.paging = session->paging;
-	r = vm_create(&session->vm, &config);
+	grace_begin(session->grace, session_exit_code(&end));
+}
+
+/* What is put in order when threads do not end.  The grace period's thread. */
+static void put_in_order(void *ctx)
+{
+	struct session *session = ctx;
+
+	terminal_raw(session->terminal, false);
+}
+
+/* Makes, loads and runs a machine while its end is watched. */
+static int run_watched(struct session *session, const struct vm_config *config,
+		       const struct session_job *job, struct vm_end *end)
+{
+	int r = vm_create(&session->vm, config);
+
 	if (r < 0)
 		return r;
 	r = job->load(session->vm, job->ctx);
@@ -145,16 +162,45 @@ int session_run(struct session *session, struct vm_config config,
 		*end = vm_get_end(session->vm);
 		r = 0;
 	}
+	if (r < 0)
+		grace_begin(session->grace, EXIT_HOST);
 	/* What the guest printed comes before what we say of it. */
+	grace_renew(session->grace, OUTPUT_NS);
 	if (end->kind != VM_END_NONE)
 		vm_finish_devices(session->vm);
+	grace_renew(session->grace, 0);
 	if (end->kind != VM_END_NONE && job->ended)
 		job->ended(session->vm, job->ctx);
 	paging_report(&session->options->paging, session->vm,
 		      session->start_ns);
+	grace_renew(session->grace, OUTPUT_NS);
 	vm_destroy(session->vm);
 	session->vm = NULL;
 	terminal_raw(session->terminal, false);
+	return r;
+}
+
+/* Makes, loads and runs a machine. */
+int session_run(struct session *session, struct vm_config config,
+		const struct session_job *job, struct vm_end *end)
+{
+	int r = grace_start(&session->grace, put_in_order, session);
+
+	if (r < 0)
+		return r;
+	/* Loading may take long, or wait for a host that does not answer. */
+	vm_block_signals(false);
+	config.kvm_path = session->options->kvm;
+	config.clock = session->options->clock;
+	config.terminal = session->terminal;
+	config.disks = session->disks;
+	config.disk_count = session->disk_count;
+	config.paging = session->paging;
+	config.ended = on_ended;
+	config.ended_ctx = session;
+	r = run_watched(session, &config, job, end);
+	grace_stop(session->grace);
+	session->grace = NULL;
 	return r;
 }
 

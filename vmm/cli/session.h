@@ -15,6 +15,7 @@
 #include "vmm/vm/vm.h"
 
 struct ctl;
+struct grace;
 
 /* Options of both commands; the rows are below. */
 struct session_options {
@@ -32,6 +33,7 @@ struct session {
 	struct terminal *terminal;
 	uint64_t start_ns; /* CLOCK_MONOTONIC at session_open() */
 	struct vm *vm; /* the machine of now, for the terminal's leave key */
+	struct grace *grace; /* of that machine */
 };
 
 extern const char *const session_clock_words[];

@@ -33,6 +33,9 @@ int ctl_listen(struct ctl **ctl, const char *path, struct vm *vm);
  */
 int ctl_serve(struct ctl *ctl);
 
+/* Removes the socket, so that no further client connects.  NULL is fine. */
+void ctl_hide(struct ctl *ctl);
+
 /* Ends the thread and removes the socket.  NULL is fine. */
 void ctl_stop(struct ctl *ctl);
 

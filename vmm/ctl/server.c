@@ -256,13 +256,16 @@ int ctl_listen(struct ctl **out, const char *path, struct vm *vm)
 }
 
 /* Removes the socket, unless another has taken its name. */
-static void remove_socket(const struct ctl *ctl)
+void ctl_hide(struct ctl *ctl)
 {
 	struct stat st;
 
+	if (!ctl)
+		return;
 	if (ctl->bound && lstat(ctl->path, &st) == 0 && st.st_dev == ctl->dev &&
 	    st.st_ino == ctl->ino)
 		unlink(ctl->path);
+	ctl->bound = false;
 }
 
 /* Stops it. */
@@ -276,7 +279,7 @@ void ctl_stop(struct ctl *ctl)
 		pthread_join(ctl->thread, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++)
 		peer_close(&ctl->peers[i]);
-	remove_socket(ctl);
+	ctl_hide(ctl);
 	if (ctl->listen_fd >= 0)
 		close(ctl->listen_fd);
 	if (ctl->wake_fd >= 0)

@@ -190,8 +190,7 @@ void vm_destroy(struct vm *vm)
 	if (!vm)
 		return;
 	m = &vm->machine;
-	vm_end(vm, VM_END_LEAVE, 0);
-	stop_threads(vm);
+	vm_stop(vm);
 	if (vm->loop)
 		loop_stop(vm->loop);
 	if (vm->signal_fd >= 0)
@@ -308,6 +307,8 @@ void vm_end(struct vm *vm, enum vm_end_kind kind, int detail)
 	if (vm->end.kind == VM_END_NONE) {
 		vm->end = (struct vm_end){ kind, detail };
 		atomic_store(&vm->phase, VM_PHASE_END);
+		if (vm->config.ended)
+			vm->config.ended(vm->config.ended_ctx, vm->end);
 		pthread_cond_broadcast(&vm->changed);
 		vcpus_kick(vm);
 		/* Without a descriptor the machine was not made, nobody waits. */
@@ -346,8 +347,14 @@ struct vm_end vm_wait(struct vm *vm)
 		if (fds[1].revents)
 			take_signal(vm);
 	}
+	return vm_get_end(vm);
+}
+
+/* Ends it and joins its threads. */
+void vm_stop(struct vm *vm)
+{
+	vm_end(vm, VM_END_LEAVE, 0);
 	stop_threads(vm);
-	return vm->end;
 }
 
 /* The signals that end a machine. */

@@ -47,6 +47,8 @@ struct vm_paging {
 	const char *inject; /* see source_inject_create(); NULL: nothing */
 };
 
+struct vm_end;
+
 /* A machine in words; everything that it points to outlives the machine. */
 struct vm_config {
 	const char *kvm_path; /* NULL: /dev/kvm */
@@ -59,6 +61,12 @@ struct vm_config {
 	struct disk *disks;
 	unsigned int disk_count;
 	struct vm_paging paging;
+	/*
+	 * Called when the machine ends, once, by the thread that ends it; must
+	 * not wait.  NULL: nothing is.
+	 */
+	void (*ended)(void *ctx, struct vm_end end);
+	void *ended_ctx;
 	/* What it is loaded from, by vm_load(); NULL: vm_boot() is called. */
 	const struct snap_file *snapshot;
 };
@@ -99,12 +107,18 @@ int vm_boot(struct vm *vm, const struct boot_config *boot);
 /* Starts the event loop and the vCPUs. */
 int vm_start(struct vm *vm);
 
-/* Waits until the machine ends, all its vCPUs out of the guest; tells how. */
+/* Waits until the machine ends; tells how. */
 struct vm_end vm_wait(struct vm *vm);
 
 /*
+ * Ends it where it has not ended, and joins its threads.  A thread in a read
+ * that the kernel does not return from is waited for.
+ */
+void vm_stop(struct vm *vm);
+
+/*
  * Ends the devices of a machine that has ended, so that what the guest printed
- * is written, as far as its reader takes it.  After vm_wait(); optional.
+ * is written, as far as its reader takes it.  After vm_stop(); optional.
  */
 void vm_finish_devices(struct vm *vm);
 
@@ -146,7 +160,7 @@ uint64_t vm_entered_ns(const struct vm *vm);
 
 /*
  * The pages that the guest asked for, in order; how many.  The array is the
- * machine's.  After vm_wait().
+ * machine's.  After vm_stop().
  */
 size_t vm_workingset(const struct vm *vm, const uint64_t **pages);
 

@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Reads that block in the host's kernel, as those of a file server that is
+gone: thaw ends when it is to end, with the right status, and the terminal is as
+it was found.  The files are on a FUSE file system of the test's own.
+
+A read that a signal interrupts ends at once; any other is left behind after the
+grace period.  Limits are for what hangs, not judged otherwise.
+
+usage: pager-hang.py THAW GUESTS SUFFIX [CASE...]
+"""
+import concurrent.futures
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+from fuse_server import Mount, NoMount, private_mounts
+from snapshot_lib import SKIP, Failure, Guest, arguments, die_with_parent
+
+LIMIT = 60
+DONE, SOURCE, LEFT = 0, 81, 83
+LEFT_BEHIND = re.compile(r"^thaw: a system call does not return within 10 s of "
+                         r"the guest's end \(.*\): exiting without it\s*$", re.M)
+
+
+def expect(condition, what, *more):
+    if not condition:
+        raise Failure("; ".join([what, *(repr(m) for m in more)]))
+
+
+def wait_until(what, condition):
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        expect(time.monotonic() < deadline, "waited in vain: " + what)
+        time.sleep(0.02)
+
+
+class Bed:
+    """What the cases share: guests, an initrd, a snapshot."""
+
+    def __init__(self, thaw, guests, suffix, work):
+        self.thaw, self.guests, self.suffix = thaw, guests, suffix
+        self.work = work
+        self.files = os.path.join(work, "files")
+        os.mkdir(self.files)
+        tool = os.path.join(guests, "..", "tests", "kvm", "guest-signature")
+        with open(os.path.join(self.files, "initrd"), "wb") as f:
+            subprocess.run([tool, "2048"], stdout=f, check=True)
+        self.snapshot = os.path.join(work, "snapshot")
+        guest = Guest(thaw, self.folder(), self.chain("pages=4096"))
+        try:
+            wait_until("output", lambda: len(guest.output()) > 200)
+            guest.save(self.snapshot)
+        finally:
+            guest.end()
+
+    def folder(self):
+        return tempfile.mkdtemp(dir=self.work)
+
+    def kernel(self, name):
+        return os.path.join(self.guests, name + "." + self.suffix)
+
+    def chain(self, params):
+        return ["run", "-m", "64M", "-k", self.kernel("chain"), "-p",
+                "steps=0 period=50 " + params]
+
+    def touch(self, mount, *options, pages=512):
+        """A guest that looks at so many pages of its initrd."""
+        return ["run", "--pager=uffd", "-m", "128M", "-k", self.kernel("touch"),
+                "-p", "base=initrd pages=%d order=rand check=signature" %
+                pages, "-i", os.path.join(mount.path, "initrd"), *options]
+
+
+class Thaw:
+    """A thaw on a terminal of its own."""
+
+    def __init__(self, bed, options):
+        self.master, self.slave = pty.openpty()
+        self.control = os.path.join(bed.folder(), "control")
+        self.err = tempfile.TemporaryFile(dir=bed.work)
+        self.found = termios.tcgetattr(self.slave)
+        self.thaw = bed.thaw
+        self.process = subprocess.Popen(
+            [bed.thaw, *options, "--control", self.control], stdin=self.slave,
+            stdout=self.slave, stderr=self.err, preexec_fn=die_with_parent)
+
+    def read_output(self):
+        """Takes what it writes, so that it never waits for the terminal."""
+        while select.select([self.master], [], [], 0)[0]:
+            os.read(self.master, 65536)
+
+    def is_raw(self):
+        return not termios.tcgetattr(self.slave)[3] & termios.ICANON
+
+    def wait_raw(self):
+        def raw():
+            self.read_output()
+            expect(self.process.poll() is None, "ended", self.errors())
+            return self.is_raw()
+        wait_until("the terminal is raw", raw)
+
+    def wait_end(self, status):
+        try:
+            got = self.process.wait(timeout=LIMIT)
+        except subprocess.TimeoutExpired as e:
+            raise Failure("no end") from e
+        expect(got == status, "status %d, not %d" % (got, status),
+               self.errors())
+        expect(termios.tcgetattr(self.slave) == self.found,
+               "the terminal is not as it was")
+        expect(not os.path.exists(self.control), "the socket is left")
+
+    def errors(self):
+        self.err.seek(0)
+        return self.err.read().decode(errors="replace")
+
+    def leave(self):
+        os.write(self.master, b"\x01x")
+
+    def term(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def quit(self):
+        subprocess.run([self.thaw, "ctl", self.control, "quit"], check=True,
+                       stdout=subprocess.DEVNULL, timeout=LIMIT)
+
+    def end(self):
+        self.process.kill()
+        os.close(self.master)
+        os.close(self.slave)
+        self.process.wait()
+        self.err.close()
+
+
+ENDS = {"term": (Thaw.term, 128 + signal.SIGTERM), "leave": (Thaw.leave, LEFT),
+        "quit": (Thaw.quit, DONE)}
+
+
+def with_hang(bed, directory, target, mode, cache, options, check):
+    """Runs thaw over a mount until a read hangs, and has it checked."""
+    mount = Mount(directory, bed.folder(), target, cache)
+    thaw = None
+    try:
+        if target == "initrd":
+            mount.set_mode(mode)
+        thaw = Thaw(bed, options(mount))
+        thaw.wait_raw()
+        mount.set_mode(mode)
+        wait_until("a read hangs", mount.hung)
+        check(thaw, mount)
+    finally:
+        # First, as what hangs is let go by it.
+        mount.end()
+        if thaw:
+            thaw.end()
+
+
+def boot(bed, mode, cache, check, *options):
+    with_hang(bed, bed.files, "initrd", mode, cache,
+              lambda mount: bed.touch(mount, *options), check)
+
+
+def restore(bed, mode, cache, check):
+    """The background reads, at a rate that leaves work for long."""
+    with_hang(bed, bed.snapshot, "memory", mode, cache,
+              lambda mount: ["restore", "--pager=uffd", "--prefault=1M",
+                             mount.path], check)
+
+
+def ends_at_once(how):
+    """A signal ends the read, so all ends in order."""
+    act, status = ENDS[how]
+
+    def check(thaw, _):
+        act(thaw)
+        thaw.wait_end(status)
+        expect(not thaw.errors(), "not in silence", thaw.errors())
+    return check
+
+
+def is_left_behind(how):
+    """Only the end of the process ends the read."""
+    act, status = ENDS[how]
+
+    def check(thaw, _):
+        act(thaw)
+        thaw.wait_end(status)
+        expect(LEFT_BEHIND.fullmatch(thaw.errors()), "not one clear line",
+               thaw.errors())
+    return check
+
+
+def stays_as_a_process(thaw, mount):
+    """Nothing but its file server ends the read: all but that is in order."""
+    thaw.term()
+    wait_until("the message", lambda: LEFT_BEHIND.search(thaw.errors()))
+    expect(not thaw.is_raw(), "the terminal is raw")
+    expect(not os.path.exists(thaw.control), "the socket is left")
+    mount.end()
+    thaw.wait_end(128 + signal.SIGTERM)
+
+
+def ends_by_policy(thaw, _):
+    """By the deadline, and after it the grace period."""
+    thaw.wait_end(SOURCE)
+    expect(re.match(r"thaw: guest memory at 0x[0-9a-f]+: \S+ \(load plan\) does "
+                    r"not answer for [0-9.]+ s; the guest stops\s+",
+                    thaw.errors()) and LEFT_BEHIND.search(thaw.errors()),
+           "not clear", thaw.errors())
+
+
+def real_errors(bed):
+    """The kernel's own error of one page: the guest needs others, and runs."""
+    mount = Mount(bed.files, bed.folder(), "initrd", "direct")
+    try:
+        # In the block of the last pages that it looks at.
+        mount.set_mode("error=505")
+        done = subprocess.run([bed.thaw, *bed.touch(mount, pages=500)],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              stdout=subprocess.PIPE, timeout=LIMIT)
+        expect(done.returncode == 0 and b"0 failed" in done.stdout and
+               not done.stderr, "not right", done)
+        mount.set_mode("error=200")
+        done = subprocess.run([bed.thaw, *bed.touch(mount, "--page-deadline=1")],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL, timeout=LIMIT)
+        lines = done.stderr.decode().splitlines()
+        expect(done.returncode == SOURCE and len(lines) == 2 and
+               "retrying for" in lines[0] and "guest stops" in lines[1] and
+               lines[0].split(":")[1] == lines[1].split(":")[1],
+               "not the first failure and the last", lines)
+    finally:
+        mount.end()
+
+
+def cases(bed):
+    """All of them, by name."""
+    found = {
+        "boot-process": lambda: boot(bed, "hang", "direct",
+                                     stays_as_a_process),
+        "boot-policy": lambda: boot(bed, "hang", "cached", ends_by_policy,
+                                    "--page-deadline=1"),
+        "errors": lambda: real_errors(bed)}
+    for how in ENDS:
+        for name, run in ("boot", boot), ("restore", restore):
+            found["%s-signal-%s" % (name, how)] = lambda r=run, h=how: r(
+                bed, "interruptible", "direct", ends_at_once(h))
+            found["%s-grace-%s" % (name, how)] = lambda r=run, h=how: r(
+                bed, "hang", "cached", is_left_behind(h))
+    return found
+
+
+def run_case(name, case):
+    """Why it failed, or nothing."""
+    began = time.monotonic()
+    try:
+        case()
+    except (Failure, subprocess.SubprocessError, OSError) as e:
+        print("FAILED: %s: %s" % (name, e), flush=True)
+        return name
+    print("# %s: right, %.1f s" % (name, time.monotonic() - began), flush=True)
+    return None
+
+
+def main():
+    chosen, sys.argv[4:] = sys.argv[4:], []
+    thaw, kernel, _ = arguments(__doc__)
+    guests, suffix = os.path.dirname(kernel), sys.argv[3]
+    work = tempfile.mkdtemp(prefix="thaw-hang.")
+    try:
+        private_mounts()
+        bed = Bed(thaw, guests, suffix, work)
+        Mount(bed.files, bed.folder(), "none", "direct").end()
+        probe = subprocess.run([thaw, "run", "--pager=uffd", "-m", "64M"],
+                               stdin=subprocess.DEVNULL, timeout=LIMIT,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE)
+        if probe.returncode == 70 and b"--pager=uffd" in probe.stderr:
+            print("skipped: " + probe.stderr.decode().strip())
+            return SKIP
+        todo = {n: c for n, c in cases(bed).items()
+                if not chosen or any(w in n for w in chosen)}
+        # They mostly wait.
+        with concurrent.futures.ThreadPoolExecutor(len(todo) or 1) as pool:
+            failed = [f for f in pool.map(run_case, todo, todo.values()) if f]
+        print("# %d cases, %d failed" % (len(todo), len(failed)))
+        return 1 if failed or not todo else 0
+    except NoMount as e:
+        print("skipped: no FUSE file system of our own: %s" % e)
+        return SKIP
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
