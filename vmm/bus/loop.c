@@ -8,7 +8,9 @@
  * memory.
  *
  * The lock guards the queue of calls and the thread's state; it is held neither
- * during a handler nor during a call.
+ * during a handler nor during a call.  While the thread does not run, calls run
+ * on the threads that make them, one at a time by the lock @idle, which is taken
+ * before the other.
  */
 #include "vmm/bus/loop.h"
 
@@ -48,6 +50,7 @@ struct loop {
 	int epoll_fd, wake_fd;
 	struct loop_source *sources;
 	struct loop_source *dead; /* to free after the batch */
+	pthread_mutex_t idle; /* recursive: a call may make another */
 	pthread_mutex_t lock;
 	pthread_cond_t call_done;
 	struct loop_pending *calls, **calls_end;
@@ -64,7 +67,21 @@ static void loop_free(struct loop *loop)
 		close(loop->wake_fd);
 	pthread_cond_destroy(&loop->call_done);
 	pthread_mutex_destroy(&loop->lock);
+	pthread_mutex_destroy(&loop->idle);
 	free(loop);
+}
+
+/* Initialises the locks. */
+static void init_locks(struct loop *loop)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&loop->idle, &attr);
+	pthread_mutexattr_destroy(&attr);
+	pthread_mutex_init(&loop->lock, NULL);
+	clock_cond_init(&loop->call_done);
 }
 
 /* Creates a loop. */
@@ -77,8 +94,7 @@ int loop_create(struct loop **out)
 	if (!loop)
 		return log_errno(ENOMEM, "event loop");
 	loop->calls_end = &loop->calls;
-	pthread_mutex_init(&loop->lock, NULL);
-	clock_cond_init(&loop->call_done);
+	init_locks(loop);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
@@ -206,11 +222,13 @@ void loop_stop(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 	wake(loop);
 	pthread_join(loop->thread, NULL);
+	pthread_mutex_lock(&loop->idle);
 	pthread_mutex_lock(&loop->lock);
 	loop->running = false;
 	pthread_mutex_unlock(&loop->lock);
 	/* A call that slipped in after the thread's last look. */
 	run_calls(loop);
+	pthread_mutex_unlock(&loop->idle);
 }
 
 /* Watches a descriptor. */
@@ -306,12 +324,18 @@ static int call_and_wait(struct loop *loop, struct loop_pending *call,
 static int run_there(struct loop *loop, struct loop_pending *call,
 		     const struct timespec *until)
 {
+	bool idle;
 	int r;
 
 	pthread_mutex_lock(&loop->lock);
 	if (!loop->running || pthread_equal(loop->thread, pthread_self())) {
+		idle = !loop->running;
 		pthread_mutex_unlock(&loop->lock);
+		if (idle)
+			pthread_mutex_lock(&loop->idle);
 		call->function(call->ctx);
+		if (idle)
+			pthread_mutex_unlock(&loop->idle);
 		return 0;
 	}
 	r = call_and_wait(loop, call, until);

@@ -48,7 +48,8 @@ void loop_remove(struct loop_source *source);
 
 /*
  * Runs @function(@ctx) on the loop thread and returns when it is done.  On the
- * loop thread itself, or while the thread does not run, it is called at once.
+ * loop thread itself it is called at once, and while the thread does not run on
+ * the caller's, one caller at a time.
  */
 void loop_call(struct loop *loop, void (*function)(void *ctx), void *ctx);
 

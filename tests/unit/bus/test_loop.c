@@ -243,6 +243,55 @@ static void begun_is_waited_for(void **state)
 	loop_destroy(call.loop);
 }
 
+/* A call that sees whether another runs at the same time. */
+struct alone {
+	struct loop *loop;
+	atomic_bool inside, met;
+};
+
+static void on_alone_call(void *ctx)
+{
+	struct alone *alone = ctx;
+
+	if (atomic_exchange(&alone->inside, true))
+		atomic_store(&alone->met, true);
+	usleep(100);
+	atomic_store(&alone->inside, false);
+}
+
+/* One that makes another. */
+static void on_outer_call(void *ctx)
+{
+	struct alone *alone = ctx;
+
+	loop_call(alone->loop, on_alone_call, alone);
+}
+
+static void *call_alone(void *ctx)
+{
+	struct alone *alone = ctx;
+
+	for (int i = 0; i < 200; i++)
+		loop_call(alone->loop, on_outer_call, alone);
+	return NULL;
+}
+
+/* While the thread does not run, calls are still one at a time. */
+static void calls_of_stopped_loop(void **state)
+{
+	struct alone alone = { .inside = false };
+	pthread_t threads[3];
+
+	(void)state;
+	assert_int_equal(loop_create(&alone.loop), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, call_alone, &alone);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	assert_false(atomic_load(&alone.met));
+	loop_destroy(alone.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +300,7 @@ int main(void)
 		cmocka_unit_test(calls),
 		cmocka_unit_test(call_is_withdrawn),
 		cmocka_unit_test(begun_is_waited_for),
+		cmocka_unit_test(calls_of_stopped_loop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
