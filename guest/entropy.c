@@ -7,6 +7,7 @@
  *	kick=0		offers each page without a notification: the device
  *			finds it when it looks at its queue for another reason
  *	rounds=N	how often it goes through the initrd (1)
+ *	crash=1		crashes a moment after the first page was offered
  *
  * Says for each page that it was offered, and that it was filled.
  */
@@ -17,6 +18,7 @@
 #include "guest/lib/virtio.h"
 
 #define PAGE	       4096
+#define MOMENT	       10000000 /* polls: some tenths of a second */
 #define DEVICE_ENTROPY 4 /* virtio 1.2, 5 */
 
 static struct virtio_queue queue;
@@ -31,13 +33,24 @@ static bool set_up(const struct machine *machine, struct virtio *device)
 	return true;
 }
 
+/* A moment in which a device begins what it was notified of. */
+static void let_it_begin(void)
+{
+	for (unsigned int i = 0; i < MOMENT; i++)
+		cpu_relax();
+}
+
 /* Has one page filled. */
-static void fill(uint64_t page, void *at, bool kick)
+static void fill(uint64_t page, void *at, bool kick, bool crashes)
 {
 	virtio_offer(&queue, at, PAGE, true);
 	print("entropy: page %lu offered\n", page);
 	if (kick)
 		virtio_notify(&queue);
+	if (crashes) {
+		let_it_begin();
+		crash();
+	}
 	while (!virtio_is_done(&queue))
 		cpu_relax();
 	print("entropy: page %lu filled\n", page);
@@ -47,6 +60,7 @@ void payload_main(struct machine *machine)
 {
 	uint64_t rounds = arg_number(machine, "rounds", 1);
 	bool kick = arg_number(machine, "kick", 1);
+	bool crashes = arg_number(machine, "crash", 0);
 	struct virtio device;
 
 	if (!check(set_up(machine, &device), "entropy device"))
@@ -55,6 +69,6 @@ void payload_main(struct machine *machine)
 		for (uint64_t at = machine->initrd.start;
 		     at + PAGE <= machine->initrd.end; at += PAGE)
 			fill((at - machine->initrd.start) / PAGE,
-			     (void *)(uintptr_t)at, kick);
+			     (void *)(uintptr_t)at, kick, crashes);
 	check_summary();
 }

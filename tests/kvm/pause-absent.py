@@ -19,7 +19,7 @@ import time
 
 from snapshot_lib import SKIP, Failure, Guest, arguments
 
-HOST = 70
+HOST, CRASHED = 70, 80
 LIMIT = 60
 PAGES = 8192
 FILLED = re.compile(r"entropy: page \d+ filled")
@@ -147,6 +147,17 @@ def requests_all_the_time(machine, work, rounds):
     machine.must(0, "quit")
 
 
+def crash_meanwhile(machine):
+    """The guest crashes while a device waits for its page: it ends."""
+    try:
+        status = machine.guest.process.wait(timeout=LIMIT)
+    except subprocess.TimeoutExpired as e:
+        raise Failure("no end after a crash") from e
+    if status != CRASHED or machine.filled():
+        raise Failure("status %d, %d filled: %s" % (
+            status, machine.filled(), machine.guest.errors()))
+
+
 def main():
     thaw, kernel, numbers = arguments(__doc__)
     kernel = os.path.join(os.path.dirname(kernel), "entropy." + sys.argv[3])
@@ -157,7 +168,8 @@ def main():
          lambda m: request_at_resume(m, work)),
         ("requests_all_the_time", "kick=1",
          "delay=3@initrd,while={}@initrd",
-         lambda m: requests_all_the_time(m, work, rounds)))
+         lambda m: requests_all_the_time(m, work, rounds)),
+        ("crash_meanwhile", "crash=1", "never@initrd", crash_meanwhile))
     try:
         probe = subprocess.run([thaw, "run", "--pager=uffd", "-m", "64M"],
                                stdin=subprocess.DEVNULL,

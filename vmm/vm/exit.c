@@ -14,8 +14,12 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/clock.h"
 #include "vmm/bus/loop.h"
 #include "vmm/vm/private.h"
+
+/* How long the guest's last output is waited for. */
+#define LAST_WORDS_NS NS_PER_S
 
 /* Logs text of many lines, one line at a time. */
 static void log_lines(char *text)
@@ -53,8 +57,11 @@ give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
 	/* A guest whose memory has gone fails in any way. */
 	if (vm_mapped_check(vcpu->vm))
 		return;
-	/* What the guest said last comes before what we say of it. */
-	loop_call(vcpu->vm->loop, nothing, NULL);
+	/*
+	 * What the guest said last comes before what we say of it, unless the
+	 * loop stands still for a page.
+	 */
+	loop_call_within(vcpu->vm->loop, nothing, NULL, LAST_WORDS_NS);
 	log_error("vCPU %u: %s%s%s", vcpu->cpu->id, why, *words ? ": " : "",
 		  words);
 	to = open_memstream(&text, &len);
