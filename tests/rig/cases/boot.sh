@@ -60,6 +60,47 @@ case_boot_6_1_disk() {
 	same "the cache mode" "$(fact_of first disk.cache)" "write back"
 }
 
+# A guest that sets an alarm of arm64's real-time clock is interrupted, once.
+case_boot_6_1_alarm() {
+	guest_first
+	same "interrupts of the alarm" "$(fact_of first alarm)" 1
+}
+
+# The generation id is where the driver of arm64 finds it, in memory that it may
+# map.
+case_boot_6_12_generation() {
+	guest_second
+	same "the device" "$(fact_of second generation)" \
+		/sys/bus/platform/drivers/vmgenid/40000000.rng
+}
+
+# A host disk without room: the guest's write fails, the host hears of it in one
+# line for each operation, and can ask how often.
+case_boot_disk_full() {
+	mkdir -p /tmp/small
+	mount -t tmpfs -o size=1m none /tmp/small || fail "no tmpfs"
+	truncate -s 64M /tmp/small/disk.img
+	mkfifo /tmp/full.in
+	thaw run -k "$(kernel_image 6.1 plain)" -i /guest/initrd-6.1 \
+		-p "$quirk quiet t=fill" -m 256M -d /tmp/small/disk.img \
+		--control /tmp/full.sock <>/tmp/full.in \
+		>$state/full.raw 2>$state/full.err &
+	pid=$!
+	wait_line $state/full.raw 'FACT fill=' 200 || kill -KILL $pid
+	thaw ctl /tmp/full.sock stats >$state/full.stats
+	echo go >/tmp/full.in
+	wait $pid
+	rc=$?
+	umount /tmp/small
+	tr -d '\r' <$state/full.raw >$state/full.log
+	same "the write" "$(fact_of full fill)" failed
+	same "the exit status" "$rc" 0
+	same "what thaw said" "$(sed 's/ (.*//' $state/full.err | sort -u)" \
+		"thaw: disk /tmp/small/disk.img: write: No space left on device"
+	grep -q '"errors":{"read":0,"write":[1-9][0-9]*,' $state/full.stats ||
+		fail "statistics: $(cat $state/full.stats)"
+}
+
 case_boot_6_1_power_off() {
 	guest_first
 	reached_end first
