@@ -101,11 +101,11 @@ case_virtio_console_size() {
 }
 
 # Saved on a terminal, restored on a pipe: it goes on, and the size is not known,
-# which busybox's stty takes as an error.
+# of which busybox's stty prints nothing but an error.
 case_virtio_console_other_terminal() {
 	guest_virtio
 	[ -e "$state/virtio.snap/state" ] || fail "$(session_end virtio)"
-	printf '%s\n' 'while stty size; do sleep 1; done' \
+	printf '%s\n' 'while [ "$(stty size)" ]; do sleep 1; done' \
 		'echo un""known; poweroff -f' |
 		timeout 200 thaw restore "$state/virtio.snap" \
 			>"$state/pipe.log" 2>"$state/pipe.err"
