@@ -107,9 +107,10 @@ def expect_right(result):
 
 def expect_reason(err, where, outcome, count=1):
     """So many lines that name the memory, the source and the reason, and at
-    most one before each that says that the page is retried."""
-    retried = len(RETRIED.findall(err))
-    expect(retried <= count, "%d retries reported" % retried, err)
+    most as many for each page that say that it is retried."""
+    retried = [m.group() for m in RETRIED.finditer(err)]
+    pages = [line.split(":")[1] for line in retried]
+    expect(all(pages.count(p) <= count for p in pages), "retries", err)
     lines = RETRIED.sub("", err).splitlines()
     wanted = re.compile(REASON % (where, outcome, outcome))
     expect(len(lines) == count and all(map(wanted.match, lines)),

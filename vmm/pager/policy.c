@@ -77,7 +77,7 @@ bool policy_retries(struct pager *pager, struct policy_retry *retry,
 		return false;
 	if (err == EINTR)
 		return true;
-	if (!retry->wait_ns && retry->demand)
+	if (!retry->wait_ns && retry->demand && !atomic_load(&pager->stopping))
 		log_guest(&pager->retry_log,
 			  "guest memory at 0x%llx: %s (%s) cannot be read: %s; "
 			  "retrying for %.1f s",
