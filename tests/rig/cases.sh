@@ -3,8 +3,8 @@
 #
 # cases.sh - runs the cases, inside the rig: see run-cases, which starts it.
 #
-#	cases.sh [PATTERN [UNTIL]]	all cases of this architecture whose
-#			name matches; none is begun after UNTIL (seconds)
+#	cases.sh [PATTERN [UNTIL [REPEAT]]]	all cases of this architecture
+#			whose name matches; none is begun after UNTIL (seconds)
 #	cases.sh --one NAME	one case, in this process
 #
 # /scratch/current names the case that runs and its seconds, /scratch/done those
@@ -28,6 +28,7 @@ if [ "${1-}" = --one ]; then
 	exit
 fi
 pattern=${1:-.} until=${2:-}
+export repeat="${3:-1}"
 
 # Print the figures that have come up, once.
 print_info() {
@@ -44,6 +45,7 @@ while read -r name seconds archs; do
 		echo "skip $name: no time is left"
 		continue
 	fi
+	case $name in clock-*) seconds=$((seconds * repeat)) ;; esac
 	echo "$name $seconds" >/scratch/current
 	rc=0
 	timeout -s KILL "$seconds" sh /src/tests/rig/cases.sh --one "$name" \
