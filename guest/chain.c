@@ -171,6 +171,7 @@ static struct link make_link(const struct chain *chain, unsigned int cpu)
 	l.vectors = l.hash;
 	vectors_fill(l.vectors);
 	if (chain->timer) {
+		cpu_clock_page_start(cpu);
 		timer_start(chain->machine, cpu, TIMER_HZ);
 		l.counter = cpu_counter();
 		l.tick_us = timer_now_us(chain->machine, cpu);
@@ -212,7 +213,6 @@ void payload_main(struct machine *machine)
 
 	/* A timer whose time is not known is not looked at. */
 	chain.timer = chain.timer && machine->counter_hz;
-	cpu_clock_page_start();
 	chain.cpus = smp_start(machine);
 	if (!chain.pages || !chain.period ||
 	    chain.range.end - chain.range.start <

@@ -9,7 +9,7 @@
  * there is none), ticks the timer's interrupts.  Checked here:
  *
  * - no processor reads a counter below what another has read before it;
- * - the clock page never goes back;
+ * - the clock page of a processor never goes back;
  * - the timer has not come more often than its time allows: one that fires while
  *   the guest is stopped comes too early in the guest's time.
  *
@@ -28,27 +28,31 @@ struct clock {
 	const struct machine *machine;
 	uint64_t period, timer_hz;
 	struct spin lock; /* of: */
-	uint64_t counter, page_ns; /* the latest that a processor has read */
+	uint64_t counter; /* the latest that a processor has read */
+};
+
+/* What one processor has read last. */
+struct reading {
+	uint64_t counter, page_ns;
 };
 
 /* Reads the clocks; false, with a line, when one goes back. */
-static bool read_clocks(struct clock *clock, unsigned int cpu, uint64_t *now,
-			uint64_t *page_ns)
+static bool read_clocks(struct clock *clock, unsigned int cpu,
+			struct reading *now)
 {
-	uint64_t counter_was, page_was;
+	uint64_t counter_was, page_was = now->page_ns;
 
 	spin_lock(&clock->lock);
 	counter_was = clock->counter;
-	page_was = clock->page_ns;
-	clock->counter = *now = cpu_counter();
-	clock->page_ns = *page_ns = cpu_clock_page_ns();
+	clock->counter = now->counter = cpu_counter();
 	spin_unlock(&clock->lock);
-	if (*now < counter_was)
-		return check(false, "cpu %u: counter %lu after %lu", cpu, *now,
-			     counter_was);
-	if (*page_ns < page_was)
+	now->page_ns = cpu_clock_page_ns(cpu);
+	if (now->counter < counter_was)
+		return check(false, "cpu %u: counter %lu after %lu", cpu,
+			     now->counter, counter_was);
+	if (now->page_ns < page_was)
 		return check(false, "cpu %u: clock page %lu after %lu", cpu,
-			     *page_ns, page_was);
+			     now->page_ns, page_was);
 	return true;
 }
 
@@ -65,26 +69,28 @@ static bool check_ticks(const struct clock *clock, unsigned int cpu,
 static void run_clock(unsigned int cpu, void *arg)
 {
 	struct clock *clock = arg;
-	uint64_t first = 0, next = 0, now, page_ns, us;
+	struct reading now = { 0 };
+	uint64_t first = 0, next = 0, us;
 
+	cpu_clock_page_start(cpu);
 	timer_start(clock->machine, cpu, (unsigned int)clock->timer_hz);
 	for (;;) {
 		/* The count first: it may only grow before the clock is read. */
 		unsigned int ticks = timer_ticks(cpu);
 
-		if (!read_clocks(clock, cpu, &now, &page_ns))
+		if (!read_clocks(clock, cpu, &now))
 			break;
 		us = timer_now_us(clock->machine, cpu);
 		first = first ? first : us;
 		if (!check_ticks(clock, cpu, ticks, us - first))
 			break;
-		if (now < next)
+		if (now.counter < next)
 			continue;
-		next = now +
+		next = now.counter +
 		       clock->period * (clock->machine->counter_hz / 1000);
 		print("clock: cpu=%u counter_us=%lu kvm_us=%lu ticks=%u\n", cpu,
-		      machine_counter_us(clock->machine, now), page_ns / 1000,
-		      ticks);
+		      machine_counter_us(clock->machine, now.counter),
+		      now.page_ns / 1000, ticks);
 	}
 }
 
@@ -101,7 +107,6 @@ void payload_main(struct machine *machine)
 		check_skip("the rate of the counter is not known");
 		return;
 	}
-	cpu_clock_page_start();
 	smp_call_all(cpus, run_clock, &clock);
 	check_summary();
 }

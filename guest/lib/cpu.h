@@ -16,12 +16,12 @@ struct machine;
 uint64_t cpu_counter(void);
 
 /*
- * The hypervisor's clock: a page that it keeps up to date for processor 0, from
- * which any processor reads nanoseconds.  Processor 0 starts it; 0: there is
- * none.
+ * The hypervisor's clock: a page that it keeps up to date for each processor
+ * whenever that enters the guest.  Both are called on processor @cpu.  The time
+ * in nanoseconds; 0: there is none, or it has not been started.
  */
-void cpu_clock_page_start(void);
-uint64_t cpu_clock_page_ns(void);
+void cpu_clock_page_start(unsigned int cpu);
+uint64_t cpu_clock_page_ns(unsigned int cpu);
 
 /* For loops that wait for another processor. */
 void cpu_relax(void);

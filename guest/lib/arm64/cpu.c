@@ -25,12 +25,14 @@ uint64_t cpu_counter(void)
 }
 
 /* The counter is the only clock. */
-void cpu_clock_page_start(void)
+void cpu_clock_page_start(unsigned int cpu)
 {
+	(void)cpu;
 }
 
-uint64_t cpu_clock_page_ns(void)
+uint64_t cpu_clock_page_ns(unsigned int cpu)
 {
+	(void)cpu;
 	return 0;
 }
 

@@ -21,37 +21,38 @@ struct clock_page {
 	uint32_t mul;
 	int8_t shift;
 	uint8_t flags, pad2[2];
-};
+} __attribute__((aligned(64)));
 
-static volatile struct clock_page page __attribute__((aligned(64)));
+static volatile struct clock_page pages[MACHINE_CPUS_MAX];
 
 static bool has_kvmclock(void)
 {
 	return cpuid(KVM_FEATURES_LEAF, 0).eax & KVM_CLOCKSOURCE2;
 }
 
-void cpu_clock_page_start(void)
+void cpu_clock_page_start(unsigned int cpu)
 {
 	if (has_kvmclock())
-		msr_write(MSR_SYSTEM_TIME, (uintptr_t)&page | 1);
+		msr_write(MSR_SYSTEM_TIME, (uintptr_t)&pages[cpu] | 1);
 }
 
 /* The same document: system time and the scaled ticks since; odd: in change. */
-uint64_t cpu_clock_page_ns(void)
+uint64_t cpu_clock_page_ns(unsigned int cpu)
 {
+	const volatile struct clock_page *page = &pages[cpu];
 	uint32_t version;
 	uint64_t ticks, ns;
 
 	do {
-		version = page.version;
+		version = page->version;
 		__asm__ volatile("" ::: "memory");
-		ticks = cpu_counter() - page.tsc;
-		ticks = page.shift < 0 ? ticks >> -page.shift :
-					 ticks << page.shift;
-		ns = page.system_ns +
-		     (uint64_t)((unsigned __int128)ticks * page.mul >> 32);
+		ticks = cpu_counter() - page->tsc;
+		ticks = page->shift < 0 ? ticks >> -page->shift :
+					  ticks << page->shift;
+		ns = page->system_ns +
+		     (uint64_t)((unsigned __int128)ticks * page->mul >> 32);
 		__asm__ volatile("" ::: "memory");
-	} while (version & 1 || version != page.version);
+	} while (version & 1 || version != page->version);
 	return version ? ns : 0;
 }
 
@@ -76,13 +77,14 @@ static uint64_t hz_timing_leaf(void)
 /* ns = (cycles << shift) * mul >> 32, turned round for a second. */
 static uint64_t hz_kvmclock(void)
 {
+	const volatile struct clock_page *page = &pages[0];
 	uint64_t hz;
 
 	if (!has_kvmclock())
 		return 0;
-	msr_write(MSR_SYSTEM_TIME, (uintptr_t)&page | 1);
-	hz = page.mul ? (UINT64_C(1000000000) << 32) / page.mul : 0;
-	hz = page.shift < 0 ? hz << -page.shift : hz >> page.shift;
+	msr_write(MSR_SYSTEM_TIME, (uintptr_t)page | 1);
+	hz = page->mul ? (UINT64_C(1000000000) << 32) / page->mul : 0;
+	hz = page->shift < 0 ? hz << -page->shift : hz >> page->shift;
 	msr_write(MSR_SYSTEM_TIME, 0);
 	return hz;
 }

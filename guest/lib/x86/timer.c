@@ -84,7 +84,7 @@ unsigned int timer_ticks(unsigned int cpu)
 
 uint64_t timer_now_us(const struct machine *machine, unsigned int cpu)
 {
-	uint64_t ns = cpu_clock_page_ns();
+	uint64_t ns = cpu_clock_page_ns(cpu);
 
 	return ns && !timers[apic_ids[cpu]].period ?
 		       ns / 1000 :
