@@ -29,8 +29,8 @@
 #define PAIR_TRIES 8
 #define PAIR_NS	   50000
 
-/* More than the TSC can have gone on while clocks are set. */
-#define PROGRESS_MAX_NS NS_PER_S
+/* How much faster than the host's clock the TSC may seem while clocks are set. */
+#define PROGRESS_SLACK_NS 1000000
 
 /* Makes the record. */
 int clocks_create(struct machine *machine)
@@ -106,17 +106,21 @@ int arch_clocks_stop(struct machine *machine)
 
 /*
  * How far the TSC of vCPU 0 has gone since it was set to @start, in nanoseconds;
- * 0 for one that cannot be read or was not really set.
+ * 0 for one that cannot be read or was not really set, which has gone on while
+ * the guest was stopped: further than the time since @began_ns, when the clocks
+ * began to be set.
  */
-static uint64_t tsc_progress_ns(const struct machine *machine, uint64_t start)
+static uint64_t tsc_progress_ns(const struct machine *machine, uint64_t start,
+				uint64_t began_ns)
 {
 	const struct cpu_clock *first = &machine->arch->clocks->cpus[0];
-	uint64_t now, ticks;
+	uint64_t now, ticks, limit_ns;
 
 	if (msr_get(&machine->cpus[0], MSR_TSC, &now) < 0 || now < start)
 		return 0;
 	ticks = now - start;
-	if (ticks >= tsc_ticks(first, PROGRESS_MAX_NS))
+	limit_ns = clock_now_ns() - began_ns + PROGRESS_SLACK_NS;
+	if (ticks > tsc_ticks(first, limit_ns))
 		return 0;
 	return ticks * 1000000 / first->khz;
 }
@@ -125,7 +129,8 @@ static uint64_t tsc_progress_ns(const struct machine *machine, uint64_t start)
  * Sets kvmclock to what was recorded plus @gap_ns, and ahead by as much as the
  * TSC is by now.
  */
-static int start_kvmclock(const struct machine *machine, uint64_t gap_ns)
+static int start_kvmclock(const struct machine *machine, uint64_t gap_ns,
+			  uint64_t began_ns)
 {
 	const struct clocks *clocks = machine->arch->clocks;
 	const struct cpu_clock *first = &clocks->cpus[0];
@@ -135,13 +140,14 @@ static int start_kvmclock(const struct machine *machine, uint64_t gap_ns)
 	for (unsigned int tries = 0;; tries++) {
 		struct kvm_clock_data clock = { 0 };
 
-		progress_ns = tsc_progress_ns(machine, start);
+		progress_ns = tsc_progress_ns(machine, start, began_ns);
 		clock.clock = clocks->kvmclock_ns + gap_ns + progress_ns;
 		err = kvm_call(machine->vm.fd, KVM_SET_CLOCK, &clock);
 		if (err < 0)
 			return err;
 		if (tries == PAIR_TRIES ||
-		    tsc_progress_ns(machine, start) - progress_ns < PAIR_NS)
+		    tsc_progress_ns(machine, start, began_ns) - progress_ns <
+			    PAIR_NS)
 			return 0;
 	}
 }
@@ -177,10 +183,11 @@ int arch_clocks_start(struct machine *machine, bool follow)
 {
 	const struct clocks *clocks = machine->arch->clocks;
 	uint64_t gap_ns = follow ? clock_wall_since_ns(clocks->wall_ns) : 0;
+	uint64_t began_ns = clock_now_ns();
 	int err = tsc_start_all(machine, gap_ns);
 
 	if (!err)
-		err = start_kvmclock(machine, gap_ns);
+		err = start_kvmclock(machine, gap_ns, began_ns);
 	for (unsigned int i = 0; !err && i < machine->cpu_count; i++)
 		err = start_timer(&clocks->cpus[i], &machine->cpus[i]);
 	return err;

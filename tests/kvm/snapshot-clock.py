@@ -24,6 +24,7 @@ from snapshot_lib import Failure, Guest, arguments, expect
 TOLD = re.compile(r"^clock: cpu=(\d+) counter_us=(\d+) kvm_us=(\d+) ticks=\d+$",
                   re.M)
 CLOCKS = ("counter", "kvmclock")
+SHORT_STOPS, SHORT_STOP = 10, 0.3
 
 
 class Clocks:
@@ -101,6 +102,12 @@ def check_continue(thaw, work, kernel, cpus, seconds, pauses):
         clocks.stop(seconds)
         ask(guest, "resume")
         clocks.look(guest, "pause %d" % number)
+    # Short stops, with hardly any time for the guest in between, add up.
+    for number in range(SHORT_STOPS):
+        ask(guest, "pause")
+        clocks.stop(SHORT_STOP)
+        ask(guest, "resume")
+    clocks.look(guest, "%d short pauses" % SHORT_STOPS)
     # A snapshot of a paused guest is of when it was paused.
     ask(guest, "pause")
     clocks.stop(seconds)
