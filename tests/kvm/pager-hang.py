@@ -23,7 +23,8 @@ import termios
 import time
 
 from fuse_server import Mount, NoMount, private_mounts
-from snapshot_lib import SKIP, Failure, Guest, arguments, die_with_parent
+from snapshot_lib import (SKIP, Failure, Guest, arguments, contents,
+                          die_with_parent)
 
 LIMIT = 60
 DONE, SOURCE, LEFT = 0, 81, 83
@@ -119,8 +120,7 @@ class Thaw:
         expect(not os.path.exists(self.control), "the socket is left")
 
     def errors(self):
-        self.err.seek(0)
-        return self.err.read().decode(errors="replace")
+        return contents(self.err).decode(errors="replace")
 
     def leave(self):
         os.write(self.master, b"\x01x")

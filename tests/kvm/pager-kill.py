@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from snapshot_lib import SKIP, Failure, arguments
+from snapshot_lib import SKIP, Failure, arguments, contents
 
 SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL
 SNAPSHOT = {"state", "memory", "pages"}
@@ -52,8 +52,7 @@ class Process:
             stderr=self.log, start_new_session=True)
 
     def errors(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        return contents(self.log).decode(errors="replace")
 
     def wait_for(self, what, condition):
         deadline = time.monotonic() + LIMIT

@@ -65,6 +65,78 @@ class Failure(Exception):
     """What the test found."""
 
 
+def contents(file):
+    """What a file holds.  A child that writes to it shares its position, so
+    that must not be moved: the child would write over what is there."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+
+
+def threads(pid):
+    """The threads of a process: {id: (name, state)}; none when it has gone."""
+    found = {}
+    try:
+        for thread in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/stat" % (pid, thread)) as f:
+                name, rest = f.read().rsplit(")", 1)
+            found[thread] = name.split("(", 1)[1], rest.split()[0]
+    except OSError:
+        return {}
+    return found
+
+
+def cpu_seconds(pid):
+    """The processor time that a process has used."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Patience:
+    """How long processes are waited for, in a time that passes only while they
+    could do what they should, so that it runs out for one that hangs, and not
+    on a machine that is slow or loaded.  It is the time in which all threads
+    sleep, and while one is ready to run or waits for a disk, the processor time
+    that they get."""
+
+    LIMIT, LOOK = 60, 0.1
+
+    def __init__(self, *pids, limit=LIMIT):
+        self.pids, self.limit, self.spent = pids, limit, 0.0
+        self.at, self.cpu = time.monotonic(), self.used()
+
+    def used(self):
+        return sum(cpu_seconds(pid) for pid in self.pids)
+
+    def spend(self, what):
+        """Is called at least every tenth of a second; more does not count, as
+        it is the test itself that did not run."""
+        now, cpu = time.monotonic(), self.used()
+        states = [thread for pid in self.pids
+                  for thread in threads(pid).values()]
+        if any(state in "RD" for _, state in states):
+            self.spent += max(cpu - self.cpu, 0)
+        else:
+            self.spent += min(now - self.at, self.LOOK)
+        self.at, self.cpu = now, cpu
+        if self.spent > self.limit:
+            raise Failure("%s: nothing for %d s: %s" % (
+                what, self.limit, states))
+
+
+def finish(process, *pids):
+    """Waits for a child to end, and for what it writes: (output, errors).
+    @pids: what it waits for in turn."""
+    patience = Patience(process.pid, *pids)
+    while True:
+        try:
+            return process.communicate(timeout=0.01)
+        except subprocess.TimeoutExpired:
+            patience.spend(process.args)
+
+
 class Guest:
     """A thaw in the background, with a control socket.  @prepare runs in the
     child before it."""
@@ -82,45 +154,60 @@ class Guest:
             [thaw, *arguments, "--control", self.control],
             stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err,
             preexec_fn=before)
-        deadline = time.monotonic() + 60
-        while not os.path.exists(self.control):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                why = self.errors()
-                self.end()
-                raise Failure("not started: " + why)
-            time.sleep(0.001)
+        try:
+            self.wait_for("start", lambda: os.path.exists(self.control))
+        except Failure:
+            self.end()
+            raise
+
+    def wait_for(self, what, condition):
+        """Waits for something that the guest must do while it runs."""
+        patience = Patience(self.process.pid)
+        while not condition():
+            status = self.process.poll()
+            if status is not None and not condition():
+                raise Failure("%s: ended with status %d: %s%s" % (
+                    what, status, self.errors(), self.output()[-600:]))
+            patience.spend(what)
+            time.sleep(0.01)
+
+    def wait_end(self):
+        """Waits for it to end; its exit status."""
+        finish(self.process)
+        return self.process.returncode
 
     def ask(self, *words):
         """Asks over the control socket; (status, answer, errors)."""
-        done = subprocess.run([self.thaw, "ctl", self.control, *words],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=120)
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
+        asking = subprocess.Popen([self.thaw, "ctl", self.control, *words],
+                                  stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+        out, errors = finish(asking, self.process.pid)
+        return asking.returncode, out.decode(), errors.decode()
 
     def save(self, path):
         """Saves and ends it; its output."""
-        done = subprocess.run(
+        saving = subprocess.Popen(
             [self.thaw, "snapshot", "--stop", self.control, path],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
-        status = self.process.wait(timeout=60)
-        if done.returncode or status:
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        errors = finish(saving, self.process.pid)[1]
+        status = self.wait_end()
+        if saving.returncode or status:
             raise Failure("save: %d %s; guest: %d %s" % (
-                done.returncode, done.stderr.decode(), status,
+                saving.returncode, errors.decode(), status,
                 self.errors() + self.output()[-600:]))
         return self.output()
 
     def output(self):
-        self.out.seek(0)
-        return self.out.read().decode(errors="replace")
+        return contents(self.out).decode(errors="replace")
 
     def errors(self):
-        self.err.seek(0)
-        return self.err.read().decode(errors="replace")
+        return contents(self.err).decode(errors="replace")
 
     def quit(self):
         """Ends it as a user does, in order."""
         code, _, errors = self.ask("quit")
-        status = self.process.wait(timeout=60)
+        status = self.wait_end()
         if code or status:
             raise Failure("quit: %d %s; guest: %d %s %s" % (
                 code, errors, status, self.errors(), self.output()[-300:]))
