@@ -5,22 +5,27 @@
  * Owns nothing; the index list is kept in struct arch_private, which is made by
  * the first save.  The vCPU does not run; any one thread.
  *
- * KVM_GET_MSRS and KVM_SET_MSRS stop at the first register that they refuse and
- * tell how many came before it: that one is left out, and the rest is tried
- * again.
+ * KVM_GET_MSRS and KVM_SET_MSRS take a limited number at a time, stop at the
+ * first register that they refuse, and return how many came before it: that one
+ * is left out, and the next call goes on behind it.
  */
 #include "arch/x86/msr.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "arch/x86/x86.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* KVM's list has some 150; a bound for hostile snapshots. */
+/* KVM lists some 150, to which come some 190; a bound for hostile snapshots. */
 #define MSRS_MAX 1024
+
+/* KVM has 32 banks; what follows 0x47f is of another kind. */
+#define MC_BANKS_MAX 32
 
 /* One MSR in the shape of the ioctl. */
 union one_msr {
@@ -106,32 +111,151 @@ static void drop(struct kvm_msrs *msrs, uint32_t i)
 		msrs->entries[i] = msrs->entries[i + 1];
 }
 
+/* As many as KVM takes in one call (MAX_IO_MSRS is 256), and a stack as well. */
+#define MSRS_AT_ONCE 128
+
+/* Some MSRs in the shape of the ioctls. */
+union some_msrs {
+	struct kvm_msrs head;
+	uint8_t room[sizeof(struct kvm_msrs) +
+		     MSRS_AT_ONCE * sizeof(struct kvm_msr_entry)];
+};
+
 /*
- * Gets or sets (@request) all of @msrs, and takes out what KVM refuses.  What
- * comes before a refused one is done again, which changes nothing.
+ * Gets or sets (@request) up to MSRS_AT_ONCE of @msrs from entry @at on; how
+ * many were done before one was refused, or -errno.
  */
+static int transfer_some(const struct kvm_vcpu *cpu, unsigned long request,
+			 struct kvm_msrs *msrs, uint32_t at)
+{
+	uint32_t count = (uint32_t)min_u64(msrs->nmsrs - at, MSRS_AT_ONCE);
+	size_t len = count * sizeof(struct kvm_msr_entry);
+	union some_msrs some = { .head.nmsrs = count };
+	int done;
+
+	memcpy(some.head.entries, msrs->entries + at, len);
+	done = kvm_ioctl(cpu->fd, request, &some);
+	if (done > 0 && request == KVM_GET_MSRS)
+		memcpy(msrs->entries + at, some.head.entries,
+		       (size_t)done * sizeof(struct kvm_msr_entry));
+	return done;
+}
+
+/* Warns of a register in which the guest finds another value than it had. */
+static void warn_changed(const struct kvm_vcpu *cpu,
+			 const struct kvm_msr_entry *msr, bool there,
+			 uint64_t have)
+{
+	char found[40] = "no such register";
+
+	if (there)
+		snprintf(found, sizeof(found), "0x%llx",
+			 (unsigned long long)have);
+	log_warn("vCPU %u: KVM does not load MSR 0x%x: the guest had 0x%llx in "
+		 "it, and finds %s",
+		 cpu->id, msr->index, (unsigned long long)msr->data, found);
+}
+
+/*
+ * Says that KVM refuses a register.  A value that the vCPU has by itself is not
+ * missed, nor is 0 in a register that is not there.
+ */
+static int refused(const struct kvm_vcpu *cpu, const char *verb,
+		   const struct kvm_msr_entry *msr)
+{
+	uint64_t have = 0;
+	bool there = msr_get(cpu, msr->index, &have) == 0;
+
+	if (is_essential(msr->index))
+		return log_fail(EOPNOTSUPP, "vCPU %u: KVM does not %s MSR 0x%x",
+				cpu->id, verb, msr->index);
+	if (msr->data != have)
+		warn_changed(cpu, msr, there, have);
+	else
+		log_info("vCPU %u: KVM does not %s MSR 0x%x, left out", cpu->id,
+			 verb, msr->index);
+	return 0;
+}
+
+/* Gets or sets (@request) all of @msrs, and takes out what KVM refuses. */
 static int transfer(const struct kvm_vcpu *cpu, unsigned long request,
 		    struct kvm_msrs *msrs)
 {
 	const char *verb = request == KVM_SET_MSRS ? "load" : "save";
-	int done;
+	uint32_t at = 0;
 
-	for (;;) {
-		done = kvm_ioctl(cpu->fd, request, msrs);
+	while (at < msrs->nmsrs) {
+		uint32_t end = (uint32_t)min_u64(msrs->nmsrs,
+						 (uint64_t)at + MSRS_AT_ONCE);
+		int done = transfer_some(cpu, request, msrs, at);
+		int err;
+
 		if (done < 0)
 			return log_errno(-done, "vCPU %u: %s MSRs", cpu->id,
 					 verb);
-		if ((uint32_t)done >= msrs->nmsrs)
-			return 0;
-		if (is_essential(msrs->entries[done].index))
-			return log_fail(EOPNOTSUPP,
-					"vCPU %u: KVM does not %s MSR 0x%x",
-					cpu->id, verb,
-					msrs->entries[done].index);
-		log_info("vCPU %u: KVM does not %s MSR 0x%x, left out", cpu->id,
-			 verb, msrs->entries[done].index);
-		drop(msrs, (uint32_t)done);
+		at += (uint32_t)done;
+		if (at >= end)
+			continue;
+		err = refused(cpu, verb, &msrs->entries[at]);
+		if (err)
+			return err;
+		drop(msrs, at);
 	}
+	return 0;
+}
+
+/* ---- what is saved ---- */
+
+/*
+ * The MTRRs, which KVM has and does not list: eight pairs of base and mask, the
+ * fixed ranges, the default (Intel SDM volume 3, 12.11).
+ */
+static const struct msr_range {
+	uint32_t first, count;
+} mtrrs[] = {
+	{ 0x200, 16 }, { 0x250, 1 }, { 0x258, 2 }, { 0x268, 8 }, { 0x2ff, 1 },
+};
+
+/* Adds a register to those that are to be read, once. */
+static void want(struct kvm_msrs *msrs, uint32_t index)
+{
+	for (uint32_t i = 0; i < msrs->nmsrs; i++)
+		if (msrs->entries[i].index == index)
+			return;
+	if (msrs->nmsrs < MSRS_MAX)
+		msrs->entries[msrs->nmsrs++].index = index;
+}
+
+/*
+ * Adds the banks of the machine-check architecture, which KVM does not list
+ * either: control, status, address and more of each, and the second control
+ * where there is one (SDM volume 3, 16.3.2).
+ */
+static void want_banks(const struct kvm_vcpu *cpu, struct kvm_msrs *msrs)
+{
+	uint64_t cap = 0;
+	uint32_t banks;
+
+	if (msr_get(cpu, MSR_MCG_CAP, &cap) < 0)
+		return;
+	banks = (uint32_t)min_u64(cap & MCG_CAP_COUNT, MC_BANKS_MAX);
+	for (uint32_t i = 0; i < 4 * banks; i++)
+		want(msrs, MSR_MC0_CTL + i);
+	for (uint32_t i = 0; i < banks && (cap & MCG_CAP_CMCI) != 0; i++)
+		want(msrs, MSR_MC0_CTL2 + i);
+}
+
+/* Names all registers that a vCPU has. */
+static void want_all(const struct arch_private *arch,
+		     const struct kvm_vcpu *cpu, struct kvm_msrs *msrs)
+{
+	for (uint32_t i = 0; i < arch->msrs->nmsrs; i++)
+		if (!is_time(arch->msrs->indices[i]))
+			want(msrs, arch->msrs->indices[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(mtrrs); i++)
+		for (uint32_t n = 0; n < mtrrs[i].count; n++)
+			want(msrs, mtrrs[i].first + n);
+	want_banks(cpu, msrs);
 }
 
 /* Saves all MSRs but those of time. */
@@ -143,10 +267,7 @@ int msrs_save(struct arch_private *arch, const struct kvm *kvm,
 
 	if (err)
 		return err;
-	for (uint32_t i = 0; i < arch->msrs->nmsrs; i++)
-		if (!is_time(arch->msrs->indices[i]))
-			msrs->entries[msrs->nmsrs++].index =
-				arch->msrs->indices[i];
+	want_all(arch, cpu, msrs);
 	err = transfer(cpu, KVM_GET_MSRS, msrs);
 	if (err)
 		return err;

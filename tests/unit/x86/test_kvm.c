@@ -7,8 +7,12 @@
  * no crash.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
 
+#include "arch/x86/clock.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/x86.h"
 #include "tests/unit/boot/helper.h"
@@ -16,6 +20,19 @@
 
 #define CPUS	  2
 #define RAM_BYTES (4 * MIB)
+
+/* The LAPIC's registers that a timer takes (Intel SDM volume 3, 11.4.1). */
+#define LAPIC_SPURIOUS	  0xf0
+#define LAPIC_IRR	  0x200 /* 32 vectors in each 16 bytes */
+#define LAPIC_LVT_TIMER	  0x320
+#define LAPIC_TIMER_INIT  0x380
+#define LAPIC_TIMER_DIV	  0x3e0
+#define LAPIC_ENABLE	  0x100
+#define LVT_TSC_DEADLINE  (2u << 17)
+#define TIMER_DIVIDE_BY_1 0xb
+#define TIMER_VECTOR	  0x31
+#define TIMER_MS	  20
+#define TIMER_PATIENCE_S  10
 
 /* A machine without devices. */
 struct box {
@@ -157,6 +174,245 @@ static void test_round_trip(void **state)
 	box_finish(&first);
 }
 
+/* Where the value of MSR @index is in a vCPU's state: behind its number. */
+static uint8_t *find_msr(const struct snap_writer *w, uint32_t index)
+{
+	uint8_t *found = NULL;
+
+	/* The list is long; its neighbours tell it from other bytes. */
+	for (size_t i = 12; i + 24 <= w->len; i++)
+		if (get_le32(w->data + i) == index &&
+		    get_le32(w->data + i - 12) == index - 1 &&
+		    get_le32(w->data + i + 12) == index + 1)
+			found = w->data + i + 4;
+	return found;
+}
+
+/* Registers that KVM has and does not list, with values a guest can write. */
+static const struct {
+	uint32_t index;
+	uint64_t value;
+} unlisted[] = {
+	{ 0x200, 0xc0000000 }, /* MTRRs: a base, its mask, */
+	{ 0x201, 0xffc0000800 },
+	{ 0x20e, 0xd0000006 },
+	{ 0x20f, 0xfff0000800 },
+	{ 0x250, UINT64_C(0x0606060606060600) }, /* the fixed ranges, */
+	{ 0x259, UINT64_C(0x0000000000000001) },
+	{ 0x26f, UINT64_C(0x0505050505050505) },
+	{ 0x2ff, 0xc06 }, /* the default */
+	{ 0x400, UINT64_MAX }, /* machine check: bank 0 and a later one */
+	{ 0x402, 0x12345000 },
+	{ 0x403, 0x86 },
+	{ 0x426, UINT64_C(0xfedcba9876543000) },
+};
+
+/* MTRRs and the banks of machine checks are kept. */
+static void test_unlisted_msrs(void **state)
+{
+	struct box first, second;
+	struct saved s;
+	uint64_t value;
+
+	(void)state;
+	box_init(&first);
+	for (size_t i = 0; i < ARRAY_SIZE(unlisted); i++)
+		if (msr_set(&first.cpus[1], unlisted[i].index,
+			    unlisted[i].value) < 0)
+			fail_msg("MSR 0x%x", unlisted[i].index);
+	save(&first, &s);
+	box_init(&second);
+	assert_int_equal(load_part(&second, 2, s.w[2].data, s.w[2].len), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(unlisted); i++) {
+		assert_int_equal(msr_get(&second.cpus[1], unlisted[i].index,
+					 &value),
+				 0);
+		if (value != unlisted[i].value)
+			fail_msg("MSR 0x%x is 0x%llx", unlisted[i].index,
+				 (unsigned long long)value);
+	}
+	saved_finish(&s);
+	box_finish(&second);
+	box_finish(&first);
+}
+
+/*
+ * A register that KVM does not take is worth a warning when the guest would
+ * find another value than it had, and only then.
+ */
+static void test_refused_msr(void **state)
+{
+	struct capture c;
+	struct saved s;
+	struct box b;
+	uint8_t *value;
+	uint64_t banks;
+
+	(void)state;
+	box_init(&b);
+	save(&b, &s);
+	value = find_msr(&s.w[1], 0x201);
+	assert_non_null(value);
+	/* No range of memory has this type. */
+	put_le64(value - 12, 0xff);
+	capture_begin(&c);
+	assert_int_equal(load_part(&b, 1, s.w[1].data, s.w[1].len), 0);
+	capture_one_line(&c, "does not load MSR 0x200: the guest had 0xff in "
+			     "it, and finds 0x0");
+	/* The number of banks cannot be set. */
+	assert_int_equal(msr_get(&b.cpus[0], MSR_MCG_CAP, &banks), 0);
+	put_le64(value - 12, 0);
+	put_le32(value - 4, MSR_MCG_CAP);
+	put_le64(value, banks + 1);
+	capture_begin(&c);
+	assert_int_equal(load_part(&b, 1, s.w[1].data, s.w[1].len), 0);
+	capture_one_line(&c, "does not load MSR 0x179");
+	put_le64(value, banks);
+	capture_begin(&c);
+	assert_int_equal(load_part(&b, 1, s.w[1].data, s.w[1].len), 0);
+	assert_int_equal(capture_end(&c), 0);
+	saved_finish(&s);
+	box_finish(&b);
+}
+
+/* Arms the timer of vCPU 0, which does not run, for TIMER_MS. */
+static void arm_timer(struct box *b, bool deadline)
+{
+	int khz = kvm_ioctl(b->cpus[0].fd, KVM_GET_TSC_KHZ, NULL);
+	struct kvm_lapic_state lapic = { 0 };
+	uint64_t tsc;
+
+	assert_true(kvm_call(b->cpus[0].fd, KVM_GET_LAPIC, &lapic) >= 0);
+	put_le32(lapic.regs + LAPIC_SPURIOUS, LAPIC_ENABLE | 0xff);
+	put_le32(lapic.regs + LAPIC_LVT_TIMER,
+		 TIMER_VECTOR | (deadline ? LVT_TSC_DEADLINE : 0));
+	put_le32(lapic.regs + LAPIC_TIMER_DIV, TIMER_DIVIDE_BY_1);
+	if (!deadline) {
+		/* KVM's LAPIC counts nanoseconds. */
+		put_le32(lapic.regs + LAPIC_TIMER_INIT, TIMER_MS * 1000000);
+		put_le32(lapic.regs + LAPIC_TIMER_COUNT, TIMER_MS * 1000000);
+	}
+	assert_true(kvm_call(b->cpus[0].fd, KVM_SET_LAPIC, &lapic) >= 0);
+	if (!deadline)
+		return;
+	assert_int_equal(msr_get(&b->cpus[0], MSR_TSC, &tsc), 0);
+	assert_int_equal(msr_set(&b->cpus[0], MSR_TSC_DEADLINE,
+				 tsc + (uint64_t)khz * TIMER_MS),
+			 0);
+}
+
+/* Whether vCPU 0 has the timer's interrupt waiting. */
+static bool timer_waits(struct box *b)
+{
+	struct kvm_lapic_state lapic;
+
+	assert_true(kvm_call(b->cpus[0].fd, KVM_GET_LAPIC, &lapic) >= 0);
+	return get_le32(lapic.regs + LAPIC_IRR + TIMER_VECTOR / 32 * 16) >>
+		       TIMER_VECTOR % 32 &
+	       1;
+}
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+}
+
+/* Puts vCPU 0 at `jmp .' in real mode, interrupts off. */
+static void set_code(struct box *b)
+{
+	static const uint8_t code[] = { 0xeb, 0xfe };
+	struct kvm_regs regs = { .rip = 0x1000, .rflags = 2 };
+	struct kvm_sregs sregs;
+
+	assert_int_equal(memory_write(&b->m.memory, 0x1000, code, sizeof(code)),
+			 0);
+	assert_true(kvm_call(b->cpus[0].fd, KVM_GET_SREGS, &sregs) >= 0);
+	sregs.cs.selector = 0;
+	sregs.cs.base = 0;
+	assert_true(kvm_call(b->cpus[0].fd, KVM_SET_SREGS, &sregs) >= 0);
+	assert_true(kvm_call(b->cpus[0].fd, KVM_SET_REGS, &regs) >= 0);
+}
+
+/* Has vCPU 0 run until the timer's interrupt waits, or gives up. */
+static bool timer_comes(struct box *b)
+{
+	const struct sigaction alarm = { .sa_handler = on_alarm };
+	/* Again and again: one may come just before KVM_RUN. */
+	const struct itimerval often = { { 0, 5000 }, { 0, 5000 } };
+	const struct itimerval never = { { 0, 0 }, { 0, 0 } };
+	time_t end = time(NULL) + TIMER_PATIENCE_S;
+
+	set_code(b);
+	sigaction(SIGALRM, &alarm, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	while (!timer_waits(b) && time(NULL) < end)
+		assert_int_equal(kvm_vcpu_run(&b->cpus[0]), -EINTR);
+	setitimer(ITIMER_REAL, &never, NULL);
+	return timer_waits(b);
+}
+
+/* Loads all of it and sets the clocks: a machine about to be resumed. */
+static void load_all(struct box *b, const struct saved *s)
+{
+	for (unsigned int i = 0; i < 1 + CPUS; i++)
+		assert_int_equal(load_part(b, i, s->w[i].data, s->w[i].len), 0);
+	assert_int_equal(arch_clocks_start(&b->m, false), 0);
+}
+
+/*
+ * A timer that has fired while its vCPU did not run: KVM keeps the interrupt
+ * where no request sees it, in neither the IRR nor the count.  It must come
+ * after a restore: KVM arms a timer anew of which nothing is left.
+ */
+static void check_fired_timer(bool deadline)
+{
+	struct box first, second;
+	struct saved s;
+
+	box_init(&first);
+	arm_timer(&first, deadline);
+	usleep(2 * TIMER_MS * 1000);
+	assert_int_equal(arch_clocks_stop(&first.m), 0);
+	save(&first, &s);
+	box_init(&second);
+	load_all(&second, &s);
+	assert_true(timer_comes(&second));
+	/* Nor is it lost where it was. */
+	assert_int_equal(arch_clocks_start(&first.m, false), 0);
+	assert_true(timer_comes(&first));
+	saved_finish(&s);
+	box_finish(&second);
+	box_finish(&first);
+}
+
+/* A timer that fires after the clocks were recorded, before they are saved. */
+static void check_late_timer(bool deadline)
+{
+	struct box first, second;
+	struct saved s;
+
+	box_init(&first);
+	arm_timer(&first, deadline);
+	assert_int_equal(arch_clocks_stop(&first.m), 0);
+	usleep(2 * TIMER_MS * 1000);
+	save(&first, &s);
+	box_init(&second);
+	load_all(&second, &s);
+	assert_true(timer_comes(&second));
+	saved_finish(&s);
+	box_finish(&second);
+	box_finish(&first);
+}
+
+static void test_timers(void **state)
+{
+	(void)state;
+	check_fired_timer(false);
+	check_fired_timer(true);
+	check_late_timer(false);
+	check_late_timer(true);
+}
+
 /* The TSC goes on, and the vCPUs agree on it. */
 static void test_tsc(void **state)
 {
@@ -166,14 +422,13 @@ static void test_tsc(void **state)
 
 	(void)state;
 	box_init(&first);
-	save(&first, &s);
-	box_init(&second);
 	for (unsigned int i = 0; i < CPUS; i++)
 		assert_int_equal(msr_get(&first.cpus[i], MSR_TSC, &before[i]),
 				 0);
-	for (unsigned int i = 0; i < 1 + CPUS; i++)
-		assert_int_equal(load_part(&second, i, s.w[i].data, s.w[i].len),
-				 0);
+	assert_int_equal(arch_clocks_stop(&first.m), 0);
+	save(&first, &s);
+	box_init(&second);
+	load_all(&second, &s);
 	for (unsigned int i = 0; i < CPUS; i++) {
 		assert_int_equal(msr_get(&second.cpus[i], MSR_TSC, &after[i]),
 				 0);
@@ -236,6 +491,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_unlisted_msrs),
+		cmocka_unit_test(test_refused_msr),
+		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_tsc),
 		cmocka_unit_test(test_short),
 		cmocka_unit_test(test_flipped),
