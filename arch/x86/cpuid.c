@@ -27,6 +27,11 @@
 #define L1_ECX_DEADLINE	  BIT(24)
 #define L1_ECX_HYPERVISOR BIT(31)
 #define L1_EDX_HTT	  BIT(28)
+/*
+ * Leaf 7: shadow stacks.  The pointer to the current one is no MSR and is in no
+ * other state that is saved.
+ */
+#define L7_ECX_SHSTK BIT(7)
 /* Leaf 0x80000001. */
 #define X1_ECX_CMP_LEGACY BIT(1)
 #define X1_ECX_SVM	  BIT(2)
@@ -154,6 +159,10 @@ static void fix_entry(struct kvm_cpuid_entry2 *e, unsigned int id,
 		break;
 	case 4:
 		fix_cache(e, count, true);
+		break;
+	case 7:
+		if (e->index == 0)
+			e->ecx &= ~L7_ECX_SHSTK;
 		break;
 	case KVM_CPUID_FEATURES:
 		e->eax &= ~KVM_ASYNC_PF;

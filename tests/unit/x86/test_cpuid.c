@@ -45,6 +45,8 @@ static struct kvm_cpuid2 *make(uint32_t ebx, uint32_t edx, uint32_t ecx)
 	e->eax = 0x1c004121; /* level 1 */
 	e = add(t, 4, 3, true);
 	e->eax = 0x1c03c163; /* level 3 */
+	add(t, 7, 0, true)->ecx = 1 << 7 | 1 << 2; /* SHSTK, UMIP */
+	add(t, 7, 1, true)->ecx = 1 << 7;
 	e = add(t, 0xb, 0, true);
 	e->ebx = 99;
 	add(t, 0x1f, 0, true)->ebx = 99;
@@ -93,6 +95,9 @@ static void check_common(const struct kvm_cpuid2 *t, unsigned int id,
 	assert_int_equal(e->ebx, count);
 	assert_int_equal(e->ecx, 0x201);
 	assert_int_equal(cpuid_find(t, 0xb, 2)->ecx, 2);
+	/* Shadow stacks have state that is not saved. */
+	assert_int_equal(cpuid_find(t, 7, 0)->ecx, 1 << 2);
+	assert_int_equal(cpuid_find(t, 7, 1)->ecx, 1 << 7);
 	e = cpuid_find(t, KVM_CPUID_FEATURES, 0);
 	assert_false(e->eax & (1 << KVM_FEATURE_ASYNC_PF |
 			       1 << KVM_FEATURE_ASYNC_PF_VMEXIT |
@@ -191,7 +196,7 @@ static void test_missing(void **state)
 	cpuid_find(want, 1, 0)->ecx |= 1u << 27;
 	assert_int_equal(cpuid_missing(want, have, to), 0);
 	cpuid_find(want, 1, 0)->ecx |= 1u << 25 | 1u << 16;
-	add(want, 7, 0, true)->ebx = 1 << 5;
+	cpuid_find(want, 7, 0)->ebx |= 1 << 5;
 	assert_int_equal(cpuid_missing(want, have, to), 3);
 	assert_int_equal(cpuid_missing(have, want, to), 0);
 	fclose(to);
