@@ -229,13 +229,18 @@ def paths(thaw, kernel, work):
     os.unlink(copy)
     # What else it may say: in the directory, and out of it again.
     os.mkdir(os.path.join(path, "sub"))
+    os.symlink("memory", os.path.join(path, "link"))
+    os.link(os.path.join(path, "pages"), os.path.join(path, "hard"))
     old = disk
     for new, where in (("other", "other"), ("sub/../other", "other"),
                        (path + "/other", "other"),
                        (path + "/sub/../other", "other"),
                        ("../disk", None), ("sub/../../disk", None),
                        (path + "/../disk", None), ("/etc/shadow", None),
-                       ("memory", None), ("sub", None), ("none", None),
+                       ("memory", None), ("./memory", None),
+                       ("sub/../state", None), (path + "/./pages", None),
+                       ("link", None), ("hard", None),
+                       ("sub", None), ("none", None),
                        ("", None)):
         set_path(path, old, new)
         old = new

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,16 +18,21 @@
 /* A rename in the directory makes the kernel give up a walk over "..". */
 #define WALK_TRIES 16
 
-/* Whether @path is one of the snapshot's own files. */
-static bool is_own(const char *path)
+/*
+ * Whether @st is of one of the snapshot's own files, by whatever name it was
+ * reached: "./memory" and links to it are many.
+ */
+static bool is_own(const struct snap_file *f, const struct stat *st)
 {
 	static const char *const names[] = { SNAP_STATE_NAME, SNAP_MEMORY_NAME,
 					     SNAP_PAGES_NAME,
 					     SNAP_WORKINGSET_NAME,
 					     SNAP_WORKINGSET_TEMPORARY };
+	struct stat own;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!strcmp(path, names[i]))
+		if (!fstatat(f->dir_fd, names[i], &own, AT_SYMLINK_NOFOLLOW) &&
+		    own.st_dev == st->st_dev && own.st_ino == st->st_ino)
 			return true;
 	return false;
 }
@@ -56,8 +60,6 @@ int snap_open_inside(const struct snap_file *f, const char *path, int flags)
 	CLEANUP_CLOSE int fd = -1;
 	struct stat st;
 
-	if (is_own(path))
-		return -EPERM;
 	/* A FIFO must not hold us up before it is refused. */
 	if (!(flags & O_PATH))
 		flags |= O_NONBLOCK | O_NOCTTY;
@@ -66,6 +68,8 @@ int snap_open_inside(const struct snap_file *f, const char *path, int flags)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
+	if (is_own(f, &st))
+		return -EPERM;
 	/* A device node is a way out, too. */
 	return S_ISREG(st.st_mode) ? take_fd(&fd) : -EXDEV;
 }
