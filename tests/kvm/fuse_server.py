@@ -9,7 +9,8 @@ What a read does is in the file MODE of the state directory, looked at for each:
   interruptible  it does not return before a signal comes
   error=PAGE     it fails if it touches that page of 4096 bytes
 and applies to the file that TARGET there names.  Each read that does not return
-adds a line to the file HUNG.
+adds a line to the file HUNG.  A write does the same, but for the bytes: it keeps
+none.
 
 Tests use mount() and start(); it needs the rights to mount.
 
@@ -22,7 +23,7 @@ import struct
 import subprocess
 import sys
 
-LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE = 1, 2, 3, 14, 15, 17, 18
+LOOKUP, FORGET, GETATTR, OPEN, READ, WRITE, STATFS, RELEASE = 1, 2, 3, 14, 15, 16, 17, 18
 FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR, INTERRUPT = 25, 26, 27, 28, 29, 36
 DESTROY, BATCH_FORGET = 38, 42
 FOPEN_DIRECT_IO = 1
@@ -152,6 +153,13 @@ class Server:
         return self.answer(unique, os.pread(self.files[node - 2], size,
                                             offset))
 
+    def write(self, unique, node, size):
+        mode = self.read_state("MODE")
+        if self.names[node - 2] == self.read_state("TARGET") and \
+                mode in ("hang", "interruptible"):
+            return self.hangs(unique, mode == "interruptible")
+        return self.answer(unique, struct.pack("<2I", size, 0))
+
     def interrupt(self, unique):
         if unique in self.waiting:
             self.waiting.remove(unique)
@@ -174,6 +182,8 @@ class Server:
         elif opcode == READ:
             _, offset, size = struct.unpack_from("<QQI", body)
             self.read(unique, node, offset, size)
+        elif opcode == WRITE:
+            self.write(unique, node, struct.unpack_from("<QQI", body)[2])
         elif opcode == INTERRUPT:
             self.interrupt(struct.unpack("<Q", body)[0])
         elif opcode in (READDIR, FLUSH, RELEASE, RELEASEDIR):

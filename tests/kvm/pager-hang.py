@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Reads that block in the host's kernel, as those of a file server that is
+"""Reads and writes that block in the host's kernel, as of a file server that is
 gone: thaw ends when it is to end, with the right status, and the terminal is as
 it was found.  The files are on a FUSE file system of the test's own.
 
@@ -217,6 +217,35 @@ def ends_by_policy(thaw, _):
            "not clear", thaw.errors())
 
 
+def output_hangs(bed):
+    """The loop is in a system call, and no pager is there to end it: it has as
+    long as any other, and not as long as a slow reader of the output."""
+    files = bed.folder()
+    open(os.path.join(files, "out"), "w").close()
+    mount = Mount(files, bed.folder(), "out", "direct")
+    thaw = None
+    try:
+        with tempfile.TemporaryFile(dir=bed.work) as err:
+            with open(os.path.join(mount.path, "out"), "r+b") as out:
+                mount.set_mode("hang")
+                thaw = subprocess.Popen(
+                    [bed.thaw, *bed.chain("pages=16")], stdout=out, stderr=err,
+                    stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
+            wait_until("a write hangs", mount.hung)
+            thaw.terminate()
+            wait_until("the message", lambda: LEFT_BEHIND.fullmatch(
+                contents(err).decode()))
+        # Nothing but its file server ends the write.
+        mount.end()
+        expect(thaw.wait(timeout=LIMIT) == 128 + signal.SIGTERM, "status",
+               thaw.returncode)
+    finally:
+        mount.end()
+        if thaw:
+            thaw.kill()
+            thaw.wait()
+
+
 def real_errors(bed):
     """The kernel's own error of one page: the guest needs others, and runs."""
     mount = Mount(bed.files, bed.folder(), "initrd", "direct")
@@ -248,6 +277,7 @@ def cases(bed):
                                      stays_as_a_process),
         "boot-policy": lambda: boot(bed, "hang", "cached", ends_by_policy,
                                     "--page-deadline=1"),
+        "output": lambda: output_hangs(bed),
         "errors": lambda: real_errors(bed)}
     for how in ENDS:
         for name, run in ("boot", boot), ("restore", restore):

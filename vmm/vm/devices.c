@@ -166,7 +166,6 @@ int vm_devices_create(struct vm *vm)
 /* Destroys them while the machine is still there. */
 void vm_finish_devices(struct vm *vm)
 {
-	loop_stop(vm->loop);
 	vm_devices_destroy(vm);
 }
 

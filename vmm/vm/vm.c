@@ -180,6 +180,8 @@ static void stop_threads(struct vm *vm)
 		pager_stop(vm->pager);
 	}
 	vcpus_stop(vm);
+	if (vm->loop)
+		loop_stop(vm->loop);
 }
 
 /* Ends what runs and frees it all, in reverse order. */
@@ -191,8 +193,6 @@ void vm_destroy(struct vm *vm)
 		return;
 	m = &vm->machine;
 	vm_stop(vm);
-	if (vm->loop)
-		loop_stop(vm->loop);
 	if (vm->signal_fd >= 0)
 		close(vm->signal_fd);
 	if (vm->end_fd >= 0)
