@@ -11,9 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/snap/file.h"
+#include "vmm/snap/place.h"
 
 /* A rename in the directory makes the kernel give up a walk over "..". */
 #define WALK_TRIES 16
@@ -24,14 +24,11 @@
  */
 static bool is_own(const struct snap_file *f, const struct stat *st)
 {
-	static const char *const names[] = { SNAP_STATE_NAME, SNAP_MEMORY_NAME,
-					     SNAP_PAGES_NAME,
-					     SNAP_WORKINGSET_NAME,
-					     SNAP_WORKINGSET_TEMPORARY };
 	struct stat own;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!fstatat(f->dir_fd, names[i], &own, AT_SYMLINK_NOFOLLOW) &&
+	for (size_t i = 0; i < SNAP_FILE_NAMES; i++)
+		if (!fstatat(f->dir_fd, snap_file_names[i], &own,
+			     AT_SYMLINK_NOFOLLOW) &&
 		    own.st_dev == st->st_dev && own.st_ino == st->st_ino)
 			return true;
 	return false;

@@ -22,7 +22,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/snap/format.h"
@@ -40,9 +39,10 @@ enum occupant {
 };
 
 /* The files of a snapshot: nothing else is ever removed. */
-static const char *const file_names[] = { SNAP_STATE_NAME, SNAP_MEMORY_NAME,
-					  SNAP_PAGES_NAME, SNAP_WORKINGSET_NAME,
-					  SNAP_WORKINGSET_TEMPORARY };
+const char *const snap_file_names[SNAP_FILE_NAMES] = {
+	SNAP_STATE_NAME,      SNAP_MEMORY_NAME,		 SNAP_PAGES_NAME,
+	SNAP_WORKINGSET_NAME, SNAP_WORKINGSET_TEMPORARY,
+};
 
 /* Removes directory @name of @parent if it holds a snapshot's files only. */
 static int remove_dir(int parent, const char *name)
@@ -53,16 +53,16 @@ static int remove_dir(int parent, const char *name)
 
 	if (dir < 0)
 		return -errno;
-	for (size_t i = 0; i < ARRAY_SIZE(file_names); i++)
-		unlinkat(dir, file_names[i], 0);
+	for (size_t i = 0; i < SNAP_FILE_NAMES; i++)
+		unlinkat(dir, snap_file_names[i], 0);
 	return unlinkat(parent, name, AT_REMOVEDIR) ? -errno : 0;
 }
 
 /* Whether @name is that of a file of a snapshot. */
 static bool is_own(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(file_names); i++)
-		if (!strcmp(name, file_names[i]))
+	for (size_t i = 0; i < SNAP_FILE_NAMES; i++)
+		if (!strcmp(name, snap_file_names[i]))
 			return true;
 	return false;
 }

@@ -23,6 +23,10 @@ struct snap_place {
  */
 int snap_place_open(struct snap_place *place, const char *path);
 
+/* The names of the files that a snapshot consists of. */
+#define SNAP_FILE_NAMES 5
+extern const char *const snap_file_names[SNAP_FILE_NAMES];
+
 /* Puts the temporary directory in place, synced; -errno, logged. */
 int snap_place_commit(struct snap_place *place);
 
