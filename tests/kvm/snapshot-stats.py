@@ -56,6 +56,14 @@ def main():
                      r"^  reading took (?!0\.000)\d+\.\d{3} ms;"):
             if not re.search(line, errors, re.M):
                 raise Failure("no line like %r: %s" % (line, errors))
+        guest = Guest(thaw, work, ["restore", "--pager=map", "--verify",
+                                   "--stats", path])
+        guest.quit()
+        with open(os.path.join(work, "err")) as f:
+            lines = f.read().splitlines()
+        expect("map", lines[1:], [
+            "pager map (as asked for)",
+            "  the host kernel pages guest memory, and has no figures for it"])
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return 0

@@ -152,6 +152,11 @@ static void print_text(const struct pager_choice *choice,
 		(double)entered_ns / 1e6);
 	fprintf(stderr, "pager %s (%s)\n", pager_way_words[choice->way],
 		choice->why);
+	if (choice->way == PAGER_MAP) {
+		fprintf(stderr, "  the host kernel pages guest memory, and has "
+				"no figures for it\n");
+		return;
+	}
 	fprintf(stderr,
 		"  source held %" PRIu64 " KiB, of which %" PRIu64
 		" KiB are still absent\n",
