@@ -28,8 +28,9 @@ from snapshot_lib import (SKIP, Failure, Guest, arguments, contents,
 
 LIMIT = 60
 DONE, SOURCE, LEFT = 0, 81, 83
-LEFT_BEHIND = re.compile(r"^thaw: a system call does not return within 10 s of "
-                         r"the guest's end \(.*\): exiting without it\s*$", re.M)
+LEFT_BEHIND = re.compile(r"^thaw: a system call has not returned 10 s after the "
+                         r"guest's end \(.*\); exiting without waiting for "
+                         r"it\s*$", re.M)
 
 
 def expect(condition, what, *more):

@@ -170,8 +170,8 @@ def inside(thaw, path):
     disks = json.loads(out)["machine"]["disks"]
     _, text, _ = run(thaw, "inspect", path)
     for disk in disks:
-        says = "kept here" if disk["inside"] else \
-            "restore asks for -d or --trust-paths"
+        says = "in this directory" if disk["inside"] else \
+            "restore needs -d or --trust-paths"
         if not re.search(re.escape(disk["path"]) + r", \d+ bytes.*" + says,
                          text):
             raise Failure("not in the text: %s: %s" % (disk, text))
@@ -182,8 +182,8 @@ def untrusted(thaw, path, disk):
     """A restore must refuse the disk, saying what to type."""
     expect("inside " + disk, inside(thaw, path), [False])
     refused(run(thaw, "restore", path),
-            "%s: a disk of it is not in that directory: name the disks with "
-            "-d PATH, or add --trust-paths if this one may be opened: %s$" % (
+            "%s: a disk is not in this directory: give the disks with -d PATH, "
+            "or add --trust-paths to open the path in the snapshot: %s$" % (
                 re.escape(path), re.escape(disk)))
 
 
@@ -208,8 +208,8 @@ def paths(thaw, kernel, work):
     # Saving over it would take the disk away.
     guest = Guest(thaw, work, ["restore", moved])
     code, _, errors = run(thaw, "snapshot", guest.control, moved)
-    refused((code, "", errors), "snapshot %s: other files are kept in the one "
-            "that exists, so it is left alone" % moved)
+    refused((code, "", errors), "snapshot %s: has other files in its "
+            "directory, so it is not replaced; remove it first" % moved)
     guest.quit()
     expect("files", sorted(os.listdir(moved)),
            ["disk", "memory", "pages", "state"])

@@ -17,13 +17,13 @@ import time
 from snapshot_lib import (LINE, USERFAULTFD_IOC_NEW, Failure, Guest, arguments,
                           expect, failing, run)
 
-SHORTER = ("thaw: %s/memory: has become shorter while the guest runs from it "
-           "(--pager=map), so its memory cannot be had")
-WRITTEN = ("thaw: %s/memory: was written to while the guest runs from it "
-           "(--pager=map), so its memory cannot be trusted")
-UNCHECKED = ("thaw: pager map: %s/memory is mapped, and its pages are not "
-             "checked: a damaged one reaches the guest%s; --verify checks them "
-             "all first")
+SHORTER = ("thaw: %s/memory: was truncated while a guest was running from it "
+           "(--pager=map), so guest memory is lost")
+WRITTEN = ("thaw: %s/memory: was written to while a guest was running from it "
+           "(--pager=map), so guest memory cannot be trusted")
+UNCHECKED = ("thaw: pager map: the pages of %s/memory are not checked, so a "
+             "damaged page reaches the guest; --verify checks all of them "
+             "first%s")
 ROUNDS = 5
 
 
@@ -44,7 +44,7 @@ def says_so(thaw, work, path):
             (None, ["--pager=map"], [says]),
             (none, ["--pager=map"], [says]),
             (none, [], [UNCHECKED % (
-                path, " (thaw probe says why it is not uffd)")]),
+                path, " (`thaw probe` says why uffd is not used)")]),
             (none, ["--verify"], []),
             (None, ["--pager=map", "--verify"], []),
             (none, ["--pager=eager"], [])):

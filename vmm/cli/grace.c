@@ -41,9 +41,9 @@ static void wait_for_change(struct grace *grace)
 static void __attribute__((noreturn)) leave(const struct grace *grace)
 {
 	grace->last(grace->ctx);
-	log_error("a system call does not return within %.0f s of the guest's "
-		  "end (does a disk or a file server not answer?): exiting "
-		  "without it",
+	log_error("a system call has not returned %.0f s after the guest's "
+		  "end (is a disk or a file server unresponsive?); exiting "
+		  "without waiting for it",
 		  (double)GRACE_NS / NS_PER_S);
 	_exit(grace->status);
 }

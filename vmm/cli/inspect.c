@@ -240,8 +240,8 @@ static void print_devices(const struct inspection *in)
 		printf(", %" PRIu64 " bytes%s%s\n", disk->size_bytes,
 		       disk->read_only ? ", read-only" : "",
 		       vm_disk_inside(&in->file, machine, i) ?
-			       ", kept here" :
-			       "; restore asks for -d or --trust-paths");
+			       ", in this directory" :
+			       "; restore needs -d or --trust-paths");
 	}
 }
 

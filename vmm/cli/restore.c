@@ -47,13 +47,13 @@ static const struct option rows[] = {
 	  .name = "disk",
 	  .offset = AT(disks),
 	  .metavar = "PATH[,ro]",
-	  .help = "the disks, in the order of the snapshot; all or\n"
-		  "none: then they are looked for in DIR" },
+	  .help = "all disks, in the order of the snapshot\n"
+		  "(default: the copies in DIR)" },
 	{ .kind = OPTION_FLAG,
 	  .name = "trust-paths",
 	  .offset = AT(trust_paths),
-	  .help = "open disks that are not in DIR where the snapshot\n"
-		  "says; thaw inspect lists the paths" },
+	  .help = "open disks that are not in DIR at the paths in the\n"
+		  "snapshot, which thaw inspect lists" },
 	{ .kind = OPTION_CHOICE,
 	  .name = "memory",
 	  .offset = AT(backing),
@@ -117,9 +117,9 @@ static int open_as_said(struct restore *restore, const struct vm_disk *was)
 	/* The path comes last: it may be longer than a line of the log. */
 	if (!restore->options.trust_paths)
 		return log_fail(EPERM,
-				"%s: a disk of it is not in that directory: "
-				"name the disks with -d PATH, or add "
-				"--trust-paths if this one may be opened: %s",
+				"%s: a disk is not in this directory: give "
+				"the disks with -d PATH, or add --trust-paths "
+				"to open the path in the snapshot: %s",
 				restore->file.path, was->path);
 	if (asprintf(&arg, "%s%s", was->path, was->read_only ? ",ro" : "") < 0)
 		return log_errno(ENOMEM, "disk %s", was->path);
@@ -215,12 +215,12 @@ static int load(struct vm *vm, void *ctx)
 
 	if (r >= 0 && vm_pager_choice(vm)->way == PAGER_MAP &&
 	    !restore->options.verify)
-		log_warn("pager map: %s/%s is mapped, and its pages are not "
-			 "checked: a damaged one reaches the guest%s; --verify "
-			 "checks them all first",
+		log_warn("pager map: the pages of %s/%s are not checked, so a "
+			 "damaged page reaches the guest; --verify checks all "
+			 "of them first%s",
 			 restore->file.path, SNAP_MEMORY_NAME,
 			 restore->options.session.paging.way == PAGER_AUTO ?
-				 " (thaw probe says why it is not uffd)" :
+				 " (`thaw probe` says why uffd is not used)" :
 				 "");
 	return r;
 }

@@ -53,8 +53,8 @@ static const char *save_reason(int err)
 	case EEXIST:
 		return "exists and is not a snapshot, so it is left alone";
 	case ENOTEMPTY:
-		return "other files are kept in the one that exists, so it is "
-		       "left alone";
+		return "has other files in its directory, so it is not "
+		       "replaced; remove it first";
 	case EINVAL:
 		return "not the name of a new folder";
 	case EOPNOTSUPP:

@@ -83,13 +83,13 @@ void resident_look(const struct resident *resident, uint64_t page,
 	uint8_t *hva = region->hva + (page * PAGE_BYTES - region->offset_bytes);
 	uint64_t entries =
 		(count + resident->host_pages - 1) / resident->host_pages;
-	bool told = false;
+	bool known = false;
 
 	if (resident->memory->backing == MEMORY_ANON)
-		told = look_pagemap(resident, hva, entries, may);
+		known = look_pagemap(resident, hva, entries, may);
 	else if (resident->memory->backing == MEMORY_GUEST_MEMFD)
-		told = look_mincore(resident, hva, entries, may);
-	if (told)
+		known = look_mincore(resident, hva, entries, may);
+	if (known)
 		spread(resident, count, may);
 	else
 		memset(may, 1, count);

@@ -15,7 +15,7 @@
 struct sigbus_watch {
 	const struct memory *memory;
 	/*
-	 * Told on the thread that touched it, from the signal's handler; but as
+	 * Called on the thread that touched it, in the signal handler; but as
 	 * no lock is held while guest memory is touched, it may take locks and
 	 * log.  When it returns the page reads as zeros, so it must see to it
 	 * that no vCPU enters the guest any more.

@@ -60,8 +60,9 @@ struct pager_try {
 };
 
 /*
- * The pager.  @lock guards only the trace, the background's sleep and @try; the
- * path of a fault takes it only where a trace is written.
+ * The pager.  @lock guards only the trace, the sleeps of the background and of
+ * the watch, @watch_ends and @try; the path of a fault takes it only where a
+ * trace is written, and for the last page.
  */
 struct pager {
 	struct pager_config config; /* its source knows no granules */

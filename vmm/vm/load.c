@@ -140,7 +140,7 @@ static int check_layout(const struct vm *vm, const struct snap_file *file)
 			file->path);
 }
 
-/* What a load callback of any kind looks like. */
+/* How one section is loaded. */
 struct loader {
 	int (*load)(struct vm *vm, unsigned int n, struct snap_reader *r);
 	unsigned int n;

@@ -8,7 +8,7 @@
  * are discovered by whichever comes first: the watch on the file (inotify, in
  * the event loop); an access of this program, before (the populator) or while
  * it is made (SIGBUS); KVM, which cannot enter the guest.  The machine then ends
- * as it does for any page that cannot be had.
+ * as it does for any unavailable page.
  *
  * Made by the control thread; vm_mapped_lost() and on_*() are for any thread.
  */
@@ -49,22 +49,23 @@ static bool is_written(struct vm *vm)
 	return atomic_load(&vm->mapped.written);
 }
 
-/* Says what has happened to the page at @gpa, once, and ends the machine. */
+/* Reports what has happened to the page at @gpa, once; ends the machine. */
 static void lose(struct vm *vm, gpa_t gpa)
 {
 	const char *path = vm->config.snapshot->path;
 
 	if (vm_get_end(vm).kind != VM_END_NONE ||
-	    atomic_exchange(&vm->mapped.told, true))
+	    atomic_exchange(&vm->mapped.reported, true))
 		return;
 	if (is_shorter(vm))
-		log_error("%s/%s: has become shorter while the guest runs from "
-			  "it (--pager=map), so its memory cannot be had",
+		log_error("%s/%s: was truncated while a guest was running from "
+			  "it (--pager=map), so guest memory is lost",
 			  path, SNAP_MEMORY_NAME);
 	else if (is_written(vm))
-		log_error("%s/%s: was written to while the guest runs from it "
-			  "(--pager=map), so its memory cannot be trusted",
-			  path, SNAP_MEMORY_NAME);
+		log_error(
+			"%s/%s: was written to while a guest was running from "
+			"it (--pager=map), so guest memory cannot be trusted",
+			path, SNAP_MEMORY_NAME);
 	else
 		log_error("%s/%s: the page of guest address %#llx cannot be "
 			  "read (--pager=map)",

@@ -82,10 +82,10 @@ int vm_pause(struct vm *vm)
 
 	if (vm->paused)
 		return 0;
-	/* The loop may be who waits, and then the devices cannot be stopped. */
+	/* It may be the loop that waits: the devices could not be stopped. */
 	if (vm_waits_for_memory(vm))
-		return log_fail(ETIMEDOUT, "pause: the guest waits for memory "
-					   "that could not be had");
+		return log_fail(ETIMEDOUT, "pause: the guest waits for an "
+					   "unavailable page, until \"go-on\"");
 	r = park_all(vm);
 	if (r < 0)
 		return r;

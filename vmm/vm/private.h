@@ -31,7 +31,7 @@ struct mapped {
 	struct loop_source *source;
 	struct sigbus_watch sigbus;
 	atomic_bool written; /* by another, as the watch has said */
-	atomic_bool told; /* why the machine ends */
+	atomic_bool reported; /* why the machine ends */
 };
 
 /* One vCPU thread. */

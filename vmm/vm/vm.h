@@ -130,8 +130,9 @@ void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
 
 /*
  * Pauses: no vCPU runs, no device touches guest memory, until vm_resume().
- * Control side, one thread at a time.  -ETIMEDOUT when a vCPU waits for memory
- * that does not come; -ECANCELED when the machine has ended.  A guest's clocks
+ * Control side, one thread at a time.  -ETIMEDOUT when a vCPU or a device waits
+ * for a page, -EBUSY when a device waits for a disk's file, -ECANCELED when the
+ * machine has ended: it is not paused then.  A guest's clocks
  * stand still meanwhile, unless its config says otherwise; a machine whose
  * clocks cannot be set is not resumed.
  */
