@@ -47,8 +47,8 @@ static const struct option rows[] = {
 	  .name = "disk",
 	  .offset = AT(disks),
 	  .metavar = "PATH[,ro]",
-	  .help = "all disks, in the order of the snapshot\n"
-		  "(default: the copies in DIR)" },
+	  .help = "the disks, one -d for each, in the order of the\n"
+		  "snapshot (default: the copies in DIR)" },
 	{ .kind = OPTION_FLAG,
 	  .name = "trust-paths",
 	  .offset = AT(trust_paths),
