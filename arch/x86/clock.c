@@ -116,7 +116,9 @@ static uint64_t tsc_progress_ns(const struct machine *machine, uint64_t start,
 	const struct cpu_clock *first = &machine->arch->clocks->cpus[0];
 	uint64_t now, ticks, limit_ns;
 
-	if (msr_get(&machine->cpus[0], MSR_TSC, &now) < 0 || now < start)
+	/* A rate of 0 is what a snapshot may say. */
+	if (!first->khz || msr_get(&machine->cpus[0], MSR_TSC, &now) < 0 ||
+	    now < start)
 		return 0;
 	ticks = now - start;
 	limit_ns = clock_now_ns() - began_ns + PROGRESS_SLACK_NS;
