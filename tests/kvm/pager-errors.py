@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from snapshot_lib import SKIP, Failure, Guest, arguments
+from snapshot_lib import SKIP, Failure, Guest, arguments, run_case
 
 DONE, HOST, SOURCE = 0, 70, 81
 DEADLINE = 1
@@ -433,18 +433,6 @@ def cases(bed):
                 lambda k=kind, p=policy: snapshot_fails(bed, k + "@initrd",
                                                         p))
     return found
-
-
-def run_case(name, case):
-    """Why it failed, or nothing."""
-    began = time.monotonic()
-    try:
-        case()
-    except (Failure, subprocess.SubprocessError, OSError, ValueError) as e:
-        print("FAILED: %s: %s" % (name, e), flush=True)
-        return name
-    print("# %s: right, %.1f s" % (name, time.monotonic() - began), flush=True)
-    return None
 
 
 def main():

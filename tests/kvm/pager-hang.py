@@ -24,7 +24,7 @@ import time
 
 from fuse_server import Mount, NoMount, private_mounts
 from snapshot_lib import (SKIP, Failure, Guest, arguments, contents,
-                          die_with_parent)
+                          die_with_parent, run_case)
 
 LIMIT = 60
 DONE, SOURCE, LEFT = 0, 81, 83
@@ -287,18 +287,6 @@ def cases(bed):
             found["%s-grace-%s" % (name, how)] = lambda r=run, h=how: r(
                 bed, "hang", "cached", is_left_behind(h))
     return found
-
-
-def run_case(name, case):
-    """Why it failed, or nothing."""
-    began = time.monotonic()
-    try:
-        case()
-    except (Failure, subprocess.SubprocessError, OSError) as e:
-        print("FAILED: %s: %s" % (name, e), flush=True)
-        return name
-    print("# %s: right, %.1f s" % (name, time.monotonic() - began), flush=True)
-    return None
 
 
 def main():

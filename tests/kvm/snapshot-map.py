@@ -27,15 +27,6 @@ UNCHECKED = ("thaw: pager map: the pages of %s/memory are not checked, so a "
 ROUNDS = 5
 
 
-def quits(guest):
-    """Ends it in order; the lines on standard error."""
-    code, _, errors = guest.ask("quit")
-    expect("quit", (code, errors, guest.process.wait(timeout=60)), (0, "", 0))
-    lines = guest.errors().splitlines()
-    guest.end()
-    return lines
-
-
 def says_so(thaw, work, path):
     """One line names the mode and what it does not verify."""
     says = UNCHECKED % (path, "")
@@ -51,7 +42,7 @@ def says_so(thaw, work, path):
         guest = Guest(thaw, work, ["restore", *words, path], prepare)
         expect("pager", json.loads(guest.ask("status")[1])["pager"],
                "eager" if "--pager=eager" in words else "map")
-        expect("said with %s" % words, quits(guest), lines)
+        expect("said with %s" % words, guest.quit(), lines)
 
 
 def lost(guest, path, reasons):

@@ -34,15 +34,6 @@ def record(thaw, work, path):
     return None
 
 
-def ends(guest):
-    """Ends it; the lines on standard error."""
-    code, _, errors = guest.ask("quit")
-    expect("quit", (code, errors, guest.process.wait(timeout=60)), (0, "", 0))
-    lines = guest.errors().splitlines()
-    guest.end()
-    return lines
-
-
 def recorded(thaw, path):
     """How many pages the working set of a snapshot has."""
     code, out, errors = run(thaw, "inspect", "--verify", "--json", path)
@@ -61,24 +52,24 @@ def main():
         if not guest:
             print("skipped: no pager that records here")
             return SKIP
-        expect("plain", (ends(guest), bool(recorded(thaw, path))), ([], True))
+        expect("plain", (guest.quit(), bool(recorded(thaw, path))), ([], True))
         # The guest itself is saved over what it runs from.
         guest = record(thaw, work, path)
         code, _, errors = guest.ask("snapshot", path)
         expect("save", (code, errors), (0, ""))
         expect("before", recorded(thaw, path), None)
-        expect("replaced", (ends(guest), bool(recorded(thaw, path))), ([], True))
+        expect("replaced", (guest.quit(), bool(recorded(thaw, path))), ([], True))
         code, _, errors = run(thaw, "inspect", path)
         expect("inspect", (code, errors), (0, ""))
         # Another machine's, of which the page numbers would be wrong; none.
         guest = record(thaw, work, path)
         save_new(thaw, kernel, other, path, "48")
-        expect("another's", (ends(guest), recorded(thaw, path)), ([
+        expect("another's", (guest.quit(), recorded(thaw, path)), ([
             "thaw: %s: was replaced by the snapshot of another machine while "
             "its guest ran; no working set is kept" % path], None))
         guest = record(thaw, work, path)
         shutil.rmtree(path)
-        expect("removed", ends(guest), [
+        expect("removed", guest.quit(), [
             "thaw: %s: was removed while its guest ran; no working set is "
             "kept" % path])
     finally:

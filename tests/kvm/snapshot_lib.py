@@ -205,13 +205,15 @@ class Guest:
         return contents(self.err).decode(errors="replace")
 
     def quit(self):
-        """Ends it as a user does, in order."""
+        """Ends it as a user does, in order; the lines on standard error."""
         code, _, errors = self.ask("quit")
         status = self.wait_end()
         if code or status:
             raise Failure("quit: %d %s; guest: %d %s %s" % (
                 code, errors, status, self.errors(), self.output()[-300:]))
+        lines = self.errors().splitlines()
         self.end()
+        return lines
 
     def end(self):
         if self.process.poll() is None:
@@ -287,6 +289,18 @@ def run(*words, **more):
                           timeout=120, **more)
     return (done.returncode, done.stdout.decode(errors="replace"),
             done.stderr.decode(errors="replace"))
+
+
+def run_case(name, case):
+    """The name of a case that failed, or nothing."""
+    began = time.monotonic()
+    try:
+        case()
+    except (Failure, subprocess.SubprocessError, OSError, ValueError) as e:
+        print("FAILED: %s: %s" % (name, e), flush=True)
+        return name
+    print("# %s: right, %.1f s" % (name, time.monotonic() - began), flush=True)
+    return None
 
 
 def expect(what, found, wanted):
