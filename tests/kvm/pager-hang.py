@@ -176,6 +176,14 @@ def restore(bed, mode, cache, check):
                              mount.path], check)
 
 
+def device(bed, check):
+    """It is the event loop that reads, for a device."""
+    with_hang(bed, bed.files, "initrd", "interruptible", "direct",
+              lambda mount: ["run", "--pager=uffd", "--page-deadline=600", "-m",
+                             "64M", "-k", bed.kernel("entropy"), "-i",
+                             os.path.join(mount.path, "initrd")], check)
+
+
 def ends_at_once(how):
     """A signal ends the read, so all ends in order."""
     act, status = ENDS[how]
@@ -281,6 +289,8 @@ def cases(bed):
         "output": lambda: output_hangs(bed),
         "errors": lambda: real_errors(bed)}
     for how in ENDS:
+        found["device-signal-" + how] = lambda h=how: device(
+            bed, ends_at_once(h))
         for name, run in ("boot", boot), ("restore", restore):
             found["%s-signal-%s" % (name, how)] = lambda r=run, h=how: r(
                 bed, "interruptible", "direct", ends_at_once(h))

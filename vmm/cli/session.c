@@ -30,7 +30,7 @@ void session_options_init(struct session_options *options, enum pager_way way)
 	paging_options_init(&options->paging, way);
 }
 
-/* The user typed Ctrl-A x.  Loop thread, while the machine is there. */
+/* The user typed Ctrl-A x.  Loop or main thread, while the machine is there. */
 static void on_leave(void *ctx)
 {
 	struct session *session = ctx;

@@ -18,13 +18,15 @@
  * Not covered: SIGKILL, and the signals that the C library keeps for itself.
  *
  * A struct terminal belongs to one thread at a time, the loop's while the guest
- * runs; there is no lock.
+ * runs.  While that thread stands still another may read the keys, so the input
+ * has a lock; the leave callback is called under it.
  */
 #include "vmm/io/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -46,6 +48,9 @@
 /* The most that is written at once where only poll(2) says that it fits. */
 #define POLLED_WRITE_BYTES 256
 
+/* What terminal_read_ahead() keeps at most; more than that is lost. */
+#define AHEAD_BYTES 4096
+
 /* How a transfer on a descriptor is kept from blocking. */
 enum stream_kind {
 	STREAM_OWN, /* our own open file, O_NONBLOCK */
@@ -66,7 +71,12 @@ struct terminal {
 	int size_fd; /* signalfd of SIGWINCH; -1: the output is no terminal */
 	bool in_is_tty, is_tty; /* the input; both */
 	bool raw; /* we are the one that is raw */
+
+	pthread_mutex_t
+		in_lock; /* guards what follows, and reads of the input */
 	bool escape; /* Ctrl-A was read, the next key decides */
+	uint8_t ahead[AHEAD_BYTES]; /* read, and not by the guest */
+	size_t ahead_len;
 };
 
 /* See the top: what is restored when the process dies. */
@@ -271,6 +281,7 @@ int terminal_open(struct terminal **terminal,
 	if (!t)
 		return log_errno(ENOMEM, "console");
 	t->config = *config;
+	pthread_mutex_init(&t->in_lock, NULL);
 	t->in_is_tty = config->in_fd >= 0 && isatty(config->in_fd);
 	t->is_tty = t->in_is_tty && isatty(config->out_fd);
 	t->size_fd = open_size_fd(config->out_fd);
@@ -338,6 +349,7 @@ void terminal_close(struct terminal *t)
 	stream_close(&t->out);
 	if (t->size_fd >= 0)
 		close(t->size_fd);
+	pthread_mutex_destroy(&t->in_lock);
 	free(t);
 }
 
@@ -398,16 +410,25 @@ static size_t filter_escapes(struct terminal *t, uint8_t *buf, size_t len,
 	return out;
 }
 
-/* Reads what is for the guest. */
-ssize_t terminal_read(struct terminal *t, uint8_t *buf, size_t room)
+/* Takes what was read ahead; how much. */
+static size_t take_ahead(struct terminal *t, uint8_t *buf, size_t room)
+{
+	size_t n = min_u64(t->ahead_len, room);
+
+	memcpy(buf, t->ahead, n);
+	t->ahead_len -= n;
+	memmove(t->ahead, t->ahead + n, t->ahead_len);
+	return n;
+}
+
+/* Reads what is for the guest; the lock is held. */
+static ssize_t read_input(struct terminal *t, uint8_t *buf, size_t room)
 {
 	size_t want = t->escape && room > 1 ? room - 1 : room;
 	ssize_t n;
 
-	if (t->in.fd < 0)
-		return -ENODATA;
-	if (!room)
-		return 0;
+	if (t->ahead_len)
+		return (ssize_t)take_ahead(t, buf, room);
 	n = stream_read(&t->in, buf, want);
 	if (n == -EAGAIN)
 		return 0;
@@ -417,6 +438,46 @@ ssize_t terminal_read(struct terminal *t, uint8_t *buf, size_t room)
 	if (n < 0 || !t->in_is_tty)
 		return n;
 	return (ssize_t)filter_escapes(t, buf, (size_t)n, room);
+}
+
+/* Reads what is for the guest. */
+ssize_t terminal_read(struct terminal *t, uint8_t *buf, size_t room)
+{
+	ssize_t n;
+
+	if (t->in.fd < 0)
+		return -ENODATA;
+	if (!room)
+		return 0;
+	pthread_mutex_lock(&t->in_lock);
+	n = read_input(t, buf, room);
+	pthread_mutex_unlock(&t->in_lock);
+	return n;
+}
+
+/* The descriptor that the leave key comes by. */
+int terminal_leave_fd(const struct terminal *t)
+{
+	return t->in_is_tty && t->config.leave ? t->in.fd : -1;
+}
+
+/* Reads keys for the one that is for us, and keeps the others. */
+void terminal_read_ahead(struct terminal *t)
+{
+	uint8_t keys[256];
+	ssize_t n;
+
+	pthread_mutex_lock(&t->in_lock);
+	/* Room for a Ctrl-A of before. */
+	n = stream_read(&t->in, keys, sizeof(keys) - 1);
+	if (n > 0) {
+		size_t len = filter_escapes(t, keys, (size_t)n, sizeof(keys));
+
+		len = min_u64(len, sizeof(t->ahead) - t->ahead_len);
+		memcpy(t->ahead + t->ahead_len, keys, len);
+		t->ahead_len += len;
+	}
+	pthread_mutex_unlock(&t->in_lock);
 }
 
 /* Writes what fits now. */

@@ -30,7 +30,10 @@ struct terminal;
 
 struct terminal_config {
 	int in_fd, out_fd; /* the caller's; in_fd -1: no input */
-	/* Called when the user types the leave sequence; loop thread. */
+	/*
+	 * Called when the user types the leave sequence, by the thread that
+	 * reads it; must not call back.
+	 */
 	void (*leave)(void *ctx);
 	void *ctx;
 };
@@ -45,7 +48,7 @@ int terminal_open(struct terminal **terminal,
  */
 int terminal_raw(struct terminal *terminal, bool raw);
 
-/* Restores the mode and frees; nothing is buffered here.  NULL is fine. */
+/* Restores the mode and frees; what was read ahead is lost.  NULL is fine. */
 void terminal_close(struct terminal *terminal);
 
 /*
@@ -60,6 +63,17 @@ int terminal_out_fd(const struct terminal *terminal);
  * or all of it was an escape sequence), -ENODATA at the end of input, -errno.
  */
 ssize_t terminal_read(struct terminal *terminal, uint8_t *buf, size_t room);
+
+/* The descriptor that the leave sequence comes by; -1: there is none. */
+int terminal_leave_fd(const struct terminal *terminal);
+
+/*
+ * For another thread, while the one of terminal_read() stands still: reads what
+ * was typed, so that the leave sequence works, and keeps the rest, 4096 bytes at
+ * most, for terminal_read(), which has it when more is typed.  To be called when
+ * terminal_leave_fd() can be read.
+ */
+void terminal_read_ahead(struct terminal *terminal);
 
 /*
  * Writes without blocking; how many bytes were taken, 0 when the reader is

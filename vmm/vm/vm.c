@@ -17,12 +17,17 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
 #include "vmm/bus/loop.h"
+#include "vmm/io/terminal.h"
 #include "vmm/pci/host.h"
 #include "vmm/snap/file.h"
 #include "vmm/vm/private.h"
 
 /* How long a vCPU may take to end before its pages are given up on. */
 #define STOP_PATIENCE_NS (UINT64_C(200) * 1000 * 1000)
+
+/* How long keys may wait for the loop, and then the loop for a call. */
+#define KEYS_MS	  500
+#define NS_PER_MS (NS_PER_S / 1000)
 
 /* The machine's own wish to stop, from a device or an exit. */
 static void raise_event(struct machine *machine, enum machine_event event)
@@ -330,20 +335,52 @@ static void take_signal(struct vm *vm)
 		vm_end(vm, VM_END_SIGNAL, (int)info.ssi_signo);
 }
 
+/* A call that only says that the loop does not stand still. */
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+/*
+ * Something was typed.  It is the loop's, which takes it when the guest does;
+ * but while the loop stands still the leave key must work.  @fds: the end and
+ * the signals, which are waited for meanwhile.
+ */
+static void look_at_keys(struct vm *vm, struct pollfd *fds)
+{
+	if (poll(fds, 2, KEYS_MS) == 0 &&
+	    loop_call_within(vm->loop, nothing, NULL, KEYS_MS * NS_PER_MS) < 0)
+		terminal_read_ahead(vm->config.terminal);
+}
+
+/* What vm_wait() waits for: the end, the signals, and keys. */
+static void fill_poll(const struct vm *vm, struct pollfd fds[3])
+{
+	const struct terminal *terminal = vm->config.terminal;
+	const int fd[] = { vm->end_fd, vm->signal_fd,
+			   terminal ? terminal_leave_fd(terminal) : -1 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
+		fds[i] = (struct pollfd){ .fd = fd[i], .events = POLLIN };
+}
+
 /* Waits for the end. */
 struct vm_end vm_wait(struct vm *vm)
 {
-	struct pollfd fds[] = {
-		{ .fd = vm->end_fd, .events = POLLIN },
-		{ .fd = vm->signal_fd, .events = POLLIN },
-	};
+	struct pollfd fds[3];
 
+	fill_poll(vm, fds);
 	while (!fds[0].revents) {
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR) {
 			log_errno(errno, "wait for the end");
 			vm_end(vm, VM_END_HOST, 0);
 			break;
 		}
+		if (fds[2].revents & POLLIN)
+			look_at_keys(vm, fds);
+		/* A terminal that hung up has no keys any more. */
+		else if (fds[2].revents)
+			fds[2].fd = -1;
 		if (fds[1].revents)
 			take_signal(vm);
 	}

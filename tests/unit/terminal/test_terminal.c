@@ -338,6 +338,46 @@ static size_t filtered(const char *keys, size_t piece, size_t room,
 	return got;
 }
 
+/* Types keys, and has them read ahead. */
+static void ahead(struct pty *p, struct terminal *t, const char *keys)
+{
+	type(p, t, keys, strlen(keys));
+	terminal_read_ahead(t);
+}
+
+/* What is read ahead is seen for the leave key, and then the guest's. */
+static void read_ahead(void **state)
+{
+	struct pty p = pty_open();
+	int leaves = 0;
+	struct terminal *t = open_on(p.slave, p.slave, &leaves);
+	uint8_t out[8] = { 0 };
+
+	(void)state;
+	assert_int_equal(terminal_raw(t, true), 0);
+	assert_int_equal(terminal_leave_fd(t), terminal_in_fd(t));
+	ahead(&p, t, "a\001");
+	assert_int_equal(leaves, 0);
+	ahead(&p, t, "xbc\001");
+	assert_int_equal(leaves, 1);
+	assert_int_equal(terminal_read(t, out, 2), 2);
+	assert_memory_equal(out, "ab", 2);
+	assert_int_equal(terminal_read(t, out, sizeof(out)), 1);
+	assert_memory_equal(out, "c", 1);
+	/* The Ctrl-A of before is undecided yet. */
+	type(&p, t, "xd", 2);
+	assert_int_equal(terminal_read(t, out, sizeof(out)), 1);
+	assert_memory_equal(out, "d", 1);
+	assert_int_equal(leaves, 2);
+	/* More than is kept does no harm. */
+	for (int i = 0; i < 200; i++)
+		ahead(&p, t, "0123456789012345678901234567890123456789");
+	ahead(&p, t, "\001x");
+	assert_int_equal(leaves, 3);
+	terminal_close(t);
+	pty_close(&p);
+}
+
 static void escapes(void **state)
 {
 	static const struct {
@@ -532,6 +572,7 @@ int main(void)
 		cmocka_unit_test(raw_needs_both),
 		cmocka_unit_test(only_one_is_raw),
 		cmocka_unit_test(escapes),
+		cmocka_unit_test(read_ahead),
 		cmocka_unit_test(escape_in_little_room),
 		cmocka_unit_test(pipe_is_not_filtered),
 		cmocka_unit_test(hang_up_is_the_end),
