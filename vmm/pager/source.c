@@ -11,6 +11,20 @@ void page_source_destroy(struct page_source *source)
 		source->ops->destroy(source);
 }
 
+/* Adds a run, or lengthens the last. */
+void page_source_add_run(struct page_source *source, uint64_t first,
+			 uint64_t end)
+{
+	struct page_run *next = &source->runs[source->run_count];
+
+	if (source->run_count && next[-1].first + next[-1].count >= first) {
+		next[-1].count = end - next[-1].first;
+	} else {
+		*next = (struct page_run){ first, end - first };
+		source->run_count++;
+	}
+}
+
 /* The run that holds a page. */
 const struct page_run *page_source_find(const struct page_source *source,
 					uint64_t page)

@@ -51,6 +51,14 @@ struct page_source {
 /* Calls the source's own; NULL is fine. */
 void page_source_destroy(struct page_source *source);
 
+/*
+ * For the making of a source: adds pages [first, end), none before those that
+ * were added already, to its runs; joined to the last one where they meet it.
+ * @source->runs has room for one more.
+ */
+void page_source_add_run(struct page_source *source, uint64_t first,
+			 uint64_t end);
+
 /* The run that holds @page, or NULL. */
 const struct page_run *page_source_find(const struct page_source *source,
 					uint64_t page);

@@ -117,16 +117,8 @@ static void widen(struct page_source *source, const struct page_source *inner,
 		const struct page_run *run = &inner->runs[i];
 		uint64_t first = align_down(run->first, granule_pages);
 		uint64_t end = align_up(run->first + run->count, granule_pages);
-		struct page_run *last = &source->runs[source->run_count];
 
-		if (source->run_count &&
-		    last[-1].first + last[-1].count >= first) {
-			last--;
-			last->count = end - last->first;
-		} else {
-			*last = (struct page_run){ first, end - first };
-			source->run_count++;
-		}
+		page_source_add_run(source, first, end);
 	}
 }
 

@@ -126,16 +126,8 @@ static int make_runs(struct source_plan *sp)
 		uint64_t first = s->gpa / PAGE_BYTES;
 		uint64_t end = align_up(s->gpa + s->len_bytes, PAGE_BYTES) /
 			       PAGE_BYTES;
-		struct page_run *last = &source->runs[source->run_count];
 
-		if (source->run_count &&
-		    last[-1].first + last[-1].count >= first) {
-			last--;
-			last->count = end - last->first;
-		} else {
-			*last = (struct page_run){ first, end - first };
-			source->run_count++;
-		}
+		page_source_add_run(source, first, end);
 	}
 	return 0;
 }
