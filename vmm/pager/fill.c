@@ -50,10 +50,9 @@ static bool is_suspect(struct pager *pager, uint64_t page)
 
 /*
  * How many pages around @page are read at once: an aligned block of 16, and
- * twice as much as long as the page before the block has come already.  So who
- * walks through memory is served in ever larger pieces, and who jumps is not.
- * Before @first there is nothing to come.  Where a read has failed,
- * granules are read one by one.
+ * twice as much as long as the page before the block is present.  So sequential
+ * faults double the block, and random ones do not.  The source holds nothing
+ * before @first.  Where a read has failed, granules are read one by one.
  */
 static uint64_t block_pages(struct pager *pager, uint64_t page, uint64_t first)
 {
@@ -72,7 +71,7 @@ static uint64_t block_pages(struct pager *pager, uint64_t page, uint64_t first)
 /*
  * Grows the claim of @page's granule to its neighbours: within the block that
  * holds it, within the run of the source and the region of memory, up to the
- * first granule that somebody else has or had.
+ * first granule that is not absent.
  */
 static struct claim claim_around(struct pager *pager, uint64_t page)
 {

@@ -76,8 +76,8 @@ bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page);
 bool uffd_gate_covers(const struct uffd_gate *gate, uint64_t page);
 
 /*
- * Installs pages, of whole granules, and wakes who waits; a granule is visible
- * at once.  0 or -errno, silent.
+ * Installs pages, of whole granules, and wakes the threads that wait for them;
+ * a granule is visible at once.  0 or -errno, silent.
  */
 int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 		   const void *from);

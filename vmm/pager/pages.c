@@ -114,7 +114,7 @@ void pages_wait(struct pages *pages, uint64_t page)
 		futex(word, FUTEX_WAIT, number);
 }
 
-/* Ends the filling of a granule, and wakes who waits for it. */
+/* Ends the filling of a granule, and wakes the threads that wait for it. */
 static void settle(struct pages *pages, uint64_t page, enum page_state state)
 {
 	if (atomic_exchange(state_of(pages, page), (uint8_t)state) !=

@@ -4,8 +4,8 @@
  *
  * A source knows which runs of pages it holds; every other page of RAM is zero
  * and is never asked for.  read() is called from any thread, also from several
- * at once, each for pages that nobody else asks for; it may block, and
- * returns -EINTR when a signal ends its system call.  No lock is held by the caller.
+ * at once, each for other pages; it may block, and returns -EINTR when a signal
+ * ends its system call.  No lock is held by the caller.
  */
 #ifndef VMM_PAGER_SOURCE_H
 #define VMM_PAGER_SOURCE_H

@@ -478,8 +478,8 @@ static void resume_on_loop(void *ctx)
 	if (dev->ops->resume)
 		dev->ops->resume(dev->impl);
 	/*
-	 * As if the driver had kicked: who resumes must not wait for the
-	 * requests, of which one may need a page that does not come.
+	 * As if the driver had kicked: the thread that resumes must not wait
+	 * for the requests, of which one may need an unavailable page.
 	 */
 	for (unsigned int i = 0; i < dev->ops->queue_count; i++)
 		virtio_queue_kick(dev, i);
