@@ -255,6 +255,36 @@ def output_hangs(bed):
             thaw.wait()
 
 
+def errors_not_read(bed):
+    """The reader of standard error does not read: the line is left out."""
+    mount = Mount(bed.files, bed.folder(), "initrd", "cached")
+    reader, writer = os.pipe()
+    thaw = None
+    try:
+        os.set_blocking(writer, False)
+        try:
+            while True:
+                os.write(writer, bytes(4096))
+        except BlockingIOError:
+            os.set_blocking(writer, True)
+        mount.set_mode("hang")
+        thaw = subprocess.Popen([bed.thaw, *bed.touch(mount)], stderr=writer,
+                                stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL,
+                                preexec_fn=die_with_parent)
+        wait_until("a read hangs", mount.hung)
+        thaw.terminate()
+        expect(thaw.wait(timeout=LIMIT) == 128 + signal.SIGTERM, "status",
+               thaw.returncode)
+    finally:
+        mount.end()
+        if thaw:
+            thaw.kill()
+            thaw.wait()
+        os.close(reader)
+        os.close(writer)
+
+
 def real_errors(bed):
     """The kernel's own error of one page: the guest needs others, and runs."""
     mount = Mount(bed.files, bed.folder(), "initrd", "direct")
@@ -287,6 +317,7 @@ def cases(bed):
         "boot-policy": lambda: boot(bed, "hang", "cached", ends_by_policy,
                                     "--page-deadline=1"),
         "output": lambda: output_hangs(bed),
+        "errors-not-read": lambda: errors_not_read(bed),
         "errors": lambda: real_errors(bed)}
     for how in ENDS:
         found["device-signal-" + how] = lambda h=how: device(

@@ -6,6 +6,7 @@
 #include "vmm/cli/grace.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,6 +15,9 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/thread.h"
+
+/* How long standard error may take to be written to. */
+#define STDERR_MS 1000
 
 struct grace {
 	pthread_t thread;
@@ -37,10 +41,20 @@ static void wait_for_change(struct grace *grace)
 		pthread_cond_timedwait(&grace->changed, &grace->lock, &until);
 }
 
-/* Exits, whatever other threads do. */
+/* Whether standard error takes a line, or does within a moment. */
+static bool stderr_takes_a_line(void)
+{
+	struct pollfd err = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&err, 1, STDERR_MS) > 0;
+}
+
+/* Exits, whatever other threads and the reader of standard error do. */
 static void __attribute__((noreturn)) leave(const struct grace *grace)
 {
 	grace->last(grace->ctx);
+	if (!stderr_takes_a_line())
+		_exit(grace->status);
 	log_error("a system call has not returned %.0f s after the guest's "
 		  "end (is a disk or a file server unresponsive?); exiting "
 		  "without waiting for it",
