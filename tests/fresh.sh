@@ -39,15 +39,19 @@ skip() {
 
 # Inside the namespaces, as their process 1: mount at $root what a system has.
 mount_all() {
+	mount --bind "$root" "$root"
 	mount --rbind /dev "$root/dev"
 	mount -t proc proc "$root/proc"
 	mount --rbind /sys "$root/sys"
 	[ -z "$cache" ] || mount --bind "$cache" "$root$home/.cache/thaw"
 }
 
-# Run a command in the system, as after a login of root.
+# Run a command in the system, as after a login of root.  Its root is the one of a
+# mount namespace: in a chroot a program may not make namespaces of its own.
 login() {
-	chroot "$root" /usr/bin/env -i HOME=$home USER=root LOGNAME=root \
+	unshare --mount --propagation private sh -c 'cd "$0" && pivot_root . mnt &&
+		cd / && umount -l /mnt && exec /usr/bin/env -i "$@"' "$root" \
+		HOME=$home USER=root LOGNAME=root \
 		SHELL=/bin/bash LANG=C.UTF-8 "TERM=${TERM:-dumb}" \
 		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		${http_proxy:+"http_proxy=$http_proxy"} \

@@ -94,9 +94,10 @@ unpack_package() {
 
 # Decompress the modules under $1 in place, so that they load from anywhere.
 decompress_modules() {
-	find "$1" -name '*.ko.xz' -exec xz -dq {} +
-	find "$1" -name '*.ko.zst' -exec "$(rig_tool zstd zstd)" -dq --rm {} +
-	find "$1" -name '*.ko.gz' -exec gzip -dq {} +
+	find "$1" -name '*.ko.xz' -exec xz -dq {} + &&
+		find "$1" -name '*.ko.zst' \
+			-exec "$(rig_tool zstd zstd)" -dq --rm {} + &&
+		find "$1" -name '*.ko.gz' -exec gzip -dq {} +
 }
 
 # Arrange unpacked package $1 as a kernel directory at $2.  The image and its
