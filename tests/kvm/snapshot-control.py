@@ -138,6 +138,8 @@ def check_verbs(guest, work):
     goes_on(guest, "after many pauses")
     for words in (("frob",), ("",), ("statusx",), ("Status",)):
         refuse(guest, "no such verb; there are " + ", ".join(VERBS), *words)
+    for verb in [v for v in VERBS if v != "snapshot"]:
+        refuse(guest, verb + ": takes no arguments", verb, "now")
     for words in (("snapshot",), ("snapshot", "--stop"),
                   ("snapshot", "--progress", "--stop")):
         refuse(guest, "snapshot: no directory given", *words)

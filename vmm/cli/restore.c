@@ -168,9 +168,10 @@ static int open_disks(struct restore *restore)
 
 	if (given && given != want)
 		return log_fail(EINVAL,
-				"--disk: given %u times, but the snapshot has "
-				"%u disks",
-				given, want);
+				"--disk: given %u time%s, but the snapshot has "
+				"%u disk%s",
+				given, given == 1 ? "" : "s", want,
+				want == 1 ? "" : "s");
 	for (unsigned int i = 0; r >= 0 && i < want; i++)
 		r = open_disk(restore, i);
 	return r;

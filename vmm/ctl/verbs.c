@@ -40,7 +40,9 @@ static const char *reason(int err)
 	case ECANCELED:
 		return "the machine ends";
 	case ETIMEDOUT:
-		return "the guest waits for memory that does not come";
+		return "timed out waiting for guest memory";
+	case EBUSY:
+		return "a device still waits for the host; try again";
 	default:
 		return strerror(err);
 	}
@@ -285,16 +287,21 @@ static void do_quit(struct vm *vm, char *args, const struct ctl_listener *who,
 	answer(out, "quit", 0);
 }
 
-/* The table. */
+/* The table; a verb that takes no arguments is refused with some. */
 static const struct verb {
 	const char *name;
+	bool takes_args;
 	void (*run)(struct vm *vm, char *args, const struct ctl_listener *who,
 		    FILE *out);
 } verbs[] = {
-	{ "status", do_status },     { "stats", do_stats },
-	{ "pause", do_pause },	     { "resume", do_resume },
-	{ "snapshot", do_snapshot }, { "power-button", do_power_button },
-	{ "go-on", do_go_on },	     { "quit", do_quit },
+	{ "status", false, do_status },
+	{ "stats", false, do_stats },
+	{ "pause", false, do_pause },
+	{ "resume", false, do_resume },
+	{ "snapshot", true, do_snapshot },
+	{ "power-button", false, do_power_button },
+	{ "go-on", false, do_go_on },
+	{ "quit", false, do_quit },
 };
 
 /* A whole answer: no, and which verbs there are. */
@@ -323,10 +330,13 @@ void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
 		*args++ = '\0';
 	args += strspn(args, " ");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		if (strcmp(verbs[i].name, line) == 0) {
+		if (strcmp(verbs[i].name, line) != 0)
+			continue;
+		if (*args && !verbs[i].takes_args)
+			answer_words(out, line, "", "takes no arguments");
+		else
 			verbs[i].run(vm, args, who, out);
-			return;
-		}
+		return;
 	}
 	refuse_verb(out);
 }
