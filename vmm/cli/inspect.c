@@ -261,7 +261,8 @@ static void print_text(const struct inspection *in)
 	printf(" (format %" PRIu32 ")\n", file->version);
 	print_label("machine");
 	printf("%u vCPU%s, %" PRIu64 " MiB of memory, %s console\n",
-	       m->cpu_count, m->cpu_count == 1 ? "" : "s", m->memory_bytes / MIB, console_word(m));
+	       m->cpu_count, m->cpu_count == 1 ? "" : "s",
+	       m->memory_bytes / MIB, console_word(m));
 	print_cpu(in);
 	print_memory(in);
 	print_devices(in);
