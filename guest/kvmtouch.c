@@ -9,6 +9,7 @@
  *			base=initrd what was loaded as the initrd
  *	check=signature	the source has signatures there (else zeros)
  *	stride=N	pages from one to the next (64)
+ *	hold=1		stays when it is done, and touches nothing more
  */
 #include "guest/kvmtouch.h"
 #include "guest/lib/check.h"
@@ -76,4 +77,6 @@ void payload_main(struct machine *machine)
 	for (size_t i = 0; i < count; i++)
 		touches[i].run(&pages, touches[i].name);
 	check_summary();
+	while (arg_number(machine, "hold", 0))
+		cpu_relax();
 }

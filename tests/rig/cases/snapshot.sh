@@ -239,6 +239,36 @@ case_snapshot_chain() {
 	rm -rf $dir
 }
 
+# An interrupt controller's tables lie in pages that cannot be read: the snapshot
+# is refused, where the guest would wait for "go-on", and the machine answers.
+case_snapshot_absent_tables() {
+	dir=/tmp/tables
+	mkdir $dir
+	dd if=/dev/zero of=$dir/zeros bs=1M count=4 2>/dev/null
+	thaw run -k "$(image_of kvmtouch)" -m 128 -i $dir/zeros --pager=uffd \
+		--page-run=1 --page-deadline=1 --on-page-error=pause \
+		--page-inject=while=$dir/broken@initrd --control $dir/sock \
+		-p 'base=initrd hold=1' </dev/null >$dir/out 2>$dir/err &
+	pid=$!
+	until grep -q '^SUMMARY: .* 0 failed' $dir/out; do
+		kill -0 $pid 2>/dev/null ||
+			fail "the guest: $(tail -n 1 $dir/out) $(cat $dir/err)"
+		sleep 0.2
+	done
+	: >$dir/broken
+	rc=0
+	timeout -s KILL 40 thaw snapshot $dir/sock $dir/snap >$dir/said 2>&1 ||
+		rc=$?
+	same "status of the snapshot" $rc 70
+	grep -q 'ITS: table at' $dir/err || fail "not the tables: $(cat $dir/err)"
+	rm $dir/broken
+	timeout -s KILL 40 thaw snapshot $dir/sock $dir/snap >/dev/null ||
+		fail "no snapshot of pages that can be read: $(cat $dir/err)"
+	thaw ctl $dir/sock quit >/dev/null
+	wait $pid || fail "status $? at the end"
+	rm -rf $dir
+}
+
 # A disk that is not the one that was saved is refused.
 case_snapshot_refusals() {
 	saved
