@@ -168,10 +168,10 @@ restore_clock() {
 			"$state/$name.log" | head -n 1)"
 	# A tick is told each second.
 	was=$(uptime_of tail "$from")
-	set -- $(fact_of "$name" now)
+	set -- $(fact_of "$name" now) $(fact_of "$name" log)
 	within "the uptime" "${1%.*}" "$was" $((was + ran + 2))
-	within "the kernel log's clock" "$(fact_of "$name" log)" \
-		$((${1%.*} - 5)) $((${1%.*} + 5))
+	# It was asked between the two uptimes; the two start at boot.
+	within "the kernel log's clock" "$3" $((${1%.*} - 5)) $(($4 + 5))
 	# The wall clock is behind, and /dev/ptp0 has the host's.
 	[ "$2" -lt $((host - gap + 60)) ] || fail "the wall clock jumped to $2"
 	set -- $(fact_of "$name" ptp)
