@@ -3,8 +3,8 @@
 #
 # cases.sh - runs the cases, inside the rig: see run-cases, which starts it.
 #
-#	cases.sh [PATTERN [UNTIL [REPEAT]]]	all cases of this architecture
-#			whose name matches; none is begun after UNTIL (seconds)
+#	cases.sh [PATTERN [UNTIL [REPEAT]]]	all cases of this host whose name
+#			matches; none is begun after UNTIL (seconds)
 #	cases.sh --one NAME	one case, in this process
 #
 # /scratch/current names the case that runs and its seconds, /scratch/done those
@@ -29,6 +29,7 @@ if [ "${1-}" = --one ]; then
 fi
 pattern=${1:-.} until=${2:-}
 export repeat="${3:-1}"
+host=$RIG_ARCH${RIG_CONFIG:+-$RIG_CONFIG}
 
 # Print the figures that have come up, once.
 print_info() {
@@ -38,7 +39,7 @@ print_info() {
 
 while read -r name seconds archs; do
 	case $name in '' | '#'*) continue ;; esac
-	case " $archs " in *" $RIG_ARCH "*) ;; *) continue ;; esac
+	case " $archs " in *" $host "*) ;; *) continue ;; esac
 	echo "$name" | grep -q -E -e "$pattern" || continue
 	! grep -q -x -F -e "$name" /scratch/done 2>/dev/null || continue
 	if [ -n "$until" ] && [ "$(date +%s)" -gt "$until" ]; then

@@ -80,6 +80,9 @@ case_bad_memory() {
 	refuses '64|70' thaw run -m 8000000T
 	refuses '64|70' thaw run -m 1000T
 	refuses 70 thaw run -k "$(good)" -m 32M
+	# It has to be whole pages of the host.
+	refuses 70 thaw run -k "$(good)" -m 262145K
+	[ "$(host_pages)" -eq 1 ] || refuses 70 thaw run -k "$(good)" -m 262148K
 }
 
 case_bad_cpus() {

@@ -22,6 +22,14 @@ mkdir -p $state
 quirk=
 [ "$RIG_ARCH$RIG_STOCK" != x86 ] || quirk='nox2apic lapic=notscdeadline'
 
+# How many pages of 4096 bytes make up one of the host.
+host_pages() {
+	case $RIG_CONFIG in
+	64k) echo 16 ;;
+	*) echo 1 ;;
+	esac
+}
+
 # The images of kernel series $1 in their forms: `plain' is the usual one of
 # the architecture, `other' the second form that thaw reads.
 kernel_image() {

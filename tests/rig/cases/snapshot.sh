@@ -190,53 +190,102 @@ case_snapshot_ten_at_once() {
 	same "different random bytes" "$(sort -u $state/randoms | wc -l)" 10
 }
 
-# A guest that keeps a chain of hashes over its memory is moved from snapshot to
-# snapshot, by every way in turn; each line is that of a run left alone.
-case_snapshot_chain() {
-	image=$(image_of chain)
-	dir=/tmp/chain
-	mkdir $dir
-	timeout -s KILL 120 thaw run -k "$image" -c 2 -m 64 \
-		-p "steps=20000 period=200 timer=0" </dev/null >$dir/alone ||
+# The chain: a guest that keeps a chain of hashes over its memory is moved from
+# snapshot to snapshot, $chain/snap; each line of it is that of a run left alone.
+
+# Run it alone; its lines are in $chain/want.
+chain_alone() {
+	timeout -s KILL 120 thaw run -k "$(image_of chain)" -c 2 -m 64 \
+		-p "steps=20000 period=200 timer=0" </dev/null >/tmp/chain.alone ||
 		fail "alone: status $?"
-	tr -d '\r' <$dir/alone | grep '^chain: ' >$dir/want
+	tr -d '\r' </tmp/chain.alone | grep '^chain: ' >$chain/want
+	: >$chain/all
+}
+
+# Start it with thaw's arguments $@.
+chain_start() {
+	rm -f /tmp/chain.sock
+	thaw "$@" --control /tmp/chain.sock </dev/null >/tmp/chain.out \
+		2>/tmp/chain.err &
+	pid=$!
+}
+
+chain_boot() {
+	chain_start run -k "$(image_of chain)" -c 2 -m 64 -p "steps=0 period=200"
+}
+
+# Save it; $1 is what comes next, for messages.
+chain_save() {
+	until [ -S /tmp/chain.sock ]; do
+		kill -0 $pid 2>/dev/null || fail "$1: $(cat /tmp/chain.err)"
+		sleep 0.1
+	done
+	sleep 0.$(($$ * $(wc -c <$chain/all) % 10))
+	rm -rf $chain/old
+	[ ! -e $chain/snap ] || mv $chain/snap $chain/old
+	thaw snapshot --stop /tmp/chain.sock $chain/snap >/dev/null ||
+		fail "no snapshot before $1"
+	wait $pid || fail "status $? before $1: $(cat /tmp/chain.err)"
+	cat /tmp/chain.out >>$chain/all
+}
+
+# Restore it and save it again, by each way of $@ (PAGER:MEMORY).
+chain_through() {
+	while [ $# -gt 0 ]; do
+		chain_start restore --pager=${1%:*} --memory=${1#*:} $chain/snap
+		chain_save "${2:-the end}"
+		shift
+	done
+}
+
+# Compare what it has said.
+chain_check() {
+	tr -d '\r' <$chain/all >$chain/have
+	! grep -q FAIL $chain/have || fail "$(grep FAIL $chain/have | head -n 1)"
+	# The last line may be cut; after those that the other run made no line
+	# is known.
+	sed '$d' $chain/have | grep '^chain: ' >$chain/lines
+	grep -v -x -F -f $chain/want $chain/lines |
+		awk -F'[= ]' '$5 <= 20000' >$chain/wrong
+	[ ! -s $chain/wrong ] || fail "not as alone: $(head -n 1 $chain/wrong)"
+	same=$(grep -c -x -F -f $chain/want $chain/lines)
+	info "chain: $same lines as in a run left alone"
+	[ "$same" -ge 10 ] || fail "only $same lines were compared"
+}
+
+# By every way in turn, twice.
+case_snapshot_chain() {
+	chain=/tmp/chain
+	mkdir $chain
+	chain_alone
 	set -- uffd:anon map:anon eager:anon
 	[ -n "$RIG_STOCK" ] ||
 		set -- userfault:anon userfault:guest_memfd uffd:anon \
 			userfault:anon userfault:guest_memfd map:anon eager:guest_memfd
-	: >$dir/all
-	thaw run -k "$image" -c 2 -m 64 -p "steps=0 period=200" \
-		--control $dir/sock </dev/null >$dir/out 2>$dir/err &
-	pid=$!
-	for way in "$@" "$@" end; do
-		until [ -S $dir/sock ]; do
-			kill -0 $pid 2>/dev/null || fail "$way: $(cat $dir/err)"
-			sleep 0.1
-		done
-		sleep 0.$(($$ * $(wc -c <$dir/all) % 10))
-		rm -rf $dir/old
-		[ ! -e $dir/snap ] || mv $dir/snap $dir/old
-		thaw snapshot --stop $dir/sock $dir/snap >/dev/null ||
-			fail "no snapshot before $way"
-		wait $pid || fail "status $? before $way: $(cat $dir/err)"
-		cat $dir/out >>$dir/all
-		[ $way != end ] || break
-		thaw restore --pager=${way%:*} --memory=${way#*:} --control \
-			$dir/sock $dir/snap </dev/null >$dir/out 2>$dir/err &
-		pid=$!
-	done
-	tr -d '\r' <$dir/all >$dir/have
-	! grep -q FAIL $dir/have || fail "$(grep FAIL $dir/have | head -n 1)"
-	# The last line may be cut; after those that the other run made no line
-	# is known.
-	sed '$d' $dir/have | grep '^chain: ' >$dir/lines
-	grep -v -x -F -f $dir/want $dir/lines |
-		awk -F'[= ]' '$5 <= 20000' >$dir/wrong
-	[ ! -s $dir/wrong ] || fail "not as alone: $(head -n 1 $dir/wrong)"
-	same=$(grep -c -x -F -f $dir/want $dir/lines)
-	info "chain: $# ways twice, $same lines as in a run left alone"
-	[ "$same" -ge 10 ] || fail "only $same lines were compared"
-	rm -rf $dir
+	chain_boot
+	chain_save "$1"
+	chain_through "$@" "$@"
+	chain_check
+	rm -rf $chain
+}
+
+# The steps of tests/rig/portable, each on its own host: /scratch stays.
+case_portable_begin() {
+	chain=/scratch/chain
+	mkdir -p $chain
+	chain_alone
+	chain_boot
+	chain_save "the move"
+	chain_start restore --pager=eager --memory=guest_memfd $chain/snap
+	chain_save "the move"
+}
+
+case_portable_go_on() {
+	chain=/scratch/chain
+	chain_through eager:anon map:anon uffd:anon userfault:anon \
+		userfault:guest_memfd eager:guest_memfd
+	chain_check
+	thaw inspect --verify $chain/snap >/dev/null || fail "inspect: status $?"
 }
 
 # An interrupt controller's tables lie in pages that cannot be read: the snapshot

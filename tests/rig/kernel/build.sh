@@ -5,8 +5,10 @@
 # rig allows.  Prints the path of the image, and nothing else, on standard
 # output; progress goes to standard error.
 #
-#	build.sh x86|arm64 [--variant NAME]
+#	build.sh x86|arm64 [--config NAME] [--variant NAME]
 #
+#	--config NAME	with the options of config.ARCH-NAME over the others; arm64
+#			has 64k, pages of 64 KiB
 #	--variant NAME	with broken/NAME.patch applied as well (prove-traps.sh)
 #
 # Environment:
@@ -21,10 +23,10 @@
 # usage error; 1 when the build fails.
 #
 # What is kept, in the cache's folder kernel/:
-#	ARCH-VERSION-KEY[-NAME]/   a result: image, config, userfault.dis
+#	HOST-VERSION-KEY[-NAME]/   a result: image, config, userfault.dis
 #	source/NAME_VERSION/       an unpacked package, with its tarball
-#	work-ARCH-KEY/             sources and objects, while they are useful
-# KEY is over the patch and the options.  Debian's version is in the name, but
+#	work-HOST-KEY/             sources and objects, while they are useful
+# HOST is ARCH or ARCH-CONFIG, KEY is over the patch and the options.  Debian's version is in the name, but
 # any version will do: a mirror moves on every few days, and nobody gains by a
 # build of ten minutes each time.  A result is renamed into its place when it is
 # whole, and one build of a key runs at a time, so callers need not coordinate.
@@ -51,14 +53,15 @@ no_source() {
 }
 
 usage() {
-	echo "usage: build.sh x86|arm64 [--variant NAME]" >&2
+	echo "usage: build.sh x86|arm64 [--config NAME] [--variant NAME]" >&2
 	exit 64
 }
 
-arch=${1-} variant=
+arch=${1-} variant='' config=''
 [ $# -eq 0 ] || shift
 while [ $# -gt 0 ]; do
 	case $1 in
+	--config) [ $# -ge 2 ] || usage; config=$2; shift ;;
 	--variant) [ $# -ge 2 ] || usage; variant=$2; shift ;;
 	*) usage ;;
 	esac
@@ -69,6 +72,12 @@ x86) target=vmlinux image=vmlinux deb=amd64 cross=x86_64-linux-gnu ;;
 arm64) target=Image image=arch/arm64/boot/Image deb=arm64 cross=aarch64-linux-gnu ;;
 *) usage ;;
 esac
+host=$arch${config:+-$config}
+configs="$here/config.common $here/config.$arch"
+if [ -n "$config" ]; then
+	configs="$configs $here/config.$host"
+	[ -r "$here/config.$host" ] || die 64 "no config.$host"
+fi
 patches=$here/userfault.patch
 if [ -n "$variant" ]; then
 	patches="$patches $here/broken/$variant.patch"
@@ -89,12 +98,12 @@ hash() {
 }
 
 # The number is that of this recipe: raise it when the result changes by it.
-key=$( (echo recipe 1; cat "$here/userfault.patch" "$here/config.common" \
-	"$here/config.$arch") | hash)
+# shellcheck disable=SC2086 # a list of files
+key=$( (echo recipe 1; cat "$here/userfault.patch" $configs) | hash)
 suffix=
 [ -z "$variant" ] || suffix=-$variant-$(hash <"$here/broken/$variant.patch")
 top=$(rig_cache)/kernel
-work=$top/work-$arch-$key
+work=$top/work-$host-$key
 mkdir -p "$top"
 
 # Install the tools that are missing.
@@ -235,11 +244,20 @@ kmake() {
 		LOCALVERSION= -s "$@"
 }
 
+# Print the options that are wanted; of two lines about one the last counts.
+wanted() {
+	# shellcheck disable=SC2086 # a list of files
+	cat $configs | awk -F= '/^CONFIG_/ {
+		if (!($1 in line)) names[n++] = $1
+		line[$1] = $0
+	} END { for (i = 0; i < n; i++) print line[names[i]] }'
+}
+
 # Configure the object tree, and check that every option became what it should:
 # one whose dependencies are missing is dropped by the kernel without a word.
 configure() {
 	mkdir -p "$work/obj"
-	grep -h '^CONFIG_' "$here/config.common" "$here/config.$arch" >"$work/wanted"
+	wanted >"$work/wanted"
 	if [ -e "$work/obj/.config" ] && cmp -s "$work/wanted" "$work/configured"; then
 		return
 	fi
@@ -259,13 +277,13 @@ configure() {
 build() {
 	need_tools
 	source_tree
-	out=$top/$arch-$version-$key$suffix
+	out=$top/$host-$version-$key$suffix
 	vary
 	(configure) >"$work/log" 2>&1 || {
 		tail -n 5 "$work/log" >&2
 		die 1 "cannot configure Linux $version"
 	}
-	say "building Linux $version for $arch${variant:+, $variant}"
+	say "building Linux $version for $host${variant:+, $variant}"
 	say "(a whole build takes 5 to 10 minutes; log: $work/log)"
 	start=$(date +%s)
 	kmake -j"${JOBS:-$(nproc)}" $target >"$work/log" 2>&1 || {
@@ -296,7 +314,7 @@ build() {
 # Print the image of the newest result with this key; fails without one.
 result() {
 	# shellcheck disable=SC2045,SC2086 # names of ours, by age
-	for d in $(ls -dt "$top/$arch"-${version:-[0-9]*}-"$key$suffix" 2>/dev/null); do
+	for d in $(ls -dt "$top/$host"-${version:-[0-9]*}-"$key$suffix" 2>/dev/null); do
 		if [ -e "$d/${image##*/}" ]; then
 			echo "$d/${image##*/}"
 			return
@@ -311,7 +329,7 @@ if [ -n "${KERNEL_SRC-}" ]; then
 	work=$work-$(printf '%s' "$KERNEL_SRC" | hash)
 fi
 result && exit
-exec 9>"$top/lock-$arch-$key"
+exec 9>"$top/lock-$host-$key"
 if ! flock -n 9; then
 	say "waiting for another build of the same kernel"
 	flock 9
