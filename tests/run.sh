@@ -16,7 +16,9 @@
 #	arm64	a static cross build; unit tests of another under qemu-user
 #	x86-rig, arm64-rig	a KVM host in QEMU: the kernel with userfault, the
 #		suite that judges it, and real guests under thaw
-#	rig	both of these
+#	arm64-64k-rig	the same with pages of 64 KiB, for which a part of the
+#		cases is run, and a guest that moves between that and the other
+#	rig	all of these
 #
 # Every test is a line `ok NAME`, `not ok NAME: REASON` or `skip NAME: REASON`;
 # a build that fails is a failed test.  Builds and logs are in build-tests/, or
@@ -26,7 +28,7 @@
 #
 # The kernels of the rig are built in the background from the start, at a low
 # priority, while the other stages run; with two processors and 8 GiB free memory
-# the two rigs of `rig' run at the same time.
+# the x86 and arm64 rigs of `rig' run at the same time.
 #
 # Everything runs in a session of its own, from a known state: whatever this is
 # started from (nohup, a service manager), and an interrupt ends all of it.
@@ -220,21 +222,32 @@ report() {
 	esac
 }
 
-# Build in the background what the rigs of architectures $@ need, which takes
+# Print what run-cases and build.sh take for host $1, an architecture or one with
+# another configuration: arm64-64k.
+host_words() {
+	case $1 in
+	*-*) echo "${1%%-*} --config ${1#*-}" ;;
+	*) echo "$1" ;;
+	esac
+}
+
+# Build in the background what the rigs of hosts $@ need, which takes
 # longest in a run without a cache.  The lock is held until it ends, in any way.
 start_kernels() {
 	exec 8>"$logs/kernels-lock"
 	flock 8
-	for arch; do
+	# shellcheck disable=SC2046 # lists of words
+	for host; do
+		arch=${host%%-*}
 		nice -n 10 sh tests/rig/hide-qemu sh tests/rig/fetch.sh qemu "$arch"
 		nice -n 10 sh tests/rig/run-cases "$arch" --prepare
-		nice -n 10 sh tests/rig/kernel/build.sh "$arch"
-		: >"$logs/kernel-$arch-tried"
+		nice -n 10 sh tests/rig/kernel/build.sh $(host_words "$host")
+		: >"$logs/kernel-$host-tried"
 	done >"$logs/kernels" 2>&1 &
 	exec 8>&-
 }
 
-# Wait until the kernel of architecture $1 was built there, or was not.
+# Wait until the kernel of host $1 was built there, or was not.
 await_kernel() {
 	until [ -e "$logs/kernel-$1-tried" ] ||
 		flock -w 2 "$logs/kernels-lock" true; do
@@ -242,11 +255,12 @@ await_kernel() {
 	done
 }
 
-# The rig of architecture $1: its kernel, the suite that judges it, the cases.
+# The rig of host $1: its kernel, the suite that judges it, the cases.
 rig() {
 	await_kernel "$1"
 	# What went wrong there is said here.
-	sh tests/rig/kernel/build.sh "$1" >"$logs/kernel-$1" \
+	# shellcheck disable=SC2046 # a list of words
+	sh tests/rig/kernel/build.sh $(host_words "$1") >"$logs/kernel-$1" \
 		2>"$logs/kernel-$1-log"
 	rc=$?
 	why=$(tail -n 1 "$logs/kernel-$1-log")
@@ -270,14 +284,16 @@ rig() {
 			sh tests/rig/conformance/run.sh x86 \
 			--append kvm.tdp_mmu=0
 		;;
+	*-64k) report "portable-$1" 900 sh tests/rig/portable ;;
 	*) report "userfault-$1" 900 sh tests/rig/conformance/run.sh "$1" ;;
 	esac
 	# With $2 another rig follows, for which half of the time is left.
 	now=$(date +%s)
 	left=$((started + ${THAW_TEST_MINUTES:-80} * 60 - 400 - now))
 	[ -z "$2" ] || left=$((left / 2))
+	# shellcheck disable=SC2046 # a list of words
 	report "rig-$1" $((left > 0 ? left + 400 : 400)) sh tests/rig/run-cases \
-		"$1" --logs "$logs/rig-$1-guests" --until $((now + left))
+		$(host_words "$1") --logs "$logs/rig-$1-guests" --until $((now + left))
 }
 
 # Whether two rigs may run at the same time: each has 3 GiB and keeps at least
@@ -287,16 +303,18 @@ room_for_two() {
 		/proc/meminfo)" -ge 8000000 ]
 }
 
-# Both rigs.
-both_rigs() {
+# All rigs.
+all_rigs() {
 	if room_for_two; then
 		rig x86 '' &
 		x86=$!
 		rig arm64 ''
+		rig arm64-64k ''
 		wait $x86
 	else
 		rig x86 half
-		rig arm64 ''
+		rig arm64 half
+		rig arm64-64k ''
 	fi
 }
 
@@ -385,9 +403,9 @@ run_stage() {
 		;;
 	rig)
 		unset CC
-		both_rigs
+		all_rigs
 		;;
-	x86-rig | arm64-rig)
+	x86-rig | arm64-rig | arm64-64k-rig)
 		unset CC
 		rig "${1%-rig}" ''
 		;;
@@ -399,12 +417,15 @@ for s in $stages; do
 	case $s in
 	gcc | clang | sanitize | thread) ;;
 	arm64) groups="$groups cross" ;;
-	rig) groups="$groups cross rig" kernels='x86 arm64' ;;
+	rig) groups="$groups cross rig" kernels='x86 arm64 arm64-64k' ;;
 	x86-rig) groups="$groups rig" kernels="$kernels x86" ;;
 	arm64-rig) groups="$groups cross rig" kernels="$kernels arm64" ;;
+	arm64-64k-rig)
+		groups="$groups cross rig" kernels="$kernels arm64 arm64-64k"
+		;;
 	*)
 		echo "run.sh: no such stage: $s (gcc clang sanitize thread" \
-			"arm64 rig x86-rig arm64-rig)" >&2
+			"arm64 rig x86-rig arm64-rig arm64-64k-rig)" >&2
 		exit 64
 		;;
 	esac

@@ -73,6 +73,10 @@ echo "not ok broken: a reason"
 exit 1
 EOT
 
+program tests/rig/portable <<'EOT'
+echo "ok portable"
+EOT
+
 # All of it, from a bad state.
 (
 	trap '' HUP
@@ -83,7 +87,7 @@ EOT
 rc=$?
 [ $rc -eq 1 ] || fail "status $rc, not 1"
 last=$(tail -n 1 "$work/out")
-[ "$last" = "46 passed, 2 failed, 0 skipped" ] || fail "the last line is: $last"
+[ "$last" = "68 passed, 3 failed, 0 skipped" ] || fail "the last line is: $last"
 for arch in x86 arm64; do
 	[ "$(grep -c -x "ok rig-$arch case-$arch-[0-9]*-with-a-long-name" \
 		"$work/out")" -eq 20 ] || fail "lines of $arch are not whole"
