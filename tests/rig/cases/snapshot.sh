@@ -165,7 +165,7 @@ case_snapshot_ten_at_once() {
 	saved
 	set -- uffd map
 	[ -n "$RIG_STOCK" ] || set -- userfault "$@"
-	started='' limit=400
+	started='' limit=1400
 	while [ "$(echo $started | wc -w)" -lt 10 ]; do
 		for pager; do
 			[ "$(echo $started | wc -w)" -lt 10 ] || break
