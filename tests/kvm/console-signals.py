@@ -16,7 +16,8 @@ import sys
 import termios
 import time
 
-from snapshot_lib import Failure, arguments, die_with_parent, expect
+from snapshot_lib import (Failure, arguments, die_with_parent, expect,
+                          sanitizers)
 
 TGKILL = {"x86_64": 234, "aarch64": 131}  # system call numbers
 SENT = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGXCPU", "SIGXFSZ",
@@ -24,6 +25,9 @@ SENT = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGXCPU", "SIGXFSZ",
         "SIGABRT")
 FAULTS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTRAP",
           "SIGSYS")
+# A sanitizer's handlers would end the process in their own way.
+NO_HANDLERS = ":".join("handle_%s=0" % name for name in (
+    "segv", "sigbus", "abort", "sigill", "sigfpe", "sigtrap"))
 
 
 def prepare():
@@ -44,7 +48,7 @@ class Console:
         self.process = subprocess.Popen(
             [thaw, "run", "-m", "64M", "-k", chain, "-p", "steps=0 pages=1"],
             stdin=self.slave, stdout=self.slave, stderr=self.slave,
-            preexec_fn=prepare)
+            env=sanitizers(NO_HANDLERS), preexec_fn=prepare)
         self.seen = b""
         self.read_until(b"step=")
 

@@ -309,6 +309,15 @@ def expect(what, found, wanted):
         raise Failure("%s: %r, not %r" % (what, found, wanted))
 
 
+def sanitizers(options):
+    """The environment with more options for sanitizers, which a program that
+    was built without them ignores."""
+    env = dict(os.environ)
+    for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
+        env[name] = ":".join(filter(None, (env.get(name), options)))
+    return env
+
+
 def refused(done, pattern, status=70):
     """A run must have failed with one line that matches, and said nothing."""
     code, out, errors = done
