@@ -81,7 +81,7 @@ boot() {
 	start=$(cut -d' ' -f1 /proc/uptime)
 	for try in 1 2; do
 		rc=0
-		timeout -s KILL 150 thaw run "$@" </dev/null \
+		timeout -s KILL 400 thaw run "$@" </dev/null \
 			>"$state/$name.raw" 2>"$state/$name.err" || rc=$?
 		[ $rc -eq 137 ] || break
 		info "guest $name: no end after 150 s, try $try"

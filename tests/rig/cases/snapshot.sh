@@ -65,7 +65,7 @@ start_live() {
 	cp /scratch/live.img "/scratch/$name.img"
 	mkfifo "/tmp/$name.in"
 	cut -d. -f1 /proc/uptime >"$state/$name.start"
-	timeout -s KILL ${limit:-150} thaw restore "$@" --disk "/scratch/$name.img" \
+	timeout -s KILL ${limit:-400} thaw restore "$@" --disk "/scratch/$name.img" \
 		--stats=json $snap <>"/tmp/$name.in" >"$state/$name.raw" \
 		2>"$state/$name.err" &
 	echo $! >"$state/$name.pid"
