@@ -23,6 +23,7 @@ import termios
 import time
 
 from fuse_server import Mount, NoMount, private_mounts
+import snapshot_lib
 from snapshot_lib import (SKIP, Failure, Guest, arguments, contents,
                           die_with_parent, run_case)
 
@@ -331,6 +332,9 @@ def cases(bed):
 
 
 def main():
+    # A process that exits without its hung threads has not joined them.
+    os.environ["TSAN_OPTIONS"] = \
+        snapshot_lib.sanitizers("report_thread_leaks=0")["TSAN_OPTIONS"]
     chosen, sys.argv[4:] = sys.argv[4:], []
     thaw, kernel, _ = arguments(__doc__)
     guests, suffix = os.path.dirname(kernel), sys.argv[3]

@@ -70,7 +70,7 @@ struct terminal {
 	struct stream in, out;
 	int size_fd; /* signalfd of SIGWINCH; -1: the output is no terminal */
 	bool in_is_tty, is_tty; /* the input; both */
-	bool raw; /* we are the one that is raw */
+	atomic_bool raw; /* we are raw; the grace thread may restore it */
 
 	pthread_mutex_t
 		in_lock; /* guards what follows, and reads of the input */
@@ -321,7 +321,7 @@ static int make_raw(struct terminal *t)
 		rescue_now();
 		return log_errno(-err, "raw mode of the terminal");
 	}
-	t->raw = true;
+	atomic_store(&t->raw, true);
 	log_set_raw(isatty(STDERR_FILENO));
 	return 0;
 }
@@ -329,12 +329,12 @@ static int make_raw(struct terminal *t)
 /* Raw mode on and off; nothing where it is no terminal. */
 int terminal_raw(struct terminal *t, bool raw)
 {
-	if (!t->is_tty || t->raw == raw)
+	if (!t->is_tty || atomic_load(&t->raw) == raw)
 		return 0;
 	if (raw)
 		return make_raw(t);
 	rescue_now();
-	t->raw = false;
+	atomic_store(&t->raw, false);
 	log_set_raw(false);
 	return 0;
 }
