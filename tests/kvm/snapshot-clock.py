@@ -21,7 +21,7 @@ import time
 
 from snapshot_lib import Failure, Guest, arguments, expect
 
-TOLD = re.compile(r"^clock: cpu=(\d+) counter_us=(\d+) kvm_us=(\d+) ticks=\d+$",
+LINE = re.compile(r"^clock: cpu=(\d+) counter_us=(\d+) kvm_us=(\d+) ticks=\d+$",
                   re.M)
 CLOCKS = ("counter", "kvmclock")
 SHORT_STOPS, SHORT_STOP = 10, 0.3
@@ -46,7 +46,7 @@ class Clocks:
             text = guest.output()
             if "FAIL" in text:
                 raise Failure("the guest says: " + text[-400:])
-            fresh = TOLD.findall(text[begin:].replace("\r", ""))
+            fresh = LINE.findall(text[begin:].replace("\r", ""))
             counts = collections.Counter(cpu for cpu, _, _ in fresh)
             # The first may have been said before the guest was stopped.
             if len(counts) == self.cpus and min(counts.values()) >= 3:

@@ -108,7 +108,7 @@ def sync_order(thaw, kernel, work):
 def on_full_host(thaw, kernel, work):
     """A disk whose writes are lost: a loop device over a file that finds no
     room.  The second save must fail as well: the guest has not flushed, so it
-    has not been told yet, and its copies would never be."""
+    does not know yet, and its copies would never know."""
     folder = os.path.join(work, "full")
     os.mkdir(folder)
     device = None

@@ -44,8 +44,8 @@ extern const char *const session_clock_words[];
 		.kind = OPTION_CHOICE, .name = "clock",                     \
 		.offset = (o) + offsetof(struct session_options, clock),    \
 		.help = "guest time after a restore or a pause: continue\n" \
-			"where it stopped, or follow the host's clock;\n"   \
-			"continue",                                         \
+			"where it stopped, or follow the host's clock\n"    \
+			"(default: continue)",                              \
 		.choices = session_clock_words                              \
 	}
 

@@ -72,8 +72,8 @@ struct terminal {
 	bool in_is_tty, is_tty; /* the input; both */
 	atomic_bool raw; /* we are raw; the grace thread may restore it */
 
-	pthread_mutex_t
-		in_lock; /* guards what follows, and reads of the input */
+	/* Guards what follows, and reads of the input. */
+	pthread_mutex_t in_lock;
 	bool escape; /* Ctrl-A was read, the next key decides */
 	uint8_t ahead[AHEAD_BYTES]; /* read, and not by the guest */
 	size_t ahead_len;

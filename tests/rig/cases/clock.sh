@@ -20,18 +20,18 @@ move_clock() {
 }
 
 # Print value $3 of the last whole line of processor $2 in file $1.
-told() {
+last_value() {
 	tr -d '\r' <"$1" | sed -n "\$!s/^clock: cpu=$2 .*$3=\([0-9]*\) .*/\1/p" | tail -n 1
 }
 
-# Print the largest $2 that any processor has told in file $1.
+# Print the largest $2 that any processor has printed in file $1.
 latest() {
 	for cpu in 0 1; do
-		told "$1" $cpu "$2"
+		last_value "$1" $cpu "$2"
 	done | sort -n | tail -n 1
 }
 
-# Wait until both processors have told more in file $1.
+# Wait until both processors have printed more in file $1.
 more_lines() {
 	for cpu in 0 1; do
 		want=$(($(grep -c "cpu=$cpu " "$1") + 3))
@@ -132,7 +132,7 @@ save_clock() {
 	same "the watchdogs that panic" "$(fact_of "$1" panics)" "1 1 1"
 }
 
-# Print the uptime that is told first or last (head, tail) in guest $2's log.
+# Print the uptime that is printed first or last (head, tail) in guest $2's log.
 uptime_of() {
 	sed -n 's/^.*FACT tick=[0-9]* \([0-9]*\)\..*/\1/p' "$state/$2.log" |
 		"$1" -n 1
@@ -166,7 +166,7 @@ restore_clock() {
 	! grep -i -E 'stall|lockup|hung|blocked for|BUG' "$state/$name.log" ||
 		fail "$(grep -i -E 'stall|lockup|hung|blocked for|BUG' \
 			"$state/$name.log" | head -n 1)"
-	# A tick is told each second.
+	# The guest prints a tick each second.
 	was=$(uptime_of tail "$from")
 	set -- $(fact_of "$name" now) $(fact_of "$name" log)
 	within "the uptime" "${1%.*}" "$was" $((was + ran + 2))

@@ -153,7 +153,7 @@ static void test_zeroes(void **state)
 	}
 }
 
-/* A sync that fails is told to the guest's next flush, once. */
+/* The guest's next flush returns the error of a failed sync, once. */
 static void test_sync(void **state)
 {
 	struct fixture *x = *state;

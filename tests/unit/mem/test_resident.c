@@ -79,7 +79,7 @@ int mincore(void *start, size_t length, unsigned char *vec)
 	return 0;
 }
 
-/* Compares what is told of all pages with @host, of which 1 is contents. */
+/* Compares the answers for all pages with @host, of which 1 is contents. */
 static void check_spread(const struct resident *resident, const uint8_t *host)
 {
 	uint8_t may[RESIDENT_PAGES_MAX];

@@ -20,7 +20,7 @@
 #define HIGH  UINT64_C(0x100000000)
 #define BYTES UINT64_C(0x40000) /* of each range */
 
-/* What was told. */
+/* What was reported. */
 struct losses {
 	unsigned int count;
 	gpa_t gpa;
@@ -64,7 +64,7 @@ static void *read_byte(void *hva)
 	return (void *)(uintptr_t) * (volatile uint8_t *)hva;
 }
 
-/* Each page that is lost is told of once, by who touches it, and is zero. */
+/* The first access to a lost page reports it, once, and reads zeros. */
 static void lost_pages_are_told(void **state)
 {
 	struct losses losses = { .count = 0 };
