@@ -127,7 +127,7 @@ static int read_once(struct pager *pager, const struct claim *claim,
 {
 	int r;
 
-	watch_claim(slot, claim->first, claim->count);
+	watch_read(slot, claim->first, claim->count, clock_now_ns());
 	*to = read_to(pager, claim, slot);
 	if (!*to)
 		return -ENOMEM;

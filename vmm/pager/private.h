@@ -33,7 +33,7 @@ enum fill_kind {
  * written.
  */
 struct fill_slot {
-	_Atomic uint64_t since_ns; /* 0: free */
+	_Atomic uint64_t since_ns; /* of the read or wait; 0: free */
 	_Atomic uint64_t wanted; /* the page that is needed */
 	_Atomic uint64_t first; /* the pages that are read */
 	_Atomic uint32_t count;
@@ -153,7 +153,8 @@ int policy_wait(struct pager *pager, uint32_t seen);
 /* watch.c: the fills in progress, and the thread that watches them. */
 struct fill_slot *watch_begin(struct pager *pager, enum fill_kind kind,
 			      uint64_t page, uint64_t since_ns);
-void watch_claim(struct fill_slot *slot, uint64_t first, uint32_t count);
+void watch_read(struct fill_slot *slot, uint64_t first, uint32_t count,
+		uint64_t now_ns);
 void watch_end(struct fill_slot *slot);
 /* Whether a fill that a thread waits for is overdue. */
 bool watch_has_overdue(const struct pager *pager);

@@ -52,15 +52,20 @@ struct fill_slot *watch_begin(struct pager *pager, enum fill_kind kind,
 	struct fill_slot *slot = take_slot(pager, since_ns);
 
 	atomic_store(&slot->wanted, page);
-	watch_claim(slot, page, 1);
+	watch_read(slot, page, 1, since_ns);
 	atomic_store(&slot->kind, kind);
 	atomic_store(&slot->thread, gettid());
 	return slot;
 }
 
-/* Notes which pages are read. */
-void watch_claim(struct fill_slot *slot, uint64_t first, uint32_t count)
+/*
+ * A read begins: of these pages, and timed on its own, as a source that fails
+ * again and again does answer.
+ */
+void watch_read(struct fill_slot *slot, uint64_t first, uint32_t count,
+		uint64_t now_ns)
 {
+	atomic_store(&slot->since_ns, now_ns);
 	atomic_store(&slot->first, first);
 	atomic_store(&slot->count, count);
 }

@@ -107,6 +107,33 @@ static void reader_is_told_of_once(void **state)
 	fixture_close(&f);
 }
 
+/*
+ * A source that fails slowly does answer: each of its two reads, of the block
+ * and of the page alone, is within the deadline, though both are not.
+ */
+static void slow_failure_is_no_hang(void **state)
+{
+	const struct pager_config config = { .way = PAGER_USERFAULT,
+					     .on_error = PAGER_PAUSE,
+					     .deadline_ns =
+						     UINT64_C(3000000000) };
+	struct fixture f;
+	pthread_t thread;
+
+	(void)state;
+	fixture_open(&f, config, "delay=2500,always@5", test_source(PAGES),
+		     PAGES);
+	assert_int_equal(pager_start(f.pager), 0);
+	pthread_create(&thread, NULL, touch_five, &f);
+	wait_failures(&f, 1);
+	/* Long enough for the reads to end after a report of the watch. */
+	sleep(3);
+	assert_int_equal(atomic_load(&f.failures), 1);
+	pager_cancel(f.pager);
+	pthread_join(thread, NULL);
+	fixture_close(&f);
+}
+
 /* A snapshot gives up, again and again, and nothing ends but it. */
 static void try_fill_gives_up(void **state)
 {
@@ -216,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_who_waits_is_told_of),
 		cmocka_unit_test(reader_is_told_of_once),
+		cmocka_unit_test(slow_failure_is_no_hang),
 		cmocka_unit_test(try_fill_gives_up),
 		cmocka_unit_test(try_fill_does_not_wait_for_another),
 		cmocka_unit_test(end_lets_go_of_a_try),
