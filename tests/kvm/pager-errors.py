@@ -35,7 +35,7 @@ RETRIED = re.compile(r"^thaw: guest memory at 0x[0-9a-f]+: \S+ "
                      r"read: Input/output error; retrying for [0-9.]+ s\n",
                      re.M)
 STOPS = "the guest stops"
-WAITS = '(the guest waits for "go-on"|the guest waits for it)'
+WAITS = '(the guest waits for "retry"|the guest waits for it)'
 
 
 class Bed:
@@ -190,7 +190,7 @@ def stops(bed, spec, where, payload=None):
 
 
 def stands(bed, spec, where, payload=None):
-    """It waits, waits again when told to go on too early, and can be ended."""
+    """It waits, waits again when retried too early, and can be ended."""
     with_pause = [*(payload or bed.touch)("--page-inject=" + spec),
                   "--on-page-error=pause"]
     hangs = spec.startswith("never")
@@ -198,7 +198,7 @@ def stands(bed, spec, where, payload=None):
         guest = bed.start(*with_pause)
         try:
             wait_standing(guest)
-            expect(guest.ask("go-on")[0] == 0, "go-on refused")
+            expect(guest.ask("retry")[0] == 0, "retry refused")
             if not hangs:
                 wait_standing(guest, 2)
             for verb in ("pause",), ("snapshot", bed.work + "/none"):
@@ -221,8 +221,8 @@ def stands(bed, spec, where, payload=None):
             guest.end()
 
 
-def goes_on(bed, where, payload=None):
-    """An error that goes away: with "go-on" the guest never knows of it."""
+def retries(bed, where, payload=None):
+    """An error that goes away: with "retry" the guest never knows of it."""
     broken = os.path.join(bed.folder(), "broken")
     open(broken, "w").close()
     guest = bed.start(*(payload or bed.touch)(
@@ -230,11 +230,11 @@ def goes_on(bed, where, payload=None):
                                                                 where)))
     try:
         wait_standing(guest)
-        guest.ask("go-on")
+        guest.ask("retry")
         wait_standing(guest, 2)
         os.unlink(broken)
         expect(guest.process.poll() is None, "ended", guest.errors())
-        guest.ask("go-on")
+        guest.ask("retry")
         out, err = wait_end(guest, DONE)
         expect(SUMMARY.search(out), "not right", out[-500:])
         expect_reason(err, where, WAITS, 2)
@@ -394,7 +394,7 @@ def device(bed):
     expect(gpas, "no device faults")
     ram = 0x40000000 if bed.suffix == "image" else 0
     page = (gpas[0] - ram) // 4096
-    # Before the guest runs nobody can say "go-on".
+    # Before the guest runs nobody can say "retry".
     for kind in "always", "never", "short":
         for policy in "stop", "pause":
             status, out, err = bed.finish(restore(
@@ -418,7 +418,7 @@ def cases(bed):
             spec = "%s@%s" % (kind, where)
             found["stop-" + spec] = lambda s=spec, w=where: stops(bed, s, w)
             found["pause-" + spec] = lambda s=spec, w=where: stands(bed, s, w)
-        found["go-on-" + where] = lambda w=where: goes_on(bed, w)
+        found["retry-" + where] = lambda w=where: retries(bed, w)
     if bed.suffix != "image":
         for kind in "always", "never":
             spec = "%s@initrd" % kind
@@ -426,7 +426,7 @@ def cases(bed):
                 bed, s, "initrd", kvmtouch(bed))
             found["pause-kvm-" + spec] = lambda s=spec: stands(
                 bed, s, "initrd", kvmtouch(bed))
-        found["go-on-kvm"] = lambda: goes_on(bed, "initrd", kvmtouch(bed))
+        found["retry-kvm"] = lambda: retries(bed, "initrd", kvmtouch(bed))
     for policy in "stop", "pause":
         for kind in "always", "never":
             found["snapshot-%s-%s" % (kind, policy)] = (

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A device needs a page that cannot be read, and the guest waits for "go-on":
+"""A device needs a page that cannot be read, and the guest waits for "retry":
 whatever the control side asks for meanwhile is answered, and the guest goes on
 when the page can be read again.
 
@@ -67,7 +67,7 @@ class Machine:
     def mend(self):
         if os.path.exists(self.broken):
             os.unlink(self.broken)
-        self.must(0, "go-on")
+        self.must(0, "retry")
 
     def filled(self):
         return len(FILLED.findall(self.guest.output()))
@@ -90,7 +90,7 @@ class Machine:
         before = self.filled()
 
         def progress():
-            self.must(0, "go-on")
+            self.must(0, "retry")
             return self.filled() > before
         self.wait_for("goes on", progress)
 

@@ -23,7 +23,7 @@ from snapshot_lib import (LINE, Failure, Guest, arguments, expect, finish,
                           refused, run)
 
 VERBS = ("status", "stats", "pause", "resume", "snapshot", "power-button",
-         "go-on", "quit")
+         "retry", "quit")
 LONG = 8192
 
 
@@ -129,7 +129,7 @@ def check_verbs(guest, work):
     say(guest, "snapshot", os.path.join(work, "while running"))
     expect("running", say(guest, "status")["state"], "running")
     goes_on(guest, "after a snapshot")
-    for verb in ("power-button", "go-on"):
+    for verb in ("power-button", "retry"):
         expect(verb, say(guest, verb), {})
         goes_on(guest, verb)
     for number in range(20):

@@ -24,7 +24,7 @@ static const struct option_spec ctl_spec = {
 	.about = "Asks the machine whose control socket is at PATH; the answer "
 		 "is JSON.\n"
 		 "Verbs: status, stats, pause, resume,\n"
-		 "snapshot [--stop] [--progress] DIR, power-button, go-on, "
+		 "snapshot [--stop] [--progress] DIR, power-button, retry, "
 		 "quit.",
 	.operands_min = 2,
 	.operands_max = OPTION_LIST_MAX,

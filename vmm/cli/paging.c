@@ -20,10 +20,10 @@ const char *const paging_on_error_words[] = { "stop", "pause", NULL };
 const char *const paging_stats_words[] = { "text", "json", NULL };
 
 /* The defaults. */
-void paging_options_init(struct paging_options *options, enum pager_way way)
+void paging_options_init(struct paging_options *options, enum pager_mode mode)
 {
 	*options = (struct paging_options){
-		.way = way,
+		.mode = mode,
 		.stats = PAGING_STATS_NONE,
 	};
 }
@@ -51,7 +51,7 @@ int paging_options_use(const struct paging_options *options,
 		       struct vm_paging *paging)
 {
 	*paging = (struct vm_paging){
-		.way = options->way,
+		.mode = options->mode,
 		.on_error = options->on_error,
 		.deadline_ns = options->deadline_s * UINT64_C(1000000000),
 		.run_pages = options->run_pages,
@@ -89,7 +89,7 @@ static void write_causes(struct json *json, const struct pager_stats *s)
 {
 	json_object_begin(json, "by");
 	for (unsigned int i = 0; i < PAGER_CAUSES; i++) {
-		json_object_begin(json, pager_cause_words[i]);
+		json_object_begin(json, pager_cause_names[i]);
 		json_uint(json, "faults", s->faults[i]);
 		json_uint(json, "pages", s->pages[i]);
 		json_uint(json, "already_there", s->already[i]);
@@ -107,7 +107,7 @@ static void write_json(const struct pager_choice *choice,
 
 	json_init(&json, stderr, true);
 	json_object_begin(&json, NULL);
-	json_string(&json, "pager", pager_way_words[choice->way]);
+	json_string(&json, "pager", pager_mode_names[choice->mode]);
 	json_string(&json, "why", choice->why);
 	json_uint(&json, "entered_ns", entered_ns);
 	json_uint(&json, "source_bytes", s->source_pages * PAGE_BYTES);
@@ -150,9 +150,9 @@ static void print_text(const struct pager_choice *choice,
 {
 	fprintf(stderr, "the guest was entered after %.3f ms\n",
 		(double)entered_ns / 1e6);
-	fprintf(stderr, "pager %s (%s)\n", pager_way_words[choice->way],
+	fprintf(stderr, "pager %s (%s)\n", pager_mode_names[choice->mode],
 		choice->why);
-	if (choice->way == PAGER_MAP) {
+	if (choice->mode == PAGER_MAP) {
 		fprintf(stderr, "  the host kernel pages guest memory, and has "
 				"no figures for it\n");
 		return;
@@ -168,7 +168,7 @@ static void print_text(const struct pager_choice *choice,
 				"  %-10s %8" PRIu64 " faults filled %8" PRIu64
 				" pages; %" PRIu64 " found them there, %" PRIu64
 				" waited for another\n",
-				pager_cause_words[i], s->faults[i], s->pages[i],
+				pager_cause_names[i], s->faults[i], s->pages[i],
 				s->already[i], s->waited[i]);
 	fprintf(stderr,
 		"  reading took %.3f ms; %" PRIu64 " retries, %" PRIu64

@@ -20,14 +20,14 @@ enum paging_stats_format {
 
 /* What the options say; paging_options_init() has the defaults. */
 struct paging_options {
-	enum pager_way way;
+	enum pager_mode mode;
 	enum pager_on_error on_error;
 	const char *prefault, *trace, *inject;
 	unsigned int deadline_s, run_pages;
 	enum paging_stats_format stats;
 };
 
-void paging_options_init(struct paging_options *options, enum pager_way way);
+void paging_options_init(struct paging_options *options, enum pager_mode mode);
 
 extern const char *const paging_on_error_words[];
 extern const char *const paging_stats_words[];
@@ -38,10 +38,10 @@ extern const char *const paging_stats_words[];
 	  .help = "Memory that arrives when touched" },                        \
 		{ .kind = OPTION_CHOICE,                                       \
 		  .name = "pager",                                             \
-		  .offset = (o) + offsetof(struct paging_options, way),        \
+		  .offset = (o) + offsetof(struct paging_options, mode),       \
 		  .help = "how absent pages are noticed, see thaw(1);\n"       \
 			  "run: eager, restore: auto",                         \
-		  .choices = pager_way_words },                                \
+		  .choices = pager_mode_names },                               \
 		{ .kind = OPTION_STRING,                                       \
 		  .name = "prefault",                                          \
 		  .offset = (o) + offsetof(struct paging_options, prefault),   \

@@ -158,30 +158,30 @@ void probe_report_uffd(const struct probe_host *host, struct report *report)
 		report_ranges(uffd, report);
 }
 
-/* Adds the line about one way of the pager. */
+/* Adds the line about one pager mode. */
 static void report_pager_way(const struct probe_host *host,
-			     struct report *report, enum pager_way way,
+			     struct report *report, enum pager_mode mode,
 			     const char *yes)
 {
-	struct pager_facts facts = {
+	struct host_caps caps = {
 		.backing = MEMORY_ANON,
 		.has_file = true,
 		.userfault = host->answers.userfault_anon,
 		.uffd = host->uffd.kernel_faults ? 0 : host->uffd.syscall,
 	};
-	const char *refusal = pager_way_refusal(way, &facts);
+	const char *refusal = pager_mode_refusal(mode, &caps);
 	bool gmem;
 
 	if (refusal) {
-		report_add(report, pager_way_words[way], REPORT_NO, "%s",
+		report_add(report, pager_mode_names[mode], REPORT_NO, "%s",
 			   refusal);
 		return;
 	}
-	facts.backing = MEMORY_GUEST_MEMFD;
-	facts.userfault = host->answers.userfault_guest_memfd;
+	caps.backing = MEMORY_GUEST_MEMFD;
+	caps.userfault = host->answers.userfault_guest_memfd;
 	gmem = host->answers.guest_memfd_slot == 0 &&
-	       !pager_way_refusal(way, &facts);
-	report_add(report, pager_way_words[way], REPORT_YES,
+	       !pager_mode_refusal(mode, &caps);
+	report_add(report, pager_mode_names[mode], REPORT_YES,
 		   "%s; with --memory=anon%s", yes,
 		   gmem ? " and guest_memfd" : "");
 }
@@ -189,16 +189,16 @@ static void report_pager_way(const struct probe_host *host,
 /* Adds the line about what `auto` chooses for a boot. */
 static void report_auto(const struct probe_host *host, struct report *report)
 {
-	const struct pager_facts facts = {
+	const struct host_caps caps = {
 		.backing = MEMORY_ANON,
 		.userfault = host->answers.userfault_anon,
 		.uffd = host->uffd.kernel_faults ? 0 : host->uffd.syscall,
 	};
 	struct pager_choice choice;
 
-	if (pager_choose(&choice, PAGER_AUTO, &facts) == 0)
+	if (pager_choose(&choice, PAGER_AUTO, &caps) == 0)
 		report_add(report, "auto", REPORT_FACT, "%s: %s",
-			   pager_way_words[choice.way], choice.why);
+			   pager_mode_names[choice.mode], choice.why);
 }
 
 /* Adds the section about the pager; see the header. */

@@ -89,7 +89,7 @@ struct restore {
 	struct session session;
 	struct snap_file file;
 	struct vm_description machine;
-	uint64_t *ahead; /* the working set that is filled first */
+	uint64_t *workingset; /* the working set that is filled first */
 };
 
 /* Opens a disk that is kept in the snapshot's directory. */
@@ -185,10 +185,11 @@ static void open_workingset(struct restore *restore)
 
 	paging->record = restore->options.workingset == WORKINGSET_RECORD;
 	if (restore->options.workingset != WORKINGSET_USE ||
-	    snap_workingset_read(&restore->file, &restore->ahead, &count) < 0)
+	    snap_workingset_read(&restore->file, &restore->workingset, &count) <
+		    0)
 		return;
-	paging->ahead = restore->ahead;
-	paging->ahead_count = count;
+	paging->workingset = restore->workingset;
+	paging->workingset_count = count;
 }
 
 /* Opens the snapshot and everything that its machine will use. */
@@ -212,15 +213,15 @@ static int restore_open(struct restore *restore, const char *path)
 static int load(struct vm *vm, void *ctx)
 {
 	const struct restore *restore = ctx;
-	int r = vm_load(vm);
+	int r = vm_restore(vm);
 
-	if (r >= 0 && vm_pager_choice(vm)->way == PAGER_MAP &&
+	if (r >= 0 && vm_pager_choice(vm)->mode == PAGER_MAP &&
 	    !restore->options.verify)
 		log_warn("pager map: the pages of %s/%s are not checked, so a "
 			 "damaged page reaches the guest; --verify checks all "
 			 "of them first%s",
 			 restore->file.path, SNAP_MEMORY_NAME,
-			 restore->options.session.paging.way == PAGER_AUTO ?
+			 restore->options.session.paging.mode == PAGER_AUTO ?
 				 " (`thaw probe` says why uffd is not used)" :
 				 "");
 	return r;
@@ -239,7 +240,7 @@ static void ended(const struct vm *vm, void *ctx)
 	if (!pages) {
 		log_warn("--workingset=record: %s does not see which pages are "
 			 "asked for; nothing is recorded",
-			 pager_way_words[vm_pager_choice(vm)->way]);
+			 pager_mode_names[vm_pager_choice(vm)->mode]);
 		return;
 	}
 	if (snap_workingset_write(&restore->file, pages, count) >= 0)
@@ -292,6 +293,6 @@ int restore_main(int argc, char **argv)
 		code = run(restore);
 	session_close(&restore->session);
 	snap_close(&restore->file);
-	free(restore->ahead);
+	free(restore->workingset);
 	return code;
 }

@@ -24,10 +24,10 @@ const char *const session_clock_words[] = { "continue", "follow", NULL };
 #define OUTPUT_NS (60 * NS_PER_S)
 
 /* The values to begin with. */
-void session_options_init(struct session_options *options, enum pager_way way)
+void session_options_init(struct session_options *options, enum pager_mode mode)
 {
 	*options = (struct session_options){ 0 };
-	paging_options_init(&options->paging, way);
+	paging_options_init(&options->paging, mode);
 }
 
 /* The user typed Ctrl-A x.  Loop or main thread, while the machine is there. */

@@ -70,7 +70,8 @@ extern const char *const session_clock_words[];
 	}
 
 /* The values that both commands begin with. */
-void session_options_init(struct session_options *options, enum pager_way way);
+void session_options_init(struct session_options *options,
+			  enum pager_mode mode);
 
 /*
  * Sets up logging and opens the terminal; before any thread.  Call

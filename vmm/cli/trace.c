@@ -49,7 +49,7 @@ void trace_finish(struct trace *trace)
 static bool find_cause(const char *word, enum pager_cause *cause)
 {
 	for (unsigned int i = 0; i < PAGER_CAUSES; i++) {
-		if (strcmp(word, pager_cause_words[i]) == 0) {
+		if (strcmp(word, pager_cause_names[i]) == 0) {
 			*cause = (enum pager_cause)i;
 			return true;
 		}

@@ -115,10 +115,11 @@ static void do_status(struct vm *vm, char *args, const struct ctl_listener *who,
 	answer_begin(&json, out, true);
 	json_string(&json, "thaw", THAW_VERSION);
 	json_string(&json, "state", vm_is_paused(vm) ? "paused" : "running");
-	json_bool(&json, "waits_for_memory", vm_waits_for_memory(vm));
+	json_bool(&json, "waits_for_memory", vm_is_stalled(vm));
 	json_uint(&json, "cpus", config->cpu_count);
 	json_uint(&json, "memory_bytes", config->memory_bytes);
-	json_string(&json, "pager", pager_way_words[vm_pager_choice(vm)->way]);
+	json_string(&json, "pager",
+		    pager_mode_names[vm_pager_choice(vm)->mode]);
 	answer_end(&json);
 }
 
@@ -151,14 +152,15 @@ static void do_stats(struct vm *vm, char *args, const struct ctl_listener *who,
 	(void)who;
 	vm_pager_stats(vm, &s);
 	answer_begin(&json, out, true);
-	json_string(&json, "pager", pager_way_words[vm_pager_choice(vm)->way]);
+	json_string(&json, "pager",
+		    pager_mode_names[vm_pager_choice(vm)->mode]);
 	json_uint(&json, "source_bytes", s.source_pages * PAGE_BYTES);
 	json_uint(&json, "absent_bytes", s.absent_pages * PAGE_BYTES);
 	json_uint(&json, "failures", s.failures);
 	json_uint(&json, "retries", s.retries);
 	json_object_begin(&json, "faults");
 	for (unsigned int i = 0; i < PAGER_CAUSES; i++)
-		json_uint(&json, pager_cause_words[i], s.faults[i]);
+		json_uint(&json, pager_cause_names[i], s.faults[i]);
 	json_object_end(&json);
 	add_disks(&json, vm_get_config(vm));
 	answer_end(&json);
@@ -269,13 +271,13 @@ static void do_power_button(struct vm *vm, char *args,
 	answer(out, "power-button", vm_power_button(vm));
 }
 
-static void do_go_on(struct vm *vm, char *args, const struct ctl_listener *who,
+static void do_retry(struct vm *vm, char *args, const struct ctl_listener *who,
 		     FILE *out)
 {
 	(void)args;
 	(void)who;
-	vm_go_on(vm);
-	answer(out, "go-on", 0);
+	vm_retry_pages(vm);
+	answer(out, "retry", 0);
 }
 
 static void do_quit(struct vm *vm, char *args, const struct ctl_listener *who,
@@ -300,7 +302,7 @@ static const struct verb {
 	{ "resume", false, do_resume },
 	{ "snapshot", true, do_snapshot },
 	{ "power-button", false, do_power_button },
-	{ "go-on", false, do_go_on },
+	{ "retry", false, do_retry },
 	{ "quit", false, do_quit },
 };
 

@@ -15,8 +15,8 @@
 #define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
 
 /* How long the background keeps out of the way, ever longer up to the last. */
-#define WAY_FIRST_NS (UINT64_C(50) * 1000)
-#define WAY_LAST_NS  (UINT64_C(100) * 1000 * 1000)
+#define YIELD_FIRST_NS (UINT64_C(50) * 1000)
+#define YIELD_LAST_NS  (UINT64_C(100) * 1000 * 1000)
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* since Linux 6.1 */
@@ -43,14 +43,15 @@ void pager_sleep_until(struct pager *pager, uint64_t until_ns)
  * Before each step of the background: lets demand go first, and keeps to the
  * budget, of which @spent bytes are used since @start_ns.
  */
-static void make_way(struct pager *pager, uint64_t start_ns, uint64_t spent)
+static void yield_to_demand(struct pager *pager, uint64_t start_ns,
+			    uint64_t spent)
 {
 	uint64_t rate = pager->config.prefault_bytes_s;
-	uint64_t wait_ns = WAY_FIRST_NS;
+	uint64_t wait_ns = YIELD_FIRST_NS;
 
 	while (atomic_load(&pager->demand) && !atomic_load(&pager->cancelled)) {
 		pager_sleep_until(pager, clock_now_ns() + wait_ns);
-		wait_ns = min_u64(2 * wait_ns, WAY_LAST_NS);
+		wait_ns = min_u64(2 * wait_ns, YIELD_LAST_NS);
 	}
 	if (rate != UINT64_MAX)
 		pager_sleep_until(pager,
@@ -71,7 +72,7 @@ static int fill_run(struct pager *pager, const struct page_run *run,
 			return -ECANCELED;
 		if (pages_is_present(&pager->pages, run->first + n))
 			continue;
-		make_way(pager, start_ns, *spent);
+		yield_to_demand(pager, start_ns, *spent);
 		r = pager_fill(pager, run->first + n, &need);
 		if (r < 0)
 			return r;
@@ -83,8 +84,8 @@ static int fill_run(struct pager *pager, const struct page_run *run,
 /* Fills the working set, which is a hint: what makes no sense is left out. */
 static void fill_workingset(struct pager *pager)
 {
-	for (size_t i = 0; i < pager->config.ahead_count; i++) {
-		uint64_t page = pager->config.ahead[i];
+	for (size_t i = 0; i < pager->config.workingset_count; i++) {
+		uint64_t page = pager->config.workingset[i];
 		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
 					   .vcpu = -1 };
 
@@ -99,7 +100,7 @@ static void fill_workingset(struct pager *pager)
 }
 
 /* Fills ahead; gives up where the source does, demand will tell. */
-static void fill_ahead(struct pager *pager)
+static void prefault(struct pager *pager)
 {
 	uint64_t start = clock_now_ns(), spent = 0;
 
@@ -150,7 +151,7 @@ static void *background_main(void *arg)
 
 	fill_workingset(pager);
 	if (pager->config.prefault_bytes_s)
-		fill_ahead(pager);
+		prefault(pager);
 	pthread_mutex_lock(&pager->lock);
 	while (!atomic_load(&pager->cancelled) &&
 	       atomic_load(&pager->pages.absent))

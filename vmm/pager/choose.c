@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The choice of the pager's way. */
+/* The choice of the pager's mode. */
 #include "vmm/pager/choose.h"
 
 #include <errno.h>
@@ -12,24 +12,24 @@
 #include "vmm/mem/uffd_probe.h"
 
 /* The order of `auto`: best first; the last one always works. */
-static const enum pager_way order[] = { PAGER_USERFAULT, PAGER_UFFD, PAGER_MAP,
-					PAGER_EAGER };
+static const enum pager_mode order[] = { PAGER_USERFAULT, PAGER_UFFD, PAGER_MAP,
+					 PAGER_EAGER };
 
 /* Tries it out. */
-void pager_facts_find(struct pager_facts *facts, const struct kvm_vm *vm)
+void host_caps_probe(struct host_caps *caps, const struct kvm_vm *vm)
 {
 	int fd = uffd_open(0, NULL);
 
-	facts->userfault = kvm_probe_userfault(vm);
-	facts->uffd = fd < 0 ? fd : 0;
+	caps->userfault = kvm_probe_userfault(vm);
+	caps->uffd = fd < 0 ? fd : 0;
 	if (fd >= 0)
 		close(fd);
 }
 
 /* Why userfaultfd is not enough, or NULL. */
-static const char *uffd_refusal(const struct pager_facts *facts)
+static const char *uffd_refusal(const struct host_caps *caps)
 {
-	if (facts->uffd < 0)
+	if (caps->uffd < 0)
 		return "userfaultfd cannot stop the kernel's own accesses "
 		       "here: give this user /dev/userfaultfd or "
 		       "CAP_SYS_PTRACE";
@@ -37,26 +37,26 @@ static const char *uffd_refusal(const struct pager_facts *facts)
 }
 
 /* Why not, or NULL. */
-const char *pager_way_refusal(enum pager_way way,
-			      const struct pager_facts *facts)
+const char *pager_mode_refusal(enum pager_mode mode,
+			       const struct host_caps *caps)
 {
-	switch (way) {
+	switch (mode) {
 	case PAGER_USERFAULT:
-		if (facts->userfault < 0)
+		if (caps->userfault < 0)
 			return "this KVM has no userfault (no released kernel "
 			       "has it; see `thaw probe`)";
 		/* KVM's own accesses do not look at the bitmap. */
-		return uffd_refusal(facts);
+		return uffd_refusal(caps);
 	case PAGER_UFFD:
-		if (facts->backing == MEMORY_GUEST_MEMFD)
+		if (caps->backing == MEMORY_GUEST_MEMFD)
 			return "vCPUs reach a guest_memfd past userfaultfd; "
 			       "use --memory=anon";
-		return uffd_refusal(facts);
+		return uffd_refusal(caps);
 	case PAGER_MAP:
-		if (!facts->has_file)
+		if (!caps->has_file)
 			return "memory can only be mapped from a snapshot's "
 			       "file, and there is none";
-		if (facts->backing == MEMORY_GUEST_MEMFD)
+		if (caps->backing == MEMORY_GUEST_MEMFD)
 			return "a file cannot be mapped into a guest_memfd; "
 			       "use --memory=anon";
 		return NULL;
@@ -67,46 +67,46 @@ const char *pager_way_refusal(enum pager_way way,
 	return NULL;
 }
 
-/* Takes the first way that can be had; says why the others cannot. */
+/* Takes the first mode that can be had; says why the others cannot. */
 static void choose_first(struct pager_choice *choice,
-			 const struct pager_facts *facts)
+			 const struct host_caps *caps)
 {
 	size_t at = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		const char *refusal = pager_way_refusal(order[i], facts);
+		const char *refusal = pager_mode_refusal(order[i], caps);
 
-		choice->way = order[i];
+		choice->mode = order[i];
 		if (!refusal)
 			return;
 		at += (size_t)snprintf(choice->why + at,
 				       sizeof(choice->why) - at, "%snot %s: %s",
 				       at ? "; " : "",
-				       pager_way_words[order[i]], refusal);
+				       pager_mode_names[order[i]], refusal);
 		if (at >= sizeof(choice->why))
 			at = sizeof(choice->why) - 1;
 	}
 }
 
 /* Decides. */
-int pager_choose(struct pager_choice *choice, enum pager_way wanted,
-		 const struct pager_facts *facts)
+int pager_choose(struct pager_choice *choice, enum pager_mode wanted,
+		 const struct host_caps *caps)
 {
-	const char *refusal = pager_way_refusal(wanted, facts);
+	const char *refusal = pager_mode_refusal(wanted, caps);
 
-	*choice = (struct pager_choice){ .way = wanted };
+	*choice = (struct pager_choice){ .mode = wanted };
 	if (refusal)
 		return log_fail(ENOTSUP, "--pager=%s --memory=%s: %s",
-				pager_way_words[wanted],
-				facts->backing == MEMORY_GUEST_MEMFD ?
+				pager_mode_names[wanted],
+				caps->backing == MEMORY_GUEST_MEMFD ?
 					"guest_memfd" :
 					"anon",
 				refusal);
 	if (wanted == PAGER_AUTO)
-		choose_first(choice, facts);
+		choose_first(choice, caps);
 	if (!choice->why[0])
 		snprintf(choice->why, sizeof(choice->why), "%s",
-			 wanted == PAGER_AUTO  ? "the best way there is" :
+			 wanted == PAGER_AUTO  ? "the best mode there is" :
 			 wanted == PAGER_EAGER ? "all of memory is filled "
 						 "before the guest runs" :
 						 "as asked for");

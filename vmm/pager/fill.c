@@ -245,7 +245,7 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 			struct pager_need *need)
 {
 	struct claim claim = claim_around(pager, page);
-	uint32_t seen = atomic_load(&pager->go_on);
+	uint32_t seen = atomic_load(&pager->retry);
 	int r = fill_claim(pager, &claim, page,
 			   need->cause == PAGER_CAUSE_BACKGROUND ?
 				   FILL_BACKGROUND :

@@ -19,18 +19,18 @@
 #include "vmm/base/thread.h"
 #include "vmm/pager/private.h"
 
-const char *const pager_way_words[] = {
+const char *const pager_mode_names[] = {
 	[PAGER_AUTO] = "auto",	 [PAGER_USERFAULT] = "userfault",
 	[PAGER_UFFD] = "uffd",	 [PAGER_MAP] = "map",
 	[PAGER_EAGER] = "eager", NULL,
 };
 
 /* Gives the regions what their slots need. */
-int pager_prepare(struct memory *memory, enum pager_way way)
+int pager_prepare(struct memory *memory, enum pager_mode mode)
 {
 	int r;
 
-	if (way != PAGER_USERFAULT)
+	if (mode != PAGER_USERFAULT)
 		return 0;
 	r = bitmap_map(memory);
 	return r < 0 ? r : guard_map(memory);
@@ -112,8 +112,8 @@ static int create_stages(struct pager *pager)
 	if (r < 0)
 		return r;
 	/* No KVM: a test that has only the bitmap, and plays the vCPUs. */
-	if (pager->config.way == PAGER_UFFD ||
-	    (pager->memory->kvm && pager->config.way != PAGER_EAGER)) {
+	if (pager->config.mode == PAGER_UFFD ||
+	    (pager->memory->kvm && pager->config.mode != PAGER_EAGER)) {
 		r = uffd_gate_open(&pager->uffd, pager->memory, pager->source);
 		if (r < 0)
 			return r;
@@ -187,7 +187,7 @@ void pager_cancel(struct pager *pager)
 	if (pager->source->ops->cancel)
 		pager->source->ops->cancel(pager->source);
 	pages_wake_all(&pager->pages);
-	pager_go_on(pager);
+	pager_retry(pager);
 	/* The watch kicks the threads that are in a read. */
 	pthread_mutex_lock(&pager->lock);
 	pthread_cond_broadcast(&pager->changed);
@@ -199,7 +199,7 @@ void pager_stop(struct pager *pager)
 {
 	pager_cancel(pager);
 	uffd_thread_stop(pager);
-	try_stop(pager);
+	fill_worker_stop(pager);
 	background_stop(pager);
 	watch_stop(pager);
 	uffd_gate_close(&pager->uffd);
@@ -239,21 +239,21 @@ int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa)
 }
 
 /* Lets those try again who wait after a failure. */
-void pager_go_on(struct pager *pager)
+void pager_retry(struct pager *pager)
 {
-	atomic_fetch_add(&pager->go_on, 1);
-	syscall(SYS_futex, (void *)&pager->go_on, FUTEX_WAKE_PRIVATE, INT_MAX,
+	atomic_fetch_add(&pager->retry, 1);
+	syscall(SYS_futex, (void *)&pager->retry, FUTEX_WAKE_PRIVATE, INT_MAX,
 		NULL, NULL, 0);
 }
 
 /* Whether somebody waits after a failure. */
-bool pager_waits(const struct pager *pager)
+bool pager_is_stalled(const struct pager *pager)
 {
-	return atomic_load(&pager->stuck) != 0 || watch_has_overdue(pager);
+	return atomic_load(&pager->waiters) != 0 || watch_has_overdue(pager);
 }
 
 /* Whether somebody stands still for a page. */
-bool pager_is_wanted(const struct pager *pager)
+bool pager_has_demand(const struct pager *pager)
 {
 	return atomic_load(&pager->demand) != 0;
 }

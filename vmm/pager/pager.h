@@ -27,7 +27,7 @@ struct page_source;
 struct pager;
 
 /* How absent pages are noticed. */
-enum pager_way {
+enum pager_mode {
 	PAGER_AUTO, /* to be decided; see choose.h */
 	PAGER_USERFAULT, /* KVM's bitmap, with userfaultfd beside it */
 	PAGER_UFFD, /* userfaultfd alone */
@@ -36,17 +36,17 @@ enum pager_way {
 };
 
 /* The words of --pager, in the order of the enum; NULL at the end. */
-extern const char *const pager_way_words[];
+extern const char *const pager_mode_names[];
 
 /* What happens when a page cannot be had. */
 enum pager_on_error {
 	PAGER_STOP, /* the machine ends */
-	PAGER_PAUSE, /* who needs the page waits until pager_go_on() */
+	PAGER_PAUSE, /* who needs the page waits until pager_retry() */
 };
 
 struct pager_config {
 	/* USERFAULT or UFFD; EAGER has no gate, see pager_fill_all() */
-	enum pager_way way;
+	enum pager_mode mode;
 	struct memory *memory; /* prepared by pager_prepare() */
 	struct page_source *source; /* becomes the pager's, also on failure */
 	uint32_t run_pages; /* at most so many at once; 0: the default */
@@ -67,8 +67,8 @@ struct pager_config {
 	 * Pages that are filled ahead before all others, at once, whatever the
 	 * budget: the working set.  The caller's, outlives the pager.
 	 */
-	const uint64_t *ahead;
-	size_t ahead_count;
+	const uint64_t *workingset;
+	size_t workingset_count;
 	bool record; /* remember which pages were asked for, in order */
 	int trace_fd; /* where faults are told, one line each; -1: nowhere */
 };
@@ -78,10 +78,10 @@ struct pager_config {
 #define PAGER_DEADLINE_DEFAULT	(UINT64_C(10) * 1000 * 1000 * 1000)
 
 /*
- * Gives each region what its memslot needs for @way (a bitmap, a guard), before
+ * Gives each region what its memslot needs for @mode (a bitmap, a guard), before
  * memory_attach(), so that the slots are set once.  -errno, logged.
  */
-int pager_prepare(struct memory *memory, enum pager_way way);
+int pager_prepare(struct memory *memory, enum pager_mode mode);
 /* Frees that again, after the VM is gone and before memory_finish(). */
 void pager_unprepare(struct memory *memory);
 
@@ -123,14 +123,14 @@ void pager_destroy(struct pager *pager);
 int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa);
 
 /* After a failure under PAGER_PAUSE: tries again. */
-void pager_go_on(struct pager *pager);
+void pager_retry(struct pager *pager);
 /*
  * Whether somebody waits after such a failure, or for a source that has not
  * answered within the deadline.
  */
-bool pager_waits(const struct pager *pager);
+bool pager_is_stalled(const struct pager *pager);
 /* Whether somebody stands still for a page at this moment. */
-bool pager_is_wanted(const struct pager *pager);
+bool pager_has_demand(const struct pager *pager);
 
 /*
  * Fills everything, before pager_start(), as a loader's access does.  -EIO,

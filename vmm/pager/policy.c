@@ -45,7 +45,7 @@ static bool stops(const struct pager *pager)
  * Whether a failure is reported.  What follows the first that ends the machine
  * is not: others find the same until it has ended.
  */
-static bool is_reported(struct pager *pager, bool stop)
+static bool claim_failure_report(struct pager *pager, bool stop)
 {
 	return !stop || !atomic_exchange(&pager->stopping, true);
 }
@@ -97,10 +97,10 @@ int policy_fail(struct pager *pager, uint64_t page, int err)
 {
 	bool stop = stops(pager);
 	const char *outcome =
-		stop ? "; the guest stops" : "; the guest waits for \"go-on\"";
+		stop ? "; the guest stops" : "; the guest waits for \"retry\"";
 
 	count_add(&pager->counters.failures, 1);
-	if (!is_reported(pager, stop))
+	if (!claim_failure_report(pager, stop))
 		;
 	else if (err == EBADMSG)
 		log_error("guest memory at 0x%llx: %s (%s) is damaged%s",
@@ -126,7 +126,7 @@ void policy_overdue(struct pager *pager, uint64_t page, uint64_t for_ns,
 
 	if (waited_for)
 		count_add(&pager->counters.failures, 1);
-	if (is_reported(pager, stop))
+	if (claim_failure_report(pager, stop))
 		log_error("guest memory at 0x%llx: %s (%s) does not answer for "
 			  "%.1f s; %s",
 			  page_gpa(pager, page), describe(pager, page),
@@ -139,19 +139,19 @@ void policy_overdue(struct pager *pager, uint64_t page, uint64_t for_ns,
 		pager_cancel(pager);
 }
 
-/* Waits until pager_go_on(), from the number @seen on. */
+/* Waits until pager_retry(), from the number @seen on. */
 int policy_wait(struct pager *pager, uint32_t seen)
 {
 	int r = 0;
 
-	atomic_fetch_add(&pager->stuck, 1);
+	atomic_fetch_add(&pager->waiters, 1);
 	while (r == 0 && !pager_is_cancelled(pager) &&
-	       atomic_load(&pager->go_on) == seen) {
-		if (syscall(SYS_futex, (void *)&pager->go_on,
+	       atomic_load(&pager->retry) == seen) {
+		if (syscall(SYS_futex, (void *)&pager->retry,
 			    FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0) < 0 &&
 		    errno == EINTR)
 			r = -EINTR;
 	}
-	atomic_fetch_sub(&pager->stuck, 1);
+	atomic_fetch_sub(&pager->waiters, 1);
 	return r;
 }

@@ -51,7 +51,7 @@ struct fill_slot {
  * What pager_try_fill() has its thread do, so that a source which does not
  * answer holds up that thread alone.  All under the pager's lock.
  */
-struct pager_try {
+struct fill_worker {
 	pthread_t thread;
 	bool runs;
 	bool busy; /* the thread has not done what it was asked for */
@@ -61,7 +61,7 @@ struct pager_try {
 
 /*
  * The pager.  @lock guards only the trace, the sleeps of the background and of
- * the watch, @watch_ends and @try; the path of a fault takes it only where a
+ * the watch, @watch_ends and @worker; the path of a fault takes it only where a
  * trace is written, and for the last page.
  */
 struct pager {
@@ -81,8 +81,8 @@ struct pager {
 	 */
 	atomic_bool started;
 	_Atomic uint32_t
-		go_on; /* a futex: how often pager_go_on() was called */
-	atomic_uint stuck; /* who waits for it */
+		retry; /* a futex: how often pager_retry() was called */
+	atomic_uint waiters; /* who waits for it */
 	atomic_bool stopping; /* a failure that ends the machine was reported */
 	atomic_uint demand; /* fills that somebody stands still for */
 	struct fill_slot fills[FILL_SLOTS];
@@ -98,7 +98,7 @@ struct pager {
 	bool uffd_runs, background_runs, watch_runs;
 	bool watch_ends; /* under the lock */
 	bool map_limit_reported; /* userfaultfd's thread alone */
-	struct pager_try try;
+	struct fill_worker worker;
 
 	/* With config.record: room for every page of the source. */
 	uint64_t *recorded;
@@ -145,7 +145,7 @@ int policy_fail(struct pager *pager, uint64_t page, int err);
 void policy_overdue(struct pager *pager, uint64_t page, uint64_t for_ns,
 		    bool waited_for);
 /*
- * Waits until pager_go_on(), since which go_on is not @seen any more; -EINTR
+ * Waits until pager_retry(), since which retry is not @seen any more; -EINTR
  * when a signal comes, as a kick of a vCPU.
  */
 int policy_wait(struct pager *pager, uint32_t seen);
@@ -175,8 +175,8 @@ void background_stop(struct pager *pager);
 /* The last page is in: the gates can go.  Wakes the background. */
 void background_last_page(struct pager *pager);
 
-/* try.c: ends its thread; the pager is cancelled. */
-void try_stop(struct pager *pager);
+/* fill_worker.c: ends its thread; the pager is cancelled. */
+void fill_worker_stop(struct pager *pager);
 
 /* uffd_thread.c */
 int uffd_thread_start(struct pager *pager);

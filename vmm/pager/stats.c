@@ -2,7 +2,7 @@
 /* The pager's counters; see the header for their memory order. */
 #include "vmm/pager/stats.h"
 
-const char *const pager_cause_words[PAGER_CAUSES] = {
+const char *const pager_cause_names[PAGER_CAUSES] = {
 	[PAGER_CAUSE_VCPU] = "vcpu",
 	[PAGER_CAUSE_UFFD] = "uffd",
 	[PAGER_CAUSE_DEVICE] = "device",

@@ -22,7 +22,7 @@ enum pager_cause {
 };
 
 /* The words for them: "vcpu", "uffd", "device", "background". */
-extern const char *const pager_cause_words[PAGER_CAUSES];
+extern const char *const pager_cause_names[PAGER_CAUSES];
 
 /* Stalls are counted in buckets: number n holds those below 2^n us. */
 #define PAGER_BUCKETS 24

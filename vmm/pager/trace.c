@@ -53,7 +53,7 @@ void trace_fault(struct pager *pager, const struct pager_need *need,
 	pthread_mutex_lock(&pager->lock);
 	fprintf(pager->trace, "%.1f %s 0x%llx %llu %s %.1f\n",
 		(double)(now_ns - pager->start_ns) / 1000, who, gpa,
-		(unsigned long long)count, pager_cause_words[need->cause],
+		(unsigned long long)count, pager_cause_names[need->cause],
 		(double)(now_ns - need->since_ns) / 1000);
 	pthread_mutex_unlock(&pager->lock);
 }

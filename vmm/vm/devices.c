@@ -222,11 +222,11 @@ static void quiesce_on_loop(void *ctx)
 static int check_patience(const struct vm *vm, uint64_t since_ns)
 {
 	uint64_t waited_ns = clock_now_ns() - since_ns;
-	bool wanted = vm->pager && pager_is_wanted(vm->pager);
+	bool wanted = vm->pager && pager_has_demand(vm->pager);
 
 	if (atomic_load(&vm->phase) == VM_PHASE_END)
 		return -ECANCELED;
-	if (vm_waits_for_memory(vm) || (wanted && waited_ns > PAGE_PATIENCE_NS))
+	if (vm_is_stalled(vm) || (wanted && waited_ns > PAGE_PATIENCE_NS))
 		return log_fail(ETIMEDOUT,
 				"pause: a device waits for its memory");
 	if (waited_ns > FILE_PATIENCE_NS)

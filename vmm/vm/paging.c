@@ -26,17 +26,17 @@ static void on_failed(void *ctx, enum pager_on_error on_error)
 int vm_paging_choose(struct vm *vm)
 {
 	struct machine *m = &vm->machine;
-	struct pager_facts facts = { .backing = vm->config.backing,
-				     .has_file = vm->config.snapshot };
+	struct host_caps caps = { .backing = vm->config.backing,
+				  .has_file = vm->config.snapshot };
 	int r;
 
 	/* What needs nothing of the host needs no look at it. */
-	if (vm->config.paging.way != PAGER_EAGER)
-		pager_facts_find(&facts, &m->vm);
-	r = pager_choose(&vm->paging, vm->config.paging.way, &facts);
+	if (vm->config.paging.mode != PAGER_EAGER)
+		host_caps_probe(&caps, &m->vm);
+	r = pager_choose(&vm->paging, vm->config.paging.mode, &caps);
 	if (r < 0)
 		return r;
-	log_info("pager: %s: %s", pager_way_words[vm->paging.way],
+	log_info("pager: %s: %s", pager_mode_names[vm->paging.mode],
 		 vm->paging.why);
 	return 0;
 }
@@ -54,7 +54,7 @@ static int create_pager(struct vm *vm, struct page_source *source)
 {
 	const struct vm_paging *paging = &vm->config.paging;
 	struct pager_config config = {
-		.way = vm->paging.way,
+		.mode = vm->paging.mode,
 		.memory = &vm->machine.memory,
 		.source = source,
 		.run_pages = paging->run_pages,
@@ -63,8 +63,8 @@ static int create_pager(struct vm *vm, struct page_source *source)
 		.failed = on_failed,
 		.ctx = vm,
 		.prefault_bytes_s = paging->prefault_bytes_s,
-		.ahead = paging->ahead,
-		.ahead_count = paging->ahead_count,
+		.workingset = paging->workingset,
+		.workingset_count = paging->workingset_count,
 		.record = paging->record,
 		.trace_fd = paging->trace_fd,
 	};
@@ -88,13 +88,13 @@ static int apply_now(struct vm *vm, const struct plan *plan)
 }
 
 /* Fills memory as the plan says, now or when it is touched. */
-int vm_paging_load(struct vm *vm, struct plan *plan)
+int vm_memory_from_plan(struct vm *vm, struct plan *plan)
 {
 	struct memory *memory = &vm->machine.memory;
 	struct page_source *source;
 	int r;
 
-	if (vm->paging.way == PAGER_EAGER)
+	if (vm->paging.mode == PAGER_EAGER)
 		return apply_now(vm, plan);
 	r = source_plan_create(&source, plan, memory);
 	if (r >= 0)
@@ -106,7 +106,7 @@ int vm_paging_load(struct vm *vm, struct plan *plan)
 static int fill_now(struct vm *vm, struct page_source *source)
 {
 	struct pager_config config = {
-		.way = PAGER_EAGER,
+		.mode = PAGER_EAGER,
 		.memory = &vm->machine.memory,
 		.source = source,
 		.run_pages = PAGER_RUN_PAGES_MAX,
@@ -128,20 +128,20 @@ static int fill_now(struct vm *vm, struct page_source *source)
 }
 
 /* Fills memory from the snapshot, now, or when it is touched, or not at all. */
-int vm_paging_restore(struct vm *vm)
+int vm_memory_from_snapshot(struct vm *vm)
 {
 	struct page_source *source;
 	int r;
 
-	if (vm->paging.way == PAGER_MAP)
+	if (vm->paging.mode == PAGER_MAP)
 		return vm_mapped_open(vm);
 	r = source_snapshot_create(&source, vm->config.snapshot);
 	if (r >= 0)
 		r = inject(vm, &source);
 	if (r < 0)
 		return r;
-	return vm->paging.way == PAGER_EAGER ? fill_now(vm, source) :
-					       create_pager(vm, source);
+	return vm->paging.mode == PAGER_EAGER ? fill_now(vm, source) :
+						create_pager(vm, source);
 }
 
 /* Fills the page of a userfault exit. */

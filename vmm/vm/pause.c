@@ -83,9 +83,9 @@ int vm_pause(struct vm *vm)
 	if (vm->paused)
 		return 0;
 	/* It may be the loop that waits: the devices could not be stopped. */
-	if (vm_waits_for_memory(vm))
+	if (vm_is_stalled(vm))
 		return log_fail(ETIMEDOUT, "pause: the guest waits for an "
-					   "unavailable page, until \"go-on\"");
+					   "unavailable page, until \"retry\"");
 	r = park_all(vm);
 	if (r < 0)
 		return r;

@@ -96,8 +96,8 @@ void vcpus_kick(struct vm *vm);
 
 /* paging.c: how memory is filled; see there. */
 int vm_paging_choose(struct vm *vm);
-int vm_paging_load(struct vm *vm, struct plan *plan);
-int vm_paging_restore(struct vm *vm);
+int vm_memory_from_plan(struct vm *vm, struct plan *plan);
+int vm_memory_from_snapshot(struct vm *vm);
 /* After a userfault exit at @gpa: 0, or as pager_vcpu_fault(). */
 int vm_paging_fault(struct vcpu *vcpu, gpa_t gpa);
 

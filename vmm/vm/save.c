@@ -202,7 +202,7 @@ static int populate_or_fail(void *ctx, gpa_t gpa, uint64_t len_bytes)
 /*
  * Saves everything into a snapshot that has begun.  It is the control side that
  * touches memory here, an interrupt controller's tables included, and it must
- * not wait for a page until the control side says "go-on".  No vCPU and no
+ * not wait for a page until the control side says "retry".  No vCPU and no
  * device uses the accessor meanwhile.
  */
 static int save_all(struct vm *vm, struct snap_save *save,

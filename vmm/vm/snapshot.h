@@ -82,6 +82,6 @@ int vm_describe_cpu(const struct snap_file *file, char model[ARCH_MODEL_BYTES],
  * Loads the machine's state from the snapshot that it was made for
  * (vm_config's), instead of vm_boot().
  */
-int vm_load(struct vm *vm);
+int vm_restore(struct vm *vm);
 
 #endif

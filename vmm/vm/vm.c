@@ -69,14 +69,14 @@ static int create_memory(struct vm *vm)
 	r = vm_paging_choose(vm);
 	if (r < 0)
 		return r;
-	if (vm->paging.way == PAGER_MAP) {
+	if (vm->paging.mode == PAGER_MAP) {
 		config.backing = MEMORY_FILE;
 		config.file_fd = vm->config.snapshot->memory_fd;
 	}
 	r = memory_init(&m->memory, &config, &m->vm);
 	if (r < 0)
 		return r;
-	r = pager_prepare(&m->memory, vm->paging.way);
+	r = pager_prepare(&m->memory, vm->paging.mode);
 	if (r < 0)
 		return r;
 	return memory_attach(&m->memory, &m->vm);
@@ -230,7 +230,7 @@ int vm_boot(struct vm *vm, const struct boot_config *boot)
 	int r = arch_boot(&vm->machine, boot, &plan);
 
 	if (r >= 0)
-		r = vm_paging_load(vm, &plan);
+		r = vm_memory_from_plan(vm, &plan);
 	plan_finish(&plan);
 	return r;
 }
@@ -242,10 +242,10 @@ int vm_power_button(struct vm *vm)
 }
 
 /* Lets vCPUs try again. */
-void vm_go_on(struct vm *vm)
+void vm_retry_pages(struct vm *vm)
 {
 	if (vm->pager)
-		pager_go_on(vm->pager);
+		pager_retry(vm->pager);
 }
 
 /* What it was made from. */
@@ -272,9 +272,9 @@ uint64_t vm_entered_ns(const struct vm *vm)
 }
 
 /* Whether a vCPU waits after a failure. */
-bool vm_waits_for_memory(const struct vm *vm)
+bool vm_is_stalled(const struct vm *vm)
 {
-	return vm->pager && pager_waits(vm->pager);
+	return vm->pager && pager_is_stalled(vm->pager);
 }
 
 /* Lets the vCPUs run, unless the machine was told to end before it began. */

@@ -34,15 +34,15 @@ enum vm_clock {
 
 /* How guest memory is filled; zeroed is "all of it before the guest runs". */
 struct vm_paging {
-	enum pager_way way; /* AUTO is decided when the machine is made */
+	enum pager_mode mode; /* AUTO is decided when the machine is made */
 	enum pager_on_error on_error;
 	uint64_t prefault_bytes_s; /* see struct pager_config */
 	uint64_t deadline_ns;
 	uint32_t run_pages;
 	int trace_fd; /* -1: none */
 	/* The working set to fill first; the caller's. */
-	const uint64_t *ahead;
-	size_t ahead_count;
+	const uint64_t *workingset;
+	size_t workingset_count;
 	bool record; /* the working set; see vm_workingset() */
 	const char *inject; /* see source_inject_create(); NULL: nothing */
 };
@@ -67,7 +67,7 @@ struct vm_config {
 	 */
 	void (*ended)(void *ctx, struct vm_end end);
 	void *ended_ctx;
-	/* What it is loaded from, by vm_load(); NULL: vm_boot() is called. */
+	/* What it is loaded from, by vm_restore(); NULL: vm_boot() is called. */
 	const struct snap_file *snapshot;
 };
 
@@ -99,7 +99,7 @@ void vm_destroy(struct vm *vm);
 int vm_power_button(struct vm *vm);
 
 /* Lets vCPUs try again that wait for a page.  Any thread. */
-void vm_go_on(struct vm *vm);
+void vm_retry_pages(struct vm *vm);
 
 /* Loads kernel, initrd and tables. */
 int vm_boot(struct vm *vm, const struct boot_config *boot);
@@ -143,7 +143,7 @@ bool vm_is_paused(const struct vm *vm);
 /* What the machine was made from; good for as long as the machine. */
 const struct vm_config *vm_get_config(const struct vm *vm);
 /* Whether a vCPU stands still for a page that could not be had. */
-bool vm_waits_for_memory(const struct vm *vm);
+bool vm_is_stalled(const struct vm *vm);
 
 /*
  * How memory is paged: what was chosen and why, and the figures so far.  Under

@@ -280,7 +280,7 @@ case_portable_begin() {
 	chain_save "the move"
 }
 
-case_portable_go_on() {
+case_portable_retry() {
 	chain=/scratch/chain
 	chain_through eager:anon map:anon uffd:anon userfault:anon \
 		userfault:guest_memfd eager:guest_memfd
@@ -289,7 +289,7 @@ case_portable_go_on() {
 }
 
 # An interrupt controller's tables lie in pages that cannot be read: the snapshot
-# is refused, where the guest would wait for "go-on", and the machine answers.
+# is refused, where the guest would wait for "retry", and the machine answers.
 case_snapshot_absent_tables() {
 	dir=/tmp/tables
 	mkdir $dir

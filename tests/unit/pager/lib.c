@@ -249,7 +249,7 @@ void fixture_open_granules(struct fixture *f, struct pager_config config,
 {
 	*f = (struct fixture){ .source = source };
 	test_memory_granules(&f->memory, pages, granule_pages);
-	assert_int_equal(pager_prepare(&f->memory, config.way), 0);
+	assert_int_equal(pager_prepare(&f->memory, config.mode), 0);
 	if (inject)
 		assert_int_equal(source_inject_create(&source, source, inject),
 				 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The choice of a way, for every host there can be. */
+/* The choice of a mode, for every host there can be. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,43 +10,41 @@
 
 #include "vmm/pager/choose.h"
 
-/* The way that `auto` takes. */
-static enum pager_way choose_auto(struct pager_facts facts)
+/* The mode that `auto` takes. */
+static enum pager_mode choose_auto(struct host_caps caps)
 {
 	struct pager_choice choice;
 
-	assert_int_equal(pager_choose(&choice, PAGER_AUTO, &facts), 0);
+	assert_int_equal(pager_choose(&choice, PAGER_AUTO, &caps), 0);
 	assert_true(strlen(choice.why) > 0);
-	return choice.way;
+	return choice.mode;
 }
 
 /* Best first, and each need is looked at. */
 static void auto_takes_the_best(void **state)
 {
 	(void)state;
-	assert_int_equal(choose_auto((struct pager_facts){ 0 }),
-			 PAGER_USERFAULT);
+	assert_int_equal(choose_auto((struct host_caps){ 0 }), PAGER_USERFAULT);
 	assert_int_equal(choose_auto(
-				 (struct pager_facts){ .userfault = -EINVAL }),
+				 (struct host_caps){ .userfault = -EINVAL }),
 			 PAGER_UFFD);
-	assert_int_equal(choose_auto((struct pager_facts){
+	assert_int_equal(choose_auto((struct host_caps){
 				 .backing = MEMORY_GUEST_MEMFD,
 				 .userfault = -EINVAL }),
 			 PAGER_EAGER);
-	assert_int_equal(choose_auto((struct pager_facts){ .userfault = 0,
-							   .uffd = -EPERM }),
+	assert_int_equal(choose_auto((struct host_caps){ .userfault = 0,
+							 .uffd = -EPERM }),
 			 PAGER_EAGER);
-	assert_int_equal(choose_auto((struct pager_facts){ .uffd = -EPERM,
-							   .has_file = true }),
+	assert_int_equal(choose_auto((struct host_caps){ .uffd = -EPERM,
+							 .has_file = true }),
 			 PAGER_MAP);
 }
 
 /* What cannot be had is refused when asked for. */
 static void refusals(void **state)
 {
-	const struct pager_facts none = { .userfault = -EINVAL,
-					  .uffd = -EPERM };
-	const struct pager_facts gmem = { .backing = MEMORY_GUEST_MEMFD };
+	const struct host_caps none = { .userfault = -EINVAL, .uffd = -EPERM };
+	const struct host_caps gmem = { .backing = MEMORY_GUEST_MEMFD };
 	struct pager_choice choice;
 
 	(void)state;
@@ -55,11 +53,11 @@ static void refusals(void **state)
 	assert_int_equal(pager_choose(&choice, PAGER_UFFD, &none), -ENOTSUP);
 	assert_int_equal(pager_choose(&choice, PAGER_MAP, &none), -ENOTSUP);
 	assert_int_equal(pager_choose(&choice, PAGER_EAGER, &none), 0);
-	assert_int_equal(choice.way, PAGER_EAGER);
+	assert_int_equal(choice.mode, PAGER_EAGER);
 	assert_int_equal(pager_choose(&choice, PAGER_UFFD, &gmem), -ENOTSUP);
 	assert_int_equal(pager_choose(&choice, PAGER_MAP, &gmem), -ENOTSUP);
 	assert_int_equal(pager_choose(&choice, PAGER_USERFAULT, &gmem), 0);
-	assert_int_equal(choice.way, PAGER_USERFAULT);
+	assert_int_equal(choice.mode, PAGER_USERFAULT);
 }
 
 int main(void)

@@ -31,10 +31,10 @@
 	"thaw: guest memory at 0x40005000: test pages (fault injection) " \
 	"cannot be read; the guest stops: Input/output error\n"
 
-static void open_fixture(struct fixture *f, enum pager_way way,
+static void open_fixture(struct fixture *f, enum pager_mode mode,
 			 enum pager_on_error on_error, const char *inject)
 {
-	const struct pager_config config = { .way = way,
+	const struct pager_config config = { .mode = mode,
 					     .on_error = on_error,
 					     .deadline_ns = DEADLINE };
 
@@ -144,7 +144,7 @@ static void *touch_bad(void *arg)
 /* Waits until a thread stands still after a failure; ten seconds at most. */
 static void wait_stuck(const struct fixture *f, unsigned int failures)
 {
-	for (int i = 0; i < 10000 && (!pager_waits(f->pager) ||
+	for (int i = 0; i < 10000 && (!pager_is_stalled(f->pager) ||
 				      atomic_load(&f->failures) < failures);
 	     i++)
 		usleep(1000);
@@ -176,7 +176,7 @@ static void retry_reads_the_page_alone(void **state)
 		test_page_is(test_vcpu_access(&f.memory, f.pager, 1, 4), 4));
 	assert_int_equal(atomic_load(&f.failures), 1);
 	unlink(broken);
-	pager_go_on(f.pager);
+	pager_retry(f.pager);
 	pthread_join(thread, &page);
 	assert_true(test_page_is(page, BAD));
 	pager_stats(f.pager, &stats);

@@ -44,7 +44,7 @@ static void vcpu_fills_runs(void **state)
 
 	(void)state;
 	open_fixture(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .run_pages = 16 },
 		     NULL);
 	for (uint64_t page = 0; page < PAGES; page++)
@@ -68,7 +68,7 @@ static void run_length_is_kept(void **state)
 
 	(void)state;
 	open_fixture(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .run_pages = 1 },
 		     NULL);
 	test_vcpu_access(&f.memory, f.pager, 0, 5);
@@ -91,7 +91,7 @@ static void walk_is_served_in_larger_pieces(void **state)
 
 	(void)state;
 	fixture_open(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .run_pages = 64 },
 		     NULL, test_source_whole(PAGES), PAGES);
 	for (unsigned int i = 0; i < ARRAY_SIZE(first); i++) {
@@ -112,7 +112,7 @@ static void fill_ends_with_region(void **state)
 	struct pager_stats stats;
 
 	(void)state;
-	open_sized(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL,
+	open_sized(&f, (struct pager_config){ .mode = PAGER_USERFAULT }, NULL,
 		   200);
 	assert_true(
 		test_page_is(test_vcpu_access(&f.memory, f.pager, 0, 97), 97));
@@ -182,7 +182,8 @@ static void cancelled_pager_passes_zeros(void **state)
 	(void)state;
 	if (!test_has_uffd())
 		skip();
-	open_sized(&f, (struct pager_config){ .way = PAGER_UFFD }, NULL, pages);
+	open_sized(&f, (struct pager_config){ .mode = PAGER_UFFD }, NULL,
+		   pages);
 	pager_cancel(f.pager);
 	touch.at = f.memory.regions[0].hva + 50 * PAGE_BYTES;
 	pthread_create(&thread, NULL, touch_byte, &touch);
@@ -200,7 +201,8 @@ static void known_zeros_cost_nothing(void **state)
 	struct pager_stats stats;
 
 	(void)state;
-	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL);
+	open_fixture(&f, (struct pager_config){ .mode = PAGER_USERFAULT },
+		     NULL);
 	for (uint64_t page = 48; page < 64; page++)
 		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
 							  page),
@@ -219,7 +221,8 @@ static void accessor_populates(void **state)
 	uint8_t *data = malloc(40 * PAGE_BYTES);
 
 	(void)state;
-	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL);
+	open_fixture(&f, (struct pager_config){ .mode = PAGER_USERFAULT },
+		     NULL);
 	assert_int_equal(memory_read(&f.memory, TEST_BASE + PAGE_BYTES, data,
 				     40 * PAGE_BYTES),
 			 0);
@@ -269,7 +272,7 @@ static void uffd_fills(void **state)
 	(void)state;
 	if (!test_has_uffd())
 		skip();
-	open_fixture(&f, (struct pager_config){ .way = PAGER_UFFD }, NULL);
+	open_fixture(&f, (struct pager_config){ .mode = PAGER_UFFD }, NULL);
 	for (uint64_t page = 0; page < PAGES; page++)
 		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
 							  page),
@@ -290,9 +293,9 @@ static void background_fills(void **state)
 
 	(void)state;
 	open_fixture(&f,
-		     (struct pager_config){ .way = test_has_uffd() ?
-							   PAGER_UFFD :
-							   PAGER_USERFAULT,
+		     (struct pager_config){ .mode = test_has_uffd() ?
+							    PAGER_UFFD :
+							    PAGER_USERFAULT,
 					    .prefault_bytes_s = UINT64_MAX },
 		     NULL);
 	assert_int_equal(pager_start(f.pager), 0);
@@ -315,7 +318,7 @@ static void error_once_is_retried(void **state)
 	struct pager_stats stats;
 
 	(void)state;
-	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT },
+	open_fixture(&f, (struct pager_config){ .mode = PAGER_USERFAULT },
 		     "once@5");
 	assert_true(
 		test_page_is(test_vcpu_access(&f.memory, f.pager, 0, 5), 5));
@@ -335,7 +338,7 @@ static void error_always_stops(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
 		open_fixture(&f,
-			     (struct pager_config){ .way = PAGER_USERFAULT,
+			     (struct pager_config){ .mode = PAGER_USERFAULT,
 						    .deadline_ns = 20000000 },
 			     specs[i]);
 		assert_null(test_vcpu_access(&f.memory, f.pager, 0, 5));
@@ -372,7 +375,7 @@ static void no_answers_are_told_once(void **state)
 
 	(void)state;
 	open_fixture(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .on_error = PAGER_PAUSE,
 					    .deadline_ns = 20000000 },
 		     "never@any");
@@ -399,20 +402,20 @@ static void pause_waits_until_told(void **state)
 
 	(void)state;
 	open_fixture(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .on_error = PAGER_PAUSE,
 					    .deadline_ns = 1000000 },
 		     "always@5");
 	assert_int_equal(pager_start(f.pager), 0);
 	pthread_create(&thread, NULL, touch_page_five, &f);
 	for (unsigned int round = 1; round <= 3; round++) {
-		for (int i = 0; i < 5000 && (!pager_waits(f.pager) ||
+		for (int i = 0; i < 5000 && (!pager_is_stalled(f.pager) ||
 					     atomic_load(&f.failures) < round);
 		     i++)
 			usleep(1000);
 		assert_int_equal(atomic_load(&f.failures), round);
-		assert_true(pager_waits(f.pager));
-		pager_go_on(f.pager);
+		assert_true(pager_is_stalled(f.pager));
+		pager_retry(f.pager);
 	}
 	pager_cancel(f.pager);
 	pthread_join(thread, &page);
@@ -431,8 +434,8 @@ static void loader_never_hangs(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
 		open_fixture(&f,
 			     (struct pager_config){
-				     .way = test_has_uffd() ? PAGER_UFFD :
-							      PAGER_USERFAULT,
+				     .mode = test_has_uffd() ? PAGER_UFFD :
+							       PAGER_USERFAULT,
 				     .on_error = PAGER_PAUSE,
 				     .deadline_ns = 20000000 },
 			     specs[i]);
@@ -454,7 +457,7 @@ static void try_fill_does_not_wait(void **state)
 
 	(void)state;
 	open_fixture(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .on_error = PAGER_PAUSE,
 					    .deadline_ns = 20000000,
 					    .record = true },
@@ -464,7 +467,7 @@ static void try_fill_does_not_wait(void **state)
 	assert_false(pager_is_absent(f.pager, 15));
 	assert_int_equal(pager_try_fill(f.pager, 0, PAGES), -EIO);
 	assert_int_equal(atomic_load(&f.failures), 0);
-	assert_false(pager_waits(f.pager));
+	assert_false(pager_is_stalled(f.pager));
 	fixture_close(&f);
 }
 
@@ -476,12 +479,12 @@ static void trace_tells_faults(void **state)
 	FILE *file = tmpfile();
 	char line[200];
 	unsigned int lines = 0;
-	struct pager_config config = { .way = PAGER_USERFAULT };
+	struct pager_config config = { .mode = PAGER_USERFAULT };
 
 	(void)state;
 	f = (struct fixture){ .source = test_source(PAGES) };
 	test_memory(m, PAGES);
-	assert_int_equal(pager_prepare(m, config.way), 0);
+	assert_int_equal(pager_prepare(m, config.mode), 0);
 	config.memory = m;
 	config.source = f.source;
 	config.trace_fd = fileno(file);

@@ -101,7 +101,7 @@ static void vcpu_fills_whole_granules(void **state)
 		struct fixture f;
 
 		open_ragged(&f,
-			    (struct pager_config){ .way = PAGER_USERFAULT,
+			    (struct pager_config){ .mode = PAGER_USERFAULT,
 						   .run_pages = 1 },
 			    NULL, granule);
 		for (uint64_t page = 0; page < PAGES; page++)
@@ -132,7 +132,7 @@ static void bitmap_counts_granules(void **state)
 	unsigned long word;
 
 	(void)state;
-	open_ragged(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL,
+	open_ragged(&f, (struct pager_config){ .mode = PAGER_USERFAULT }, NULL,
 		    16);
 	/* 16 granules a region, of which 32..47 has its pages in number 2. */
 	word = f.memory.regions[0].userfault_bitmap[0];
@@ -150,7 +150,7 @@ static void walk_widens_by_granules(void **state)
 
 	(void)state;
 	fixture_open_granules(&f,
-			      (struct pager_config){ .way = PAGER_USERFAULT },
+			      (struct pager_config){ .mode = PAGER_USERFAULT },
 			      NULL, test_source_whole(PAGES), PAGES, 16);
 	test_vcpu_access(&f.memory, f.pager, 0, 3);
 	test_vcpu_access(&f.memory, f.pager, 0, 20);
@@ -186,7 +186,7 @@ static void uffd_fills_whole_granules(void **state)
 		struct fixture f;
 
 		open_ragged(&f,
-			    (struct pager_config){ .way = PAGER_UFFD,
+			    (struct pager_config){ .mode = PAGER_UFFD,
 						   .run_pages = 1 },
 			    NULL, sizes[s]);
 		/* Not through the accessor: as KVM does. */
@@ -216,7 +216,7 @@ static void accessor_and_snapshot_fill(void **state)
 
 	(void)state;
 	assert_non_null(data);
-	open_ragged(&f, (struct pager_config){ .way = PAGER_USERFAULT }, NULL,
+	open_ragged(&f, (struct pager_config){ .mode = PAGER_USERFAULT }, NULL,
 		    16);
 	assert_int_equal(pager_start(f.pager), 0);
 	assert_int_equal(memory_read(&f.memory, test_gpa(&f.memory, 90), data,
@@ -239,7 +239,7 @@ static void error_keeps_granule_absent(void **state)
 
 	(void)state;
 	open_ragged(&f,
-		    (struct pager_config){ .way = PAGER_USERFAULT,
+		    (struct pager_config){ .mode = PAGER_USERFAULT,
 					   .run_pages = 16,
 					   .deadline_ns = 20000000 },
 		    "always@35", 16);
@@ -260,7 +260,7 @@ static void records_pages_of_the_source(void **state)
 
 	(void)state;
 	open_ragged(&f,
-		    (struct pager_config){ .way = PAGER_USERFAULT,
+		    (struct pager_config){ .mode = PAGER_USERFAULT,
 					   .run_pages = 16,
 					   .record = true },
 		    NULL, 16);

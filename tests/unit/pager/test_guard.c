@@ -48,7 +48,7 @@ static void open_guarded(struct fixture *f, struct pager_config config,
 	back_by_files(&f->memory);
 	assert_int_equal(pager_prepare(&f->memory, PAGER_USERFAULT), 0);
 	/* By this mode userfaultfd is there without KVM. */
-	config.way = PAGER_UFFD;
+	config.mode = PAGER_UFFD;
 	config.memory = &f->memory;
 	config.source = f->source;
 	config.trace_fd = -1;

@@ -60,19 +60,19 @@ static void only_who_waits_is_told_of(void **state)
 
 	(void)state;
 	open_fixture(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .on_error = PAGER_PAUSE,
 					    .prefault_bytes_s = UINT64_MAX },
 		     "never@5");
 	assert_int_equal(pager_start(f.pager), 0);
 	let_it_be_overdue();
 	assert_int_equal(atomic_load(&f.failures), 0);
-	assert_false(pager_waits(f.pager));
-	assert_false(pager_is_wanted(f.pager));
+	assert_false(pager_is_stalled(f.pager));
+	assert_false(pager_has_demand(f.pager));
 	pthread_create(&thread, NULL, touch_five, &f);
 	wait_failures(&f, 1);
-	assert_true(pager_waits(f.pager));
-	assert_true(pager_is_wanted(f.pager));
+	assert_true(pager_is_stalled(f.pager));
+	assert_true(pager_has_demand(f.pager));
 	/* Another page has nothing to do with it. */
 	assert_true(
 		test_page_is(test_vcpu_access(&f.memory, f.pager, 1, 70), 70));
@@ -80,7 +80,7 @@ static void only_who_waits_is_told_of(void **state)
 	pager_cancel(f.pager);
 	pthread_join(thread, &page);
 	assert_null(page);
-	assert_false(pager_waits(f.pager));
+	assert_false(pager_is_stalled(f.pager));
 	fixture_close(&f);
 }
 
@@ -92,7 +92,7 @@ static void reader_is_told_of_once(void **state)
 
 	(void)state;
 	open_fixture(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .on_error = PAGER_PAUSE },
 		     "never@5");
 	assert_int_equal(pager_start(f.pager), 0);
@@ -113,7 +113,7 @@ static void reader_is_told_of_once(void **state)
  */
 static void slow_failure_is_no_hang(void **state)
 {
-	const struct pager_config config = { .way = PAGER_USERFAULT,
+	const struct pager_config config = { .mode = PAGER_USERFAULT,
 					     .on_error = PAGER_PAUSE,
 					     .deadline_ns =
 						     UINT64_C(3000000000) };
@@ -144,7 +144,7 @@ static void try_fill_gives_up(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(policies); i++) {
 		open_fixture(&f,
-			     (struct pager_config){ .way = PAGER_USERFAULT,
+			     (struct pager_config){ .mode = PAGER_USERFAULT,
 						    .on_error = policies[i] },
 			     "never@20");
 		assert_int_equal(pager_start(f.pager), 0);
@@ -155,7 +155,7 @@ static void try_fill_gives_up(void **state)
 		assert_int_equal(pager_try_fill(f.pager, 0, 1), 0);
 		let_it_be_overdue();
 		assert_int_equal(atomic_load(&f.failures), 0);
-		assert_false(pager_waits(f.pager));
+		assert_false(pager_is_stalled(f.pager));
 		fixture_close(&f);
 	}
 }
@@ -168,7 +168,7 @@ static void try_fill_does_not_wait_for_another(void **state)
 
 	(void)state;
 	open_fixture(&f,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .on_error = PAGER_PAUSE },
 		     "never@5");
 	assert_int_equal(pager_start(f.pager), 0);
@@ -197,7 +197,7 @@ static void end_lets_go_of_a_try(void **state)
 	void *r;
 
 	(void)state;
-	open_fixture(&f, (struct pager_config){ .way = PAGER_USERFAULT },
+	open_fixture(&f, (struct pager_config){ .mode = PAGER_USERFAULT },
 		     "never@0");
 	assert_int_equal(pager_start(f.pager), 0);
 	pthread_create(&thread, NULL, try_all, &f);
@@ -218,13 +218,13 @@ static void fill_all_has_a_deadline(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		open_fixture(&f, (struct pager_config){ .way = PAGER_EAGER },
+		open_fixture(&f, (struct pager_config){ .mode = PAGER_EAGER },
 			     bad[i]);
 		assert_int_equal(pager_fill_all(f.pager), -EIO);
 		assert_int_equal(atomic_load(&f.failures), 1);
 		fixture_close(&f);
 	}
-	open_fixture(&f, (struct pager_config){ .way = PAGER_EAGER },
+	open_fixture(&f, (struct pager_config){ .mode = PAGER_EAGER },
 		     "once@70,delay=1");
 	assert_int_equal(pager_fill_all(f.pager), 0);
 	pager_stats(f.pager, &stats);

@@ -79,11 +79,11 @@ static void *racer_main(void *arg)
 }
 
 /* One round with a fresh memory. */
-static void run_round(struct race *race, enum pager_way way, unsigned int round,
-		      uint32_t granule)
+static void run_round(struct race *race, enum pager_mode mode,
+		      unsigned int round, uint32_t granule)
 {
 	struct page_source *source = test_source(PAGES), *outer = source;
-	struct pager_config config = { .way = way,
+	struct pager_config config = { .mode = mode,
 				       .memory = &race->memory,
 				       .run_pages = 1U << round % 6,
 				       .trace_fd = -1 };
@@ -95,7 +95,7 @@ static void run_round(struct race *race, enum pager_way way, unsigned int round,
 				 0);
 	config.source = outer;
 	test_memory_granules(&race->memory, PAGES, granule);
-	assert_int_equal(pager_prepare(&race->memory, way), 0);
+	assert_int_equal(pager_prepare(&race->memory, mode), 0);
 	assert_int_equal(pager_create(&race->pager, &config), 0);
 	pthread_barrier_wait(&race->begin);
 	pthread_barrier_wait(&race->end);
@@ -106,7 +106,8 @@ static void run_round(struct race *race, enum pager_way way, unsigned int round,
 }
 
 /* All rounds. */
-static void run_race(enum pager_way way, unsigned int rounds, uint32_t granule)
+static void run_race(enum pager_mode mode, unsigned int rounds,
+		     uint32_t granule)
 {
 	struct race race = { .over = false };
 	struct racer racers[RACERS];
@@ -119,7 +120,7 @@ static void run_race(enum pager_way way, unsigned int rounds, uint32_t granule)
 		pthread_create(&threads[i], NULL, racer_main, &racers[i]);
 	}
 	for (unsigned int round = 0; round < rounds; round++)
-		run_round(&race, way, round, granule);
+		run_round(&race, mode, round, granule);
 	race.over = true;
 	pthread_barrier_wait(&race.begin);
 	for (unsigned int i = 0; i < RACERS; i++)

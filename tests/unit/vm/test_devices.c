@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Devices are brought to rest and resumed while one needs a page that does not
- * come before the control side says "go-on": neither waits for it.  The machine
+ * come before the control side says "retry": neither waits for it.  The machine
  * has no vCPU and no KVM, only an event loop, a pager and devices of ours.
  *
  * Each device forces one interleaving where the order is not decided by a call:
@@ -52,9 +52,9 @@ struct bed {
 /* Whether the loop's thread stands still for the page, a moment at most. */
 static bool wait_wanted(const struct bed *bed)
 {
-	for (int i = 0; i < 300 && !pager_is_wanted(bed->memory.pager); i++)
+	for (int i = 0; i < 300 && !pager_has_demand(bed->memory.pager); i++)
 		usleep(1000);
-	return pager_is_wanted(bed->memory.pager);
+	return pager_has_demand(bed->memory.pager);
 }
 
 /* A request: it begins when it is released, and needs the page.  Loop. */
@@ -156,7 +156,7 @@ static void open_bed(struct bed *bed)
 	close(mkstemp(bed->broken));
 	snprintf(inject, sizeof(inject), "while=%s@%d", bed->broken, PAGE);
 	fixture_open(&bed->memory,
-		     (struct pager_config){ .way = PAGER_USERFAULT,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
 					    .run_pages = 1,
 					    .deadline_ns = DEADLINE,
 					    .on_error = PAGER_PAUSE },
@@ -190,12 +190,12 @@ static void close_bed(struct bed *bed)
 	alarm(0);
 }
 
-/* Until the page has failed, and the loop waits for "go-on". */
+/* Until the page has failed, and the loop waits for "retry". */
 static void wait_failed(const struct bed *bed)
 {
-	for (int i = 0; i < 10000 && !vm_waits_for_memory(&bed->vm); i++)
+	for (int i = 0; i < 10000 && !vm_is_stalled(&bed->vm); i++)
 		usleep(1000);
-	assert_true(vm_waits_for_memory(&bed->vm));
+	assert_true(vm_is_stalled(&bed->vm));
 }
 
 /* The page can be read again: the request is done, and all goes on. */
@@ -203,7 +203,7 @@ static void mend(struct bed *bed)
 {
 	assert_int_equal(atomic_load(&bed->touched), 0);
 	unlink(bed->broken);
-	vm_go_on(&bed->vm);
+	vm_retry_pages(&bed->vm);
 	for (int i = 0; i < 10000 && !atomic_load(&bed->touched); i++)
 		usleep(1000);
 	assert_int_equal(atomic_load(&bed->touched), 1);

@@ -16,35 +16,35 @@
 /* Fills what was asked for, page after page; the lock is held between them. */
 static void fill_asked(struct pager *pager)
 {
-	struct pager_try *try = &pager->try;
+	struct fill_worker *worker = &pager->worker;
 
-	try->result = 0;
-	while (try->result == 0 && try->page < try->end) {
+	worker->result = 0;
+	while (worker->result == 0 && worker->page < worker->end) {
 		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
 					   .vcpu = -1 };
-		uint64_t page = try->page;
+		uint64_t page = worker->page;
 		int r = 0;
 
 		pthread_mutex_unlock(&pager->lock);
 		if (!pages_is_present(&pager->pages, page))
 			r = pager_fill(pager, page, &need);
 		pthread_mutex_lock(&pager->lock);
-		try->result = r;
-		try->page++;
+		worker->result = r;
+		worker->page++;
 	}
 }
 
 /* The thread. */
-static void *try_main(void *arg)
+static void *worker_main(void *arg)
 {
 	struct pager *pager = arg;
-	struct pager_try *try = &pager->try;
+	struct fill_worker *worker = &pager->worker;
 
 	pthread_mutex_lock(&pager->lock);
 	while (!atomic_load(&pager->cancelled)) {
-		if (try->busy) {
+		if (worker->busy) {
 			fill_asked(pager);
-			try->busy = false;
+			worker->busy = false;
 			pthread_cond_broadcast(&pager->changed);
 		} else {
 			pthread_cond_wait(&pager->changed, &pager->lock);
@@ -60,42 +60,42 @@ static void *try_main(void *arg)
  */
 static int wait_for_thread(struct pager *pager)
 {
-	struct pager_try *try = &pager->try;
+	struct fill_worker *worker = &pager->worker;
 	/* The watch speaks first. */
 	uint64_t limit = pager->config.deadline_ns + NS_PER_S;
-	uint64_t page = try->page, until = clock_now_ns() + limit;
+	uint64_t page = worker->page, until = clock_now_ns() + limit;
 
-	while (try->busy && !atomic_load(&pager->cancelled) &&
+	while (worker->busy && !atomic_load(&pager->cancelled) &&
 	       clock_now_ns() < until) {
 		pager_wait_until(pager, until);
-		if (try->page != page) {
-			page = try->page;
+		if (worker->page != page) {
+			page = worker->page;
 			until = clock_now_ns() + limit;
 		}
 	}
 	if (atomic_load(&pager->cancelled))
 		return -ECANCELED;
-	return try->busy ? -ETIMEDOUT : try->result;
+	return worker->busy ? -ETIMEDOUT : worker->result;
 }
 
 /* Has the thread fill [first, end). */
 static int ask(struct pager *pager, uint64_t first, uint64_t end)
 {
-	struct pager_try *try = &pager->try;
+	struct fill_worker *worker = &pager->worker;
 	int r = 0;
 
 	pthread_mutex_lock(&pager->lock);
 	if (atomic_load(&pager->cancelled))
 		r = -ECANCELED;
-	else if (try->busy)
+	else if (worker->busy)
 		r = -ETIMEDOUT;
-	else if (!try->runs)
-		r = pager_thread_start(pager, "try", &try->thread, &try->runs,
-				       try_main);
+	else if (!worker->runs)
+		r = pager_thread_start(pager, "fill-worker", &worker->thread,
+				       &worker->runs, worker_main);
 	if (r == 0) {
-		try->page = first;
-		try->end = end;
-		try->busy = true;
+		worker->page = first;
+		worker->end = end;
+		worker->busy = true;
 		pthread_cond_broadcast(&pager->changed);
 		r = wait_for_thread(pager);
 	}
@@ -114,16 +114,16 @@ int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count)
 }
 
 /* Joins the thread, which ends as soon as its read does. */
-void try_stop(struct pager *pager)
+void fill_worker_stop(struct pager *pager)
 {
 	bool runs;
 
 	/* After this no thread is made any more. */
 	pthread_mutex_lock(&pager->lock);
-	runs = pager->try.runs;
-	pager->try.runs = false;
+	runs = pager->worker.runs;
+	pager->worker.runs = false;
 	pthread_cond_broadcast(&pager->changed);
 	pthread_mutex_unlock(&pager->lock);
 	if (runs)
-		pthread_join(pager->try.thread, NULL);
+		pthread_join(pager->worker.thread, NULL);
 }

@@ -260,14 +260,14 @@ static int renew_generation(struct vm *vm)
 }
 
 /* Loads the machine. */
-int vm_load(struct vm *vm)
+int vm_restore(struct vm *vm)
 {
 	int r = check_layout(vm, vm->config.snapshot);
 
 	for (unsigned int i = 0; r >= 0 && i < vm->device_count; i++)
 		r = vm->devices[i].ops->quiesce(vm->devices[i].state);
 	if (r >= 0)
-		r = vm_paging_restore(vm);
+		r = vm_memory_from_snapshot(vm);
 	if (r >= 0)
 		r = load_sections(vm);
 	if (r >= 0)
