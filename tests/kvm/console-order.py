@@ -11,30 +11,22 @@ import subprocess
 import sys
 import time
 
-from snapshot_lib import LINE, Failure, arguments, die_with_parent, expect
+from harness import (LINE, Failure, arguments, die_with_parent, expect,
+                     threads, wait, wait_until)
 
 PIPE_BYTES = 4096  # less than the guest prints
 STEPS = 200
 
 
 def wait_for_end_of_guest(process):
-    """Until its vCPU was there and is gone."""
-    folder = "/proc/%d/task" % process.pid
-    deadline = time.monotonic() + 60
-    seen = False
-    while time.monotonic() < deadline and process.poll() is None:
-        names = set()
-        for tid in os.listdir(folder):
-            try:
-                with open("%s/%s/comm" % (folder, tid)) as f:
-                    names.add(f.read().strip())
-            except OSError:
-                pass
-        if seen and "vcpu0" not in names:
-            return
-        seen = seen or "vcpu0" in names
-        time.sleep(0.001)
-    raise Failure("the guest did not end")
+    """Waits until the vCPU thread has started and ended."""
+    def has_vcpu():
+        if process.poll() is not None:
+            raise Failure("thaw ended before its output was read")
+        return any(name == "vcpu0" for name, _ in threads(process.pid).values())
+
+    wait_until("a vCPU thread", has_vcpu, process.pid)
+    wait_until("the end of the guest", lambda: not has_vcpu(), process.pid)
 
 
 def prints_first(thaw, chain):
@@ -52,7 +44,7 @@ def prints_first(thaw, chain):
         time.sleep(0.3)  # for what must not be written yet
         with open(reader, "rb") as out:
             lines = out.read().decode(errors="replace").splitlines()
-        expect("status", process.wait(timeout=60), 0)
+        expect("status", wait(process), 0)
     finally:
         if process.poll() is None:
             process.kill()

@@ -10,14 +10,14 @@ import os
 import platform
 import pty
 import resource
+import select
 import signal
 import subprocess
 import sys
 import termios
-import time
 
-from snapshot_lib import (Failure, arguments, die_with_parent, expect,
-                          sanitizers)
+from harness import (Failure, Patience, arguments, die_with_parent, expect,
+                     sanitizers, wait)
 
 TGKILL = {"x86_64": 234, "aarch64": 131}  # system call numbers
 SENT = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGXCPU", "SIGXFSZ",
@@ -53,11 +53,13 @@ class Console:
         self.read_until(b"step=")
 
     def read_until(self, text):
-        deadline = time.monotonic() + 60
+        patience = Patience(self.process.pid)
         while text not in self.seen:
-            if time.monotonic() > deadline or self.process.poll() is not None:
+            if self.process.poll() is not None:
                 raise Failure("the guest did not print: %r" % self.seen[-400:])
-            self.seen += os.read(self.master, 4096)
+            if select.select([self.master], [], [], 0.01)[0]:
+                self.seen += os.read(self.master, 4096)
+            patience.spend("the guest's output")
 
     def threads(self):
         """{name: id} of its threads."""
@@ -70,7 +72,7 @@ class Console:
 
     def check_end(self, what, sig):
         """It must end by the signal, with the terminal as it was."""
-        expect(what, self.process.wait(timeout=60), -sig)
+        expect(what, wait(self.process), -sig)
         if termios.tcgetattr(self.slave) != self.before:
             raise Failure("%s: the terminal is not as it was" % what)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the tests of this folder wait by: patience runs out for a process that
-sleeps for ever and for one that spins, and not for one that is given no
-processor; and a log that is read while a child writes to it is left alone.
+"""The harness: Patience runs out for a process that sleeps for ever and for one
+that spins, but not for one that gets no processor; contents() reads a log without
+disturbing the child that writes it.
 
 usage: lib-patience.py
 """
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from snapshot_lib import Failure, Patience, contents, die_with_parent
+from harness import Failure, Patience, contents, die_with_parent
 
 LINES = 5000
 SPIN = "print(flush=True)\nwhile True: pass"
@@ -22,7 +22,7 @@ WRITE = ("import os\n"
 
 
 def child(code, prepare=None):
-    """A child that has begun to do what @code says."""
+    """A child that has started to run @code."""
     def before():
         die_with_parent()
         if prepare:
@@ -42,7 +42,7 @@ def end(*processes):
 
 
 def check_runs_out(code):
-    """A process that hangs is not waited for."""
+    """Patience runs out for a process that hangs."""
     hangs = child(code)
     patience = Patience(hangs.pid, limit=0.5)
     try:
@@ -56,7 +56,7 @@ def check_runs_out(code):
 
 
 def only_last():
-    """Runs where it leaves the others of this test the processor."""
+    """Runs on the processor of the other children, at the lowest priority."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     os.nice(19)
 
@@ -66,7 +66,7 @@ def only_first():
 
 
 def check_starved():
-    """One that hardly gets a processor is waited for."""
+    """Patience does not run out for a process that hardly gets a processor."""
     others = [child(SPIN, only_first) for _ in range(2)]
     starved = child(SPIN, only_last)
     patience = Patience(starved.pid)
@@ -80,7 +80,7 @@ def check_starved():
 
 
 def check_log():
-    """All that a child writes is there, however often it was read."""
+    """A log holds all that a child wrote, however often it was read."""
     with tempfile.TemporaryFile("w+b") as log:
         writer = subprocess.Popen([sys.executable, "-c", WRITE], stdout=log,
                                   preexec_fn=die_with_parent)

@@ -20,30 +20,16 @@ import subprocess
 import sys
 import tempfile
 import termios
-import time
 
 from fuse_server import Mount, NoMount, private_mounts
-import snapshot_lib
-from snapshot_lib import (SKIP, Failure, Guest, arguments, contents,
-                          die_with_parent, run_case)
+from harness import (Guest, arguments, complete, contents,
+                     die_with_parent, require, require_uffd, run_case,
+                     sanitizers, skip, wait, wait_until, write_signatures)
 
-LIMIT = 60
 DONE, SOURCE, LEFT = 0, 81, 83
 LEFT_BEHIND = re.compile(r"^thaw: a system call has not returned 10 s after the "
                          r"guest's end \(.*\); exiting without waiting for "
                          r"it\s*$", re.M)
-
-
-def expect(condition, what, *more):
-    if not condition:
-        raise Failure("; ".join([what, *(repr(m) for m in more)]))
-
-
-def wait_until(what, condition):
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        expect(time.monotonic() < deadline, "waited in vain: " + what)
-        time.sleep(0.02)
 
 
 class Bed:
@@ -54,9 +40,7 @@ class Bed:
         self.work = work
         self.files = os.path.join(work, "files")
         os.mkdir(self.files)
-        tool = os.path.join(guests, "..", "tests", "kvm", "guest-signature")
-        with open(os.path.join(self.files, "initrd"), "wb") as f:
-            subprocess.run([tool, "2048"], stdout=f, check=True)
+        write_signatures(guests, os.path.join(self.files, "initrd"), 2048)
         self.snapshot = os.path.join(work, "snapshot")
         guest = Guest(thaw, self.folder(), self.chain("pages=4096"))
         try:
@@ -106,20 +90,17 @@ class Thaw:
     def wait_raw(self):
         def raw():
             self.read_output()
-            expect(self.process.poll() is None, "ended", self.errors())
+            require(self.process.poll() is None, "ended", self.errors())
             return self.is_raw()
         wait_until("the terminal is raw", raw)
 
     def wait_end(self, status):
-        try:
-            got = self.process.wait(timeout=LIMIT)
-        except subprocess.TimeoutExpired as e:
-            raise Failure("no end") from e
-        expect(got == status, "status %d, not %d" % (got, status),
+        got = wait(self.process)
+        require(got == status, "status %d, not %d" % (got, status),
                self.errors())
-        expect(termios.tcgetattr(self.slave) == self.found,
+        require(termios.tcgetattr(self.slave) == self.found,
                "the terminal is not as it was")
-        expect(not os.path.exists(self.control), "the socket is left")
+        require(not os.path.exists(self.control), "the socket is left")
 
     def errors(self):
         return contents(self.err).decode(errors="replace")
@@ -131,8 +112,9 @@ class Thaw:
         self.process.send_signal(signal.SIGTERM)
 
     def quit(self):
-        subprocess.run([self.thaw, "ctl", self.control, "quit"], check=True,
-                       stdout=subprocess.DEVNULL, timeout=LIMIT)
+        done = complete([self.thaw, "ctl", self.control, "quit"],
+                        [self.process.pid])
+        require(done.returncode == 0, "quit is refused", done)
 
     def end(self):
         self.process.kill()
@@ -192,7 +174,7 @@ def ends_at_once(how):
     def check(thaw, _):
         act(thaw)
         thaw.wait_end(status)
-        expect(not thaw.errors(), "not in silence", thaw.errors())
+        require(not thaw.errors(), "not in silence", thaw.errors())
     return check
 
 
@@ -203,7 +185,7 @@ def is_left_behind(how):
     def check(thaw, _):
         act(thaw)
         thaw.wait_end(status)
-        expect(LEFT_BEHIND.fullmatch(thaw.errors()), "not one clear line",
+        require(LEFT_BEHIND.fullmatch(thaw.errors()), "not one clear line",
                thaw.errors())
     return check
 
@@ -212,8 +194,8 @@ def stays_as_a_process(thaw, mount):
     """Nothing but its file server ends the read: all but that is in order."""
     thaw.term()
     wait_until("the message", lambda: LEFT_BEHIND.search(thaw.errors()))
-    expect(not thaw.is_raw(), "the terminal is raw")
-    expect(not os.path.exists(thaw.control), "the socket is left")
+    require(not thaw.is_raw(), "the terminal is raw")
+    require(not os.path.exists(thaw.control), "the socket is left")
     mount.end()
     thaw.wait_end(128 + signal.SIGTERM)
 
@@ -221,7 +203,7 @@ def stays_as_a_process(thaw, mount):
 def ends_by_policy(thaw, _):
     """By the deadline, and after it the grace period."""
     thaw.wait_end(SOURCE)
-    expect(re.match(r"thaw: guest memory at 0x[0-9a-f]+: \S+ \(load plan\) does "
+    require(re.match(r"thaw: guest memory at 0x[0-9a-f]+: \S+ \(load plan\) does "
                     r"not answer for [0-9.]+ s; the guest stops\s+",
                     thaw.errors()) and LEFT_BEHIND.search(thaw.errors()),
            "not clear", thaw.errors())
@@ -247,7 +229,7 @@ def output_hangs(bed):
                 contents(err).decode()))
         # Nothing but its file server ends the write.
         mount.end()
-        expect(thaw.wait(timeout=LIMIT) == 128 + signal.SIGTERM, "status",
+        require(wait(thaw) == 128 + signal.SIGTERM, "status",
                thaw.returncode)
     finally:
         mount.end()
@@ -275,7 +257,7 @@ def errors_not_read(bed):
                                 preexec_fn=die_with_parent)
         wait_until("a read hangs", mount.hung)
         thaw.terminate()
-        expect(thaw.wait(timeout=LIMIT) == 128 + signal.SIGTERM, "status",
+        require(wait(thaw) == 128 + signal.SIGTERM, "status",
                thaw.returncode)
     finally:
         mount.end()
@@ -292,17 +274,13 @@ def real_errors(bed):
     try:
         # In the block of the last pages that it looks at.
         mount.set_mode("error=505")
-        done = subprocess.run([bed.thaw, *bed.touch(mount, pages=500)],
-                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                              stdout=subprocess.PIPE, timeout=LIMIT)
-        expect(done.returncode == 0 and b"0 failed" in done.stdout and
+        done = complete([bed.thaw, *bed.touch(mount, pages=500)])
+        require(done.returncode == 0 and b"0 failed" in done.stdout and
                not done.stderr, "not right", done)
         mount.set_mode("error=200")
-        done = subprocess.run([bed.thaw, *bed.touch(mount, "--page-deadline=1")],
-                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                              stdout=subprocess.DEVNULL, timeout=LIMIT)
+        done = complete([bed.thaw, *bed.touch(mount, "--page-deadline=1")])
         lines = done.stderr.decode().splitlines()
-        expect(done.returncode == SOURCE and len(lines) == 2 and
+        require(done.returncode == SOURCE and len(lines) == 2 and
                "retrying for" in lines[0] and "guest stops" in lines[1] and
                lines[0].split(":")[1] == lines[1].split(":")[1],
                "not the first failure and the last", lines)
@@ -334,7 +312,7 @@ def cases(bed):
 def main():
     # A process that exits without its hung threads has not joined them.
     os.environ["TSAN_OPTIONS"] = \
-        snapshot_lib.sanitizers("report_thread_leaks=0")["TSAN_OPTIONS"]
+        sanitizers("report_thread_leaks=0")["TSAN_OPTIONS"]
     chosen, sys.argv[4:] = sys.argv[4:], []
     thaw, kernel, _ = arguments(__doc__)
     guests, suffix = os.path.dirname(kernel), sys.argv[3]
@@ -343,13 +321,7 @@ def main():
         private_mounts()
         bed = Bed(thaw, guests, suffix, work)
         Mount(bed.files, bed.folder(), "none", "direct").end()
-        probe = subprocess.run([thaw, "run", "--pager=uffd", "-m", "64M"],
-                               stdin=subprocess.DEVNULL, timeout=LIMIT,
-                               stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE)
-        if probe.returncode == 70 and b"--pager=uffd" in probe.stderr:
-            print("skipped: " + probe.stderr.decode().strip())
-            return SKIP
+        require_uffd(thaw)
         todo = {n: c for n, c in cases(bed).items()
                 if not chosen or any(w in n for w in chosen)}
         # They mostly wait.
@@ -358,8 +330,7 @@ def main():
         print("# %d cases, %d failed" % (len(todo), len(failed)))
         return 1 if failed or not todo else 0
     except NoMount as e:
-        print("skipped: no FUSE file system of our own: %s" % e)
-        return SKIP
+        skip("this test cannot mount FUSE: %s" % e)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -17,12 +17,11 @@ import sys
 import tempfile
 import time
 
-from snapshot_lib import SKIP, Failure, arguments, contents
+from harness import (Failure, arguments, complete, contents, require_uffd, wait,
+                     wait_until)
 
 SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL
 SNAPSHOT = {"state", "memory", "pages"}
-# A limit for what hangs.
-LIMIT = 60
 
 
 def in_session(session):
@@ -55,17 +54,18 @@ class Process:
         return contents(self.log).decode(errors="replace")
 
     def wait_for(self, what, condition):
-        deadline = time.monotonic() + LIMIT
-        while not condition():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+        def met():
+            if condition():
+                return True
+            if self.process.poll() is not None:
                 raise Failure("%s: %s %s" % (what, self.process.poll(),
                                              self.errors()))
-            time.sleep(0.002)
+            return False
+        wait_until(what, met, self.process.pid)
 
     def ask(self, *words):
-        return subprocess.run([self.thaw, "ctl", self.control, *words],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=LIMIT)
+        return complete([self.thaw, "ctl", self.control, *words],
+                        [self.process.pid])
 
     def answers(self):
         self.wait_for("no answer", lambda: self.ask("status").returncode == 0)
@@ -73,10 +73,7 @@ class Process:
     def kill(self, number):
         """Its end by a signal, with nothing of it still there."""
         self.process.send_signal(number)
-        try:
-            status = self.process.wait(timeout=LIMIT)
-        except subprocess.TimeoutExpired as e:
-            raise Failure("%s does not end it" % number.name) from e
+        status = wait(self.process)
         # While it loads nothing is to be put in order yet.
         if status not in (128 + number, -number):
             raise Failure("%s: status %d: %s" % (number.name, status,
@@ -92,7 +89,7 @@ class Process:
 
     def quit(self):
         done = self.ask("quit")
-        status = self.process.wait(timeout=LIMIT)
+        status = wait(self.process)
         if done.returncode or status:
             raise Failure("quit: %d %s; status %d: %s" % (
                 done.returncode, done.stderr, status, self.errors()))
@@ -215,9 +212,7 @@ class Rounds:
             process.end()
 
     def verify(self, path):
-        done = subprocess.run([self.thaw, "inspect", "--verify", path],
-                              stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, timeout=LIMIT)
+        done = complete([self.thaw, "inspect", "--verify", path])
         if done.returncode:
             raise Failure("not whole: " + done.stderr.decode())
 
@@ -268,7 +263,7 @@ class Rounds:
             time.sleep(self.chance.random() * 0.08)
             if self.chance.random() < 0.3:
                 asks.send_signal(number)
-                asks.wait(timeout=LIMIT)
+                wait(asks, process.process.pid)
                 number = signal.SIGTERM
                 # Whoever asked, the machine is there for the next.
                 process.answers()
@@ -276,7 +271,7 @@ class Rounds:
                 self.count("savers without their client")
             else:
                 process.kill(number)
-                asks.wait(timeout=LIMIT)
+                wait(asks, process.process.pid)
                 self.count("savers")
         finally:
             process.end()
@@ -304,13 +299,7 @@ def main():
     work = tempfile.mkdtemp(prefix="thaw-pager-kill.")
     number = -1
     try:
-        probe = subprocess.run([thaw, "run", "--pager=uffd", "-m", "64M"],
-                               stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, timeout=LIMIT)
-        if probe.returncode == 70 and b"--pager=uffd" in probe.stderr:
-            print("skipped: " + probe.stderr.decode().strip())
-            return SKIP
+        require_uffd(thaw)
         all_rounds = Rounds(thaw, kernel, work, random.Random(seed))
         path = os.path.join(work, "snapshot")
         all_rounds.save(path)

@@ -12,15 +12,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 
-from snapshot_lib import SKIP, Failure, Guest, arguments
+from harness import Failure, Guest, arguments, complete, require_uffd
 
 HOST, CRASHED = 70, 80
-LIMIT = 60
 PAGES = 8192
 FILLED = re.compile(r"entropy: page \d+ filled")
 
@@ -42,12 +40,8 @@ class Machine:
 
     def ask(self, *words):
         """An answer, whatever it is: (status, answer)."""
-        try:
-            done = subprocess.run(
-                [self.guest.thaw, "ctl", self.guest.control, *words],
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
-        except subprocess.TimeoutExpired as e:
-            raise Failure("no answer: " + " ".join(words)) from e
+        done = complete([self.guest.thaw, "ctl", self.guest.control, *words],
+                        [self.guest.process.pid])
         if done.returncode not in (0, HOST):
             raise Failure("%s: %d %s" % (words, done.returncode,
                                          done.stderr.decode()))
@@ -73,13 +67,7 @@ class Machine:
         return len(FILLED.findall(self.guest.output()))
 
     def wait_for(self, what, condition):
-        deadline = time.monotonic() + LIMIT
-        while not condition():
-            if time.monotonic() > deadline or \
-                    self.guest.process.poll() is not None:
-                raise Failure("waited in vain: %s: %s" % (
-                    what, self.guest.errors()))
-            time.sleep(0.01)
+        self.guest.wait_for(what, condition)
 
     def wait_standing(self):
         self.wait_for("waits for memory",
@@ -149,10 +137,7 @@ def requests_all_the_time(machine, work, rounds):
 
 def crash_meanwhile(machine):
     """The guest crashes while a device waits for its page: it ends."""
-    try:
-        status = machine.guest.process.wait(timeout=LIMIT)
-    except subprocess.TimeoutExpired as e:
-        raise Failure("no end after a crash") from e
+    status = machine.guest.wait_end()
     if status != CRASHED or machine.filled():
         raise Failure("status %d, %d filled: %s" % (
             status, machine.filled(), machine.guest.errors()))
@@ -171,19 +156,13 @@ def main():
          lambda m: requests_all_the_time(m, work, rounds)),
         ("crash_meanwhile", "crash=1", "never@initrd", crash_meanwhile))
     try:
-        probe = subprocess.run([thaw, "run", "--pager=uffd", "-m", "64M"],
-                               stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, timeout=LIMIT)
-        if probe.returncode == HOST and b"--pager=uffd" in probe.stderr:
-            print("skipped: " + probe.stderr.decode().strip())
-            return SKIP
+        require_uffd(thaw)
         for name, params, inject, case in cases:
             machine = Machine(thaw, kernel, work, params, inject)
             began = time.monotonic()
             try:
                 case(machine)
-                machine.guest.process.wait(timeout=LIMIT)
+                machine.guest.wait_end()
             finally:
                 machine.guest.end()
             print("# %s: right, %.1f s" % (name, time.monotonic() - began),

@@ -11,23 +11,21 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 
-from snapshot_lib import LINE, Failure, Guest, arguments
+from harness import LINE, Failure, Guest, arguments, complete, expect
 
 PERIOD = 200
 
 
 def reference(thaw, kernel, cpus, steps):
     """The lines of an undisturbed run: {(cpu, step): hash}."""
-    run = subprocess.run(
+    run = complete(
         [thaw, "run", "-k", kernel, "-c", str(cpus), "-m", "64",
-         "-p", "steps=%d period=%d timer=0" % (steps, PERIOD)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=600,
-        check=True)
+         "-p", "steps=%d period=%d timer=0" % (steps, PERIOD)])
+    expect("status of the reference", run.returncode, 0)
     return {(int(c), int(s)): h
             for c, s, h in LINE.findall(run.stdout.decode())}
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-from snapshot_lib import Failure, Guest, arguments, expect
+from harness import Failure, Guest, Patience, arguments, expect
 
 LINE = re.compile(r"^clock: cpu=(\d+) counter_us=(\d+) kvm_us=(\d+) ticks=\d+$",
                   re.M)
@@ -41,7 +41,7 @@ class Clocks:
         """Waits for new lines of each processor; the latest of each clock, in
         seconds."""
         begin = len(guest.output())
-        deadline = time.monotonic() + 60
+        patience = Patience(guest.process.pid)
         while True:
             text = guest.output()
             if "FAIL" in text:
@@ -51,9 +51,10 @@ class Clocks:
             # The first may have been said before the guest was stopped.
             if len(counts) == self.cpus and min(counts.values()) >= 3:
                 break
-            if time.monotonic() > deadline or guest.process.poll() is not None:
-                raise Failure("the guest says nothing: %s %s" % (
+            if guest.process.poll() is not None:
+                raise Failure("the guest ended: %s %s" % (
                     text[-200:], guest.errors()))
+            patience.spend("lines of each vCPU")
             time.sleep(0.01)
         return [max(int(line[i]) for line in fresh) / 1e6 for i in (1, 2)]
 

@@ -19,8 +19,8 @@ import sys
 import tempfile
 import time
 
-from snapshot_lib import (LINE, Failure, Guest, arguments, expect, finish,
-                          refused, run)
+from harness import (LINE, Failure, Guest, arguments, expect, finish,
+                     refused, run)
 
 VERBS = ("status", "stats", "pause", "resume", "snapshot", "power-button",
          "retry", "quit")

@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 
-from snapshot_lib import (Failure, Guest, arguments, change_header, expect,
-                          failing, mend_section, refused, run, sanitizers,
-                          sections)
+from harness import (Failure, Guest, arguments, change_header, expect,
+                     failing, fix_section, refused, run, sanitizers,
+                     sections)
 
 SYNC = re.compile(r"fdatasync\(\d+<([^>]*)>\)\s*= (-?\d+)")
 RENAME = re.compile(r"renameat2?\(.*\"s\".*\)\s*= 0")
@@ -146,7 +146,7 @@ def set_path(path, old, new):
         new.encode()
     grown = len(new) - len(old)
     data[at + 16:at + 24] = (size + grown).to_bytes(8, "little")
-    mend_section(data, at)
+    fix_section(data, at)
     with open(name, "wb") as f:
         f.write(data)
     change_header(name, 56, len(data).to_bytes(8, "little"))

@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 
-from snapshot_lib import (Failure, Guest, arguments, change_header, expect,
-                          refused, run)
+from harness import (Failure, Guest, arguments, change_header, expect,
+                     refused, run)
 
 PAGE = 4096
 OTHER = {"x86_64": b"aarch64", "aarch64": b"x86_64"}

@@ -10,12 +10,11 @@ import os
 import random
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 
-from snapshot_lib import Failure, Guest, arguments
+from harness import Failure, Guest, arguments, complete
 
 
 def ask_and_kill(guest, path, delay):
@@ -62,9 +61,7 @@ def main():
                 if existed or answered:
                     raise Failure("round %d: the snapshot is gone" % number)
                 continue
-            done = subprocess.run([thaw, "inspect", "--verify", path],
-                                  stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, timeout=60)
+            done = complete([thaw, "inspect", "--verify", path])
             if done.returncode:
                 raise Failure("round %d: not whole: %s" % (
                     number, done.stderr.decode()))

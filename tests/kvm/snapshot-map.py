@@ -12,10 +12,9 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 
-from snapshot_lib import (LINE, USERFAULTFD_IOC_NEW, Failure, Guest, arguments,
-                          expect, failing, run)
+from harness import (LINE, USERFAULTFD_IOC_NEW, Failure, Guest, arguments,
+                     expect, failing, run)
 
 SHORTER = ("thaw: %s/memory: was truncated while a guest was running from it "
            "(--pager=map), so guest memory is lost")
@@ -47,7 +46,7 @@ def says_so(thaw, work, path):
 
 def lost(guest, path, reasons):
     """It must end with status 81 and a reason, in one line."""
-    status = guest.process.wait(timeout=60)
+    status = guest.wait_end()
     lines = [line for line in guest.errors().splitlines()
              if not line.startswith("thaw: snapshot")]
     if len(lines) != 2 or lines[1] not in [why % path for why in reasons]:
@@ -58,11 +57,7 @@ def lost(guest, path, reasons):
 
 def runs(guest):
     """Waits for a step of the guest."""
-    deadline = time.monotonic() + 60
-    while not LINE.search(guest.output()):
-        if time.monotonic() > deadline or guest.process.poll() is not None:
-            raise Failure("no step: " + guest.errors())
-        time.sleep(0.001)
+    guest.wait_for("a step", lambda: LINE.search(guest.output()))
 
 
 def changes(thaw, work, path, prepare, paused, change, *reasons):
@@ -120,7 +115,7 @@ def main():
                     # Without the watch only what is touched is missed.
                     if size < 1 << 20 or not prepare:
                         changes(thaw, work, path, prepare, False, cut(size),
-                                SHORTER)
+                           SHORTER)
             changes(thaw, work, path, prepare, True, cut(4096), SHORTER)
         for paused in False, True:
             changes(thaw, work, path, None, paused, overwrite, WRITTEN)

@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 
-from snapshot_lib import (Failure, Guest, arguments, mend_section, run,
-                          sections)
+from harness import (Failure, Guest, arguments, complete, fix_section, run,
+                     sections)
 
 HOST, CRASHED, SOURCE, RESET = 70, 80, 81, 82
 # How long a guest from a forged snapshot may run on.
@@ -71,7 +71,7 @@ def forge(chance, path):
     change(chance, body)
     # A number beyond the end makes it longer.
     data[at + 32:at + 32 + size] = body[:size]
-    mend_section(data, at)
+    fix_section(data, at)
     with open(file, "wb") as f:
         f.write(data)
     return "forged: %s in section %s" % (change.__name__, tag)
@@ -114,11 +114,8 @@ def last_line(output):
     return ends[-1] if ends else ""
 
 
-def restore(thaw, path, pager, timeout=60):
-    return subprocess.run(
-        [thaw, "restore", "--pager=" + pager, path],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, timeout=timeout)
+def restore(thaw, path, pager):
+    return complete([thaw, "restore", "--pager=" + pager, path])
 
 
 def check_sane(errors, what):
@@ -130,7 +127,10 @@ def check_sane(errors, what):
 def judge_forged(thaw, path, pager, what):
     """What became of a forged snapshot."""
     try:
-        done = restore(thaw, path, pager, FORGED_S)
+        done = subprocess.run(
+            [thaw, "restore", "--pager=" + pager, path],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, timeout=FORGED_S)
     except subprocess.TimeoutExpired as late:
         check_sane((late.stderr or b"").decode(errors="replace"), what)
         return "forged"

@@ -20,11 +20,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
-from snapshot_lib import (LINE, Failure, Guest, arguments, change_header,
-                          crc32c, expect, failing, mend_section, refused, run,
-                          sections)
+from harness import (LINE, Failure, Guest, arguments, change_header,
+                          crc32c, expect, failing, fix_section, refused, run,
+                     sections)
 
 OTHER = {"x86_64": b"aarch64", "aarch64": b"x86_64"}
 MARK = "THAW_TEST_NAMESPACE"
@@ -70,11 +69,8 @@ class Saver:
 
     def goes_on(self):
         before = len(LINE.findall(self.guest.output()))
-        deadline = time.monotonic() + 60
-        while len(LINE.findall(self.guest.output())) == before:
-            if time.monotonic() > deadline:
-                raise Failure("the guest stands still")
-            time.sleep(0.01)
+        self.guest.wait_for("a step", lambda: len(
+            LINE.findall(self.guest.output())) > before)
 
     def refuse(self, path, pattern, status=70):
         """The save must fail in a line of who asks and in one of the machine,
@@ -253,7 +249,7 @@ def change_section(path, tag, offset, new):
         data = bytearray(f.read())
         at = sections(data)[tag][0]
         data[at + offset:at + offset + len(new)] = new
-        mend_section(data, at)
+        fix_section(data, at)
         f.seek(0)
         f.write(data)
 

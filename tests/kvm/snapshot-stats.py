@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 
-from snapshot_lib import Failure, Guest, arguments, expect
+from harness import Failure, Guest, arguments, expect
 
 WHY = "all of memory is filled before the guest runs"
 

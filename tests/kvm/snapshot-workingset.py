@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 
-from snapshot_lib import SKIP, Failure, Guest, arguments, expect, run
+from harness import Failure, Guest, arguments, expect, run, skip
 
 
 def save_new(thaw, kernel, work, path, mib="32"):
@@ -50,8 +50,7 @@ def main():
         save_new(thaw, kernel, work, path)
         guest = record(thaw, work, path)
         if not guest:
-            print("skipped: no pager that records here")
-            return SKIP
+            skip("no pager of this host records the working set")
         expect("plain", (guest.quit(), bool(recorded(thaw, path))), ([], True))
         # The guest itself is saved over what it runs from.
         guest = record(thaw, work, path)

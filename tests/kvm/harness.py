@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the tests of snapshots share: a thaw in the background with a control
-socket, and the payload that keeps a chain."""
+"""The harness of the tests on /dev/kvm: guests in the foreground and in the
+background, limits for what hangs, system calls that fail, the checksums of
+snapshot files, skips and results."""
 import ctypes
 import os
 import platform
@@ -9,6 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 SKIP = 77
@@ -28,14 +30,13 @@ USERFAULTFD_IOC_NEW, SECOND_ARGUMENT = 0xaa00, 24
 
 
 def die_with_parent():
-    """In a child: a test that ends, however it ends, leaves no guest behind."""
+    """For a child: SIGKILL when the test ends, so that no guest is left."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def failing(error, *calls):
-    """For a child: system calls that fail with an error from there on, as they
-    would on a host where they cannot work.  A call is a name, or of ioctl(2)
-    the number of the request."""
+    """For a child: makes system calls fail with an errno, as on a host that
+    lacks them.  A call is a name, or the number of an ioctl(2) request."""
     numbers = NUMBERS[platform.machine()]
     steps = []
     for call in calls:
@@ -62,17 +63,23 @@ def failing(error, *calls):
 
 
 class Failure(Exception):
-    """What the test found."""
+    """A check of the test failed."""
+
+
+def skip(why):
+    """Exits with the status of a test that cannot run here."""
+    print("skipped: " + why)
+    sys.exit(SKIP)
 
 
 def contents(file):
-    """What a file holds.  A child that writes to it shares its position, so
-    that must not be moved: the child would write over what is there."""
+    """The bytes of a file.  A child that writes to it shares the file position,
+    so the position must not change."""
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
 
 
 def threads(pid):
-    """The threads of a process: {id: (name, state)}; none when it has gone."""
+    """The threads of a process: {id: (name, state)}; empty after its end."""
     found = {}
     try:
         for thread in os.listdir("/proc/%d/task" % pid):
@@ -95,13 +102,13 @@ def cpu_seconds(pid):
 
 
 class Patience:
-    """How long processes are waited for, in a time that passes only while they
-    could do what they should, so that it runs out for one that hangs, and not
-    on a machine that is slow or loaded.  It is the time in which all threads
-    sleep, and while one is ready to run or waits for a disk, the processor time
-    that they get."""
+    """A limit for processes that hang.  It counts only time in which they could
+    run, so a slow or loaded machine does not reach it: while all threads sleep,
+    that is the time that passes; while a thread is ready to run or waits for a
+    disk, it is the processor time used, or a SLOW-th of the time that passes
+    where that is more."""
 
-    LIMIT, LOOK = 60, 0.1
+    LIMIT, LOOK, SLOW = 60, 0.1, 20
 
     def __init__(self, *pids, limit=LIMIT):
         self.pids, self.limit, self.spent = pids, limit, 0.0
@@ -111,24 +118,41 @@ class Patience:
         return sum(cpu_seconds(pid) for pid in self.pids)
 
     def spend(self, what):
-        """Is called at least every tenth of a second; more does not count, as
-        it is the test itself that did not run."""
+        """Call this at least every LOOK seconds; a longer interval counts as
+        LOOK, because then it was the test that did not run."""
         now, cpu = time.monotonic(), self.used()
         states = [thread for pid in self.pids
                   for thread in threads(pid).values()]
+        passed = min(now - self.at, self.LOOK)
         if any(state in "RD" for _, state in states):
-            self.spent += max(cpu - self.cpu, 0)
+            self.spent += max(cpu - self.cpu, passed / self.SLOW)
         else:
-            self.spent += min(now - self.at, self.LOOK)
+            self.spent += passed
         self.at, self.cpu = now, cpu
         if self.spent > self.limit:
-            raise Failure("%s: nothing for %d s: %s" % (
+            raise Failure("%s: no progress for %d s: %s" % (
                 what, self.limit, states))
 
 
+def wait_until(what, condition, *pids):
+    """Waits for a condition that processes bring about."""
+    patience = Patience(*pids)
+    while not condition():
+        patience.spend(what)
+        time.sleep(0.01)
+
+
+def wait(process, *pids):
+    """Waits for the end of a child; its exit status.  @pids: processes that it
+    waits for in turn."""
+    wait_until("the end of %s" % process.args,
+               lambda: process.poll() is not None, process.pid, *pids)
+    return process.returncode
+
+
 def finish(process, *pids):
-    """Waits for a child to end, and for what it writes: (output, errors).
-    @pids: what it waits for in turn."""
+    """Waits for the end of a child that writes to pipes: (output, errors).
+    @pids: as of wait()."""
     patience = Patience(process.pid, *pids)
     while True:
         try:
@@ -137,9 +161,24 @@ def finish(process, *pids):
             patience.spend(process.args)
 
 
+def complete(words, pids=(), **more):
+    """Runs a program to its end; a subprocess.CompletedProcess with bytes.
+    @more: as of Popen."""
+    settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE, **more}
+    with subprocess.Popen(words, **settings) as process:
+        try:
+            out, errors = finish(process, *pids)
+        except BaseException:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(words, process.returncode, out,
+                                           errors)
+
+
 class Guest:
     """A thaw in the background, with a control socket.  @prepare runs in the
-    child before it."""
+    child before the exec."""
 
     def __init__(self, thaw, work, arguments, prepare=None):
         def before():
@@ -161,36 +200,33 @@ class Guest:
             raise
 
     def wait_for(self, what, condition):
-        """Waits for something that the guest must do while it runs."""
-        patience = Patience(self.process.pid)
-        while not condition():
+        """Waits for a condition; the guest must not end before it is true."""
+        def met():
             status = self.process.poll()
-            if status is not None and not condition():
+            if condition():
+                return True
+            if status is not None:
                 raise Failure("%s: ended with status %d: %s%s" % (
                     what, status, self.errors(), self.output()[-600:]))
-            patience.spend(what)
-            time.sleep(0.01)
+            return False
+        wait_until(what, met, self.process.pid)
 
     def wait_end(self):
-        """Waits for it to end; its exit status."""
-        finish(self.process)
-        return self.process.returncode
+        """Waits for its end; its exit status."""
+        return wait(self.process)
 
     def ask(self, *words):
-        """Asks over the control socket; (status, answer, errors)."""
-        asking = subprocess.Popen([self.thaw, "ctl", self.control, *words],
-                                  stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE)
-        out, errors = finish(asking, self.process.pid)
-        return asking.returncode, out.decode(), errors.decode()
+        """Sends a verb over the control socket; (status, reply, errors)."""
+        done = complete([self.thaw, "ctl", self.control, *words],
+                        [self.process.pid])
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def save(self, path):
-        """Saves and ends it; its output."""
-        saving = subprocess.Popen(
+        """Takes a snapshot that ends the guest; the guest's output."""
+        saving = complete(
             [self.thaw, "snapshot", "--stop", self.control, path],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        errors = finish(saving, self.process.pid)[1]
+            [self.process.pid])
+        errors = saving.stderr
         status = self.wait_end()
         if saving.returncode or status:
             raise Failure("save: %d %s; guest: %d %s" % (
@@ -205,7 +241,7 @@ class Guest:
         return contents(self.err).decode(errors="replace")
 
     def quit(self):
-        """Ends it as a user does, in order; the lines on standard error."""
+        """Ends it by `thaw ctl quit`; the lines on standard error."""
         code, _, errors = self.ask("quit")
         status = self.wait_end()
         if code or status:
@@ -225,15 +261,107 @@ class Guest:
 
 def arguments(usage):
     """THAW, the chain payload, and the rest of the command line as numbers;
-    leaves with the skip code where there is no KVM."""
+    skips the test where there is no KVM."""
     if len(sys.argv) < 4:
         sys.exit(usage)
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        print("skipped: no /dev/kvm, or no permission for it")
-        sys.exit(SKIP)
+        skip("no /dev/kvm, or no permission for it")
     thaw, guests, suffix = sys.argv[1:4]
     return (thaw, os.path.join(guests, "chain." + suffix),
             [int(n) for n in sys.argv[4:]])
+
+
+def require_uffd(thaw):
+    """Skips the test where this host cannot page by userfaultfd."""
+    done = complete([thaw, "run", "--pager=uffd", "-m", "64M"])
+    if done.returncode == 70 and b"--pager=uffd" in done.stderr:
+        skip(done.stderr.decode().strip())
+
+
+def write_signatures(guests, path, pages):
+    """Writes the pages that guests verify with check=signature."""
+    tool = os.path.join(guests, "..", "tests", "kvm", "guest-signature")
+    with open(path, "wb") as f:
+        subprocess.run([tool, str(pages)], stdout=f, check=True)
+    return path
+
+
+class Run:
+    """A `thaw run` that has ended: its status, and the text that the guest and
+    thaw wrote.  Each expect method raises Failure with that text."""
+
+    def __init__(self, thaw, *options):
+        print("--- thaw run", *options, flush=True)
+        done = complete([thaw, "run", *options])
+        self.status = done.returncode
+        self.out = done.stdout.decode(errors="replace").replace("\r", "")
+        self.err = done.stderr.decode(errors="replace")
+
+    def fail(self, what):
+        shown = ["  out: " + line for line in self.out.splitlines()]
+        shown += ["  err: " + line for line in self.err.splitlines()]
+        raise Failure("\n".join([what, *shown]))
+
+    def expect_status(self, status):
+        if self.status != status:
+            self.fail("status %d, not %d" % (self.status, status))
+
+    def expect_out(self, pattern):
+        """A line of standard output matches."""
+        if not re.search(pattern, self.out, re.M):
+            self.fail("no line of output like: " + pattern)
+
+    def expect_no_out(self, pattern):
+        if re.search(pattern, self.out, re.M):
+            self.fail("a line of output like: " + pattern)
+
+    def expect_err(self, pattern):
+        """A line of standard error matches."""
+        if not re.search(pattern, self.err, re.M):
+            self.fail("no line on standard error like: " + pattern)
+
+    def expect_checks(self):
+        """The guest made checks, and none of them failed."""
+        self.expect_status(0)
+        self.expect_out(r"^SUMMARY: [1-9][0-9]* checks, 0 failed$")
+        self.expect_no_out("^FAIL")
+
+
+class Setup:
+    """The command line of a test, and a directory for its files."""
+
+    def __init__(self, usage, work):
+        self.thaw, chain, self.numbers = arguments(usage)
+        self.guests, self.suffix = os.path.dirname(chain), sys.argv[3]
+        self.work = work
+
+    def payload(self, name):
+        return os.path.join(self.guests, name + "." + self.suffix)
+
+    def run(self, *options):
+        return Run(self.thaw, *options)
+
+    def signatures(self, pages):
+        """An initrd of so many pages for check=signature."""
+        return write_signatures(self.guests, os.path.join(
+            self.work, "signatures-%d" % pages), pages)
+
+    def backings(self):
+        """The values of --memory that work on this host."""
+        memfd = self.run("--memory=guest_memfd", "-m", "64M")
+        return ["anon", "guest_memfd"] if memfd.status == 0 else ["anon"]
+
+
+def test_main(usage, test):
+    """Runs test(Setup) and exits with its result."""
+    with tempfile.TemporaryDirectory(prefix="thaw-test.",
+                                     ignore_cleanup_errors=True) as work:
+        try:
+            test(Setup(usage, work))
+        except Failure as why:
+            print("FAILED: %s" % why)
+            sys.exit(1)
+    sys.exit(0)
 
 
 def table_entry(crc):
@@ -264,15 +392,15 @@ def sections(data):
     return found
 
 
-def mend_section(data, at):
-    """Makes the checksum of the section at an offset right."""
+def fix_section(data, at):
+    """Recomputes the checksum of the section at an offset."""
     size = int.from_bytes(data[at + 16:at + 24], "little")
     body = data[at:at + 28] + data[at + 32:at + 32 + size]
     data[at + 28:at + 32] = crc32c(body).to_bytes(4, "little")
 
 
 def change_header(path, offset, new):
-    """Puts bytes into the header of a `state`, and mends its checksum."""
+    """Writes bytes into the header of a `state`, and recomputes its checksum."""
     with open(path, "r+b") as f:
         data = bytearray(f.read())
         data[offset:offset + len(new)] = new
@@ -283,35 +411,39 @@ def change_header(path, offset, new):
 
 
 def run(*words, **more):
-    """Runs a program; (status, output, errors)."""
-    done = subprocess.run(words, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=120, **more)
+    """Runs a program to its end; (status, output, errors)."""
+    done = complete(words, **more)
     return (done.returncode, done.stdout.decode(errors="replace"),
             done.stderr.decode(errors="replace"))
 
 
 def run_case(name, case):
-    """The name of a case that failed, or nothing."""
+    """Runs a case; its name if it failed, else None."""
     began = time.monotonic()
     try:
         case()
     except (Failure, subprocess.SubprocessError, OSError, ValueError) as e:
         print("FAILED: %s: %s" % (name, e), flush=True)
         return name
-    print("# %s: right, %.1f s" % (name, time.monotonic() - began), flush=True)
+    print("# %s: passed, %.1f s" % (name, time.monotonic() - began), flush=True)
     return None
 
 
 def expect(what, found, wanted):
-    """The two must be equal."""
+    """Fails unless the two are equal."""
     if found != wanted:
         raise Failure("%s: %r, not %r" % (what, found, wanted))
 
 
+def require(condition, what, *more):
+    """Fails unless the condition is true."""
+    if not condition:
+        raise Failure("; ".join([what, *(repr(m) for m in more)]))
+
+
 def sanitizers(options):
-    """The environment with more options for sanitizers, which a program that
-    was built without them ignores."""
+    """The environment with more options for sanitizers; a program built
+    without them ignores these."""
     env = dict(os.environ)
     for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
         env[name] = ":".join(filter(None, (env.get(name), options)))
@@ -319,7 +451,8 @@ def sanitizers(options):
 
 
 def refused(done, pattern, status=70):
-    """A run must have failed with one line that matches, and said nothing."""
+    """Fails unless a run() ended with a status, no output, and one line on
+    standard error that matches."""
     code, out, errors = done
     lines = errors.splitlines()
     if code != status or out or len(lines) != 1 or \
