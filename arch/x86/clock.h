@@ -51,12 +51,13 @@ void clocks_save(const struct clocks *clocks, struct snap_writer *w);
 int clocks_load(struct clocks *clocks, struct snap_reader *r);
 
 /*
- * A vCPU's section.  The rate of the TSC is set by tsc_load(); all else waits
- * for arch_clocks_start().
+ * A vCPU's section.  tsc_load() only reads it.  tsc_set_rate() sets the rate of
+ * the TSC, and warns where this host cannot: it is called when the section is
+ * known to be sound.  The rest is set by arch_clocks_start().
  */
 void tsc_save(const struct cpu_clock *clock, struct snap_writer *w);
-int tsc_load(struct cpu_clock *clock, const struct kvm_vcpu *cpu,
-	     struct snap_reader *r);
+int tsc_load(struct cpu_clock *clock, struct snap_reader *r);
+void tsc_set_rate(const struct cpu_clock *clock, const struct kvm_vcpu *cpu);
 
 /* Records the TSC and its deadline. */
 int tsc_stop(struct cpu_clock *clock, const struct kvm_vcpu *cpu);

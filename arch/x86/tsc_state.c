@@ -64,9 +64,7 @@ void tsc_save(const struct cpu_clock *clock, struct snap_writer *w)
 	snap_put_u64(w, clock->deadline);
 }
 
-/* Has the guest's TSC tick as it did, or says that this host cannot. */
-static void load_tsc_rate(const struct kvm_vcpu *cpu,
-			  const struct cpu_clock *clock)
+void tsc_set_rate(const struct cpu_clock *clock, const struct kvm_vcpu *cpu)
 {
 	int khz = kvm_ioctl(cpu->fd, KVM_GET_TSC_KHZ, NULL);
 
@@ -80,9 +78,7 @@ static void load_tsc_rate(const struct kvm_vcpu *cpu,
 			 clock->khz, khz);
 }
 
-/* Loads the record, and sets the rate. */
-int tsc_load(struct cpu_clock *clock, const struct kvm_vcpu *cpu,
-	     struct snap_reader *r)
+int tsc_load(struct cpu_clock *clock, struct snap_reader *r)
 {
 	clock->khz = snap_get_u32(r);
 	clock->has_offset = snap_get_u8(r) != 0;
@@ -90,10 +86,7 @@ int tsc_load(struct cpu_clock *clock, const struct kvm_vcpu *cpu,
 	clock->wall_ns = snap_get_u64(r);
 	clock->tsc = snap_get_u64(r);
 	clock->deadline = snap_get_u64(r);
-	if (r->error)
-		return -EBADMSG;
-	load_tsc_rate(cpu, clock);
-	return 0;
+	return r->error ? -EBADMSG : 0;
 }
 
 /* Nanoseconds as ticks. */

@@ -371,13 +371,17 @@ int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 	if (!err)
 		err = msrs_load(cpu, r);
 	if (!err)
-		err = tsc_load(clock, cpu, r);
+		err = tsc_load(clock, r);
 	if (!err)
 		err = load_mp_state(cpu, mp_state);
 	if (!err)
 		err = LOAD(cpu, r, KVM_SET_VCPU_EVENTS, struct kvm_vcpu_events,
 			   event_fields);
-	return err ? err : snap_reader_error(r);
+	if (!err)
+		err = snap_reader_error(r);
+	if (!err)
+		tsc_set_rate(clock, cpu);
+	return err;
 }
 
 /* Tells what processor it is: its CPUID table comes after the run state. */

@@ -91,6 +91,13 @@ void guest_init(struct guest *g)
 	};
 }
 
+void guest_destroy(struct guest *g, struct device *device)
+{
+	loop_stop(g->loop);
+	device->ops->destroy(device->state);
+	CHECK(loop_start(g->loop) == 0);
+}
+
 void guest_finish(struct guest *g)
 {
 	if (g->stderr_fd >= 0)

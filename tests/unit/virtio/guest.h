@@ -67,6 +67,9 @@ struct guest_buffer {
 void guest_init(struct guest *g);
 void guest_finish(struct guest *g);
 
+/* Destroys a device as a machine does, while the event loop is stopped. */
+void guest_destroy(struct guest *g, struct device *device);
+
 /* Waits until the loop thread has seen all that was kicked before. */
 void guest_sync(struct guest *g);
 

@@ -79,7 +79,7 @@ static int teardown(void **state)
 {
 	struct fixture *x = *state;
 
-	x->device.ops->destroy(x->device.state);
+	guest_destroy(&x->g, &x->device);
 	guest_finish(&x->g);
 	disk_close(&x->disk);
 	unlink(x->path);
@@ -426,7 +426,7 @@ static void test_save_load(void **state)
 	assert_false(guest_used_now(&x->d, 0, &head, &len));
 	assert_int_equal(ops->save(x->device.state, &w), 0);
 	/* The machine is gone; a fresh one takes over. */
-	ops->destroy(x->device.state);
+	guest_destroy(&x->g, &x->device);
 	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
 					   &x->disk),
 			 0);

@@ -54,7 +54,7 @@ static void open_device(struct fixture *x)
 
 static void close_device(struct fixture *x)
 {
-	x->device.ops->destroy(x->device.state);
+	guest_destroy(&x->g, &x->device);
 	terminal_close(x->terminal);
 }
 

@@ -86,7 +86,7 @@ static int teardown(void **state)
 	struct fixture *x = *state;
 
 	for (unsigned int i = 0; i < DEVICES; i++)
-		x->devices[i].ops->destroy(x->devices[i].state);
+		guest_destroy(&x->g, &x->devices[i]);
 	guest_finish(&x->g);
 	terminal_close(x->terminal);
 	disk_close(&x->disk);

@@ -37,7 +37,7 @@ static int teardown(void **state)
 {
 	struct fixture *x = *state;
 
-	x->device.ops->destroy(x->device.state);
+	guest_destroy(&x->g, &x->device);
 	guest_finish(&x->g);
 	free(x);
 	return 0;

@@ -50,7 +50,7 @@ static int teardown(void **state)
 {
 	struct fixture *x = *state;
 
-	x->device.ops->destroy(x->device.state);
+	guest_destroy(&x->g, &x->device);
 	guest_finish(&x->g);
 	free(x);
 	return 0;
@@ -566,7 +566,7 @@ static void test_many_devices(void **state)
 	guest_start(&x->d, ALL_FEATURES, 1);
 	assert_true(works(x));
 	while (n--)
-		more[n].ops->destroy(more[n].state);
+		guest_destroy(&x->g, &more[n]);
 }
 
 #define TEST(label, function)                          \
