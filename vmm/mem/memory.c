@@ -252,18 +252,6 @@ int memory_write(const struct memory *memory, gpa_t gpa, const void *from,
 	return 0;
 }
 
-/* Zeroes guest memory. */
-int memory_zero(const struct memory *memory, gpa_t gpa, uint64_t len_bytes)
-{
-	void *to;
-	int r = memory_map(memory, gpa, len_bytes, &to);
-
-	if (r < 0)
-		return r;
-	memset(to, 0, len_bytes);
-	return 0;
-}
-
 /* Reads a part of a file into guest memory. */
 int memory_load_fd(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 		   int fd, uint64_t offset)

@@ -7,9 +7,9 @@
  * (struct memory_range), this room backs and maps them.
  *
  * Everything in the program that reads or writes guest memory goes through
- * memory_map(), memory_read(), memory_write() or memory_zero().  They check the
- * bounds and ask the pager to populate what is absent *before* they return, so
- * call them with no lock held.
+ * memory_map(), or memory_read(), memory_write() and memory_load_fd(), which use
+ * it.  It checks the bounds and has the pager populate absent pages *before* it
+ * returns, so call it with no lock held.
  *
  * Threads: set up by one thread before vCPUs run; the accessors are for any
  * thread afterwards.
@@ -147,12 +147,11 @@ struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
 int memory_map(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 	       void **hva);
 
-/* Copies out of, into, or zeroes guest memory; errors as memory_map(). */
+/* Copies out of, or into, guest memory; errors as memory_map(). */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to,
 		uint64_t len_bytes);
 int memory_write(const struct memory *memory, gpa_t gpa, const void *from,
 		 uint64_t len_bytes);
-int memory_zero(const struct memory *memory, gpa_t gpa, uint64_t len_bytes);
 
 /*
  * Reads [gpa, gpa + len) from @fd at @offset; -ENODATA when the file ends

@@ -12,6 +12,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/base/run.h"
 
 /* Frees what a segment owns. */
 static void segment_finish(struct plan_segment *segment)
@@ -33,18 +34,8 @@ void plan_finish(struct plan *plan)
 /* The index of the first segment that ends after @gpa. */
 static size_t first_after(const struct plan *plan, gpa_t gpa)
 {
-	size_t low = 0, high = plan->count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		const struct plan_segment *s = &plan->segments[mid];
-
-		if (s->gpa + s->len_bytes <= gpa)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return run_search(plan->segments, plan->count,
+			  sizeof(plan->segments[0]), gpa);
 }
 
 /* The first segment that reaches into a range. */
@@ -52,13 +43,12 @@ const struct plan_segment *plan_find(const struct plan *plan, gpa_t gpa,
 				     uint64_t len_bytes)
 {
 	size_t i = first_after(plan, gpa);
+	const struct plan_segment *s;
 
-	if (i == plan->count || plan->segments[i].gpa - gpa >= len_bytes) {
-		/* The subtraction wraps for a segment that starts below. */
-		if (i == plan->count || plan->segments[i].gpa >= gpa)
-			return NULL;
-	}
-	return &plan->segments[i];
+	if (i == plan->count)
+		return NULL;
+	s = &plan->segments[i];
+	return s->gpa < gpa || s->gpa - gpa < len_bytes ? s : NULL;
 }
 
 /* Takes @segment in, or frees it. */

@@ -16,6 +16,7 @@
 
 #include "vmm/mem/memory.h"
 
+/* Begins as struct run does. */
 struct plan_segment {
 	gpa_t gpa;
 	uint64_t len_bytes;

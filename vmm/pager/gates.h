@@ -52,7 +52,7 @@ struct uffd_gate {
 	bool guards; /* it is on guards, not on the memory */
 	struct memory *memory;
 	struct uffd_range {
-		uint64_t first, count; /* pages of RAM */
+		uint64_t first, count; /* pages of RAM, as struct run */
 		uint8_t *hva;
 	} * ranges; /* sorted; owned */
 	unsigned int range_count;

@@ -15,13 +15,10 @@
 #include "vmm/pager/pages.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "vmm/base/futex.h"
 #include "vmm/base/log.h"
 
 enum page_state {
@@ -94,13 +91,6 @@ static _Atomic uint32_t *futex_of(struct pages *pages, uint64_t page)
 	return &pages->futexes[page / pages->granule_pages % PAGES_FUTEXES];
 }
 
-/* futex(2) without a timeout. */
-static void futex(_Atomic uint32_t *word, int op, uint32_t value)
-{
-	syscall(SYS_futex, (void *)word, op | FUTEX_PRIVATE_FLAG, value, NULL,
-		NULL, 0);
-}
-
 /* Waits for a change. */
 void pages_wait(struct pages *pages, uint64_t page)
 {
@@ -111,7 +101,7 @@ void pages_wait(struct pages *pages, uint64_t page)
 	if (atomic_compare_exchange_strong(state_of(pages, page), &state,
 					   STATE_AWAITED) ||
 	    state == STATE_AWAITED)
-		futex(word, FUTEX_WAIT, number);
+		futex_wait(word, number);
 }
 
 /* Ends the filling of a granule, and wakes the threads that wait for it. */
@@ -121,7 +111,7 @@ static void settle(struct pages *pages, uint64_t page, enum page_state state)
 	    STATE_AWAITED)
 		return;
 	atomic_fetch_add(futex_of(pages, page), 1);
-	futex(futex_of(pages, page), FUTEX_WAKE, INT_MAX);
+	futex_wake_all(futex_of(pages, page));
 }
 
 /* Makes claimed pages PRESENT. */
@@ -144,6 +134,6 @@ void pages_wake_all(struct pages *pages)
 {
 	for (unsigned int i = 0; i < PAGES_FUTEXES; i++) {
 		atomic_fetch_add(&pages->futexes[i], 1);
-		futex(&pages->futexes[i], FUTEX_WAKE, INT_MAX);
+		futex_wake_all(&pages->futexes[i]);
 	}
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What all page sources share. */
+/* What all page sources share; see the header. */
 #include "vmm/pager/source.h"
 
 #include <stdlib.h>
 
-/* Destroys a source. */
+#include "vmm/base/run.h"
+
 void page_source_destroy(struct page_source *source)
 {
 	if (source)
 		source->ops->destroy(source);
 }
 
-/* Adds a run, or lengthens the last. */
 void page_source_add_run(struct page_source *source, uint64_t first,
 			 uint64_t end)
 {
@@ -25,22 +25,17 @@ void page_source_add_run(struct page_source *source, uint64_t first,
 	}
 }
 
-/* The run that holds a page. */
+size_t page_source_search(const struct page_source *source, uint64_t page)
+{
+	return run_search(source->runs, source->run_count,
+			  sizeof(source->runs[0]), page);
+}
+
 const struct page_run *page_source_find(const struct page_source *source,
 					uint64_t page)
 {
-	size_t low = 0, high = source->run_count;
+	size_t i = page_source_search(source, page);
+	const struct page_run *run = &source->runs[i];
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		const struct page_run *run = &source->runs[mid];
-
-		if (page - run->first < run->count)
-			return run;
-		if (page < run->first)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return NULL;
+	return i < source->run_count && run->first <= page ? run : NULL;
 }

@@ -16,6 +16,7 @@
 struct memory;
 struct plan;
 struct page_source;
+struct snap_file;
 
 /* Pages [first, first + count) of RAM. */
 struct page_run {
@@ -59,6 +60,9 @@ void page_source_destroy(struct page_source *source);
 void page_source_add_run(struct page_source *source, uint64_t first,
 			 uint64_t end);
 
+/* The index of the first run that ends after @page; run_count: none. */
+size_t page_source_search(const struct page_source *source, uint64_t page);
+
 /* The run that holds @page, or NULL. */
 const struct page_run *page_source_find(const struct page_source *source,
 					uint64_t page);
@@ -70,6 +74,13 @@ const struct page_run *page_source_find(const struct page_source *source,
  */
 int source_plan_create(struct page_source **source, struct plan *plan,
 		       const struct memory *memory);
+
+/*
+ * A source over the pages of a snapshot, each checked against its checksum as it
+ * is read.  @file stays the caller's and outlives the source.  -ENOMEM, logged.
+ */
+int source_snapshot_create(struct page_source **source,
+			   const struct snap_file *file);
 
 /*
  * A source over @inner, which it owns, whose runs and reads are of whole granules

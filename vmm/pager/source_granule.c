@@ -26,30 +26,13 @@ static struct page_source *inner_of(struct page_source *source)
 	return container_of(source, struct source_granule, source)->inner;
 }
 
-/* The first run of @source that ends after @page; there may be none. */
-static const struct page_run *first_run(const struct page_source *source,
-					uint64_t page)
-{
-	size_t low = 0, high = source->run_count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		const struct page_run *run = &source->runs[mid];
-
-		if (run->first + run->count <= page)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return &source->runs[low];
-}
-
 /* Reads what the inner source holds of the pages, with zeros between. */
 static int granule_read(struct page_source *source, uint64_t page,
 			uint32_t count, uint8_t *to)
 {
 	struct page_source *inner = inner_of(source);
-	const struct page_run *run = first_run(inner, page);
+	const struct page_run *run =
+		&inner->runs[page_source_search(inner, page)];
 	const struct page_run *runs_end = inner->runs + inner->run_count;
 	uint64_t end = page + count;
 
@@ -87,7 +70,8 @@ static void granule_cancel(struct page_source *source)
 static const char *granule_describe(struct page_source *source, uint64_t page)
 {
 	struct page_source *inner = inner_of(source);
-	const struct page_run *run = first_run(inner, page);
+	const struct page_run *run =
+		&inner->runs[page_source_search(inner, page)];
 
 	if (run < inner->runs + inner->run_count)
 		page = max_u64(page, run->first);

@@ -6,18 +6,16 @@
  * which only says whether it was the first; relaxed order is enough for it.
  */
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/futex.h"
 #include "vmm/base/log.h"
 #include "vmm/pager/source.h"
 
@@ -84,9 +82,7 @@ static uint64_t random_up_to(uint64_t limit)
 static int wait_for_end(struct source_inject *si)
 {
 	while (!atomic_load(&si->cancelled))
-		if (syscall(SYS_futex, (void *)&si->cancelled,
-			    FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0) < 0 &&
-		    errno == EINTR)
+		if (futex_wait(&si->cancelled, 0) == -EINTR)
 			return -EINTR;
 	return -ECANCELED;
 }
@@ -98,8 +94,7 @@ static void inject_cancel(struct page_source *source)
 		container_of(source, struct source_inject, source);
 
 	atomic_store(&si->cancelled, 1);
-	syscall(SYS_futex, (void *)&si->cancelled, FUTEX_WAKE_PRIVATE, INT_MAX,
-		NULL, NULL, 0);
+	futex_wake_all(&si->cancelled);
 	if (si->inner->ops->cancel)
 		si->inner->ops->cancel(si->inner);
 }

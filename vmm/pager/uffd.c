@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/run.h"
 #include "vmm/mem/memory.h"
 #include "vmm/mem/uffd_probe.h"
 #include "vmm/pager/gates.h"
@@ -169,20 +170,12 @@ void uffd_gate_finish(struct uffd_gate *gate)
 static const struct uffd_range *find_range(const struct uffd_gate *gate,
 					   uint64_t page)
 {
-	unsigned int low = 0, high = gate->range_count;
+	size_t i = run_search(gate->ranges, gate->range_count,
+			      sizeof(gate->ranges[0]), page);
 
-	while (low < high) {
-		unsigned int mid = low + (high - low) / 2;
-		const struct uffd_range *range = &gate->ranges[mid];
-
-		if (page - range->first < range->count)
-			return range;
-		if (page < range->first)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return NULL;
+	return i < gate->range_count && gate->ranges[i].first <= page ?
+		       &gate->ranges[i] :
+		       NULL;
 }
 
 /* The page of RAM at an address of a range. */

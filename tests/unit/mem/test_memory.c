@@ -44,9 +44,6 @@ static void reads_what_was_written(void **state)
 	assert_memory_equal(got, "abcd", 4);
 	assert_int_equal(memory_read(&memory, HIGH, got, 4), 0);
 	assert_memory_equal(got, "efgh", 4);
-	assert_int_equal(memory_zero(&memory, HIGH, 2), 0);
-	assert_int_equal(memory_read(&memory, HIGH, got, 4), 0);
-	assert_memory_equal(got, "\0\0gh", 4);
 	memory_finish(&memory);
 }
 
