@@ -25,16 +25,15 @@ from harness import (Guest, arguments, complete, require,
 DONE, HOST, SOURCE = 0, 70, 81
 DEADLINE = 1
 SUMMARY = re.compile(r"^SUMMARY: [1-9][0-9]* checks, 0 failed\s*$", re.M)
-REASON = (r"^thaw: guest memory at 0x[0-9a-f]+: %s \(fault injection\) "
-          r"(cannot be read; %s: Input/output error|"
-          r"does not answer for [0-9.]+ s; %s)$")
+REASON = (r"^thaw: guest memory at 0x[0-9a-f]+: read %s \(fault injection\): "
+          r"(Input/output error; %s|not completed after [0-9.]+ s; %s)$")
 # The first failure of a page that is retried.
-RETRIED = re.compile(r"^thaw: guest memory at 0x[0-9a-f]+: \S+ "
-                     r"\((fault injection|snapshot|load plan)\) cannot be "
-                     r"read: Input/output error; retrying for [0-9.]+ s\n",
+RETRIED = re.compile(r"^thaw: guest memory at 0x[0-9a-f]+: read \S+ "
+                     r"\((fault injection|snapshot|load plan)\): "
+                     r"Input/output error; retrying for [0-9.]+ s\n",
                      re.M)
 STOPS = "the guest stops"
-WAITS = '(the guest waits for "retry"|the guest waits for it)'
+WAITS = "the guest waits(?: until `thaw ctl SOCKET retry`)?"
 
 
 class Bed:

@@ -203,10 +203,10 @@ def stays_as_a_process(thaw, mount):
 def ends_by_policy(thaw, _):
     """By the deadline, and after it the grace period."""
     thaw.wait_end(SOURCE)
-    require(re.match(r"thaw: guest memory at 0x[0-9a-f]+: \S+ \(load plan\) does "
-                    r"not answer for [0-9.]+ s; the guest stops\s+",
-                    thaw.errors()) and LEFT_BEHIND.search(thaw.errors()),
-           "not clear", thaw.errors())
+    require(re.match(r"thaw: guest memory at 0x[0-9a-f]+: read \S+ \(load plan\): "
+                     r"not completed after [0-9.]+ s; the guest stops\s+",
+                     thaw.errors()) and LEFT_BEHIND.search(thaw.errors()),
+            "not clear", thaw.errors())
 
 
 def output_hangs(bed):

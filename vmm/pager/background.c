@@ -22,23 +22,6 @@
 #define MADV_COLLAPSE 25 /* since Linux 6.1 */
 #endif
 
-/* Waits for a change or until @until_ns. */
-void pager_wait_until(struct pager *pager, uint64_t until_ns)
-{
-	const struct timespec until = clock_timespec(until_ns);
-
-	pthread_cond_timedwait(&pager->changed, &pager->lock, &until);
-}
-
-/* Sleeps until @until_ns, or until it is all over. */
-void pager_sleep_until(struct pager *pager, uint64_t until_ns)
-{
-	pthread_mutex_lock(&pager->lock);
-	while (!atomic_load(&pager->cancelled) && clock_now_ns() < until_ns)
-		pager_wait_until(pager, until_ns);
-	pthread_mutex_unlock(&pager->lock);
-}
-
 /*
  * Before each step of the background: lets demand go first, and keeps to the
  * budget, of which @spent bytes are used since @start_ns.
@@ -49,7 +32,7 @@ static void yield_to_demand(struct pager *pager, uint64_t start_ns,
 	uint64_t rate = pager->config.prefault_bytes_s;
 	uint64_t wait_ns = YIELD_FIRST_NS;
 
-	while (atomic_load(&pager->demand) && !atomic_load(&pager->cancelled)) {
+	while (atomic_load(&pager->demand) && !pager_is_cancelled(pager)) {
 		pager_sleep_until(pager, clock_now_ns() + wait_ns);
 		wait_ns = min_u64(2 * wait_ns, YIELD_LAST_NS);
 	}
@@ -68,7 +51,7 @@ static int fill_run(struct pager *pager, const struct page_run *run,
 					   .vcpu = -1 };
 		int r;
 
-		if (atomic_load(&pager->cancelled))
+		if (pager_is_cancelled(pager))
 			return -ECANCELED;
 		if (pages_is_present(&pager->pages, run->first + n))
 			continue;
@@ -89,7 +72,7 @@ static void fill_workingset(struct pager *pager)
 		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
 					   .vcpu = -1 };
 
-		if (atomic_load(&pager->cancelled))
+		if (pager_is_cancelled(pager))
 			return;
 		if (page >= pager->pages.count ||
 		    pages_is_present(&pager->pages, page))
@@ -124,7 +107,7 @@ static void collapse(struct pager *pager)
 				region->offset_bytes + region->size_bytes);
 		uintptr_t end = align_down(base + last, LARGE_PAGE_BYTES);
 
-		for (; from < end && !atomic_load(&pager->cancelled);
+		for (; from < end && !pager_is_cancelled(pager);
 		     from += LARGE_PAGE_BYTES)
 			madvise((void *)from, LARGE_PAGE_BYTES, MADV_COLLAPSE);
 	}
@@ -145,53 +128,15 @@ static void retire(struct pager *pager)
 }
 
 /* The thread that fills, and waits for the last page. */
-static void *background_main(void *arg)
+void *background_main(void *arg)
 {
 	struct pager *pager = arg;
 
 	fill_workingset(pager);
 	if (pager->config.prefault_bytes_s)
 		prefault(pager);
-	pthread_mutex_lock(&pager->lock);
-	while (!atomic_load(&pager->cancelled) &&
-	       atomic_load(&pager->pages.absent))
-		pthread_cond_wait(&pager->changed, &pager->lock);
-	pthread_mutex_unlock(&pager->lock);
-	if (!atomic_load(&pager->cancelled))
+	pager_wait_complete(pager);
+	if (!pager_is_cancelled(pager))
 		retire(pager);
 	return NULL;
-}
-
-/* Starts one of the pager's threads. */
-int pager_thread_start(struct pager *pager, const char *name, pthread_t *thread,
-		       bool *runs, void *(*run)(void *arg))
-{
-	int r = thread_start(thread, name, run, pager);
-
-	*runs = r == 0;
-	return r < 0 ? log_errno(-r, "pager thread %s", name) : 0;
-}
-
-/* Starts it. */
-int background_start(struct pager *pager)
-{
-	return pager_thread_start(pager, "background",
-				  &pager->background_thread,
-				  &pager->background_runs, background_main);
-}
-
-/* Joins it; the pager is cancelled. */
-void background_stop(struct pager *pager)
-{
-	if (pager->background_runs)
-		pthread_join(pager->background_thread, NULL);
-	pager->background_runs = false;
-}
-
-/* The last page is in. */
-void background_last_page(struct pager *pager)
-{
-	pthread_mutex_lock(&pager->lock);
-	pthread_cond_broadcast(&pager->changed);
-	pthread_mutex_unlock(&pager->lock);
 }

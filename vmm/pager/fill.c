@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The one path on which a page becomes present.
+ * Filling a page: the only path on which one becomes present.
  *
  *	claim		the page, and its absent neighbours in the same run of
- *			the source, up to a bound
- *	read		them from the source; when that fails the page alone,
- *			with retries until the deadline (policy.c)
- *	install		by userfaultfd where it covers them, else in place
- *	publish		clear KVM's bits, then mark them present and wake losers
+ *			the source (fault-around)
+ *	read		them from the source; on failure the page alone, with
+ *			retries until the deadline (policy.c)
+ *	install		by userfaultfd where it covers them; else they were
+ *			read in place
+ *	publish		clear KVM's bits, mark the pages present, wake waiters
  *
- * Runs on whatever thread needs the page: a vCPU's own, for a userfault exit.
- * No lock is taken.  The page is whole before anybody can see it: in place
- * nobody passes the bitmap and the states, and UFFDIO_COPY installs a whole
- * page at once.
+ * The file has the entry points first, then the steps in this order.
+ *
+ * Runs on the thread that needs the page: a vCPU's own, for a userfault exit.
+ * No lock is taken, except to write a trace line and after the last page.  A
+ * page is whole before it becomes visible: in place, the bitmap and the page
+ * states stop every access, and UFFDIO_COPY installs whole pages.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,47 +23,177 @@
 #include "vmm/base/clock.h"
 #include "vmm/pager/private.h"
 
-/* How many pages come where nothing is known of who asks. */
-#define RUN_PAGES_FIRST 16
-
-/* Pages that this thread has claimed, whole granules of them. */
+/* Pages that this thread has claimed: whole granules. */
 struct claim {
 	uint64_t first;
 	uint32_t count;
 };
 
-/* The place of a block of the smallest size among the suspects. */
-static _Atomic uint64_t *suspect_of(struct pager *pager, uint64_t page)
+static int fill_page(struct pager *pager, uint64_t page,
+		     struct pager_need *need);
+static int fill_claimed(struct pager *pager, uint64_t page,
+			struct pager_need *need);
+static struct claim claim_around(struct pager *pager, uint64_t page);
+static int read_and_install(struct pager *pager, struct claim *claim,
+			    uint64_t page, enum fill_kind kind);
+static void publish(struct pager *pager, const struct claim *claim);
+
+int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa)
 {
-	return &pager->suspects[page / RUN_PAGES_FIRST % SUSPECTS];
+	const struct memory_region *region =
+		memory_find(pager->memory, gpa, PAGE_BYTES);
+	struct pager_need need = { .cause = PAGER_CAUSE_VCPU,
+				   .vcpu = (int)vcpu };
+
+	if (!region)
+		return -EFAULT;
+	return pager_fill(pager, memory_page(region, gpa), &need);
 }
 
-/* Remembers that a read of several pages of a block has failed. */
-static void mark_suspect(struct pager *pager, uint64_t page)
+int pager_populate(void *ctx, gpa_t gpa, uint64_t len_bytes)
 {
-	atomic_store(suspect_of(pager, page), page / RUN_PAGES_FIRST + 1);
+	struct pager *pager = ctx;
+	const struct memory_region *region =
+		memory_find(pager->memory, gpa, len_bytes);
+	uint64_t first = memory_page(region, gpa);
+	uint64_t last = memory_page(region, gpa + len_bytes - 1);
+	int r = pager_fill_range(pager, first, last - first + 1,
+				 PAGER_CAUSE_DEVICE);
+
+	return r < 0 ? -EIO : 0;
 }
 
-/* Whether one has. */
-static bool is_suspect(struct pager *pager, uint64_t page)
+int pager_fill_range(struct pager *pager, uint64_t first, uint64_t count,
+		     enum pager_cause cause)
 {
-	return atomic_load(suspect_of(pager, page)) ==
-	       page / RUN_PAGES_FIRST + 1;
+	for (uint64_t page = first; page < first + count; page++) {
+		struct pager_need need = { .cause = cause, .vcpu = -1 };
+		int r;
+
+		if (pages_is_present(&pager->pages, page))
+			continue;
+		r = pager_fill(pager, page, &need);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need)
+{
+	bool demand = need->cause != PAGER_CAUSE_BACKGROUND;
+	int r;
+
+	need->since_ns = clock_now_ns();
+	need->filled = 0;
+	/*
+	 * The machine is ending because of an unavailable page.  While a signal
+	 * is pending for a vCPU whose fault KVM retries, userfaultfd reports the
+	 * same page again and again; do not read it each time.
+	 */
+	if (need->cause == PAGER_CAUSE_UFFD && atomic_load(&pager->stopping))
+		return -EIO;
+	if (demand)
+		atomic_fetch_add(&pager->demand, 1);
+	r = fill_page(pager, page, need);
+	if (demand)
+		atomic_fetch_sub(&pager->demand, 1);
+	return r;
+}
+
+/* Waits for a page that another thread fills; @since_ns: of the first wait. */
+static void wait_for_other(struct pager *pager, uint64_t page,
+			   const struct pager_need *need, uint64_t since_ns)
+{
+	struct fill_slot *slot = NULL;
+
+	if (need->cause != PAGER_CAUSE_BACKGROUND)
+		slot = watch_begin(pager, FILL_WAITS, page, since_ns);
+	pages_wait(&pager->pages, page);
+	if (slot)
+		watch_end(slot);
+}
+
+/* Counts a page that this thread did not have to fill. */
+static void count_present(struct pager_counters *counters,
+			  enum pager_cause cause, bool waited)
+{
+	count_add(waited ? &counters->waited[cause] : &counters->already[cause],
+		  1);
+}
+
+/* Claims and fills a page, or waits until another thread has. */
+static int fill_page(struct pager *pager, uint64_t page,
+		     struct pager_need *need)
+{
+	uint64_t since_ns = 0;
+	bool waited = false;
+
+	while (!pager_is_cancelled(pager)) {
+		int r;
+
+		switch (pages_claim(&pager->pages, page)) {
+		case PAGES_PRESENT:
+			count_present(&pager->counters, need->cause, waited);
+			return 0;
+		case PAGES_BUSY:
+			waited = true;
+			since_ns = since_ns ? since_ns : clock_now_ns();
+			wait_for_other(pager, page, need, since_ns);
+			break;
+		case PAGES_CLAIMED:
+			since_ns = 0;
+			r = fill_claimed(pager, page, need);
+			/* Only a vCPU has a phase to check when kicked. */
+			if (r == -EINTR && need->cause != PAGER_CAUSE_VCPU)
+				break;
+			if (r != -EAGAIN)
+				return r;
+		}
+	}
+	return -ECANCELED;
 }
 
 /*
- * How many pages around @page are read at once: an aligned block of 16, and
- * twice as much as long as the page before the block is present.  So sequential
- * faults double the block, and random ones do not.  The source holds nothing
- * before @first.  Where a read has failed, granules are read one by one.
+ * The steps, for a page that this thread has claimed.  -EAGAIN: it is absent
+ * again, and the fill is to be retried.
+ */
+static int fill_claimed(struct pager *pager, uint64_t page,
+			struct pager_need *need)
+{
+	bool background = need->cause == PAGER_CAUSE_BACKGROUND;
+	struct claim claim = claim_around(pager, page);
+	uint32_t seen = atomic_load(&pager->retry);
+	int r = read_and_install(pager, &claim, page,
+				 background ? FILL_BACKGROUND : FILL_DEMAND);
+
+	if (r == 0) {
+		need->filled = claim.count;
+		/* Before publish(): whoever sees the page sees the counts. */
+		record_fill(pager, need, page, claim.first, claim.count);
+		publish(pager, &claim);
+		return 0;
+	}
+	pages_release(&pager->pages, claim.first, claim.count);
+	/* At the end a gate may be closed already, which is no failure. */
+	if (r == -ECANCELED || pager_is_cancelled(pager))
+		return -ECANCELED;
+	return background ? -EIO : policy_fail(pager, page, -r, seen);
+}
+
+/*
+ * How many pages around @page are read at once: an aligned block of 16, doubled
+ * while the page before the block is present.  So sequential faults double the
+ * block, and random ones do not.  The source holds nothing before @first.  In a
+ * block where a read has failed, granules are read one by one.
  */
 static uint64_t block_pages(struct pager *pager, uint64_t page, uint64_t first)
 {
 	uint64_t most = pager->config.run_pages;
-	uint64_t block = max_u64(min_u64(most, RUN_PAGES_FIRST),
+	uint64_t block = max_u64(min_u64(most, POLICY_BLOCK_PAGES),
 				 pager->memory->granule_pages);
 
-	if (is_suspect(pager, page))
+	if (policy_is_suspect(pager, page))
 		return pager->memory->granule_pages;
 	while (block < most && align_down(page, block) > first &&
 	       pages_is_present(&pager->pages, align_down(page, block) - 1))
@@ -69,9 +202,9 @@ static uint64_t block_pages(struct pager *pager, uint64_t page, uint64_t first)
 }
 
 /*
- * Grows the claim of @page's granule to its neighbours: within the block that
- * holds it, within the run of the source and the region of memory, up to the
- * first granule that is not absent.
+ * Step 1: extends the claim of @page's granule to its neighbours, within the
+ * block, the run of the source and the region of memory, up to the first
+ * granule that is not absent.
  */
 static struct claim claim_around(struct pager *pager, uint64_t page)
 {
@@ -101,27 +234,25 @@ static struct claim claim_around(struct pager *pager, uint64_t page)
 	return claim;
 }
 
-/* Where a page of RAM is in our own mapping. */
-static uint8_t *page_hva(const struct pager *pager, uint64_t page)
-{
-	const struct memory_region *region =
-		memory_region_of_page(pager->memory, page);
-
-	return region->hva + (page * PAGE_BYTES - region->offset_bytes);
-}
-
-/* Where a claim is read to: in place, or aside for userfaultfd to install. */
+/*
+ * Where a claim is read to: in place, or to the slot's buffer where userfaultfd
+ * is to install it.  NULL: no memory.
+ */
 static uint8_t *read_to(struct pager *pager, const struct claim *claim,
 			struct fill_slot *slot)
 {
+	const struct memory_region *region =
+		memory_region_of_page(pager->memory, claim->first);
+
 	if (!uffd_gate_covers(&pager->uffd, claim->first))
-		return page_hva(pager, claim->first);
+		return region->hva +
+		       (claim->first * PAGE_BYTES - region->offset_bytes);
 	if (!slot->buffer)
 		slot->buffer = malloc(PAGER_RUN_PAGES_MAX * PAGE_BYTES);
 	return slot->buffer;
 }
 
-/* Reads a claim once. */
+/* One read of the source, without retries. */
 static int read_once(struct pager *pager, const struct claim *claim,
 		     struct fill_slot *slot, uint8_t **to)
 {
@@ -137,8 +268,8 @@ static int read_once(struct pager *pager, const struct claim *claim,
 }
 
 /*
- * After a failure of several granules: gives the neighbours of @page's back, so
- * that an error in one of them is not charged to this one.
+ * After a failure of several granules: releases all but @page's, so that an
+ * error in a neighbour is not charged to this page.
  */
 static void narrow(struct pager *pager, struct claim *claim, uint64_t page)
 {
@@ -147,19 +278,14 @@ static void narrow(struct pager *pager, struct claim *claim, uint64_t page)
 	uint64_t end = claim->first + claim->count;
 	uint64_t after = alone.first + granule;
 
-	for (uint64_t at = align_down(claim->first, RUN_PAGES_FIRST); at < end;
-	     at += RUN_PAGES_FIRST)
-		mark_suspect(pager, at);
+	policy_mark_suspect(pager, claim->first, end);
 	pages_release(&pager->pages, claim->first, alone.first - claim->first);
 	pages_release(&pager->pages, after, end - after);
 	*claim = alone;
 	count_add(&pager->counters.retries, 1);
 }
 
-/*
- * Reads a claim; when that fails the page's granule alone, again and again as
- * the policy says.
- */
+/* Step 2: reads a claim; after a failure @page's granule alone, by policy. */
 static int read_claim(struct pager *pager, struct claim *claim, uint64_t page,
 		      struct fill_slot *slot, uint8_t **to)
 {
@@ -180,9 +306,9 @@ static int read_claim(struct pager *pager, struct claim *claim, uint64_t page,
 	return r;
 }
 
-/* Reads and installs a claim. */
-static int fill_claim(struct pager *pager, struct claim *claim, uint64_t page,
-		      enum fill_kind kind)
+/* Steps 2 and 3; the claim may become smaller. */
+static int read_and_install(struct pager *pager, struct claim *claim,
+			    uint64_t page, enum fill_kind kind)
 {
 	struct fill_slot *slot = watch_begin(pager, kind, page, clock_now_ns());
 	uint8_t *data = NULL;
@@ -195,149 +321,12 @@ static int fill_claim(struct pager *pager, struct claim *claim, uint64_t page,
 	return r;
 }
 
-/* Makes a filled claim visible. */
+/* Step 4: makes a claim visible. */
 static void publish(struct pager *pager, const struct claim *claim)
 {
 	bitmap_clear(pager->memory, claim->first, claim->count);
 	pages_publish(&pager->pages, claim->first, claim->count);
+	/* The last page: the background thread retires the gates. */
 	if (atomic_load(&pager->pages.absent) == 0)
-		background_last_page(pager);
-}
-
-/* Counts a fill that is done. */
-static void account(struct pager *pager, const struct pager_need *need,
-		    const struct claim *claim)
-{
-	struct pager_counters *c = &pager->counters;
-	uint64_t now = clock_now_ns();
-
-	count_add(&c->faults[need->cause], 1);
-	count_add(&c->pages[need->cause], claim->count);
-	if (need->cause != PAGER_CAUSE_BACKGROUND)
-		counters_stall(c, now - need->since_ns, now - pager->start_ns);
-	if (pager->trace)
-		trace_fault(pager, need, claim->first, claim->count, now);
-}
-
-/*
- * Remembers that a page was asked for, or which of its granule the source has;
- * each is filled once, so there is room.
- */
-static void record(struct pager *pager, const struct pager_need *need,
-		   uint64_t page)
-{
-	uint64_t n = align_down(page, pager->memory->granule_pages);
-	uint64_t end = n + pager->memory->granule_pages;
-
-	if (!pager->recorded || need->cause == PAGER_CAUSE_BACKGROUND)
-		return;
-	for (; n < end; n++)
-		if (page_source_find(pager->config.source, n))
-			pager->recorded[atomic_fetch_add(&pager->recorded_count,
-							 1)] = n;
-}
-
-/*
- * Fills the page, which this thread has claimed.  -EAGAIN: it is absent again,
- * and may be tried again.
- */
-static int fill_claimed(struct pager *pager, uint64_t page,
-			struct pager_need *need)
-{
-	struct claim claim = claim_around(pager, page);
-	uint32_t seen = atomic_load(&pager->retry);
-	int r = fill_claim(pager, &claim, page,
-			   need->cause == PAGER_CAUSE_BACKGROUND ?
-				   FILL_BACKGROUND :
-				   FILL_DEMAND);
-
-	if (r == 0) {
-		need->filled = claim.count;
-		record(pager, need, page);
-		/* Counted first: who sees the page may look at the figures. */
-		account(pager, need, &claim);
-		publish(pager, &claim);
-		return 0;
-	}
-	pages_release(&pager->pages, claim.first, claim.count);
-	/* At the end a gate that is closed already is no failure. */
-	if (r == -ECANCELED || pager_is_cancelled(pager))
-		return -ECANCELED;
-	if (need->cause == PAGER_CAUSE_BACKGROUND)
-		return -EIO;
-	r = policy_fail(pager, page, -r);
-	if (r == -EAGAIN && policy_wait(pager, seen) < 0)
-		return -EINTR;
-	return r;
-}
-
-/* Waits for a page that another thread fills, since @since. */
-static void wait_for_other(struct pager *pager, uint64_t page,
-			   const struct pager_need *need, uint64_t since)
-{
-	struct fill_slot *slot = NULL;
-
-	if (need->cause != PAGER_CAUSE_BACKGROUND)
-		slot = watch_begin(pager, FILL_WAITS, page, since);
-	pages_wait(&pager->pages, page);
-	if (slot)
-		watch_end(slot);
-}
-
-/* Makes a page present, whoever fills it. */
-static int fill_page(struct pager *pager, uint64_t page,
-		     struct pager_need *need)
-{
-	uint64_t since = 0;
-	bool waited = false;
-
-	while (!pager_is_cancelled(pager)) {
-		int r;
-
-		switch (pages_claim(&pager->pages, page)) {
-		case PAGES_PRESENT:
-			count_add(waited ?
-					  &pager->counters.waited[need->cause] :
-					  &pager->counters.already[need->cause],
-				  1);
-			return 0;
-		case PAGES_BUSY:
-			waited = true;
-			since = since ? since : clock_now_ns();
-			wait_for_other(pager, page, need, since);
-			break;
-		case PAGES_CLAIMED:
-			since = 0;
-			r = fill_claimed(pager, page, need);
-			/* Only a vCPU has something to look at when kicked. */
-			if (r == -EINTR && need->cause != PAGER_CAUSE_VCPU)
-				break;
-			if (r != -EAGAIN)
-				return r;
-		}
-	}
-	return -ECANCELED;
-}
-
-/* The one path. */
-int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need)
-{
-	bool demand = need->cause != PAGER_CAUSE_BACKGROUND;
-	int r;
-
-	need->since_ns = clock_now_ns();
-	need->filled = 0;
-	/*
-	 * The machine ends for a page that failed.  While a signal waits for a
-	 * vCPU that KVM lets try again, userfaultfd tells of that page without
-	 * end; the source has said what is wrong, and is not asked each time.
-	 */
-	if (need->cause == PAGER_CAUSE_UFFD && atomic_load(&pager->stopping))
-		return -EIO;
-	if (demand)
-		atomic_fetch_add(&pager->demand, 1);
-	r = fill_page(pager, page, need);
-	if (demand)
-		atomic_fetch_sub(&pager->demand, 1);
-	return r;
+		pager_notify(pager);
 }

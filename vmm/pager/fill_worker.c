@@ -41,7 +41,7 @@ static void *worker_main(void *arg)
 	struct fill_worker *worker = &pager->worker;
 
 	pthread_mutex_lock(&pager->lock);
-	while (!atomic_load(&pager->cancelled)) {
+	while (!pager_is_cancelled(pager)) {
 		if (worker->busy) {
 			fill_asked(pager);
 			worker->busy = false;
@@ -65,7 +65,7 @@ static int wait_for_thread(struct pager *pager)
 	uint64_t limit = pager->config.deadline_ns + NS_PER_S;
 	uint64_t page = worker->page, until = clock_now_ns() + limit;
 
-	while (worker->busy && !atomic_load(&pager->cancelled) &&
+	while (worker->busy && !pager_is_cancelled(pager) &&
 	       clock_now_ns() < until) {
 		pager_wait_until(pager, until);
 		if (worker->page != page) {
@@ -73,7 +73,7 @@ static int wait_for_thread(struct pager *pager)
 			until = clock_now_ns() + limit;
 		}
 	}
-	if (atomic_load(&pager->cancelled))
+	if (pager_is_cancelled(pager))
 		return -ECANCELED;
 	return worker->busy ? -ETIMEDOUT : worker->result;
 }
@@ -85,13 +85,13 @@ static int ask(struct pager *pager, uint64_t first, uint64_t end)
 	int r = 0;
 
 	pthread_mutex_lock(&pager->lock);
-	if (atomic_load(&pager->cancelled))
+	if (pager_is_cancelled(pager))
 		r = -ECANCELED;
 	else if (worker->busy)
 		r = -ETIMEDOUT;
-	else if (!worker->runs)
-		r = pager_thread_start(pager, "fill-worker", &worker->thread,
-				       &worker->runs, worker_main);
+	else if (!worker->thread.runs)
+		r = pager_thread_start(pager, &worker->thread, "fill-worker",
+				       worker_main);
 	if (r == 0) {
 		worker->page = first;
 		worker->end = end;
@@ -111,19 +111,4 @@ int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count)
 	while (first < end && pages_is_present(&pager->pages, first))
 		first++;
 	return first < end ? ask(pager, first, end) : 0;
-}
-
-/* Joins the thread, which ends as soon as its read does. */
-void fill_worker_stop(struct pager *pager)
-{
-	bool runs;
-
-	/* After this no thread is made any more. */
-	pthread_mutex_lock(&pager->lock);
-	runs = pager->worker.runs;
-	pager->worker.runs = false;
-	pthread_cond_broadcast(&pager->changed);
-	pthread_mutex_unlock(&pager->lock);
-	if (runs)
-		pthread_join(pager->worker.thread, NULL);
 }

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The pager's life, and the doors through which a need for a page comes in:
- * pager_vcpu_fault() and the memory accessor's populate().  Every door leads to
- * pager_fill() in fill.c.
+ * The life of the pager: its parts and threads, created, started, stopped and
+ * joined here.  Control thread.
  */
 #include "vmm/pager/pager.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/base/clock.h"
@@ -25,7 +21,6 @@ const char *const pager_mode_names[] = {
 	[PAGER_EAGER] = "eager", NULL,
 };
 
-/* Gives the regions what their slots need. */
 int pager_prepare(struct memory *memory, enum pager_mode mode)
 {
 	int r;
@@ -36,37 +31,13 @@ int pager_prepare(struct memory *memory, enum pager_mode mode)
 	return r < 0 ? r : guard_map(memory);
 }
 
-/* Frees it. */
 void pager_unprepare(struct memory *memory)
 {
 	bitmap_unmap(memory);
 	guard_unmap(memory);
 }
 
-/* The memory accessor's door.  No lock is held. */
-static int populate(void *ctx, gpa_t gpa, uint64_t len_bytes)
-{
-	struct pager *pager = ctx;
-	const struct memory_region *region =
-		memory_find(pager->memory, gpa, len_bytes);
-	uint64_t page = memory_page(region, gpa);
-	uint64_t last = memory_page(region, gpa + len_bytes - 1);
-
-	for (; page <= last; page++) {
-		struct pager_need need = { .cause = PAGER_CAUSE_DEVICE,
-					   .vcpu = -1 };
-		int r;
-
-		if (pages_is_present(&pager->pages, page))
-			continue;
-		r = pager_fill(pager, page, &need);
-		if (r < 0)
-			return -EIO;
-	}
-	return 0;
-}
-
-/* Makes the source's pages absent, and stops who would touch them. */
+/* Marks the source's pages absent and sets their bits in KVM's bitmap. */
 static int set_absent(struct pager *pager)
 {
 	uint64_t pages = pager->memory->size_bytes / PAGE_BYTES;
@@ -75,8 +46,8 @@ static int set_absent(struct pager *pager)
 		const struct page_run *run = &pager->source->runs[i];
 
 		if (!range_within(run->first, run->count, pages))
-			return log_fail(EINVAL, "page source: pages beyond "
-						"the guest's memory");
+			return log_fail(EINVAL, "page source: run outside "
+						"guest memory");
 		pages_set_absent(&pager->pages, run->first, run->count);
 		bitmap_set(pager->memory, run->first, run->count);
 		pager->source_pages += run->count;
@@ -84,7 +55,23 @@ static int set_absent(struct pager *pager)
 	return 0;
 }
 
-/* The stages of making it. */
+/* Opens userfaultfd and starts its thread, where the mode has one. */
+static int start_uffd(struct pager *pager)
+{
+	enum pager_mode mode = pager->config.mode;
+	int r;
+
+	/* Without KVM: a unit test, which plays the vCPUs. */
+	if (mode != PAGER_UFFD && (!pager->memory->kvm || mode == PAGER_EAGER))
+		return 0;
+	r = uffd_gate_open(&pager->uffd, pager->memory, pager->source);
+	if (r < 0)
+		return r;
+	return pager_thread_start(pager, &pager->uffd_thread, "uffd",
+				  uffd_thread_main);
+}
+
+/* All that a fill uses, before the first thread. */
 static int create_stages(struct pager *pager)
 {
 	uint64_t pages = pager->memory->size_bytes / PAGE_BYTES;
@@ -99,32 +86,17 @@ static int create_stages(struct pager *pager)
 	if (pager->wake_fd < 0)
 		return log_errno(errno, "pager: eventfd");
 	r = set_absent(pager);
-	if (r < 0)
-		return r;
-	/* All that a fill looks at is there before the first thread is. */
-	if (pager->config.record) {
-		pager->recorded = calloc(pager->source_pages + 1,
-					 sizeof(pager->recorded[0]));
-		if (!pager->recorded)
-			return log_errno(ENOMEM, "working set");
-	}
-	r = trace_open(pager);
-	if (r < 0)
-		return r;
-	/* No KVM: a test that has only the bitmap, and plays the vCPUs. */
-	if (pager->config.mode == PAGER_UFFD ||
-	    (pager->memory->kvm && pager->config.mode != PAGER_EAGER)) {
-		r = uffd_gate_open(&pager->uffd, pager->memory, pager->source);
-		if (r < 0)
-			return r;
-		r = uffd_thread_start(pager);
-		if (r < 0)
-			return r;
-	}
-	return watch_start(pager);
+	if (r == 0)
+		r = record_open(pager);
+	if (r == 0)
+		r = start_uffd(pager);
+	if (r == 0)
+		r = pager_thread_start(pager, &pager->watch_thread, "watch",
+				       watch_main);
+	return r;
 }
 
-/* Fills in what the caller left to us, for granules of so many pages. */
+/* Replaces zeros by defaults, and bounds the fault-around. */
 static void set_defaults(struct pager_config *config, uint32_t granule_pages)
 {
 	if (!config->run_pages)
@@ -139,7 +111,6 @@ static void set_defaults(struct pager_config *config, uint32_t granule_pages)
 		config->deadline_ns = PAGER_DEADLINE_DEFAULT;
 }
 
-/* Makes the pager. */
 int pager_create(struct pager **out, const struct pager_config *config)
 {
 	struct page_source *source;
@@ -168,131 +139,98 @@ int pager_create(struct pager **out, const struct pager_config *config)
 		pager_destroy(pager);
 		return r;
 	}
-	pager->memory->populator = (struct memory_populator){ populate, pager };
+	pager->memory->populator =
+		(struct memory_populator){ pager_populate, pager };
 	*out = pager;
 	return 0;
 }
 
-/* Starts the background. */
 int pager_start(struct pager *pager)
 {
 	atomic_store(&pager->started, true);
-	return background_start(pager);
+	return pager_thread_start(pager, &pager->background_thread,
+				  "background", background_main);
 }
 
-/* Makes every waiter give up. */
-void pager_cancel(struct pager *pager)
+/* Makes the userfaultfd thread leave poll(2) and end. */
+static void stop_uffd_thread(struct pager *pager)
 {
-	atomic_store(&pager->cancelled, true);
-	if (pager->source->ops->cancel)
-		pager->source->ops->cancel(pager->source);
-	pages_wake_all(&pager->pages);
-	pager_retry(pager);
-	/* The watch kicks the threads that are in a read. */
+	uint64_t one = 1;
+
+	/* It fails only when the counter is full, which wakes as well. */
+	if (pager->uffd_thread.runs &&
+	    write(pager->wake_fd, &one, sizeof(one)) < 0)
+		log_debug("userfaultfd: the counter is full");
+	pager_thread_join(&pager->uffd_thread);
+}
+
+/* Last, as it kicks the threads that still read. */
+static void stop_watch_thread(struct pager *pager)
+{
 	pthread_mutex_lock(&pager->lock);
+	pager->watch_ends = true;
 	pthread_cond_broadcast(&pager->changed);
 	pthread_mutex_unlock(&pager->lock);
+	pager_thread_join(&pager->watch_thread);
 }
 
-/* Ends the threads, and lets go whom userfaultfd has stopped. */
 void pager_stop(struct pager *pager)
 {
+	/* From here on no fill worker is started. */
 	pager_cancel(pager);
-	uffd_thread_stop(pager);
-	fill_worker_stop(pager);
-	background_stop(pager);
-	watch_stop(pager);
+	stop_uffd_thread(pager);
+	pager_thread_join(&pager->worker.thread);
+	pager_thread_join(&pager->background_thread);
+	stop_watch_thread(pager);
 	uffd_gate_close(&pager->uffd);
 }
 
-/* Ends it and frees it. */
 void pager_destroy(struct pager *pager)
 {
 	if (!pager)
 		return;
 	pager_stop(pager);
 	pager->memory->populator = (struct memory_populator){ 0 };
-	trace_close(pager);
+	record_close(pager);
 	if (pager->wake_fd >= 0)
 		close(pager->wake_fd);
 	uffd_gate_finish(&pager->uffd);
 	watch_finish(pager);
 	pages_finish(&pager->pages);
-	free(pager->recorded);
 	page_source_destroy(pager->source);
 	pthread_cond_destroy(&pager->changed);
 	pthread_mutex_destroy(&pager->lock);
 	free(pager);
 }
 
-/* The vCPUs' door. */
-int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa)
-{
-	const struct memory_region *region =
-		memory_find(pager->memory, gpa, PAGE_BYTES);
-	struct pager_need need = { .cause = PAGER_CAUSE_VCPU,
-				   .vcpu = (int)vcpu };
-
-	if (!region)
-		return -EFAULT;
-	return pager_fill(pager, memory_page(region, gpa), &need);
-}
-
-/* Lets those try again who wait after a failure. */
-void pager_retry(struct pager *pager)
-{
-	atomic_fetch_add(&pager->retry, 1);
-	syscall(SYS_futex, (void *)&pager->retry, FUTEX_WAKE_PRIVATE, INT_MAX,
-		NULL, NULL, 0);
-}
-
-/* Whether somebody waits after a failure. */
 bool pager_is_stalled(const struct pager *pager)
 {
 	return atomic_load(&pager->waiters) != 0 || watch_has_overdue(pager);
 }
 
-/* Whether somebody stands still for a page. */
 bool pager_has_demand(const struct pager *pager)
 {
 	return atomic_load(&pager->demand) != 0;
 }
 
-/* Fills all pages of the source, each as if somebody stood still for it. */
 int pager_fill_all(struct pager *pager)
 {
 	for (size_t i = 0; i < pager->source->run_count; i++) {
 		const struct page_run *run = &pager->source->runs[i];
 
-		for (uint64_t n = 0; n < run->count; n++) {
-			struct pager_need need = { .cause = PAGER_CAUSE_DEVICE,
-						   .vcpu = -1 };
-			int r;
-
-			if (pages_is_present(&pager->pages, run->first + n))
-				continue;
-			r = pager_fill(pager, run->first + n, &need);
-			if (r < 0)
-				return -EIO;
-		}
+		if (pager_fill_range(pager, run->first, run->count,
+				     PAGER_CAUSE_DEVICE) < 0)
+			return -EIO;
 	}
 	return 0;
 }
 
-/* Whether a page is absent. */
-bool pager_is_absent(const struct pager *pager, uint64_t page)
-{
-	return !pages_is_present(&pager->pages, page);
-}
-
-/* What was asked for. */
 size_t pager_recorded(const struct pager *pager, const uint64_t **pages)
 {
 	*pages = pager->recorded;
 	return pager->recorded ? atomic_load(&pager->recorded_count) : 0;
 }
 
-/* The figures. */
 void pager_stats(const struct pager *pager, struct pager_stats *stats)
 {
 	counters_read(&pager->counters, stats);

@@ -147,12 +147,6 @@ int pager_fill_all(struct pager *pager);
 int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count);
 
 /*
- * Whether page @page of RAM is still absent, so that its contents are the
- * source's.
- */
-bool pager_is_absent(const struct pager *pager, uint64_t page);
-
-/*
  * The pages that were asked for so far, in order, where config.record is set;
  * how many.  The array is the pager's.  After pager_stop().
  */

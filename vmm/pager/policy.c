@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What happens when a source fails or does not answer: how long a page is
- * retried, what is reported, and whether the machine ends or waits.
+ * Failure policy: how long a failed read is retried, what is reported, and
+ * whether the machine ends or the thread waits for a retry.
  *
- * Any thread that fills, and the watch.  Nothing here is under a lock.
+ * Runs on the threads that fill, and on the watch thread; no lock.
  */
 #include <errno.h>
-#include <linux/futex.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
@@ -28,10 +25,31 @@ static unsigned long long page_gpa(const struct pager *pager, uint64_t page)
 	return region->gpa + (page * PAGE_BYTES - region->offset_bytes);
 }
 
-/* Where a page comes from, for messages. */
+/* The source's name for where a page comes from, for messages. */
 static const char *describe(const struct pager *pager, uint64_t page)
 {
 	return pager->source->ops->describe(pager->source, page);
+}
+
+/* The element of pager->suspects for the block of @page. */
+static _Atomic uint64_t *suspect_of(struct pager *pager, uint64_t page)
+{
+	return &pager->suspects[page / POLICY_BLOCK_PAGES % SUSPECTS];
+}
+
+bool policy_is_suspect(struct pager *pager, uint64_t page)
+{
+	return atomic_load(suspect_of(pager, page)) ==
+	       page / POLICY_BLOCK_PAGES + 1;
+}
+
+void policy_mark_suspect(struct pager *pager, uint64_t first, uint64_t end)
+{
+	uint64_t page = align_down(first, POLICY_BLOCK_PAGES);
+
+	for (; page < end; page += POLICY_BLOCK_PAGES)
+		atomic_store(suspect_of(pager, page),
+			     page / POLICY_BLOCK_PAGES + 1);
 }
 
 /* Whether a failure ends the machine: before the start nothing can wait. */
@@ -42,23 +60,23 @@ static bool stops(const struct pager *pager)
 }
 
 /*
- * Whether a failure is reported.  What follows the first that ends the machine
- * is not: others find the same until it has ended.
+ * Whether the caller is to report a failure.  Only the first that ends the
+ * machine is reported: other threads hit the same one until it has ended.
  */
 static bool claim_failure_report(struct pager *pager, bool stop)
 {
 	return !stop || !atomic_exchange(&pager->stopping, true);
 }
 
-/* Has the machine end or wait. */
-static void pass_on(struct pager *pager, bool stop)
+/* Tells the machine that it ends, or that a thread waits for a retry. */
+static void notify_owner(struct pager *pager, bool stop)
 {
 	if (pager->config.failed)
 		pager->config.failed(pager->config.ctx,
 				     stop ? PAGER_STOP : PAGER_PAUSE);
 }
 
-/* Sleeps between two tries; a signal ends it early, and that is fine. */
+/* Sleeps between two reads; a signal ends the sleep early, which is fine. */
 static void back_off(uint64_t ns)
 {
 	const struct timespec t = clock_timespec(ns);
@@ -66,7 +84,6 @@ static void back_off(uint64_t ns)
 	nanosleep(&t, NULL);
 }
 
-/* Whether to read a page again, which has just failed; waits before. */
 bool policy_retries(struct pager *pager, struct policy_retry *retry,
 		    uint64_t page, int err)
 {
@@ -79,7 +96,7 @@ bool policy_retries(struct pager *pager, struct policy_retry *retry,
 		return true;
 	if (!retry->wait_ns && retry->demand && !atomic_load(&pager->stopping))
 		log_guest(&pager->retry_log,
-			  "guest memory at 0x%llx: %s (%s) cannot be read: %s; "
+			  "guest memory at 0x%llx: read %s (%s): %s; "
 			  "retrying for %.1f s",
 			  page_gpa(pager, page), describe(pager, page),
 			  pager->source->ops->name, strerror(err),
@@ -92,66 +109,57 @@ bool policy_retries(struct pager *pager, struct policy_retry *retry,
 	return true;
 }
 
-/* Reports that a page is unavailable, and does what the policy says. */
-int policy_fail(struct pager *pager, uint64_t page, int err)
+/* Logs that a page is unavailable, and why. */
+static void report_failure(const struct pager *pager, uint64_t page, int err,
+			   bool stop)
 {
-	bool stop = stops(pager);
 	const char *outcome =
-		stop ? "; the guest stops" : "; the guest waits for \"retry\"";
+		stop ? "the guest stops" :
+		       "the guest waits until `thaw ctl SOCKET retry`";
 
-	count_add(&pager->counters.failures, 1);
-	if (!claim_failure_report(pager, stop))
-		;
-	else if (err == EBADMSG)
-		log_error("guest memory at 0x%llx: %s (%s) is damaged%s",
-			  page_gpa(pager, page), describe(pager, page),
-			  pager->source->ops->name, outcome);
+	if (err == EBADMSG)
+		log_error(
+			"guest memory at 0x%llx: %s (%s): page is corrupt; %s",
+			page_gpa(pager, page), describe(pager, page),
+			pager->source->ops->name, outcome);
 	else
-		log_errno(err,
-			  "guest memory at 0x%llx: %s (%s) cannot be read%s",
+		log_error("guest memory at 0x%llx: read %s (%s): %s; %s",
 			  page_gpa(pager, page), describe(pager, page),
-			  pager->source->ops->name, outcome);
-	pass_on(pager, stop);
-	return stop ? -EIO : -EAGAIN;
+			  pager->source->ops->name, strerror(err), outcome);
 }
 
-/* Reports that a source does not answer, and does what the policy says. */
+int policy_fail(struct pager *pager, uint64_t page, int err, uint32_t seen)
+{
+	bool stop = stops(pager);
+
+	count_add(&pager->counters.failures, 1);
+	if (claim_failure_report(pager, stop))
+		report_failure(pager, page, err, stop);
+	notify_owner(pager, stop);
+	if (stop)
+		return -EIO;
+	return pager_wait_retry(pager, seen) < 0 ? -EINTR : -EAGAIN;
+}
+
 void policy_overdue(struct pager *pager, uint64_t page, uint64_t for_ns,
 		    bool waited_for)
 {
 	bool stop = waited_for && stops(pager);
-	const char *outcome = !waited_for ? "no thread waits for it yet" :
+	const char *outcome = !waited_for ? "no thread needs it yet" :
 			      stop	  ? "the guest stops" :
-					    "the guest waits for it";
+					    "the guest waits";
 
 	if (waited_for)
 		count_add(&pager->counters.failures, 1);
 	if (claim_failure_report(pager, stop))
-		log_error("guest memory at 0x%llx: %s (%s) does not answer for "
-			  "%.1f s; %s",
+		log_error("guest memory at 0x%llx: read %s (%s): not completed "
+			  "after %.1f s; %s",
 			  page_gpa(pager, page), describe(pager, page),
 			  pager->source->ops->name, (double)for_ns / 1e9,
 			  outcome);
 	if (!waited_for)
 		return;
-	pass_on(pager, stop);
+	notify_owner(pager, stop);
 	if (!atomic_load(&pager->started))
 		pager_cancel(pager);
-}
-
-/* Waits until pager_retry(), from the number @seen on. */
-int policy_wait(struct pager *pager, uint32_t seen)
-{
-	int r = 0;
-
-	atomic_fetch_add(&pager->waiters, 1);
-	while (r == 0 && !pager_is_cancelled(pager) &&
-	       atomic_load(&pager->retry) == seen) {
-		if (syscall(SYS_futex, (void *)&pager->retry,
-			    FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0) < 0 &&
-		    errno == EINTR)
-			r = -EINTR;
-	}
-	atomic_fetch_sub(&pager->waiters, 1);
-	return r;
 }

@@ -20,52 +20,54 @@
 /* How many blocks are remembered to have failed. */
 #define SUSPECTS 64
 
-/* What a thread is watched for. */
+/* What a thread that occupies a slot does. */
 enum fill_kind {
-	FILL_DEMAND, /* it reads what a thread waits for */
-	FILL_BACKGROUND, /* it reads what no thread needs yet */
-	FILL_WAITS, /* it waits for what another one reads */
+	FILL_DEMAND, /* reads a page that a thread is blocked on */
+	FILL_BACKGROUND, /* reads a page that no thread needs yet */
+	FILL_WAITS, /* waits for a page that another thread reads */
 };
 
 /*
- * A fill in progress: one thread's, from watch_begin() to watch_end().  For the
- * watch it is a hint that is looked at every so often, long after it was
- * written.
+ * A fill in progress, from watch_begin() to watch_end(); written by its thread.
+ * The watch thread polls it, so a stale value only delays a report.
  */
 struct fill_slot {
-	_Atomic uint64_t since_ns; /* of the read or wait; 0: free */
+	_Atomic uint64_t since_ns; /* start of the read or wait; 0: free */
 	_Atomic uint64_t wanted; /* the page that is needed */
 	_Atomic uint64_t first; /* the pages that are read */
 	_Atomic uint32_t count;
 	_Atomic enum fill_kind kind;
 	_Atomic pid_t thread; /* its gettid() */
-	_Atomic uint64_t reported_ns; /* since_ns of the last reported */
+	_Atomic uint64_t reported_ns; /* since_ns of the last report */
 	/*
-	 * PAGER_RUN_PAGES_MAX pages for what is read aside, made when first
-	 * needed; the filling thread's alone.
+	 * PAGER_RUN_PAGES_MAX pages for UFFDIO_COPY, allocated on first use;
+	 * used only by the thread that has the slot.
 	 */
 	uint8_t *buffer;
 };
 
+struct pager_thread {
+	pthread_t id;
+	bool runs; /* started and not joined */
+};
+
 /*
- * What pager_try_fill() has its thread do, so that a source which does not
- * answer holds up that thread alone.  All under the pager's lock.
+ * The thread behind pager_try_fill(): a source that does not answer blocks this
+ * thread, not the caller.  All under the pager's lock.
  */
 struct fill_worker {
-	pthread_t thread;
-	bool runs;
-	bool busy; /* the thread has not done what it was asked for */
-	uint64_t page, end; /* what is left of that */
+	struct pager_thread thread;
+	bool busy; /* with the request below */
+	uint64_t page, end; /* what is left of the request */
 	int result;
 };
 
 /*
- * The pager.  @lock guards only the trace, the sleeps of the background and of
- * the watch, @watch_ends and @worker; the path of a fault takes it only where a
- * trace is written, and for the last page.
+ * @lock guards the trace, @worker, @watch_ends, and the sleeps on @changed (see
+ * event.c).  A fault takes it only to write a trace line, and for the last page.
  */
 struct pager {
-	struct pager_config config; /* its source knows no granules */
+	struct pager_config config; /* its source is in pages, not granules */
 	struct memory *memory;
 	struct page_source *source; /* of whole granules; owned */
 	struct pages pages;
@@ -76,28 +78,26 @@ struct pager {
 
 	atomic_bool cancelled;
 	/*
-	 * pager_start() was called.  Before, the guest is being loaded: who
-	 * needs a page is the loader, and nobody can say "go on".
+	 * pager_start() was called.  Before, the loader itself needs the pages,
+	 * and no client can retry: a failure ends the machine.
 	 */
 	atomic_bool started;
-	_Atomic uint32_t
-		retry; /* a futex: how often pager_retry() was called */
-	atomic_uint waiters; /* who waits for it */
+	_Atomic uint32_t retry; /* a futex: the number of pager_retry() calls */
+	atomic_uint waiters; /* threads that wait for it */
 	atomic_bool stopping; /* a failure that ends the machine was reported */
-	atomic_uint demand; /* fills that somebody stands still for */
+	atomic_uint demand; /* fills that a thread is blocked on */
 	struct fill_slot fills[FILL_SLOTS];
 	/*
-	 * Blocks, numbered from 1, in which a read of several pages has failed;
-	 * their pages are read one by one.  A hint, the last few that failed.
+	 * Blocks, numbered from 1, in which a read of several pages failed; their
+	 * pages are read one by one.  A hint, the last few that failed.
 	 */
 	_Atomic uint64_t suspects[SUSPECTS];
 	struct log_budget retry_log;
 
-	int wake_fd; /* an eventfd: userfaultfd's thread shall end */
-	pthread_t uffd_thread, background_thread, watch_thread;
-	bool uffd_runs, background_runs, watch_runs;
-	bool watch_ends; /* under the lock */
-	bool map_limit_reported; /* userfaultfd's thread alone */
+	int wake_fd; /* an eventfd: ends the userfaultfd thread */
+	struct pager_thread uffd_thread, background_thread, watch_thread;
+	bool watch_ends; /* the watch thread is to end */
+	bool map_limit_reported; /* userfaultfd thread only */
 	struct fill_worker worker;
 
 	/* With config.record: room for every page of the source. */
@@ -109,84 +109,100 @@ struct pager {
 	FILE *trace; /* NULL: none */
 };
 
-/* Who needs a page, and since when. */
+/* A need for a page. */
 struct pager_need {
 	enum pager_cause cause;
 	int vcpu; /* -1: none */
 	uint64_t since_ns; /* set by pager_fill() */
-	uint32_t filled; /* set by pager_fill(): pages, by this thread */
+	uint32_t filled; /* set by pager_fill(): pages filled by this thread */
 };
 
-/* Whether the pager is at its end. */
 static inline bool pager_is_cancelled(const struct pager *pager)
 {
 	return atomic_load(&pager->cancelled);
 }
 
 /*
- * fill.c: the one path.  Makes a page present: 0, -EINTR (a vCPU should look at
- * the phase), -ECANCELED, -EIO.
+ * fill.c: makes a page present.  0, -EINTR (a vCPU must check the phase),
+ * -ECANCELED, -EIO (reported).
  */
 int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need);
+/* Makes pages present one by one, until the first error. */
+int pager_fill_range(struct pager *pager, uint64_t first, uint64_t count,
+		     enum pager_cause cause);
+/* The populator of guest memory; @ctx is the pager. */
+int pager_populate(void *ctx, gpa_t gpa, uint64_t len_bytes);
 
 /* policy.c: one page that is read again and again. */
 struct policy_retry {
 	uint64_t start_ns;
-	uint64_t wait_ns; /* before the last retry; 0: none yet */
-	bool demand; /* a thread waits: the first failure is reported */
+	uint64_t wait_ns; /* the last delay; 0: none yet */
+	bool demand; /* a thread is blocked: the first failure is logged */
 };
 
-/* Whether to read @page again, which has failed with @err; waits before. */
+/* After @page failed with @err: delays and returns true to read it again. */
 bool policy_retries(struct pager *pager, struct policy_retry *retry,
 		    uint64_t page, int err);
-/* Reports that @page is unavailable: -EIO, or -EAGAIN after policy_wait(). */
-int policy_fail(struct pager *pager, uint64_t page, int err);
-/* Reports that the source has not answered for @for_ns. */
+/*
+ * Reports that @page is unavailable.  -EIO: the machine ends; under PAGER_PAUSE
+ * waits until pager_retry() is called for the time after @seen (pager->retry):
+ * -EAGAIN, or -EINTR when a signal comes.
+ */
+int policy_fail(struct pager *pager, uint64_t page, int err, uint32_t seen);
+/*
+ * Reports that the source has not answered for @for_ns; @waited_for: a thread
+ * is blocked on the page, so the policy applies.
+ */
 void policy_overdue(struct pager *pager, uint64_t page, uint64_t for_ns,
 		    bool waited_for);
-/*
- * Waits until pager_retry(), since which retry is not @seen any more; -EINTR
- * when a signal comes, as a kick of a vCPU.
- */
-int policy_wait(struct pager *pager, uint32_t seen);
+/* Whether a read of several pages failed in the block of @page, lately. */
+bool policy_is_suspect(struct pager *pager, uint64_t page);
+/* Records that one did; the block has POLICY_BLOCK_PAGES. */
+void policy_mark_suspect(struct pager *pager, uint64_t first, uint64_t end);
+#define POLICY_BLOCK_PAGES 16
 
-/* watch.c: the fills in progress, and the thread that watches them. */
+/*
+ * watch.c: the table of fills in progress.  watch_begin() takes a slot,
+ * watch_read() restarts its time for one read, watch_end() frees the slot.
+ */
 struct fill_slot *watch_begin(struct pager *pager, enum fill_kind kind,
 			      uint64_t page, uint64_t since_ns);
 void watch_read(struct fill_slot *slot, uint64_t first, uint32_t count,
 		uint64_t now_ns);
 void watch_end(struct fill_slot *slot);
-/* Whether a fill that a thread waits for is overdue. */
+/* Whether a fill that a thread is blocked on is overdue, and reported. */
 bool watch_has_overdue(const struct pager *pager);
-int watch_start(struct pager *pager);
-void watch_stop(struct pager *pager);
+/* Frees the buffers; no thread fills any more. */
 void watch_finish(struct pager *pager);
 
-/* background.c: waits for a change or until a time; the lock is held. */
+/* event.c: wakes every thread that sleeps on pager->changed. */
+void pager_notify(struct pager *pager);
+/* Sleeps until notified or a time; the lock is held. */
 void pager_wait_until(struct pager *pager, uint64_t until_ns);
-/* The same until a time or the end; the lock is not held. */
+/* Sleeps until a time or cancellation; the lock is not held. */
 void pager_sleep_until(struct pager *pager, uint64_t until_ns);
+/* Sleeps until all pages are present or cancellation. */
+void pager_wait_complete(struct pager *pager);
+/* Sleeps while pager->retry is @seen: 0, also when cancelled, or -EINTR. */
+int pager_wait_retry(struct pager *pager, uint32_t seen);
 
-/* background.c: the threads. */
-int pager_thread_start(struct pager *pager, const char *name, pthread_t *thread,
-		       bool *runs, void *(*run)(void *arg));
-int background_start(struct pager *pager);
-void background_stop(struct pager *pager);
-/* The last page is in: the gates can go.  Wakes the background. */
-void background_last_page(struct pager *pager);
+/* thread.c: starts a thread; -errno, logged. */
+int pager_thread_start(struct pager *pager, struct pager_thread *thread,
+		       const char *name, void *(*run)(void *arg));
+/* Nothing for a thread that does not run. */
+void pager_thread_join(struct pager_thread *thread);
 
-/* fill_worker.c: ends its thread; the pager is cancelled. */
-void fill_worker_stop(struct pager *pager);
+/* The threads' functions, each given the pager; pager.c starts and joins them. */
+void *background_main(void *arg);
+void *uffd_thread_main(void *arg);
+void *watch_main(void *arg);
 
-/* uffd_thread.c */
-int uffd_thread_start(struct pager *pager);
-/* Ends it; the pager is cancelled. */
-void uffd_thread_stop(struct pager *pager);
-
-/* trace.c: one line a fault; nothing without a trace. */
-int trace_open(struct pager *pager);
-void trace_fault(struct pager *pager, const struct pager_need *need,
-		 uint64_t page, uint64_t count, uint64_t now_ns);
-void trace_close(struct pager *pager);
+/* record.c: the working set and the fault trace, where they are wanted. */
+int record_open(struct pager *pager);
+/* Counts a fill of @count pages from @first on, of which @page was needed. */
+void record_fill(struct pager *pager, const struct pager_need *need,
+		 uint64_t page, uint64_t first, uint64_t count);
+/* Reports a trace that could not be written. */
+void record_close(struct pager *pager);
 
 #endif

@@ -36,23 +36,6 @@ static void keep_present(const struct pager *pager, uint64_t page,
 	range->count = end - first;
 }
 
-/* Fills all pages of a range that are absent. */
-static int fill_range(struct pager *pager, const struct uffd_range *range)
-{
-	for (uint64_t n = 0; n < range->count; n++) {
-		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
-					   .vcpu = -1 };
-		int r;
-
-		if (pages_is_present(&pager->pages, range->first + n))
-			continue;
-		r = pager_fill(pager, range->first + n, &need);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /*
  * Opens the guard around @page although the host permits no further mapping:
  * larger and larger blocks, populated first, until one replaces as many
@@ -75,7 +58,8 @@ static int open_larger(struct pager *pager, uint64_t page)
 		if (range.count == count)
 			break;
 		count = range.count;
-		r = fill_range(pager, &range);
+		r = pager_fill_range(pager, range.first, range.count,
+				     PAGER_CAUSE_BACKGROUND);
 		if (r == 0)
 			r = uffd_gate_open_guard(&pager->uffd, range.first,
 						 range.count);
@@ -98,7 +82,7 @@ static int open_guard(struct pager *pager, uint64_t page)
 	if (r == -ENOMEM)
 		r = open_larger(pager, page);
 	/* The thread that touched the page cannot go on. */
-	if (r < 0 && !atomic_load(&pager->cancelled)) {
+	if (r < 0 && !pager_is_cancelled(pager)) {
 		log_errno(-r, "open the guard of guest_memfd; the guest stops");
 		if (pager->config.failed)
 			pager->config.failed(pager->config.ctx, PAGER_STOP);
@@ -115,7 +99,7 @@ static void serve(struct pager *pager, uint64_t page)
 
 	/* Who needs one that is present is let go to the last. */
 	if (!pages_is_present(&pager->pages, page) ||
-	    !atomic_load(&pager->cancelled))
+	    !pager_is_cancelled(pager))
 		r = pager_fill(pager, page, &need);
 
 	/* The loader goes on, and fails; the guest never runs. */
@@ -133,8 +117,7 @@ static void serve(struct pager *pager, uint64_t page)
 			  (unsigned long long)page);
 }
 
-/* The thread. */
-static void *uffd_main(void *arg)
+void *uffd_thread_main(void *arg)
 {
 	struct pager *pager = arg;
 	struct pollfd fds[] = {
@@ -151,25 +134,4 @@ static void *uffd_main(void *arg)
 			serve(pager, page);
 	}
 	return NULL;
-}
-
-/* Starts it. */
-int uffd_thread_start(struct pager *pager)
-{
-	return pager_thread_start(pager, "uffd", &pager->uffd_thread,
-				  &pager->uffd_runs, uffd_main);
-}
-
-/* Ends it. */
-void uffd_thread_stop(struct pager *pager)
-{
-	uint64_t one = 1;
-
-	if (!pager->uffd_runs)
-		return;
-	/* It fails only when the counter is full, which wakes as well. */
-	if (write(pager->wake_fd, &one, sizeof(one)) < 0)
-		log_debug("userfaultfd: the counter is full");
-	pthread_join(pager->uffd_thread, NULL);
-	pager->uffd_runs = false;
 }

@@ -161,8 +161,8 @@ static void kick_until_end(struct pager *pager)
 	}
 }
 
-/* The thread: watches while pages are absent, then kicks until the end. */
-static void *watch_main(void *arg)
+/* Watches while pages are absent; once cancelled, kicks until the end. */
+void *watch_main(void *arg)
 {
 	struct pager *pager = arg;
 	uint64_t period = max_u64(pager->config.deadline_ns / 4, 1000000);
@@ -178,25 +178,6 @@ static void *watch_main(void *arg)
 	if (pager_is_cancelled(pager))
 		kick_until_end(pager);
 	return NULL;
-}
-
-/* Starts the thread. */
-int watch_start(struct pager *pager)
-{
-	return pager_thread_start(pager, "watch", &pager->watch_thread,
-				  &pager->watch_runs, watch_main);
-}
-
-/* Joins it; the pager is cancelled. */
-void watch_stop(struct pager *pager)
-{
-	pthread_mutex_lock(&pager->lock);
-	pager->watch_ends = true;
-	pthread_cond_broadcast(&pager->changed);
-	pthread_mutex_unlock(&pager->lock);
-	if (pager->watch_runs)
-		pthread_join(pager->watch_thread, NULL);
-	pager->watch_runs = false;
 }
 
 /* Frees the buffers; no thread fills any more. */

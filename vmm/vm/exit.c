@@ -137,12 +137,13 @@ static void handle_internal_error(struct vcpu *vcpu)
 /* KVM_RUN failed, or a page is absent. */
 static void handle_failure(struct vcpu *vcpu, int err)
 {
+	struct pager *pager = vcpu->vm->pager;
 	struct thaw_memory_fault fault;
 	bool known = err == EFAULT && kvm_vcpu_fault(vcpu->cpu, &fault);
 
-	/* What became of a page that cannot be had, the pager has said. */
-	if (known && (fault.flags & THAW_MEMORY_FAULT_USERFAULT) &&
-	    vm_paging_fault(vcpu, fault.gpa) != -EFAULT)
+	/* The pager reports a page that is unavailable, and ends the machine. */
+	if (known && pager && (fault.flags & THAW_MEMORY_FAULT_USERFAULT) &&
+	    pager_vcpu_fault(pager, vcpu->cpu->id, fault.gpa) != -EFAULT)
 		return;
 	if (err == EFAULT && vm_mapped_fault(vcpu->vm, known ? fault.gpa : 0))
 		return;

@@ -3,7 +3,7 @@
  * How a machine's memory is filled: the choice, and the pager between the load
  * plan and the vCPUs.
  *
- * Control thread, but for vm_paging_fault() and on_failed().
+ * Control thread, except on_failed().
  */
 #include <errno.h>
 
@@ -11,7 +11,6 @@
 #include "vmm/mem/plan.h"
 #include "vmm/pager/source.h"
 #include "vmm/vm/private.h"
-#include "vmm/vm/source_snapshot.h"
 
 /* A page cannot be had, and the pager has said so.  Any thread. */
 static void on_failed(void *ctx, enum pager_on_error on_error)
@@ -142,15 +141,6 @@ int vm_memory_from_snapshot(struct vm *vm)
 		return r;
 	return vm->paging.mode == PAGER_EAGER ? fill_now(vm, source) :
 						create_pager(vm, source);
-}
-
-/* Fills the page of a userfault exit. */
-int vm_paging_fault(struct vcpu *vcpu, gpa_t gpa)
-{
-	struct vm *vm = vcpu->vm;
-
-	return vm->pager ? pager_vcpu_fault(vm->pager, vcpu->cpu->id, gpa) :
-			   -EFAULT;
 }
 
 /* What was chosen. */

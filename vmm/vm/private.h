@@ -43,7 +43,6 @@ struct vcpu {
 	bool parked; /* vm->lock */
 	atomic_bool left; /* the guest, for good */
 	bool unfinished; /* an exit whose end is in the next entry */
-	struct log_budget log; /* what this vCPU may provoke */
 };
 
 /*
@@ -74,44 +73,48 @@ struct vm {
 	int signal_fd;
 };
 
-/* devices.c: makes the devices of the table, in order; destroys in reverse. */
+/* state.c: makes every vCPU leave the guest and check the phase; lock held. */
+void vcpus_kick(struct vm *vm);
+
+/* devices.c: creates the devices of the table, in order; destroys in reverse. */
 int vm_devices_create(struct vm *vm);
 void vm_devices_destroy(struct vm *vm);
 /*
- * Brings the devices to rest, or none of them: 0, -ETIMEDOUT or -EBUSY where the
- * loop waits for a page or a file, -ECANCELED, or an error of a device; logged.
- * Ends the rest.
+ * Quiesces all devices or none: 0, -ETIMEDOUT or -EBUSY where the loop waits for
+ * a page or a file, -ECANCELED, or an error of a device; logged.
  */
 int vm_devices_quiesce(struct vm *vm);
+/* Resumes all of them. */
 void vm_devices_resume(struct vm *vm);
 
-/* vcpu.c: the threads.  vcpus_stop() kicks and joins them. */
+/* vcpu.c: the vCPUs with the interrupt controller, then their threads. */
 int vcpus_create(struct vm *vm);
 int vcpus_start(struct vm *vm);
+/* Joins the threads; vm_end() has kicked them. */
 void vcpus_stop(struct vm *vm);
-/* Waits at most @ns for all threads to end; whether they did. */
+/* Joins the threads that end within @ns; whether all have. */
 bool vcpus_wait(struct vm *vm, uint64_t ns);
-/* Makes every vCPU leave the guest soon and look at the phase. */
-void vcpus_kick(struct vm *vm);
 
-/* paging.c: how memory is filled; see there. */
+/*
+ * paging.c: chooses the pager mode, before memory exists; then populates memory,
+ * or creates the pager that will.
+ */
 int vm_paging_choose(struct vm *vm);
 int vm_memory_from_plan(struct vm *vm, struct plan *plan);
 int vm_memory_from_snapshot(struct vm *vm);
-/* After a userfault exit at @gpa: 0, or as pager_vcpu_fault(). */
-int vm_paging_fault(struct vcpu *vcpu, gpa_t gpa);
 
 /*
- * mapped.c: watches the file that memory is mapped from; all of them do nothing
- * but under PAGER_MAP.  Whether the file has changed, or KVM cannot reach @gpa
- * because it is mapped: the machine has been made to end, and the log says why.
+ * mapped.c: watches the file that memory is mapped from (PAGER_MAP); in other
+ * modes these do nothing.  check: whether the file has changed; fault: whether
+ * KVM failed to access @gpa because of the file.  If so the machine ends, with
+ * the reason logged.
  */
 int vm_mapped_open(struct vm *vm);
 void vm_mapped_close(struct vm *vm);
 bool vm_mapped_check(struct vm *vm);
 bool vm_mapped_fault(struct vm *vm, gpa_t gpa);
 
-/* exit.c: handles one exit of KVM_RUN, which returned @result. */
+/* exit.c: handles one exit of KVM_RUN, which returned @result.  vCPU thread. */
 void vcpu_handle_exit(struct vcpu *vcpu, int result);
 
 #endif

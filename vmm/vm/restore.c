@@ -8,7 +8,6 @@
 #include <sys/random.h>
 
 #include "vmm/io/disk.h"
-#include "vmm/pager/source.h"
 #include "vmm/snap/file.h"
 #include "vmm/snap/section.h"
 #include "vmm/vm/private.h"

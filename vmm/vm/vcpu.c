@@ -143,14 +143,6 @@ int vcpus_start(struct vm *vm)
 	return r;
 }
 
-/* Kicks every thread; vm->lock is held. */
-void vcpus_kick(struct vm *vm)
-{
-	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++)
-		if (vm->vcpus[i].started)
-			thread_kick(vm->vcpus[i].thread);
-}
-
 /* Waits for the threads, but not for ever. */
 bool vcpus_wait(struct vm *vm, uint64_t ns)
 {

@@ -7,27 +7,19 @@
 #include "vmm/vm/vm.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
 #include "vmm/bus/loop.h"
-#include "vmm/io/terminal.h"
 #include "vmm/pci/host.h"
 #include "vmm/snap/file.h"
 #include "vmm/vm/private.h"
 
 /* How long a vCPU may take to end before its pages are given up on. */
 #define STOP_PATIENCE_NS (UINT64_C(200) * 1000 * 1000)
-
-/* How long keys may wait for the loop, and then the loop for a call. */
-#define KEYS_MS	  500
-#define NS_PER_MS (NS_PER_S / 1000)
 
 /* The machine's own wish to stop, from a device or an exit. */
 static void raise_event(struct machine *machine, enum machine_event event)
@@ -254,27 +246,10 @@ const struct vm_config *vm_get_config(const struct vm *vm)
 	return &vm->config;
 }
 
-/* How it has ended so far. */
-struct vm_end vm_get_end(struct vm *vm)
-{
-	struct vm_end end;
-
-	pthread_mutex_lock(&vm->lock);
-	end = vm->end;
-	pthread_mutex_unlock(&vm->lock);
-	return end;
-}
-
 /* When the guest first ran. */
 uint64_t vm_entered_ns(const struct vm *vm)
 {
 	return atomic_load(&vm->entered_ns);
-}
-
-/* Whether a vCPU waits after a failure. */
-bool vm_is_stalled(const struct vm *vm)
-{
-	return vm->pager && pager_is_stalled(vm->pager);
 }
 
 /* Lets the vCPUs run, unless the machine was told to end before it began. */
@@ -303,121 +278,9 @@ int vm_start(struct vm *vm)
 	return r < 0 ? r : vcpus_start(vm);
 }
 
-/* Asks the machine to end. */
-void vm_end(struct vm *vm, enum vm_end_kind kind, int detail)
-{
-	uint64_t one = 1;
-
-	pthread_mutex_lock(&vm->lock);
-	if (vm->end.kind == VM_END_NONE) {
-		vm->end = (struct vm_end){ kind, detail };
-		atomic_store(&vm->phase, VM_PHASE_END);
-		if (vm->config.ended)
-			vm->config.ended(vm->config.ended_ctx, vm->end);
-		pthread_cond_broadcast(&vm->changed);
-		vcpus_kick(vm);
-		/* Without a descriptor the machine was not made, nobody waits. */
-		if (write(vm->end_fd, &one, sizeof(one)) < 0)
-			log_debug("the end of a machine that was not made");
-	}
-	pthread_mutex_unlock(&vm->lock);
-}
-
-/*
- * A signal came.  It is for this thread, not the loop's, which may stand still
- * for a page that does not come.
- */
-static void take_signal(struct vm *vm)
-{
-	struct signalfd_siginfo info;
-
-	if (read(vm->signal_fd, &info, sizeof(info)) == sizeof(info))
-		vm_end(vm, VM_END_SIGNAL, (int)info.ssi_signo);
-}
-
-/* A call that only says that the loop does not stand still. */
-static void nothing(void *ctx)
-{
-	(void)ctx;
-}
-
-/*
- * Something was typed.  It is the loop's, which takes it when the guest does;
- * but while the loop stands still the leave key must work.  @fds: the end and
- * the signals, which are waited for meanwhile.
- */
-static void look_at_keys(struct vm *vm, struct pollfd *fds)
-{
-	if (poll(fds, 2, KEYS_MS) == 0 &&
-	    loop_call_within(vm->loop, nothing, NULL, KEYS_MS * NS_PER_MS) < 0)
-		terminal_read_ahead(vm->config.terminal);
-}
-
-/* What vm_wait() waits for: the end, the signals, and keys. */
-static void fill_poll(const struct vm *vm, struct pollfd fds[3])
-{
-	const struct terminal *terminal = vm->config.terminal;
-	const int fd[] = { vm->end_fd, vm->signal_fd,
-			   terminal ? terminal_leave_fd(terminal) : -1 };
-
-	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
-		fds[i] = (struct pollfd){ .fd = fd[i], .events = POLLIN };
-}
-
-/* Waits for the end. */
-struct vm_end vm_wait(struct vm *vm)
-{
-	struct pollfd fds[3];
-
-	fill_poll(vm, fds);
-	while (!fds[0].revents) {
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR) {
-			log_errno(errno, "wait for the end");
-			vm_end(vm, VM_END_HOST, 0);
-			break;
-		}
-		if (fds[2].revents & POLLIN)
-			look_at_keys(vm, fds);
-		/* A terminal that hung up has no keys any more. */
-		else if (fds[2].revents)
-			fds[2].fd = -1;
-		if (fds[1].revents)
-			take_signal(vm);
-	}
-	return vm_get_end(vm);
-}
-
 /* Ends it and joins its threads. */
 void vm_stop(struct vm *vm)
 {
 	vm_end(vm, VM_END_LEAVE, 0);
 	stop_threads(vm);
-}
-
-/* The signals that end a machine. */
-static void end_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-}
-
-/* Blocks them in this thread and those that it makes, or lets them through. */
-void vm_block_signals(bool block)
-{
-	sigset_t set;
-
-	end_signals(&set);
-	pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
-}
-
-/* Watches for them. */
-int vm_catch_signals(struct vm *vm)
-{
-	sigset_t set;
-
-	end_signals(&set);
-	vm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return vm->signal_fd < 0 ? log_errno(errno, "signalfd") : 0;
 }

@@ -160,7 +160,7 @@ case_pager_source_fails() {
 		--page-deadline 1 --page-inject always@30000 </dev/null \
 		>$state/fails.log 2>$state/fails.err || rc=$?
 	same "the exit status" "$rc" 81
-	grep -q 'initrd.*cannot be read' $state/fails.err ||
+	grep -q 'read initrd .*Input/output error' $state/fails.err ||
 		fail "it said: $(tail -n 1 $state/fails.err)"
 }
 

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "vmm/mem/uffd_probe.h"
+#include "vmm/pager/private.h"
 
 #define WORDS (PAGE_BYTES / sizeof(uint64_t))
 
@@ -171,6 +172,11 @@ unsigned int test_source_most(const struct page_source *source)
 		most = n > most ? n : most;
 	}
 	return most;
+}
+
+bool test_is_absent(const struct pager *pager, uint64_t page)
+{
+	return !pages_is_present(&pager->pages, page);
 }
 
 /* The guest address of a page. */

@@ -44,6 +44,9 @@ unsigned int test_source_most(const struct page_source *source);
 /* Whether KVM would let a vCPU pass to a page. */
 bool test_may_pass(const struct memory *memory, uint64_t page);
 
+/* Whether a page of RAM is not PRESENT. */
+bool test_is_absent(const struct pager *pager, uint64_t page);
+
 /* The guest address of a page of RAM. */
 gpa_t test_gpa(const struct memory *memory, uint64_t page);
 

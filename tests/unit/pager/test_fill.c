@@ -74,9 +74,9 @@ static void run_length_is_kept(void **state)
 	test_vcpu_access(&f.memory, f.pager, 0, 5);
 	pager_stats(f.pager, &stats);
 	assert_int_equal(stats.pages[PAGER_CAUSE_VCPU], 1);
-	assert_true(pager_is_absent(f.pager, 4));
-	assert_true(pager_is_absent(f.pager, 6));
-	assert_false(pager_is_absent(f.pager, 5));
+	assert_true(test_is_absent(f.pager, 4));
+	assert_true(test_is_absent(f.pager, 6));
+	assert_false(test_is_absent(f.pager, 5));
 	fixture_close(&f);
 }
 
@@ -100,8 +100,8 @@ static void walk_is_served_in_larger_pieces(void **state)
 		sum += pages[i];
 		assert_int_equal(stats.pages[PAGER_CAUSE_VCPU], sum);
 	}
-	assert_true(pager_is_absent(f.pager, 159));
-	assert_true(pager_is_absent(f.pager, 176));
+	assert_true(test_is_absent(f.pager, 159));
+	assert_true(test_is_absent(f.pager, 176));
 	fixture_close(&f);
 }
 
@@ -118,7 +118,7 @@ static void fill_ends_with_region(void **state)
 		test_page_is(test_vcpu_access(&f.memory, f.pager, 0, 97), 97));
 	pager_stats(f.pager, &stats);
 	assert_int_equal(stats.pages[PAGER_CAUSE_VCPU], 4);
-	assert_true(pager_is_absent(f.pager, 100));
+	assert_true(test_is_absent(f.pager, 100));
 	for (uint64_t page = 0; page < 200; page++)
 		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
 							  page),
@@ -343,7 +343,7 @@ static void error_always_stops(void **state)
 			     specs[i]);
 		assert_null(test_vcpu_access(&f.memory, f.pager, 0, 5));
 		assert_int_equal(atomic_load(&f.failures), 1);
-		assert_true(pager_is_absent(f.pager, 5));
+		assert_true(test_is_absent(f.pager, 5));
 		/* Another block has nothing to do with it. */
 		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
 							  20),
@@ -464,7 +464,7 @@ static void try_fill_does_not_wait(void **state)
 		     "always@20");
 	assert_int_equal(pager_start(f.pager), 0);
 	assert_int_equal(pager_try_fill(f.pager, 0, 16), 0);
-	assert_false(pager_is_absent(f.pager, 15));
+	assert_false(test_is_absent(f.pager, 15));
 	assert_int_equal(pager_try_fill(f.pager, 0, PAGES), -EIO);
 	assert_int_equal(atomic_load(&f.failures), 0);
 	assert_false(pager_is_stalled(f.pager));

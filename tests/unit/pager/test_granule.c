@@ -109,7 +109,7 @@ static void vcpu_fills_whole_granules(void **state)
 					 !granule_holds(page, granule));
 		assert_page(test_vcpu_access(&f.memory, f.pager, 0, 40), 40);
 		for (uint64_t page = 32; page < 64; page++)
-			assert_int_equal(pager_is_absent(f.pager, page),
+			assert_int_equal(test_is_absent(f.pager, page),
 					 page / granule != 40 / granule);
 		for (uint64_t page = 0; page < PAGES; page++)
 			assert_page(test_vcpu_access(&f.memory, f.pager, 0,
@@ -226,7 +226,7 @@ static void accessor_and_snapshot_fill(void **state)
 		assert_page(data + n * PAGE_BYTES, 90 + n);
 	assert_int_equal(pager_try_fill(f.pager, 0, PAGES), 0);
 	for (uint64_t page = 0; page < PAGES; page++)
-		assert_false(pager_is_absent(f.pager, page));
+		assert_false(test_is_absent(f.pager, page));
 	assert_int_equal(test_source_most(f.source), 1);
 	fixture_close(&f);
 	free(data);
@@ -246,7 +246,7 @@ static void error_keeps_granule_absent(void **state)
 	assert_null(test_vcpu_access(&f.memory, f.pager, 0, 32));
 	assert_int_equal(atomic_load(&f.failures), 1);
 	for (uint64_t page = 32; page < 48; page++)
-		assert_true(pager_is_absent(f.pager, page));
+		assert_true(test_is_absent(f.pager, page));
 	assert_page(test_vcpu_access(&f.memory, f.pager, 0, 48), 48);
 	fixture_close(&f);
 }

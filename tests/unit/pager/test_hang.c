@@ -149,8 +149,8 @@ static void try_fill_gives_up(void **state)
 			     "never@20");
 		assert_int_equal(pager_start(f.pager), 0);
 		assert_int_equal(pager_try_fill(f.pager, 0, PAGES), -ETIMEDOUT);
-		assert_false(pager_is_absent(f.pager, 0));
-		assert_true(pager_is_absent(f.pager, 20));
+		assert_false(test_is_absent(f.pager, 0));
+		assert_true(test_is_absent(f.pager, 20));
 		assert_int_equal(pager_try_fill(f.pager, 32, 1), -ETIMEDOUT);
 		assert_int_equal(pager_try_fill(f.pager, 0, 1), 0);
 		let_it_be_overdue();

@@ -5,8 +5,6 @@
  *
  * Read-only once made; reads from many threads need no lock.
  */
-#include "vmm/vm/source_snapshot.h"
-
 #include <errno.h>
 #include <stdlib.h>
 

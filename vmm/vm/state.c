@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The state of a machine that its other files depend on: the phase that vCPUs
+ * check before each entry, the reason of the end, and the kick.
+ *
+ * Any thread; vm->lock guards changes of the phase and of the end.
+ */
+#include <unistd.h>
+
+#include "vmm/base/thread.h"
+#include "vmm/vm/private.h"
+
+void vcpus_kick(struct vm *vm)
+{
+	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++)
+		if (vm->vcpus[i].started)
+			thread_kick(vm->vcpus[i].thread);
+}
+
+void vm_end(struct vm *vm, enum vm_end_kind kind, int detail)
+{
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&vm->lock);
+	if (vm->end.kind == VM_END_NONE) {
+		vm->end = (struct vm_end){ kind, detail };
+		atomic_store(&vm->phase, VM_PHASE_END);
+		if (vm->config.ended)
+			vm->config.ended(vm->config.ended_ctx, vm->end);
+		pthread_cond_broadcast(&vm->changed);
+		vcpus_kick(vm);
+		/* Without a descriptor the machine was not made, nobody waits. */
+		if (write(vm->end_fd, &one, sizeof(one)) < 0)
+			log_debug("the end of a machine that was not made");
+	}
+	pthread_mutex_unlock(&vm->lock);
+}
+
+struct vm_end vm_get_end(struct vm *vm)
+{
+	struct vm_end end;
+
+	pthread_mutex_lock(&vm->lock);
+	end = vm->end;
+	pthread_mutex_unlock(&vm->lock);
+	return end;
+}
+
+bool vm_is_stalled(const struct vm *vm)
+{
+	return vm->pager && pager_is_stalled(vm->pager);
+}
