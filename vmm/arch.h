@@ -154,7 +154,7 @@ enum exit_result arch_vcpu_exit(struct machine *machine, struct kvm_vcpu *cpu);
  * ("" when nothing).  The vCPU is not running.
  */
 void arch_vcpu_dump(struct kvm_vcpu *cpu, FILE *to);
-const char *arch_exit_words(const struct kvm_vcpu *cpu);
+const char *arch_exit_reason(const struct kvm_vcpu *cpu);
 
 /* One line of `thaw probe`: a name, whether it is there, and a sentence. */
 struct probe_item {

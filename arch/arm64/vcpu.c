@@ -66,7 +66,7 @@ enum exit_result arch_vcpu_exit(struct machine *machine, struct kvm_vcpu *cpu)
 	return EXIT_UNKNOWN;
 }
 
-const char *arch_exit_words(const struct kvm_vcpu *cpu)
+const char *arch_exit_reason(const struct kvm_vcpu *cpu)
 {
 	const struct kvm_run *run = cpu->run;
 

@@ -22,6 +22,12 @@ static inline uint64_t clock_now_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+/* The same in milliseconds, rounded down. */
+static inline uint64_t clock_now_ms(void)
+{
+	return clock_now_ns() / 1000000;
+}
+
 /* The wall clock: nanoseconds since 1970. */
 static inline uint64_t clock_wall_ns(void)
 {

@@ -59,7 +59,7 @@ static void open_kvm(struct probe_host *host)
 	int fd = open(host->kvm_path, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0) {
-		host->kvm_refusal = kvm_open_words(errno);
+		host->kvm_refusal = kvm_open_error(errno);
 		log_error("%s: %s", host->kvm_path, host->kvm_refusal);
 		return;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The control socket's client: one question, one answer.  One thread. */
+/* The control socket's client: one question, one reply.  One thread. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
-#include "vmm/ctl/answer.h"
+#include "vmm/ctl/reply_parse.h"
 #include "vmm/ctl/ctl.h"
 
 /* Connects; the descriptor, or -errno, logged. */
@@ -52,23 +52,22 @@ static int send_line(int fd, const char *line)
 }
 
 /* What became of it, by the answer at last; logged. */
-static int judge(const char *path, const struct ctl_answer *answer)
+static int judge(const char *path, const struct ctl_reply *reply)
 {
-	if (!answer->has_ok)
+	if (!reply->has_ok)
 		return log_fail(EPROTO,
 				"control socket %s: the answer is none of a "
 				"machine's",
 				path);
-	if (answer->ok)
+	if (reply->ok)
 		return 0;
-	log_error("%s", answer->error ?
-				answer->error :
-				"the machine refuses, and says no more");
+	log_error("%s", reply->error ? reply->error :
+				       "the machine refuses, and says no more");
 	return -EREMOTEIO;
 }
 
 /*
- * Reads lines up to the answer.  What is no JSON at all ends it as well, so
+ * Reads lines up to the reply.  What is no JSON at all ends it as well, so
  * that nobody is waited for who does not speak our language.
  */
 static int read_answer(const char *path, FILE *from,
@@ -79,29 +78,29 @@ static int read_answer(const char *path, FILE *from,
 	ssize_t len;
 
 	while ((len = getline(&line, &room, from)) > 0) {
-		struct ctl_answer answer;
-		int r = ctl_answer_parse(&answer, line);
-		bool more = r == 0 && answer.has_progress && !answer.has_ok &&
+		struct ctl_reply reply;
+		int r = ctl_reply_parse(&reply, line);
+		bool more = r == 0 && reply.has_progress && !reply.has_ok &&
 			    line[len - 1] == '\n';
 
 		if (!more && progress)
 			progress->tell(progress->ctx, 0, 0);
 		if (more && progress)
-			progress->tell(progress->ctx, answer.pages, answer.of);
+			progress->tell(progress->ctx, reply.pages, reply.of);
 		else
 			fputs(line, out);
 		fflush(out);
 		if (r < 0)
-			answer.has_ok = false;
-		r = more ? 0 : judge(path, &answer);
-		ctl_answer_free(&answer);
+			reply.has_ok = false;
+		r = more ? 0 : judge(path, &reply);
+		ctl_reply_free(&reply);
 		if (!more)
 			return r;
 	}
 	if (progress)
 		progress->tell(progress->ctx, 0, 0);
 	return log_fail(EPIPE,
-			"control socket %s: no answer; the machine has ended, "
+			"control socket %s: no reply; the machine has ended, "
 			"or lets go who waits too long",
 			path);
 }

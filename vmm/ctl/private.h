@@ -14,36 +14,33 @@
 #include "vmm/ctl/ctl.h"
 
 /* How long a client may take for a line, and to read its answer. */
-#define CTL_PATIENCE_MS 2000
+#define CTL_TIMEOUT_MS 2000
 
 /*
  * One client.  Nothing here waits for it: what it does not read is kept, and it
  * is not read from as long as there is some of that.
  */
-struct peer {
+struct connection {
 	int fd; /* -1: nobody */
 	uint64_t deadline_ms; /* of the line, or of the reading */
 	char *line; /* CTL_LINE_BYTES; owned */
 	size_t have;
-	char *unread; /* owned; NULL: all was read */
-	size_t unread_len, unread_at;
+	char *unsent; /* owned; NULL: all was read */
+	size_t unsent_len, unsent_at;
 };
 
-/* CLOCK_MONOTONIC. */
-uint64_t ctl_now_ms(void);
-
 /* Takes over a connection; -errno. */
-int peer_open(struct peer *peer, int fd);
-void peer_close(struct peer *peer);
+int connection_open(struct connection *connection, int fd);
+void connection_close(struct connection *connection);
 
 /* Whether it still has to read an answer. */
-bool peer_must_read(const struct peer *peer);
+bool connection_has_unsent(const struct connection *connection);
 
 /*
  * Does what can be done after poll() said that the client can be read from or
  * written to; false when it is to be let go.
  */
-bool peer_serve(struct peer *peer, struct vm *vm);
+bool connection_serve(struct connection *connection, struct vm *vm);
 
 /* Who asked: hears lines before the answer, and may miss any of them. */
 struct ctl_listener {
@@ -61,7 +58,7 @@ void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
 /* verbs.c: an answer that is a refusal. */
 void ctl_refuse(FILE *out, const char *why);
 
-/* leftovers.c: removes what killed machines left beside @path. */
-void ctl_remove_leftovers(const char *path);
+/* stale_socket.c: removes what killed machines left beside @path. */
+void stale_socket_remove(const char *path);
 
 #endif

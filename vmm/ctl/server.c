@@ -22,6 +22,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/thread.h"
 #include "vmm/ctl/ctl.h"
@@ -42,7 +43,7 @@ struct ctl {
 	ino_t ino;
 	pthread_t thread;
 	bool runs;
-	struct peer peers[CLIENTS_MAX];
+	struct connection connections[CLIENTS_MAX];
 	uint64_t accept_again_ms;
 	struct log_budget log; /* clients that could not be accepted */
 };
@@ -52,8 +53,8 @@ static bool may_accept(const struct ctl *ctl, uint64_t now_ms)
 {
 	if (now_ms < ctl->accept_again_ms)
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++)
-		if (ctl->peers[i].fd < 0)
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->connections); i++)
+		if (ctl->connections[i].fd < 0)
 			return true;
 	return false;
 }
@@ -61,7 +62,7 @@ static bool may_accept(const struct ctl *ctl, uint64_t now_ms)
 /* Takes one client that has connected. */
 static void accept_one(struct ctl *ctl)
 {
-	struct peer *peer = ctl->peers;
+	struct connection *connection = ctl->connections;
 	int fd = accept4(ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0) {
@@ -70,12 +71,12 @@ static void accept_one(struct ctl *ctl)
 		/* No descriptors, no memory: it is there when there are some. */
 		log_guest(&ctl->log, "control socket %s: accept: %s", ctl->path,
 			  strerror(errno));
-		ctl->accept_again_ms = ctl_now_ms() + ACCEPT_PAUSE_MS;
+		ctl->accept_again_ms = clock_now_ms() + ACCEPT_PAUSE_MS;
 		return;
 	}
-	while (peer->fd >= 0)
-		peer++;
-	if (peer_open(peer, fd) < 0)
+	while (connection->fd >= 0)
+		connection++;
+	if (connection_open(connection, fd) < 0)
 		close(fd);
 }
 
@@ -83,7 +84,7 @@ static void accept_one(struct ctl *ctl)
 static void fill_poll(const struct ctl *ctl, struct pollfd *fds,
 		      int *timeout_ms)
 {
-	uint64_t now = ctl_now_ms(), until = UINT64_MAX;
+	uint64_t now = clock_now_ms(), until = UINT64_MAX;
 
 	fds[0] = (struct pollfd){ .fd = ctl->wake_fd, .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = -1, .events = POLLIN };
@@ -91,15 +92,16 @@ static void fill_poll(const struct ctl *ctl, struct pollfd *fds,
 		fds[1].fd = ctl->listen_fd;
 	else if (now < ctl->accept_again_ms)
 		until = ctl->accept_again_ms;
-	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++) {
-		const struct peer *peer = &ctl->peers[i];
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->connections); i++) {
+		const struct connection *connection = &ctl->connections[i];
 
 		fds[2 + i] = (struct pollfd){
-			.fd = peer->fd,
-			.events = peer_must_read(peer) ? POLLOUT : POLLIN,
+			.fd = connection->fd,
+			.events = connection_has_unsent(connection) ? POLLOUT :
+								      POLLIN,
 		};
-		if (peer->fd >= 0)
-			until = min_u64(until, peer->deadline_ms);
+		if (connection->fd >= 0)
+			until = min_u64(until, connection->deadline_ms);
 	}
 	*timeout_ms = until == UINT64_MAX ? -1 :
 		      until <= now	  ? 0 :
@@ -110,18 +112,18 @@ static void fill_poll(const struct ctl *ctl, struct pollfd *fds,
  * Serves the clients that poll() names, and lets go whose time was over then:
  * who spoke while another was served is heard the next time.
  */
-static void serve_peers(struct ctl *ctl, const struct pollfd *fds)
+static void serve_connections(struct ctl *ctl, const struct pollfd *fds)
 {
-	uint64_t now = ctl_now_ms();
+	uint64_t now = clock_now_ms();
 
-	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++) {
-		struct peer *peer = &ctl->peers[i];
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->connections); i++) {
+		struct connection *connection = &ctl->connections[i];
 
-		if (peer->fd < 0)
+		if (connection->fd < 0)
 			continue;
-		if (fds[i].revents ? !peer_serve(peer, ctl->vm) :
-				     peer->deadline_ms <= now)
-			peer_close(peer);
+		if (fds[i].revents ? !connection_serve(connection, ctl->vm) :
+				     connection->deadline_ms <= now)
+			connection_close(connection);
 	}
 }
 
@@ -138,7 +140,7 @@ static void *ctl_main(void *arg)
 			continue;
 		if (fds[0].revents)
 			return NULL;
-		serve_peers(ctl, fds + 2);
+		serve_connections(ctl, fds + 2);
 		if (fds[1].revents)
 			accept_one(ctl);
 	}
@@ -183,7 +185,7 @@ static int bind_to(struct ctl *ctl, const struct sockaddr_un *address)
 
 	if (r < 0)
 		return r;
-	ctl_remove_leftovers(ctl->path);
+	stale_socket_remove(ctl->path);
 	snprintf(beside.sun_path + len, sizeof(beside.sun_path) - len, ".%d",
 		 (int)getpid());
 	before = umask(0177);
@@ -243,8 +245,8 @@ int ctl_listen(struct ctl **out, const char *path, struct vm *vm)
 	if (!ctl)
 		return log_errno(ENOMEM, "--control %s", path);
 	*ctl = (struct ctl){ .vm = vm, .listen_fd = -1, .wake_fd = -1 };
-	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++)
-		ctl->peers[i].fd = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->connections); i++)
+		ctl->connections[i].fd = -1;
 	ctl->path = strdup(path);
 	r = ctl->path ? open_socket(ctl) : log_errno(ENOMEM, "--control");
 	if (r < 0) {
@@ -277,8 +279,8 @@ void ctl_stop(struct ctl *ctl)
 		return;
 	if (ctl->runs && write(ctl->wake_fd, &one, sizeof(one)) > 0)
 		pthread_join(ctl->thread, NULL);
-	for (size_t i = 0; i < ARRAY_SIZE(ctl->peers); i++)
-		peer_close(&ctl->peers[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(ctl->connections); i++)
+		connection_close(&ctl->connections[i]);
 	ctl_hide(ctl);
 	if (ctl->listen_fd >= 0)
 		close(ctl->listen_fd);

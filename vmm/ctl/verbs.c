@@ -11,6 +11,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/json.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/private.h"
@@ -196,7 +197,7 @@ static void tell_progress(void *ctx, uint64_t done, uint64_t of)
 {
 	struct progress *progress = ctx;
 	CLEANUP_FREE char *text = NULL;
-	uint64_t now = ctl_now_ms();
+	uint64_t now = clock_now_ms();
 	struct json json;
 	size_t len = 0;
 	FILE *out;
@@ -236,7 +237,7 @@ static bool take_option(char **args, const char *option)
 static void do_snapshot(struct vm *vm, char *args,
 			const struct ctl_listener *who, FILE *out)
 {
-	struct progress progress = { who, ctl_now_ms() + PROGRESS_MS };
+	struct progress progress = { who, clock_now_ms() + PROGRESS_MS };
 	const struct vm_progress hears = { tell_progress, &progress };
 	bool was_paused = vm_is_paused(vm), stop = false, tells = false;
 	int r;

@@ -36,7 +36,7 @@ int kvm_ioctl_named(int fd, unsigned long request, void *arg, const char *name)
 }
 
 /* Why a KVM device could not be opened, and what to do. */
-const char *kvm_open_words(int err)
+const char *kvm_open_error(int err)
 {
 	switch (err) {
 	case ENOENT:
@@ -65,7 +65,7 @@ int kvm_open(struct kvm *kvm, const char *path)
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return log_fail(errno, "open %s: %s", path,
-				kvm_open_words(errno));
+				kvm_open_error(errno));
 	version = kvm_ioctl(fd, KVM_GET_API_VERSION, NULL);
 	if (version < 0)
 		return log_fail(ENODEV, "%s: not a KVM device", path);

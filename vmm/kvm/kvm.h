@@ -62,7 +62,7 @@ int kvm_open(struct kvm *kvm, const char *path);
  * Why a KVM device could not be opened, from a positive errno value, and what
  * to do about it.
  */
-const char *kvm_open_words(int err);
+const char *kvm_open_error(int err);
 
 /* Closes it; a zeroed struct or one with fd -1 is fine. */
 void kvm_close(struct kvm *kvm);

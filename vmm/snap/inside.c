@@ -13,7 +13,7 @@
 
 #include "vmm/base/cleanup.h"
 #include "vmm/snap/file.h"
-#include "vmm/snap/place.h"
+#include "vmm/snap/staging.h"
 
 /* A rename in the directory makes the kernel give up a walk over "..". */
 #define WALK_TRIES 16

@@ -25,7 +25,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/crc32c.h"
 #include "vmm/base/log.h"
-#include "vmm/snap/place.h"
+#include "vmm/snap/staging.h"
 #include "vmm/snap/section.h"
 
 /* Sections in all, so that with the header a reader takes the file. */
@@ -35,7 +35,7 @@
 #define SUMS_AT_ONCE 4096
 
 struct snap_save {
-	struct snap_place place;
+	struct snap_staging staging;
 	int memory_fd;
 	char arch[SNAP_ARCH_BYTES];
 	uint8_t id[SNAP_ID_BYTES];
@@ -51,7 +51,7 @@ struct snap_save {
 	char (*tags)[SNAP_TAG_BYTES]; /* section_count of them */
 };
 
-/* Frees it; the temporary directory goes unless it was put in place. */
+/* Frees it; the temporary directory goes unless it was put in staging. */
 static void save_free(struct snap_save *s)
 {
 	if (s->memory_fd >= 0)
@@ -62,7 +62,7 @@ static void save_free(struct snap_save *s)
 		munmap(s->sums, s->page_count * sizeof(s->sums[0]));
 	snap_writer_finish(&s->sections);
 	free(s->tags);
-	snap_place_close(&s->place);
+	snap_staging_close(&s->staging);
 	free(s);
 }
 
@@ -118,11 +118,12 @@ static int save_init(struct snap_save *s, const struct snap_save_config *config)
 /* Makes one file of the snapshot; the descriptor, or -errno, logged. */
 static int make_file(struct snap_save *s, const char *name)
 {
-	int fd = openat(s->place.dir_fd, name,
+	int fd = openat(s->staging.dir_fd, name,
 			O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 			0600);
 
-	return fd < 0 ? log_errno(errno, "%s/%s: create", s->place.path, name) :
+	return fd < 0 ? log_errno(errno, "%s/%s: create", s->staging.path,
+				  name) :
 			fd;
 }
 
@@ -137,7 +138,7 @@ int snap_save_begin(struct snap_save **out,
 	if (!s)
 		return log_errno(ENOMEM, "snapshot %s", config->path);
 	s->memory_fd = -1;
-	err = snap_place_open(&s->place, config->path);
+	err = snap_staging_open(&s->staging, config->path);
 	if (err)
 		goto fail;
 	err = save_init(s, config);
@@ -195,7 +196,7 @@ int snap_save_section(struct snap_save *s, const char *tag, uint32_t version,
 		     s->sections.len > SNAP_SECTIONS_BYTES_MAX - w->len))
 		err = -EFBIG;
 	if (err)
-		return log_errno(-err, "%s/%s: section %s", s->place.path,
+		return log_errno(-err, "%s/%s: section %s", s->staging.path,
 				 SNAP_STATE_NAME, tag);
 	memcpy(header, s->tags[s->section_count - 1], SNAP_TAG_BYTES);
 	put_le64(header + 16, w->len);
@@ -205,7 +206,7 @@ int snap_save_section(struct snap_save *s, const char *tag, uint32_t version,
 	snap_put_bytes(&s->sections, header, sizeof(header));
 	snap_put_bytes(&s->sections, w->data, w->len);
 	if (s->sections.error)
-		return log_errno(ENOMEM, "%s/%s", s->place.path,
+		return log_errno(ENOMEM, "%s/%s", s->staging.path,
 				 SNAP_STATE_NAME);
 	return 0;
 }
@@ -257,7 +258,7 @@ int snap_save_pages(struct snap_save *s, uint64_t first, uint64_t count,
 	int err = 0;
 
 	if (!range_within(first, count, s->page_count))
-		return log_errno(EINVAL, "%s/%s", s->place.path,
+		return log_errno(EINVAL, "%s/%s", s->staging.path,
 				 SNAP_MEMORY_NAME);
 	for (uint64_t i = 0; i <= count && !err; i++) {
 		if (i < count &&
@@ -273,7 +274,7 @@ int snap_save_pages(struct snap_save *s, uint64_t first, uint64_t count,
 	}
 	atomic_fetch_add_explicit(&s->present_count, present,
 				  memory_order_relaxed);
-	return err ? log_errno(-err, "%s/%s: write", s->place.path,
+	return err ? log_errno(-err, "%s/%s: write", s->staging.path,
 			       SNAP_MEMORY_NAME) :
 		     0;
 }
@@ -472,23 +473,23 @@ static int write_file(struct snap_save *s, const char *name,
 	if (!err && fsync(fd))
 		err = -errno;
 	close(fd);
-	return err ? log_errno(-err, "%s/%s: write", s->place.path, name) : 0;
+	return err ? log_errno(-err, "%s/%s: write", s->staging.path, name) : 0;
 }
 
-/* Writes what is left, syncs, puts it in place. */
+/* Writes what is left, syncs, puts it in staging. */
 int snap_save_commit(struct snap_save *s)
 {
 	int err = 0;
 
 	if (fsync(s->memory_fd))
-		err = log_errno(errno, "%s/%s: sync", s->place.path,
+		err = log_errno(errno, "%s/%s: sync", s->staging.path,
 				SNAP_MEMORY_NAME);
 	if (!err)
 		err = write_file(s, SNAP_PAGES_NAME, write_pages_to);
 	if (!err)
 		err = write_file(s, SNAP_STATE_NAME, write_state_to);
 	if (!err)
-		err = snap_place_commit(&s->place);
+		err = snap_staging_commit(&s->staging);
 	save_free(s);
 	return err;
 }

@@ -44,7 +44,7 @@ give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
 	CLEANUP_FREE char *text = NULL;
 	size_t len;
 	char why[256];
-	const char *words = arch_exit_words(vcpu->cpu);
+	const char *words = arch_exit_reason(vcpu->cpu);
 	va_list ap;
 	FILE *to;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ctl-peer: one client of the control socket, good or bad, at a pair of
+ * ctl-connection: one client of the control socket, good or bad, at a pair of
  * sockets.  The verbs are this file's: "echo X" answers X, "tell" tells a
  * hundred times before it answers.
  */
@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/ctl/private.h"
 
 #define TOLD "{\"progress\":{\"pages\":1,\"of\":100}}\n"
@@ -44,7 +45,7 @@ void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
 }
 
 struct fixture {
-	struct peer peer;
+	struct connection connection;
 	int fd; /* the client's end */
 };
 
@@ -58,15 +59,15 @@ static int set_up(void **state)
 	f->fd = fds[1];
 	fcntl(f->fd, F_SETFL, O_NONBLOCK);
 	*state = f;
-	return peer_open(&f->peer, fds[0]);
+	return connection_open(&f->connection, fds[0]);
 }
 
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
-	peer_close(&f->peer);
-	peer_close(&f->peer); /* nobody: fine */
+	connection_close(&f->connection);
+	connection_close(&f->connection); /* nobody: fine */
 	close(f->fd);
 	free(f);
 	return 0;
@@ -76,7 +77,7 @@ static int tear_down(void **state)
 static bool say(struct fixture *f, const char *text, size_t len)
 {
 	assert_int_equal(send(f->fd, text, len, 0), len);
-	return peer_serve(&f->peer, NULL);
+	return connection_serve(&f->connection, NULL);
 }
 
 /* What there is to read. */
@@ -129,10 +130,10 @@ static void test_gone(void **state)
 
 	assert_true(say(f, "ec", 2));
 	shutdown(f->fd, SHUT_WR);
-	assert_false(peer_serve(&f->peer, NULL));
+	assert_false(connection_serve(&f->connection, NULL));
 }
 
-/* Has the client read all that the peer holds; how often TOLD is in it. */
+/* Has the client read all that the connection holds; how often TOLD is in it. */
 static unsigned int read_all(struct fixture *f, char *end, size_t room)
 {
 	size_t len = strlen(TOLD), have = 0;
@@ -145,10 +146,10 @@ static unsigned int read_all(struct fixture *f, char *end, size_t room)
 
 		if (n > 0)
 			have += (size_t)n;
-		else if (!peer_must_read(&f->peer))
+		else if (!connection_has_unsent(&f->connection))
 			break;
 		else
-			assert_true(peer_serve(&f->peer, NULL));
+			assert_true(connection_serve(&f->connection, NULL));
 	}
 	all[have] = '\0';
 	for (; strncmp(p, TOLD, len) == 0; p += len)
@@ -181,20 +182,20 @@ static void test_reads_late(void **state)
 	unsigned int told;
 	uint64_t deadline;
 
-	setsockopt(f->peer.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	setsockopt(f->connection.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	assert_true(say(f, "tell\necho z\n", 12));
-	assert_true(peer_must_read(&f->peer));
-	deadline = f->peer.deadline_ms;
-	assert_true(deadline <= ctl_now_ms() + CTL_PATIENCE_MS);
+	assert_true(connection_has_unsent(&f->connection));
+	deadline = f->connection.deadline_ms;
+	assert_true(deadline <= clock_now_ms() + CTL_TIMEOUT_MS);
 	/* Nothing is read, so it goes no further, and gets no more time. */
-	assert_true(peer_serve(&f->peer, NULL));
-	assert_true(f->peer.deadline_ms == deadline);
+	assert_true(connection_serve(&f->connection, NULL));
+	assert_true(f->connection.deadline_ms == deadline);
 	told = read_all(f, end, sizeof(end));
 	assert_in_range(told, 1, 99);
 	assert_string_equal(end, "told\nz\n");
 	close(f->fd);
 	f->fd = -1;
-	assert_false(peer_serve(&f->peer, NULL));
+	assert_false(connection_serve(&f->connection, NULL));
 }
 
 int main(void)

@@ -7,7 +7,7 @@
  * belongs to a saver that died, or is an old snapshot that could not be removed
  * after it was exchanged; the next save to the same place removes it.
  */
-#include "vmm/snap/place.h"
+#include "vmm/snap/staging.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -104,10 +104,10 @@ static bool dir_is_snapshot(int dir)
 }
 
 /* Looks at the target: an enum occupant, or -errno. */
-static int look_at_target(const struct snap_place *place)
+static int look_at_target(const struct snap_staging *staging)
 {
 	CLEANUP_CLOSE int dir =
-		openat(place->parent_fd, place->name,
+		openat(staging->parent_fd, staging->name,
 		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (dir < 0) {
@@ -122,23 +122,23 @@ static int look_at_target(const struct snap_place *place)
 }
 
 /* The same, and anything that must not be replaced is refused. */
-static int check_target(const struct snap_place *place)
+static int check_target(const struct snap_staging *staging)
 {
-	int what = look_at_target(place);
+	int what = look_at_target(staging);
 
 	if (what < 0)
-		return log_errno(-what, "snapshot %s", place->path);
+		return log_errno(-what, "snapshot %s", staging->path);
 	if (what == SOMETHING_ELSE)
 		return log_fail(EEXIST,
 				"snapshot %s: exists and is not a "
 				"snapshot, so it is left alone",
-				place->path);
+				staging->path);
 	/* They would go with the old one. */
 	if (what == SNAPSHOT_AND_MORE)
 		return log_fail(ENOTEMPTY,
 				"snapshot %s: other files are kept in the one "
 				"that exists, so it is left alone",
-				place->path);
+				staging->path);
 	return what;
 }
 
@@ -155,9 +155,9 @@ static bool is_temporary(const char *entry, const char *name)
 }
 
 /* Removes the temporary directories of savers that are dead. */
-static void remove_leftovers(const struct snap_place *place)
+static void remove_stale(const struct snap_staging *staging)
 {
-	int fd = openat(place->parent_fd, ".",
+	int fd = openat(staging->parent_fd, ".",
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
@@ -170,12 +170,12 @@ static void remove_leftovers(const struct snap_place *place)
 	while ((entry = readdir(d))) {
 		CLEANUP_CLOSE int dir = -1;
 
-		if (!is_temporary(entry->d_name, place->name))
+		if (!is_temporary(entry->d_name, staging->name))
 			continue;
-		dir = openat(place->parent_fd, entry->d_name,
+		dir = openat(staging->parent_fd, entry->d_name,
 			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (dir >= 0 && !flock(dir, LOCK_EX | LOCK_NB) &&
-		    !remove_dir(place->parent_fd, entry->d_name))
+		    !remove_dir(staging->parent_fd, entry->d_name))
 			log_info("removed %s, left by a save that was ended",
 				 entry->d_name);
 	}
@@ -183,87 +183,88 @@ static void remove_leftovers(const struct snap_place *place)
 }
 
 /* Makes one attempt at a temporary directory; -EEXIST to be tried again. */
-static int try_temporary(struct snap_place *place)
+static int try_temporary(struct snap_staging *staging)
 {
 	struct stat st;
 	uint32_t number;
 
 	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
 		return -EIO;
-	free(place->temporary);
-	if (asprintf(&place->temporary, ".%s.%08x.tmp", place->name, number) <
-	    0) {
-		place->temporary = NULL;
+	free(staging->temporary);
+	if (asprintf(&staging->temporary, ".%s.%08x.tmp", staging->name,
+		     number) < 0) {
+		staging->temporary = NULL;
 		return -ENOMEM;
 	}
-	if (mkdirat(place->parent_fd, place->temporary, 0700))
+	if (mkdirat(staging->parent_fd, staging->temporary, 0700))
 		return -errno;
-	place->dir_fd = openat(place->parent_fd, place->temporary,
-			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (place->dir_fd < 0)
+	staging->dir_fd =
+		openat(staging->parent_fd, staging->temporary,
+		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (staging->dir_fd < 0)
 		return -errno;
 	/* Until it is locked another saver may take it for a leftover. */
-	if (flock(place->dir_fd, LOCK_EX | LOCK_NB) ||
-	    fstat(place->dir_fd, &st) || st.st_nlink == 0) {
-		close(place->dir_fd);
-		place->dir_fd = -1;
+	if (flock(staging->dir_fd, LOCK_EX | LOCK_NB) ||
+	    fstat(staging->dir_fd, &st) || st.st_nlink == 0) {
+		close(staging->dir_fd);
+		staging->dir_fd = -1;
 		return -EEXIST;
 	}
 	return 0;
 }
 
 /* Splits the path into the open parent and the last component. */
-static int split_path(struct snap_place *place, const char *path)
+static int split_path(struct snap_staging *staging, const char *path)
 {
 	CLEANUP_FREE char *copy = strdup(path);
 	char *slash;
 	size_t len;
 
-	place->path = strdup(path);
-	if (!copy || !place->path)
+	staging->path = strdup(path);
+	if (!copy || !staging->path)
 		return log_errno(ENOMEM, "snapshot");
 	for (len = strlen(copy); len > 1 && copy[len - 1] == '/'; len--)
 		copy[len - 1] = '\0';
 	slash = strrchr(copy, '/');
-	place->name = strdup(slash ? slash + 1 : copy);
-	if (!place->name)
+	staging->name = strdup(slash ? slash + 1 : copy);
+	if (!staging->name)
 		return log_errno(ENOMEM, "snapshot");
-	if (!*place->name || !strcmp(place->name, ".") ||
-	    !strcmp(place->name, ".."))
+	if (!*staging->name || !strcmp(staging->name, ".") ||
+	    !strcmp(staging->name, ".."))
 		return log_fail(EINVAL,
 				"snapshot '%s': not the name of a "
 				"new folder",
 				path);
 	/* Room for the temporary name beside it. */
-	if (strlen(place->name) > NAME_MAX - RANDOM_DIGITS - 6)
+	if (strlen(staging->name) > NAME_MAX - RANDOM_DIGITS - 6)
 		return log_errno(ENAMETOOLONG, "snapshot %s", path);
 	if (slash)
 		slash[slash == copy] = '\0';
-	place->parent_fd =
+	staging->parent_fd =
 		open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (place->parent_fd < 0)
+	if (staging->parent_fd < 0)
 		return log_errno(errno, "snapshot %s: folder %s", path,
 				 slash ? copy : ".");
 	return 0;
 }
 
 /* Makes the empty file @name in the temporary directory; 0 or -errno. */
-static int make_empty(const struct snap_place *place, const char *name)
+static int make_empty(const struct snap_staging *staging, const char *name)
 {
 	CLEANUP_CLOSE int fd =
-		openat(place->dir_fd, name,
+		openat(staging->dir_fd, name,
 		       O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	return fd < 0 ? -errno : 0;
 }
 
 /* Logs that the snapshot that is there cannot be replaced at once. */
-static int cannot_exchange(const struct snap_place *place)
+static int cannot_exchange(const struct snap_staging *staging)
 {
 	return log_fail(EOPNOTSUPP,
 			"snapshot %s: this file system cannot replace it at "
 			"once; remove it first",
-			place->path);
+			staging->path);
 }
 
 /*
@@ -272,123 +273,124 @@ static int cannot_exchange(const struct snap_place *place)
  * guest's memory is written.  The names are those of a snapshot's files, so
  * that they are removed as leftovers, too.
  */
-static int probe_exchange(const struct snap_place *place)
+static int probe_exchange(const struct snap_staging *staging)
 {
-	int dir = place->dir_fd;
-	int err = make_empty(place, SNAP_PAGES_NAME);
+	int dir = staging->dir_fd;
+	int err = make_empty(staging, SNAP_PAGES_NAME);
 
 	if (!err)
-		err = make_empty(place, SNAP_STATE_NAME);
+		err = make_empty(staging, SNAP_STATE_NAME);
 	if (!err && renameat2(dir, SNAP_PAGES_NAME, dir, SNAP_STATE_NAME,
 			      RENAME_EXCHANGE))
 		err = -errno;
 	unlinkat(dir, SNAP_PAGES_NAME, 0);
 	unlinkat(dir, SNAP_STATE_NAME, 0);
 	if (err == -EINVAL || err == -ENOSYS || err == -EOPNOTSUPP)
-		return cannot_exchange(place);
+		return cannot_exchange(staging);
 	return err ? log_errno(-err, "snapshot %s: make a folder beside it",
-			       place->path) :
+			       staging->path) :
 		     0;
 }
 
 /* Makes the temporary directory beside the target. */
-int snap_place_open(struct snap_place *place, const char *path)
+int snap_staging_open(struct snap_staging *staging, const char *path)
 {
 	int what, err;
 
-	*place = (struct snap_place){ .parent_fd = -1, .dir_fd = -1 };
-	err = split_path(place, path);
+	*staging = (struct snap_staging){ .parent_fd = -1, .dir_fd = -1 };
+	err = split_path(staging, path);
 	if (err)
 		return err;
-	what = check_target(place);
+	what = check_target(staging);
 	if (what < 0)
 		return what;
-	remove_leftovers(place);
+	remove_stale(staging);
 	for (int i = 0; i < NAME_TRIES; i++) {
-		err = try_temporary(place);
+		err = try_temporary(staging);
 		if (err != -EEXIST)
 			break;
 	}
 	if (err)
 		return log_errno(-err, "snapshot %s: make a folder beside it",
 				 path);
-	return what == SNAPSHOT ? probe_exchange(place) : 0;
+	return what == SNAPSHOT ? probe_exchange(staging) : 0;
 }
 
 /* Exchanges the new snapshot with the old one and removes the old. */
-static int exchange(struct snap_place *place)
+static int exchange(struct snap_staging *staging)
 {
 	int err;
 
-	if (renameat2(place->parent_fd, place->temporary, place->parent_fd,
-		      place->name, RENAME_EXCHANGE)) {
+	if (renameat2(staging->parent_fd, staging->temporary,
+		      staging->parent_fd, staging->name, RENAME_EXCHANGE)) {
 		err = errno;
 		if (err == EINVAL)
-			return cannot_exchange(place);
-		return log_errno(err, "snapshot %s: replace", place->path);
+			return cannot_exchange(staging);
+		return log_errno(err, "snapshot %s: replace", staging->path);
 	}
-	if (fsync(place->parent_fd))
+	if (fsync(staging->parent_fd))
 		return log_errno(errno, "snapshot %s: sync its folder",
-				 place->path);
-	err = remove_dir(place->parent_fd, place->temporary);
+				 staging->path);
+	err = remove_dir(staging->parent_fd, staging->temporary);
 	if (err)
 		log_warn("snapshot %s: the old one stays behind as %s: %s",
-			 place->path, place->temporary, strerror(-err));
+			 staging->path, staging->temporary, strerror(-err));
 	return 0;
 }
 
 /* Gives the new snapshot its name, where nothing is or an empty folder. */
-static int give_name(struct snap_place *place, unsigned int flags)
+static int give_name(struct snap_staging *staging, unsigned int flags)
 {
-	int r = renameat2(place->parent_fd, place->temporary, place->parent_fd,
-			  place->name, flags);
+	int r = renameat2(staging->parent_fd, staging->temporary,
+			  staging->parent_fd, staging->name, flags);
 
 	/*
 	 * Without the flag's help: a rename over anything but an empty folder
 	 * fails as well.
 	 */
 	if (r && errno == EINVAL && flags)
-		r = renameat(place->parent_fd, place->temporary,
-			     place->parent_fd, place->name);
+		r = renameat(staging->parent_fd, staging->temporary,
+			     staging->parent_fd, staging->name);
 	if (r)
-		return log_errno(errno, "snapshot %s: rename", place->path);
-	if (fsync(place->parent_fd))
+		return log_errno(errno, "snapshot %s: rename", staging->path);
+	if (fsync(staging->parent_fd))
 		return log_errno(errno, "snapshot %s: sync its folder",
-				 place->path);
+				 staging->path);
 	return 0;
 }
 
-/* Puts it in place. */
-int snap_place_commit(struct snap_place *place)
+/* Puts it in staging. */
+int snap_staging_commit(struct snap_staging *staging)
 {
 	int what, err;
 
-	if (fsync(place->dir_fd))
-		return log_errno(errno, "snapshot %s: sync", place->path);
-	what = check_target(place);
+	if (fsync(staging->dir_fd))
+		return log_errno(errno, "snapshot %s: sync", staging->path);
+	what = check_target(staging);
 	if (what < 0)
 		return what;
 	if (what == SNAPSHOT)
-		err = exchange(place);
+		err = exchange(staging);
 	else
-		err = give_name(place, what == NOTHING ? RENAME_NOREPLACE : 0);
+		err = give_name(staging,
+				what == NOTHING ? RENAME_NOREPLACE : 0);
 	if (err)
 		return err;
-	close(place->dir_fd);
-	place->dir_fd = -1;
+	close(staging->dir_fd);
+	staging->dir_fd = -1;
 	return 0;
 }
 
-/* Removes what is not in place, and frees. */
-void snap_place_close(struct snap_place *place)
+/* Removes what is not in staging, and frees. */
+void snap_staging_close(struct snap_staging *staging)
 {
-	if (place->dir_fd >= 0) {
-		remove_dir(place->parent_fd, place->temporary);
-		close(place->dir_fd);
+	if (staging->dir_fd >= 0) {
+		remove_dir(staging->parent_fd, staging->temporary);
+		close(staging->dir_fd);
 	}
-	if (place->parent_fd >= 0)
-		close(place->parent_fd);
-	free(place->path);
-	free(place->name);
-	free(place->temporary);
+	if (staging->parent_fd >= 0)
+		close(staging->parent_fd);
+	free(staging->path);
+	free(staging->name);
+	free(staging->temporary);
 }

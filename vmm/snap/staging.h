@@ -3,12 +3,12 @@
  * Where a snapshot is put: a temporary directory beside its target, and the
  * rename that ends it.  Within the room only.  One thread.
  */
-#ifndef VMM_SNAP_PLACE_H
-#define VMM_SNAP_PLACE_H
+#ifndef VMM_SNAP_STAGING_H
+#define VMM_SNAP_STAGING_H
 
 #include <stdbool.h>
 
-struct snap_place {
+struct snap_staging {
 	char *path; /* the target as the user gave it, for messages; owned */
 	char *name; /* its last component; owned */
 	char *temporary; /* the name beside it; owned */
@@ -21,16 +21,16 @@ struct snap_place {
  * beside it, makes the temporary directory, and where it will be exchanged with
  * another tries whether that can be done.  -errno, logged.
  */
-int snap_place_open(struct snap_place *place, const char *path);
+int snap_staging_open(struct snap_staging *staging, const char *path);
 
 /* The names of the files that a snapshot consists of. */
 #define SNAP_FILE_NAMES 5
 extern const char *const snap_file_names[SNAP_FILE_NAMES];
 
-/* Puts the temporary directory in place, synced; -errno, logged. */
-int snap_place_commit(struct snap_place *place);
+/* Puts the temporary directory in staging, synced; -errno, logged. */
+int snap_staging_commit(struct snap_staging *staging);
 
 /* Removes the temporary directory if it is still there, and frees. */
-void snap_place_close(struct snap_place *place);
+void snap_staging_close(struct snap_staging *staging);
 
 #endif

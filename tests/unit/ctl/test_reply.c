@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ctl-answer: what a client makes of a line, good or bad. */
+/* ctl-reply: what a client makes of a line, good or bad. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,54 +12,53 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/json.h"
-#include "vmm/ctl/answer.h"
+#include "vmm/ctl/reply_parse.h"
 
 /* The members that matter, among others, in any order. */
 static void test_members(void **state)
 {
-	struct ctl_answer a;
+	struct ctl_reply a;
 
 	(void)state;
-	assert_int_equal(ctl_answer_parse(&a, "{\"ok\":true}\n"), 0);
+	assert_int_equal(ctl_reply_parse(&a, "{\"ok\":true}\n"), 0);
 	assert_true(a.has_ok && a.ok && !a.error && !a.has_progress);
-	ctl_answer_free(&a);
+	ctl_reply_free(&a);
 	assert_int_equal(
-		ctl_answer_parse(&a, " { \"x\" : [ {\"ok\":true}, -1.5e3, "
-				     "null, [] ] , \"error\":\"no\", \"y\":{},"
-				     "\"ok\" : false } \r\n"),
+		ctl_reply_parse(&a, " { \"x\" : [ {\"ok\":true}, -1.5e3, "
+				    "null, [] ] , \"error\":\"no\", \"y\":{},"
+				    "\"ok\" : false } \r\n"),
 		0);
 	assert_true(a.has_ok && !a.ok);
 	assert_string_equal(a.error, "no");
-	ctl_answer_free(&a);
+	ctl_reply_free(&a);
 	assert_int_equal(
-		ctl_answer_parse(&a, "{\"progress\":{\"pages\":7,\"z\":\"}\","
-				     "\"of\":18446744073709551615}}"),
+		ctl_reply_parse(&a, "{\"progress\":{\"pages\":7,\"z\":\"}\","
+				    "\"of\":18446744073709551615}}"),
 		0);
 	assert_true(a.has_progress && !a.has_ok);
 	assert_true(a.pages == 7 && a.of == UINT64_MAX);
-	ctl_answer_free(&a);
+	ctl_reply_free(&a);
 	/* Words within a string are no members. */
-	assert_int_equal(ctl_answer_parse(&a,
-					  "{\"error\":\"\\\"ok\\\":true\"}"),
+	assert_int_equal(ctl_reply_parse(&a, "{\"error\":\"\\\"ok\\\":true\"}"),
 			 0);
 	assert_false(a.has_ok);
 	assert_string_equal(a.error, "\"ok\":true");
-	ctl_answer_free(&a);
+	ctl_reply_free(&a);
 }
 
 /* Every escape means what it says. */
 static void test_escapes(void **state)
 {
-	struct ctl_answer a;
+	struct ctl_reply a;
 
 	(void)state;
 	assert_int_equal(
-		ctl_answer_parse(&a, "{\"error\":\"a\\\"b\\\\c\\/d\\n\\t\\u0041"
-				     "\\u00e4\\u20ac\\ud83d\\ude00\\ud800x\"}"),
+		ctl_reply_parse(&a, "{\"error\":\"a\\\"b\\\\c\\/d\\n\\t\\u0041"
+				    "\\u00e4\\u20ac\\ud83d\\ude00\\ud800x\"}"),
 		0);
 	assert_string_equal(a.error, "a\"b\\c/d\n\tA\xc3\xa4\xe2\x82\xac"
 				     "\xf0\x9f\x98\x80\xef\xbf\xbdx");
-	ctl_answer_free(&a);
+	ctl_reply_free(&a);
 }
 
 /* What the writer of the room below makes of any bytes is read again. */
@@ -67,7 +66,7 @@ static void test_round(void **state)
 {
 	char line[1024] = "", name[128];
 	FILE *out = fmemopen(line, sizeof(line), "w");
-	struct ctl_answer a;
+	struct ctl_reply a;
 	struct json json;
 
 	(void)state;
@@ -80,9 +79,9 @@ static void test_round(void **state)
 	json_object_end(&json);
 	json_finish(&json);
 	fclose(out);
-	assert_int_equal(ctl_answer_parse(&a, line), 0);
+	assert_int_equal(ctl_reply_parse(&a, line), 0);
 	assert_string_equal(a.error, name);
-	ctl_answer_free(&a);
+	ctl_reply_free(&a);
 }
 
 /* What is no object is refused, however it is cut. */
@@ -121,22 +120,22 @@ static void test_bad(void **state)
 	static const char whole[] =
 		"{\"ok\":true,\"error\":\"a\\u1234b\",\"progress\":"
 		"{\"pages\":1,\"of\":2},\"x\":[null,{\"y\":false}]}";
-	struct ctl_answer a;
+	struct ctl_reply a;
 	char cut[sizeof(whole)];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		if (ctl_answer_parse(&a, bad[i]) != -EBADMSG)
+		if (ctl_reply_parse(&a, bad[i]) != -EBADMSG)
 			fail_msg("taken: %s", bad[i]);
-		ctl_answer_free(&a);
+		ctl_reply_free(&a);
 	}
-	assert_int_equal(ctl_answer_parse(&a, whole), 0);
-	ctl_answer_free(&a);
+	assert_int_equal(ctl_reply_parse(&a, whole), 0);
+	ctl_reply_free(&a);
 	for (size_t len = 0; len + 1 < sizeof(whole); len++) {
 		memcpy(cut, whole, len);
 		cut[len] = '\0';
-		assert_int_equal(ctl_answer_parse(&a, cut), -EBADMSG);
-		ctl_answer_free(&a);
+		assert_int_equal(ctl_reply_parse(&a, cut), -EBADMSG);
+		ctl_reply_free(&a);
 	}
 }
 
@@ -146,14 +145,14 @@ static void test_deep(void **state)
 	enum { DEPTH = 100000 };
 	static const char head[] = "{\"x\":";
 	char *line = malloc(sizeof(head) + DEPTH);
-	struct ctl_answer a;
+	struct ctl_reply a;
 
 	(void)state;
 	memcpy(line, head, sizeof(head) - 1);
 	memset(line + sizeof(head) - 1, '[', DEPTH);
 	line[sizeof(head) - 1 + DEPTH] = '\0';
-	assert_int_equal(ctl_answer_parse(&a, line), -EBADMSG);
-	ctl_answer_free(&a);
+	assert_int_equal(ctl_reply_parse(&a, line), -EBADMSG);
+	ctl_reply_free(&a);
 	free(line);
 }
 

@@ -3,7 +3,7 @@
  * Reading an answer of the control socket: a walk over the text that stops at
  * the first thing that is no JSON.  One thread; all state is in struct scan.
  */
-#include "vmm/ctl/answer.h"
+#include "vmm/ctl/reply_parse.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -224,9 +224,9 @@ static void skip_value(struct scan *scan, unsigned int depth)
 }
 
 /* The object of a line that tells how far a verb is. */
-static void take_progress(struct scan *scan, struct ctl_answer *answer)
+static void take_progress(struct scan *scan, struct ctl_reply *reply)
 {
-	answer->has_progress = true;
+	reply->has_progress = true;
 	demand(scan, '{');
 	if (take(scan, '}'))
 		return;
@@ -235,40 +235,40 @@ static void take_progress(struct scan *scan, struct ctl_answer *answer)
 
 		demand(scan, ':');
 		if (key && strcmp(key, "pages") == 0)
-			answer->pages = take_uint(scan);
+			reply->pages = take_uint(scan);
 		else if (key && strcmp(key, "of") == 0)
-			answer->of = take_uint(scan);
+			reply->of = take_uint(scan);
 		else
 			skip_value(scan, 1);
 	} while (take(scan, ','));
 	demand(scan, '}');
 }
 
-/* The value of a member of the answer. */
+/* The value of a member of the reply. */
 static void take_member(struct scan *scan, const char *key,
-			struct ctl_answer *answer)
+			struct ctl_reply *reply)
 {
 	if (strcmp(key, "ok") == 0) {
-		answer->has_ok = true;
-		answer->ok = take_word(scan, "true");
-		if (!answer->ok && !take_word(scan, "false"))
+		reply->has_ok = true;
+		reply->ok = take_word(scan, "true");
+		if (!reply->ok && !take_word(scan, "false"))
 			scan->bad = true;
 	} else if (strcmp(key, "error") == 0) {
-		free(answer->error);
-		answer->error = take_string(scan);
+		free(reply->error);
+		reply->error = take_string(scan);
 	} else if (strcmp(key, "progress") == 0) {
-		take_progress(scan, answer);
+		take_progress(scan, reply);
 	} else {
 		skip_value(scan, 1);
 	}
 }
 
 /* Reads a line. */
-int ctl_answer_parse(struct ctl_answer *answer, const char *line)
+int ctl_reply_parse(struct ctl_reply *reply, const char *line)
 {
 	struct scan scan = { .at = line };
 
-	*answer = (struct ctl_answer){ .error = NULL };
+	*reply = (struct ctl_reply){ .error = NULL };
 	demand(&scan, '{');
 	if (!take(&scan, '}')) {
 		do {
@@ -276,7 +276,7 @@ int ctl_answer_parse(struct ctl_answer *answer, const char *line)
 
 			demand(&scan, ':');
 			if (key)
-				take_member(&scan, key, answer);
+				take_member(&scan, key, reply);
 		} while (take(&scan, ','));
 		demand(&scan, '}');
 	}
@@ -286,8 +286,8 @@ int ctl_answer_parse(struct ctl_answer *answer, const char *line)
 }
 
 /* Frees what it owns. */
-void ctl_answer_free(struct ctl_answer *answer)
+void ctl_reply_free(struct ctl_reply *reply)
 {
-	free(answer->error);
-	answer->error = NULL;
+	free(reply->error);
+	reply->error = NULL;
 }

@@ -22,7 +22,7 @@
 #include "vmm/ctl/private.h"
 
 /* Whether @entry is @name, a dot, and the number of a process that is gone. */
-static bool is_of_the_dead(const char *entry, const char *name)
+static bool is_stale_socket(const char *entry, const char *name)
 {
 	size_t len = strlen(name);
 	const char *number = entry + len + 1;
@@ -50,7 +50,7 @@ static void remove_socket(int dir, const char *entry)
 }
 
 /* Removes them; what cannot be looked at stays. */
-void ctl_remove_leftovers(const char *path)
+void stale_socket_remove(const char *path)
 {
 	/* dirname() and basename() may write, each to its own. */
 	CLEANUP_FREE char *first = strdup(path);
@@ -62,7 +62,7 @@ void ctl_remove_leftovers(const char *path)
 	if (!d)
 		return;
 	while ((entry = readdir(d)))
-		if (is_of_the_dead(entry->d_name, name))
+		if (is_stale_socket(entry->d_name, name))
 			remove_socket(dirfd(d), entry->d_name);
 	closedir(d);
 }
