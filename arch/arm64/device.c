@@ -19,36 +19,6 @@ bool arm64_device_test(const struct kvm_vm *vm, uint32_t type)
 	return kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, &device) >= 0;
 }
 
-/* One of the three requests that take a struct kvm_device_attr. */
-static int attr_call(int fd, unsigned long request, uint32_t group,
-		     uint64_t attr, uint64_t addr)
-{
-	struct kvm_device_attr request_attr = {
-		.group = group,
-		.attr = attr,
-		.addr = addr,
-	};
-
-	return kvm_ioctl(fd, request, &request_attr);
-}
-
-int arm64_attr_set(int fd, uint32_t group, uint64_t attr, const void *value)
-{
-	return attr_call(fd, KVM_SET_DEVICE_ATTR, group, attr,
-			 (uint64_t)(uintptr_t)value);
-}
-
-int arm64_attr_get(int fd, uint32_t group, uint64_t attr, void *value)
-{
-	return attr_call(fd, KVM_GET_DEVICE_ATTR, group, attr,
-			 (uint64_t)(uintptr_t)value);
-}
-
-bool arm64_attr_has(int fd, uint32_t group, uint64_t attr)
-{
-	return attr_call(fd, KVM_HAS_DEVICE_ATTR, group, attr, 0) == 0;
-}
-
 int arm64_reg_get(const struct kvm_vcpu *cpu, uint64_t id, uint64_t *value)
 {
 	struct kvm_one_reg reg = { .id = id,

@@ -18,7 +18,7 @@
 static int set(int fd, uint32_t group, uint64_t attr, const void *value,
 	       const char *what)
 {
-	int err = arm64_attr_set(fd, group, attr, value);
+	int err = kvm_attr_set(fd, group, attr, value);
 
 	return err < 0 ? log_errno(-err, "%s", what) : 0;
 }

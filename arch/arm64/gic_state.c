@@ -116,8 +116,8 @@ static int reg_save(int fd, uint32_t group, uint64_t cpu,
 {
 	for (uint32_t i = 0; i < reg->words; i++) {
 		uint32_t value;
-		int err = arm64_attr_get(fd, group, cpu | (reg->offset + 4 * i),
-					 &value);
+		int err = kvm_attr_get(fd, group, cpu | (reg->offset + 4 * i),
+				       &value);
 
 		if (err < 0)
 			return refused(err, "read", reg->name);
@@ -139,12 +139,11 @@ static int reg_load(int fd, uint32_t group, uint64_t cpu,
 		if (r->error != 0)
 			return r->error;
 		if (reg->clear != 0)
-			err = arm64_attr_set(fd, group,
-					     cpu | (reg->clear + 4 * i), &all);
+			err = kvm_attr_set(fd, group,
+					   cpu | (reg->clear + 4 * i), &all);
 		if (err >= 0)
-			err = arm64_attr_set(fd, group,
-					     cpu | (reg->offset + 4 * i),
-					     &value);
+			err = kvm_attr_set(fd, group,
+					   cpu | (reg->offset + 4 * i), &value);
 	}
 	return err < 0 ? refused(err, "set", reg->name) : 0;
 }
@@ -154,8 +153,8 @@ static int level_save(int fd, uint64_t cpu, uint32_t intid,
 		      struct snap_writer *w)
 {
 	uint32_t value;
-	int err = arm64_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO,
-				 cpu | intid, &value);
+	int err = kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, cpu | intid,
+			       &value);
 
 	if (err < 0)
 		return refused(err, "read", "the line levels");
@@ -171,8 +170,8 @@ static int level_load(int fd, uint64_t cpu, uint32_t intid,
 
 	if (r->error != 0)
 		return r->error;
-	err = arm64_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, cpu | intid,
-			     &value);
+	err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, cpu | intid,
+			   &value);
 	return err < 0 ? refused(err, "set", "the line levels") : 0;
 }
 
@@ -224,8 +223,8 @@ static int redist_load(int fd, uint64_t cpu, struct snap_reader *r)
 static int pri_bits(int fd, uint64_t cpu, unsigned int *bits)
 {
 	uint64_t ctlr;
-	int err = arm64_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
-				 cpu | ICC_REG(3, 0, 12, 12, 4), &ctlr);
+	int err = kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
+			       cpu | ICC_REG(3, 0, 12, 12, 4), &ctlr);
 
 	if (err < 0)
 		return refused(err, "read", "ICC_CTLR_EL1");
@@ -246,8 +245,8 @@ static int icc_save(int fd, uint64_t cpu, struct snap_writer *w)
 
 		if (icc_regs[i].pri_bits > bits)
 			continue;
-		err = arm64_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
-				     cpu | icc_regs[i].instr, &value);
+		err = kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
+				   cpu | icc_regs[i].instr, &value);
 		if (err < 0)
 			return refused(err, "read", icc_regs[i].name);
 		snap_put_u64(w, value);
@@ -276,8 +275,8 @@ static int icc_load(int fd, uint64_t cpu, struct snap_reader *r)
 		value = snap_get_u64(r);
 		if (r->error != 0)
 			return r->error;
-		err = arm64_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
-				     cpu | icc_regs[i].instr, &value);
+		err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
+				   cpu | icc_regs[i].instr, &value);
 		if (err < 0)
 			return refused(err, "set", icc_regs[i].name);
 	}
@@ -291,8 +290,8 @@ static int redist_get64(int fd, uint64_t cpu, uint32_t offset, uint64_t *value)
 	int err = 0;
 
 	for (unsigned int i = 0; i < 2 && err >= 0; i++)
-		err = arm64_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
-				     cpu | (offset + 4 * i), &half[i]);
+		err = kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
+				   cpu | (offset + 4 * i), &half[i]);
 	*value = half[0] | (uint64_t)half[1] << 32;
 	return err < 0 ? refused(err, "read", "a redistributor's tables") : 0;
 }
@@ -308,8 +307,8 @@ int arm64_gic_lpis(const struct machine *machine, unsigned int n, bool *enabled,
 	if (err != 0)
 		return err;
 	cpu = mpidr_attr(mpidr);
-	err = arm64_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
-			     cpu | GICR_CTLR, &ctlr);
+	err = kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
+			   cpu | GICR_CTLR, &ctlr);
 	if (err < 0)
 		return refused(err, "read", "GICR_CTLR");
 	*enabled = (ctlr & GICR_CTLR_ENABLE_LPIS) != 0;
@@ -322,8 +321,8 @@ int arm64_gic_lpis(const struct machine *machine, unsigned int n, bool *enabled,
 int arm64_gic_save(struct machine *machine, struct snap_writer *w)
 {
 	int fd = machine->arch->gic_fd;
-	int err = arm64_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
-				 KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, NULL);
+	int err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
+			       KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, NULL);
 
 	if (err < 0)
 		return refused(err, "save", "the pending tables");

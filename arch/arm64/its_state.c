@@ -169,8 +169,8 @@ int arm64_its_touch(const struct machine *machine)
 	for (unsigned int i = 0; i < GITS_BASER_COUNT && err == 0; i++) {
 		uint64_t baser = 0;
 
-		if (arm64_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
-				   GITS_BASER + 8 * i, &baser) == 0)
+		if (kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
+				 GITS_BASER + 8 * i, &baser) == 0)
 			err = touch_baser(machine, baser);
 	}
 	for (unsigned int i = 0; i < machine->cpu_count && err == 0; i++) {
@@ -188,21 +188,21 @@ int arm64_its_save(struct machine *machine, struct snap_writer *w)
 {
 	int fd = machine->arch->its_fd;
 	uint64_t value = 0;
-	int err = arm64_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
-				 KVM_DEV_ARM_ITS_SAVE_TABLES, NULL);
+	int err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
+			       KVM_DEV_ARM_ITS_SAVE_TABLES, NULL);
 
 	if (err < 0)
 		return log_errno(-err, "ITS: save its tables");
 	for (size_t i = 0; i < ARRAY_SIZE(its_regs) && err >= 0; i++) {
-		err = arm64_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
-				     its_regs[i].offset, &value);
+		err = kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
+				   its_regs[i].offset, &value);
 		if (err < 0)
 			return log_errno(-err, "ITS: read %s",
 					 its_regs[i].name);
 		snap_put_u64(w, value);
 	}
-	err = arm64_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, GITS_CTLR,
-			     &value);
+	err = kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, GITS_CTLR,
+			   &value);
 	if (err < 0)
 		return log_errno(-err, "ITS: read GITS_CTLR");
 	snap_put_u64(w, value);
@@ -219,8 +219,8 @@ int arm64_its_load(struct machine *machine, struct snap_reader *r)
 		value = snap_get_u64(r);
 		if (r->error != 0)
 			return r->error;
-		err = arm64_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
-				     its_regs[i].offset, &value);
+		err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
+				   its_regs[i].offset, &value);
 		if (err < 0)
 			return log_errno(-err, "ITS: set %s", its_regs[i].name);
 	}
@@ -230,11 +230,11 @@ int arm64_its_load(struct machine *machine, struct snap_reader *r)
 	err = arm64_its_touch(machine);
 	if (err != 0)
 		return err;
-	err = arm64_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
-			     KVM_DEV_ARM_ITS_RESTORE_TABLES, NULL);
+	err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
+			   KVM_DEV_ARM_ITS_RESTORE_TABLES, NULL);
 	if (err < 0)
 		return log_errno(-err, "ITS: restore its tables");
-	err = arm64_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, GITS_CTLR,
-			     &value);
+	err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, GITS_CTLR,
+			   &value);
 	return err < 0 ? log_errno(-err, "ITS: set GITS_CTLR") : 0;
 }

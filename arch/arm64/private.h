@@ -34,14 +34,11 @@ static inline bool arm64_has_feature(const struct arch_private *arch,
 }
 
 /*
- * KVM devices (Documentation/virt/kvm/devices/).  create returns the
- * descriptor; test whether KVM has the kind.  Silent: 0 or -errno.
+ * KVM devices (Documentation/virt/kvm/devices/): the descriptor of a new one,
+ * or -errno; whether KVM supports the type.  Silent.
  */
 int arm64_device_create(const struct kvm_vm *vm, uint32_t type);
 bool arm64_device_test(const struct kvm_vm *vm, uint32_t type);
-int arm64_attr_set(int fd, uint32_t group, uint64_t attr, const void *value);
-int arm64_attr_get(int fd, uint32_t group, uint64_t attr, void *value);
-bool arm64_attr_has(int fd, uint32_t group, uint64_t attr);
 
 /* One register of up to 64 bits; silent: 0 or -errno. */
 int arm64_reg_get(const struct kvm_vcpu *cpu, uint64_t id, uint64_t *value);

@@ -31,12 +31,12 @@ int arch_vcpu_setup(struct machine *machine, struct kvm_vcpu *cpu)
 static int pmu_init(const struct kvm_vcpu *cpu)
 {
 	const int irq = ARM64_PMU_INTID;
-	int err = arm64_attr_set(cpu->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
-				 KVM_ARM_VCPU_PMU_V3_IRQ, &irq);
+	int err = kvm_attr_set(cpu->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
+			       KVM_ARM_VCPU_PMU_V3_IRQ, &irq);
 
 	if (err == 0)
-		err = arm64_attr_set(cpu->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
-				     KVM_ARM_VCPU_PMU_V3_INIT, NULL);
+		err = kvm_attr_set(cpu->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
+				   KVM_ARM_VCPU_PMU_V3_INIT, NULL);
 	return err < 0 ? log_errno(-err, "vCPU %u: set up its PMU", cpu->id) :
 			 0;
 }

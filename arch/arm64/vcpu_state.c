@@ -265,8 +265,8 @@ static void save_pvtime(const struct kvm_vcpu *cpu, struct snap_writer *w)
 {
 	uint64_t gpa = UINT64_MAX;
 
-	if (arm64_attr_get(cpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,
-			   KVM_ARM_VCPU_PVTIME_IPA, &gpa) < 0)
+	if (kvm_attr_get(cpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,
+			 KVM_ARM_VCPU_PVTIME_IPA, &gpa) < 0)
 		gpa = UINT64_MAX;
 	snap_put_u64(w, gpa);
 }
@@ -283,8 +283,8 @@ static int load_pvtime(const struct machine *machine,
 	/* KVM writes there by itself: the page must be present first. */
 	err = memory_map(&machine->memory, align_down(gpa, 64), 64, &hva);
 	if (err == 0)
-		err = arm64_attr_set(cpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,
-				     KVM_ARM_VCPU_PVTIME_IPA, &gpa);
+		err = kvm_attr_set(cpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,
+				   KVM_ARM_VCPU_PVTIME_IPA, &gpa);
 	return err < 0 ?
 		       log_errno(-err, "vCPU %u: account stolen time at %#llx",
 				 cpu->id, (unsigned long long)gpa) :
@@ -294,7 +294,7 @@ static int load_pvtime(const struct machine *machine,
 int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
 		   struct snap_writer *w)
 {
-	struct kvm_mp_state state = { 0 };
+	uint32_t mp_state;
 	int err;
 
 	(void)machine;
@@ -303,10 +303,10 @@ int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
 	if (err == 0)
 		err = save_events(cpu, w);
 	if (err == 0)
-		err = kvm_call(cpu->fd, KVM_GET_MP_STATE, &state);
+		err = kvm_mp_state_get(cpu, &mp_state);
 	if (err < 0)
 		return err;
-	snap_put_u32(w, state.mp_state);
+	snap_put_u32(w, mp_state);
 	save_pvtime(cpu, w);
 	return 0;
 }
@@ -314,7 +314,7 @@ int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
 int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 		   struct snap_reader *r)
 {
-	struct kvm_mp_state state = { 0 };
+	uint32_t mp_state;
 	int err;
 
 	if (snap_get_u32(r) != STATE_VERSION)
@@ -326,9 +326,9 @@ int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 		err = load_events(cpu, r);
 	if (err != 0)
 		return err;
-	state.mp_state = snap_get_u32(r);
+	mp_state = snap_get_u32(r);
 	if (r->error != 0)
 		return r->error;
-	err = kvm_call(cpu->fd, KVM_SET_MP_STATE, &state);
+	err = kvm_mp_state_set(cpu, mp_state);
 	return err < 0 ? err : load_pvtime(machine, cpu, r);
 }

@@ -51,7 +51,7 @@ static uint8_t *take(struct aml *aml, size_t len)
 }
 
 /* Raw bytes. */
-void aml_bytes(struct aml *aml, const void *p, size_t len)
+static void bytes(struct aml *aml, const void *p, size_t len)
 {
 	uint8_t *to = take(aml, len);
 
@@ -62,7 +62,7 @@ void aml_bytes(struct aml *aml, const void *p, size_t len)
 /* One byte. */
 void aml_byte(struct aml *aml, uint8_t v)
 {
-	aml_bytes(aml, &v, 1);
+	bytes(aml, &v, 1);
 }
 
 /* A number of @size bytes, little-endian. */
@@ -71,7 +71,7 @@ static void number(struct aml *aml, uint64_t v, unsigned int size)
 	uint8_t b[8];
 
 	put_le(b, v, size);
-	aml_bytes(aml, b, size);
+	bytes(aml, b, size);
 }
 
 /* One segment of a name, padded with underscores. */
@@ -80,7 +80,7 @@ static void segment(struct aml *aml, const char *s, size_t len)
 	char padded[4] = { '_', '_', '_', '_' };
 
 	memcpy(padded, s, min_u64(len, 4));
-	aml_bytes(aml, padded, 4);
+	bytes(aml, padded, 4);
 }
 
 /* A name of one or more segments. */
@@ -129,10 +129,10 @@ void aml_int(struct aml *aml, uint64_t v)
 }
 
 /* A string with its final zero. */
-void aml_string(struct aml *aml, const char *s)
+static void string(struct aml *aml, const char *s)
 {
 	aml_byte(aml, OP_STRING);
-	aml_bytes(aml, s, strlen(s) + 1);
+	bytes(aml, s, strlen(s) + 1);
 }
 
 /* The value of a hex digit in upper case. */
@@ -142,7 +142,7 @@ static uint32_t hex(char c)
 }
 
 /* A PNP id: letters in five bits each, big-endian (ACPI 6.5, 19.3.4). */
-void aml_eisaid(struct aml *aml, const char *id)
+static void eisaid(struct aml *aml, const char *id)
 {
 	uint32_t v = (uint32_t)(id[0] - 0x40) << 26 |
 		     (uint32_t)(id[1] - 0x40) << 21 |
@@ -186,14 +186,14 @@ void aml_end(struct aml *aml, size_t mark)
 }
 
 /* A buffer that holds @p. */
-void aml_buffer(struct aml *aml, const void *p, size_t len)
+static void buffer(struct aml *aml, const void *p, size_t len)
 {
 	size_t mark;
 
 	aml_byte(aml, OP_BUFFER);
 	mark = aml->len;
 	aml_int(aml, len);
-	aml_bytes(aml, p, len);
+	bytes(aml, p, len);
 	aml_end(aml, mark);
 }
 
@@ -268,14 +268,14 @@ void aml_name_int(struct aml *aml, const char *name, uint64_t v)
 void aml_name_string(struct aml *aml, const char *name, const char *s)
 {
 	aml_name(aml, name);
-	aml_string(aml, s);
+	string(aml, s);
 }
 
 /* Name (NAME, EisaId ("id")) */
 void aml_name_eisaid(struct aml *aml, const char *name, const char *id)
 {
 	aml_name(aml, name);
-	aml_eisaid(aml, id);
+	eisaid(aml, id);
 }
 
 /* OperationRegion (REGION, SystemIO, port, 4) and Field () {FIELD, 32} */
@@ -376,5 +376,5 @@ void aml_name_resources(struct aml *aml, struct aml_resources *r)
 	number(&r->aml, 0x0079, 2);
 	aml->overflow |= r->aml.overflow;
 	aml_name(aml, "_CRS");
-	aml_buffer(aml, r->data, r->aml.len);
+	buffer(aml, r->data, r->aml.len);
 }

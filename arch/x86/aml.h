@@ -21,8 +21,7 @@ struct aml {
 	bool overflow;
 };
 
-/* Raw bytes. */
-void aml_bytes(struct aml *aml, const void *p, size_t len);
+/* One raw byte. */
 void aml_byte(struct aml *aml, uint8_t v);
 
 /*
@@ -31,12 +30,8 @@ void aml_byte(struct aml *aml, uint8_t v);
  */
 void aml_path(struct aml *aml, const char *path);
 
-/* Integers, in the shortest form, and strings. */
+/* An integer, in the shortest form. */
 void aml_int(struct aml *aml, uint64_t v);
-void aml_string(struct aml *aml, const char *s);
-/* A PNP id of three letters and four hex digits, as an integer: "PNP0A08". */
-void aml_eisaid(struct aml *aml, const char *id);
-void aml_buffer(struct aml *aml, const void *p, size_t len);
 
 /*
  * Objects that hold others: begin, write what is in them, and end with the
@@ -49,7 +44,10 @@ size_t aml_package(struct aml *aml, uint8_t elements);
 size_t aml_if(struct aml *aml);
 void aml_end(struct aml *aml, size_t mark);
 
-/* Name (NAME, ...): the value follows, or is given. */
+/*
+ * Name (NAME, ...): the value follows, or is given.  A PNP id has three letters
+ * and four hex digits ("PNP0A08") and is written as an integer.
+ */
 void aml_name(struct aml *aml, const char *name);
 void aml_name_int(struct aml *aml, const char *name, uint64_t v);
 void aml_name_string(struct aml *aml, const char *name, const char *s);

@@ -37,19 +37,15 @@ void power_event_update(struct machine *machine)
 	} while (pending != (atomic_load(&machine->arch->events) != 0));
 }
 
-/* Makes an event pending. */
-void power_event_raise(struct machine *machine, enum power_event event)
-{
-	atomic_fetch_or(&machine->arch->events, (unsigned int)event);
-	power_event_update(machine);
-}
-
 /* Tells the guest, by the generic event device. */
 int arch_notify(struct machine *machine, enum machine_notice notice)
 {
-	power_event_raise(machine, notice == MACHINE_NOTICE_POWER_BUTTON ?
-					   POWER_EVENT_BUTTON :
-					   POWER_EVENT_GENERATION);
+	enum power_event event = notice == MACHINE_NOTICE_POWER_BUTTON ?
+					 POWER_EVENT_BUTTON :
+					 POWER_EVENT_GENERATION;
+
+	atomic_fetch_or(&machine->arch->events, (unsigned int)event);
+	power_event_update(machine);
 	return 0;
 }
 

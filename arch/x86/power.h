@@ -31,9 +31,6 @@ enum power_event {
 /* Puts the device at its ports; -errno, logged. */
 int power_create(struct machine *machine);
 
-/* Makes events pending and raises the line until the guest has read them. */
-void power_event_raise(struct machine *machine, enum power_event event);
-
 /* After arch->events was set: the line follows. */
 void power_event_update(struct machine *machine);
 

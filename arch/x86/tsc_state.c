@@ -22,18 +22,17 @@
 #define TSC_TRIES 4
 #define NEAR_NS	  10000000
 
-/* Reads or writes the TSC offset; -errno where KVM does not know it; silent. */
-static int tsc_offset(const struct kvm_vcpu *cpu, unsigned long request,
-		      uint64_t *offset)
+/* The TSC offset; -errno where KVM does not support the attribute; silent. */
+static int tsc_offset_get(const struct kvm_vcpu *cpu, uint64_t *offset)
 {
-	struct kvm_device_attr attr = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)offset,
-	};
-	int err = kvm_ioctl(cpu->fd, request, &attr);
+	return kvm_attr_get(cpu->fd, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
+			    offset);
+}
 
-	return err < 0 ? err : 0;
+static int tsc_offset_set(const struct kvm_vcpu *cpu, uint64_t offset)
+{
+	return kvm_attr_set(cpu->fd, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
+			    &offset);
 }
 
 /* Records rate, offset, value with the wall time of it, and deadline. */
@@ -44,8 +43,7 @@ int tsc_stop(struct cpu_clock *clock, const struct kvm_vcpu *cpu)
 	clock->khz = khz > 0 ? (uint32_t)khz : 0;
 	clock->deadline = 0;
 	msr_get(cpu, MSR_TSC_DEADLINE, &clock->deadline);
-	clock->has_offset =
-		tsc_offset(cpu, KVM_GET_DEVICE_ATTR, &clock->offset) == 0;
+	clock->has_offset = tsc_offset_get(cpu, &clock->offset) == 0;
 	clock->wall_ns = clock_wall_ns();
 	if (msr_get(cpu, MSR_TSC, &clock->tsc) < 0)
 		return log_fail(EOPNOTSUPP,
@@ -119,13 +117,13 @@ static int start_value(const struct kvm_vcpu *cpu,
 	 * vCPU tells is not the one that its TSC has.
 	 */
 	for (unsigned int tries = 0; tries < TSC_TRIES; tries++) {
-		if (tsc_offset(cpu, KVM_GET_DEVICE_ATTR, offset) < 0 ||
+		if (tsc_offset_get(cpu, offset) < 0 ||
 		    msr_get(cpu, MSR_TSC, &now) < 0)
 			return msr_set(cpu, MSR_TSC, want);
 		if (tries && tsc_is_near(clock, want, now))
 			return 0;
 		*offset += want - now;
-		if (tsc_offset(cpu, KVM_SET_DEVICE_ATTR, offset) < 0)
+		if (tsc_offset_set(cpu, *offset) < 0)
 			return msr_set(cpu, MSR_TSC, want);
 	}
 	return 0;
@@ -145,7 +143,7 @@ int tsc_start_all(const struct machine *machine, uint64_t gap_ns)
 		if (i == 0)
 			err = start_value(cpu, &clocks[0], gap_ns, &base);
 		else if (!clocks[i].has_offset ||
-			 tsc_offset(cpu, KVM_SET_DEVICE_ATTR, &offset) < 0)
+			 tsc_offset_set(cpu, offset) < 0)
 			err = start_value(cpu, &clocks[i], gap_ns, &offset);
 		if (err)
 			log_fail(EOPNOTSUPP,

@@ -146,17 +146,16 @@ static int load_simple(const struct kvm_vcpu *cpu, struct snap_reader *r,
 
 static int save_mp_state(const struct kvm_vcpu *cpu, struct snap_writer *w)
 {
-	struct kvm_mp_state mp = { 0 };
-	int err = kvm_call(cpu->fd, KVM_GET_MP_STATE, &mp);
+	uint32_t mp_state;
+	int err = kvm_mp_state_get(cpu, &mp_state);
 
-	snap_put_u32(w, mp.mp_state);
+	snap_put_u32(w, mp_state);
 	return err < 0 ? err : 0;
 }
 
 static int load_mp_state(const struct kvm_vcpu *cpu, uint32_t mp_state)
 {
-	struct kvm_mp_state mp = { .mp_state = mp_state };
-	int err = kvm_call(cpu->fd, KVM_SET_MP_STATE, &mp);
+	int err = kvm_mp_state_set(cpu, mp_state);
 
 	return err < 0 ? err : 0;
 }

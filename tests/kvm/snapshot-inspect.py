@@ -156,8 +156,8 @@ def check_damage(thaw, whole, work):
         f.write(bytes([byte ^ 1]))
     look(thaw, path)
     refused(run(thaw, "inspect", "--verify", path),
-            "%s: the page of guest address 0x[0-9a-f]+ is damaged" % memory)
-    refused(run(thaw, "inspect", "--json", "--verify", path), "is damaged")
+            "%s: corrupt page at guest address 0x[0-9a-f]+" % memory)
+    refused(run(thaw, "inspect", "--json", "--verify", path), "corrupt page")
     with open(os.path.join(path, "state"), "r+b") as f:
         f.seek(-5, os.SEEK_END)
         byte = f.read(1)[0]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """One place for each kernel interface: ioctl(2) is called only in the files
-below."""
+below; KVM requests are issued by vmm/kvm and arch/ only, and one that both
+architectures make is a function of vmm/kvm."""
+import collections
 import re
 
 import tree
@@ -11,19 +13,47 @@ ALLOWED = {
     'vmm/pager/uffd.c': 'userfaultfd: serving faults',
     'vmm/io/disk.c': 'sizes and discards of block devices',
     'vmm/io/terminal.c': 'the size of a terminal',
-    'vmm/io/tap.c': 'tap interfaces',
 }
+
+# Made by both architectures, with a struct that differs.
+PER_ARCHITECTURE = {'KVM_GET_VCPU_EVENTS', 'KVM_SET_VCPU_EVENTS'}
+
+CALL = re.compile(r'(?<![\w.>])(?:kvm_call|kvm_ioctl|kvm_ioctl_named)\s*\(')
+REQUEST = re.compile(r'\bKVM_(?:GET|SET|CREATE|ENABLE|HAS|CHECK|RUN|IRQ_LINE|IRQFD'
+                     r'|IOEVENTFD|SIGNAL|ARM_VCPU_INIT|KVMCLOCK_CTRL)\w*')
+
+
+def check_kvm(path, text, users):
+    """Complaints of one file; notes the requests that an architecture names."""
+    room = path.split('/')
+    if path.startswith('vmm/kvm/'):
+        return
+    if room[0] == 'arch':
+        for request in REQUEST.findall(text):
+            users[request].add(room[1])
+        return
+    for match in CALL.finditer(text):
+        line = text.count('\n', 0, match.start()) + 1
+        yield f'{path}:{line}: issues a KVM request'
 
 
 def main():
-    complaints = []
+    complaints, users = [], collections.defaultdict(set)
     for path in tree.files('.c', '.h'):
-        if not path.startswith(('vmm/', 'arch/')) or path in ALLOWED:
+        if not path.startswith(('vmm/', 'arch/')):
             continue
         text = tree.code(path)
+        complaints += check_kvm(path, text, users)
+        if path in ALLOWED:
+            continue
         for match in re.finditer(r'(?<![\w.>])ioctl\s*\(', text):
             line = text.count('\n', 0, match.start()) + 1
             complaints.append(f'{path}:{line}: calls ioctl(2)')
+    for request in sorted(users):
+        if len(users[request]) > 1 and request not in PER_ARCHITECTURE:
+            complaints.append(f'arch: {request} is made by '
+                              + ' and '.join(sorted(users[request]))
+                              + ': make it a function of vmm/kvm')
     tree.finish('ioctl(2) outside its places', complaints)
 
 

@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 /* Starts a value on @to. */
@@ -168,26 +167,10 @@ void json_string(struct json *json, const char *key, const char *value)
 		fputs("null", json->to);
 }
 
-/* Writes numbers, truth and null. */
 void json_uint(struct json *json, const char *key, uint64_t value)
 {
 	begin_value(json, key);
 	fprintf(json->to, "%" PRIu64, value);
-}
-
-void json_int(struct json *json, const char *key, int64_t value)
-{
-	begin_value(json, key);
-	fprintf(json->to, "%" PRId64, value);
-}
-
-void json_number(struct json *json, const char *key, double value)
-{
-	begin_value(json, key);
-	if (isfinite(value))
-		fprintf(json->to, "%.15g", value);
-	else
-		fputs("null", json->to);
 }
 
 void json_bool(struct json *json, const char *key, bool value)

@@ -57,25 +57,17 @@ static void emit(const char *format, va_list ap, const char *suffix)
 		return; /* nobody is left to tell */
 }
 
-/* Logs a line at @level. */
-void log_at_v(enum log_level level, const char *format, va_list ap)
-{
-	int saved = errno;
-
-	if ((int)level <=
-	    atomic_load_explicit(&shown_level, memory_order_relaxed))
-		emit(format, ap, "");
-	errno = saved;
-}
-
-/* Logs a line at @level. */
 void log_at(enum log_level level, const char *format, ...)
 {
+	int saved = errno;
 	va_list ap;
 
 	va_start(ap, format);
-	log_at_v(level, format, ap);
+	if ((int)level <=
+	    atomic_load_explicit(&shown_level, memory_order_relaxed))
+		emit(format, ap, "");
 	va_end(ap);
+	errno = saved;
 }
 
 /* Logs the message with the words of @err; returns -@err. */

@@ -30,10 +30,9 @@ void log_set_level(enum log_level level);
  */
 void log_set_raw(bool raw);
 
+/* Logs a line at @level; keeps errno.  log_error() and kin are its names. */
 void log_at(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-void log_at_v(enum log_level level, const char *format, va_list ap)
-	__attribute__((format(printf, 2, 0)));
 
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_at(LOG_WARN, __VA_ARGS__)

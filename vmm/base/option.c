@@ -267,38 +267,6 @@ static int check_operands(const struct parser *parser)
 	return 0;
 }
 
-/* Parses; see the header. */
-enum option_result option_parse(const struct option_spec *spec, int argc,
-				char **argv, void *values,
-				struct option_operands *operands)
-{
-	struct parser parser = {
-		.spec = spec,
-		.values = values,
-		.argc = argc,
-		.argv = argv,
-		.next = 1,
-		.operand_end = 1,
-	};
-
-	while (parser.next < argc) {
-		if (wants_help(&parser)) {
-			option_help(spec);
-			return OPTION_HELPED;
-		}
-		if (parse_one(&parser) < 0)
-			return OPTION_BAD;
-	}
-	if (check_operands(&parser) < 0)
-		return OPTION_BAD;
-	if (operands)
-		*operands = (struct option_operands){
-			.values = argv + 1,
-			.count = (unsigned int)parser.operand_end - 1,
-		};
-	return OPTION_DONE;
-}
-
 /* Writes a help text at the help column; @at is the column now. */
 static void print_text(const char *text, int at)
 {
@@ -341,8 +309,8 @@ static void print_row(const struct option *option)
 	print_text(option->help, at);
 }
 
-/* Writes the help; see the header. */
-void option_help(const struct option_spec *spec)
+/* Writes what --help shows to standard output. */
+static void print_help(const struct option_spec *spec)
 {
 	static const struct option help = {
 		.kind = OPTION_FLAG,
@@ -360,4 +328,35 @@ void option_help(const struct option_spec *spec)
 		if (spec->options[i].help)
 			print_row(&spec->options[i]);
 	print_row(&help);
+}
+
+enum option_result option_parse(const struct option_spec *spec, int argc,
+				char **argv, void *values,
+				struct option_operands *operands)
+{
+	struct parser parser = {
+		.spec = spec,
+		.values = values,
+		.argc = argc,
+		.argv = argv,
+		.next = 1,
+		.operand_end = 1,
+	};
+
+	while (parser.next < argc) {
+		if (wants_help(&parser)) {
+			print_help(spec);
+			return OPTION_HELPED;
+		}
+		if (parse_one(&parser) < 0)
+			return OPTION_BAD;
+	}
+	if (check_operands(&parser) < 0)
+		return OPTION_BAD;
+	if (operands)
+		*operands = (struct option_operands){
+			.values = argv + 1,
+			.count = (unsigned int)parser.operand_end - 1,
+		};
+	return OPTION_DONE;
 }

@@ -88,7 +88,4 @@ enum option_result option_parse(const struct option_spec *spec, int argc,
 				char **argv, void *values,
 				struct option_operands *operands);
 
-/* Writes what --help shows to standard output. */
-void option_help(const struct option_spec *spec);
-
 #endif

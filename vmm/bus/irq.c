@@ -167,7 +167,7 @@ int irq_fd_bind(struct irqs *irqs, int gsi, int eventfd)
 {
 	if (!irqs->kvm)
 		return 0;
-	return kvm_irqfd_bind(irqs->kvm, eventfd, -1, (uint32_t)gsi);
+	return kvm_irqfd_bind(irqs->kvm, eventfd, (uint32_t)gsi);
 }
 
 /* Unbinds it. */

@@ -244,14 +244,11 @@ int kvm_irq_line(const struct kvm_vm *vm, uint32_t irq, bool level)
 }
 
 /* Binds an eventfd to a GSI. */
-int kvm_irqfd_bind(const struct kvm_vm *vm, int eventfd, int resample_fd,
-		   uint32_t gsi)
+int kvm_irqfd_bind(const struct kvm_vm *vm, int eventfd, uint32_t gsi)
 {
 	struct kvm_irqfd irqfd = {
 		.fd = (uint32_t)eventfd,
 		.gsi = gsi,
-		.flags = resample_fd >= 0 ? KVM_IRQFD_FLAG_RESAMPLE : 0,
-		.resamplefd = resample_fd >= 0 ? (uint32_t)resample_fd : 0,
 	};
 
 	return kvm_call(vm->fd, KVM_IRQFD, &irqfd);
@@ -267,23 +264,6 @@ int kvm_irqfd_unbind(const struct kvm_vm *vm, int eventfd, uint32_t gsi)
 	};
 
 	return kvm_call(vm->fd, KVM_IRQFD, &irqfd);
-}
-
-/* Sends one MSI. */
-int kvm_msi_send(const struct kvm_vm *vm, uint64_t addr, uint32_t data,
-		 uint32_t devid, bool use_devid)
-{
-	struct kvm_msi msi = {
-		.address_lo = (uint32_t)addr,
-		.address_hi = (uint32_t)(addr >> 32),
-		.data = data,
-		.flags = use_devid ? KVM_MSI_VALID_DEVID : 0,
-		.devid = use_devid ? devid : 0,
-	};
-	int r = kvm_ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
-
-	/* 0: the guest blocked it, which is its right. */
-	return r < 0 ? r : 0;
 }
 
 /* Replaces the routing table. */
@@ -328,20 +308,9 @@ int kvm_ioeventfd_unbind(const struct kvm_vm *vm, const struct kvm_ioevent *ev)
 	return kvm_call(vm->fd, KVM_IOEVENTFD, &arg);
 }
 
-/* Creates a KVM device; its descriptor. */
-int kvm_device_create(const struct kvm_vm *vm, uint32_t type)
-{
-	struct kvm_create_device create = { .type = type };
-	int r = kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, &create);
-
-	if (r < 0)
-		return log_errno(-r, "KVM_CREATE_DEVICE %u", type);
-	return (int)create.fd;
-}
-
-/* One attribute request. */
-static int device_attr(int fd, unsigned long request, uint32_t group,
-		       uint64_t attr, void *value)
+/* One of the requests that take a struct kvm_device_attr. */
+static int attr_call(int fd, unsigned long request, uint32_t group,
+		     uint64_t attr, const void *value)
 {
 	struct kvm_device_attr arg = {
 		.group = group,
@@ -352,31 +321,28 @@ static int device_attr(int fd, unsigned long request, uint32_t group,
 	return kvm_ioctl(fd, request, &arg);
 }
 
-/* Whether the device has the attribute. */
-bool kvm_device_has(int fd, uint32_t group, uint64_t attr)
+int kvm_attr_get(int fd, uint32_t group, uint64_t attr, void *value)
 {
-	return device_attr(fd, KVM_HAS_DEVICE_ATTR, group, attr, NULL) == 0;
+	return attr_call(fd, KVM_GET_DEVICE_ATTR, group, attr, value);
 }
 
-/* Sets an attribute from what @value points to. */
-int kvm_device_set(int fd, uint32_t group, uint64_t attr, const void *value)
+int kvm_attr_set(int fd, uint32_t group, uint64_t attr, const void *value)
 {
-	int r = device_attr(fd, KVM_SET_DEVICE_ATTR, group, attr,
-			    (void *)(uintptr_t)value);
-
-	if (r < 0)
-		return log_errno(-r, "KVM_SET_DEVICE_ATTR %u:0x%llx", group,
-				 (unsigned long long)attr);
-	return 0;
+	return attr_call(fd, KVM_SET_DEVICE_ATTR, group, attr, value);
 }
 
-/* Reads an attribute into what @value points to. */
-int kvm_device_get(int fd, uint32_t group, uint64_t attr, void *value)
+int kvm_mp_state_get(const struct kvm_vcpu *vcpu, uint32_t *state)
 {
-	int r = device_attr(fd, KVM_GET_DEVICE_ATTR, group, attr, value);
+	struct kvm_mp_state mp = { 0 };
+	int r = kvm_call(vcpu->fd, KVM_GET_MP_STATE, &mp);
 
-	if (r < 0)
-		return log_errno(-r, "KVM_GET_DEVICE_ATTR %u:0x%llx", group,
-				 (unsigned long long)attr);
-	return 0;
+	*state = mp.mp_state;
+	return r;
+}
+
+int kvm_mp_state_set(const struct kvm_vcpu *vcpu, uint32_t state)
+{
+	struct kvm_mp_state mp = { .mp_state = state };
+
+	return kvm_call(vcpu->fd, KVM_SET_MP_STATE, &mp);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The KVM layer: the only place that calls ioctl(2) on a KVM descriptor.
+ * The KVM layer: the only room that calls ioctl(2) on a KVM descriptor.
  *
- * Three small structs own the three kinds of descriptor.  kvm_call() is the one
- * system call; the functions below it are the requests that both architectures
- * share.  A request that only one architecture has is made in arch/ through
- * kvm_call(), which names the request in its error line.
+ * Three small structs own the three kinds of descriptor.  A request that both
+ * architectures make is a function here.  A request that only one makes, and
+ * KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS, whose struct differs, are named
+ * in arch/ and issued by kvm_call() or kvm_ioctl().  No other room names a
+ * request; tests/lint/ioctl.py checks all of this.
  *
  * Threads: a struct kvm_vcpu belongs to its vCPU thread once that runs; the
  * others may be used from any thread, the kernel does the locking.
@@ -130,17 +131,11 @@ int kvm_guest_memfd_create(const struct kvm_vm *vm, uint64_t size_bytes);
 int kvm_irq_line(const struct kvm_vm *vm, uint32_t irq, bool level);
 
 /*
- * Binds @eventfd to a GSI; a write to it then raises the interrupt.
- * @resample_fd is -1 or the eventfd that is signalled at the guest's EOI of a
- * level interrupt.  kvm_irqfd_unbind() undoes it.
+ * Binds @eventfd to an edge-triggered GSI: a write to the eventfd raises the
+ * interrupt, until kvm_irqfd_unbind().
  */
-int kvm_irqfd_bind(const struct kvm_vm *vm, int eventfd, int resample_fd,
-		   uint32_t gsi);
+int kvm_irqfd_bind(const struct kvm_vm *vm, int eventfd, uint32_t gsi);
 int kvm_irqfd_unbind(const struct kvm_vm *vm, int eventfd, uint32_t gsi);
-
-/* Sends one MSI now, past the routing table.  @devid: PCI requester id. */
-int kvm_msi_send(const struct kvm_vm *vm, uint64_t addr, uint32_t data,
-		 uint32_t devid, bool use_devid);
 
 /* Replaces the GSI routing table. */
 int kvm_routes_set(const struct kvm_vm *vm,
@@ -159,11 +154,15 @@ struct kvm_ioevent {
 int kvm_ioeventfd_bind(const struct kvm_vm *vm, const struct kvm_ioevent *ev);
 int kvm_ioeventfd_unbind(const struct kvm_vm *vm, const struct kvm_ioevent *ev);
 
-/* KVM devices (vGIC, ITS and the like). */
-int kvm_device_create(const struct kvm_vm *vm, uint32_t type);
-/* Whether the device has the attribute; silent. */
-bool kvm_device_has(int fd, uint32_t group, uint64_t attr);
-int kvm_device_set(int fd, uint32_t group, uint64_t attr, const void *value);
-int kvm_device_get(int fd, uint32_t group, uint64_t attr, void *value);
+/*
+ * Reads or writes the attribute @group:@attr of a KVM device, or of a vCPU
+ * (Documentation/virt/kvm/devices/).  0 or -errno; silent.
+ */
+int kvm_attr_get(int fd, uint32_t group, uint64_t attr, void *value);
+int kvm_attr_set(int fd, uint32_t group, uint64_t attr, const void *value);
+
+/* KVM_MP_STATE_* of a vCPU that is not in KVM_RUN. */
+int kvm_mp_state_get(const struct kvm_vcpu *vcpu, uint32_t *state);
+int kvm_mp_state_set(const struct kvm_vcpu *vcpu, uint32_t state);
 
 #endif

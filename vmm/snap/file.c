@@ -136,8 +136,8 @@ void snap_close(struct snap_file *f)
 				 .pages_fd = -1 };
 }
 
-/* The guest address of a page. */
-uint64_t snap_page_gpa(const struct snap_file *f, uint64_t page)
+/* The guest address of @page of `memory`. */
+static uint64_t page_gpa(const struct snap_file *f, uint64_t page)
 {
 	uint64_t offset = page * SNAP_PAGE_BYTES;
 	unsigned int i = f->range_count;
@@ -145,16 +145,6 @@ uint64_t snap_page_gpa(const struct snap_file *f, uint64_t page)
 	while (--i > 0 && f->ranges[i].offset_bytes > offset)
 		;
 	return f->ranges[i].gpa + (offset - f->ranges[i].offset_bytes);
-}
-
-/* Logs a page that is not what it was. */
-static int page_bad(const struct snap_file *f, uint64_t page)
-{
-	return log_fail(EBADMSG,
-			"%s/%s: the page of guest address %#llx is "
-			"damaged",
-			f->path, SNAP_MEMORY_NAME,
-			(unsigned long long)snap_page_gpa(f, page));
 }
 
 /*
@@ -186,24 +176,6 @@ static int check_pages(const struct snap_file *f, uint64_t first,
 	return 0;
 }
 
-/* Checks pages against their checksums. */
-int snap_verify_pages(const struct snap_file *f, uint64_t first, uint64_t count,
-		      const void *data)
-{
-	uint64_t bad = first;
-	int err;
-
-	do
-		err = check_pages(f, first, count, data, &bad);
-	while (err == -EINTR);
-	if (err == -EBADMSG)
-		return page_bad(f, bad);
-	if (err)
-		return log_errno(err == -ENODATA ? EIO : -err, "%s/%s: read",
-				 f->path, SNAP_PAGES_NAME);
-	return 0;
-}
-
 /* Reads pages and checks them, silently. */
 int snap_read_pages(const struct snap_file *f, uint64_t first, uint64_t count,
 		    void *to)
@@ -216,10 +188,19 @@ int snap_read_pages(const struct snap_file *f, uint64_t first, uint64_t count,
 	return err ? err : check_pages(f, first, count, to, &bad);
 }
 
-/* Reads pages and checks them; says what is wrong. */
+/* Logs a page whose contents are not those that were saved; -EBADMSG. */
+static int page_bad(const struct snap_file *f, uint64_t page)
+{
+	return log_fail(EBADMSG, "%s/%s: corrupt page at guest address %#llx",
+			f->path, SNAP_MEMORY_NAME,
+			(unsigned long long)page_gpa(f, page));
+}
+
+/* Reads pages of one run and checks them; logs the first error. */
 static int verify_pages(const struct snap_file *f, uint64_t first,
 			uint64_t count, void *to)
 {
+	uint64_t bad = first;
 	int err = snap_read_at(f->memory_fd, to, count * SNAP_PAGE_BYTES,
 			       first * SNAP_PAGE_BYTES);
 
@@ -227,8 +208,15 @@ static int verify_pages(const struct snap_file *f, uint64_t first,
 		return log_errno(err == -ENODATA ? EIO : -err,
 				 "%s/%s: read guest address %#llx", f->path,
 				 SNAP_MEMORY_NAME,
-				 (unsigned long long)snap_page_gpa(f, first));
-	return snap_verify_pages(f, first, count, to);
+				 (unsigned long long)page_gpa(f, first));
+	do
+		err = check_pages(f, first, count, to, &bad);
+	while (err == -EINTR);
+	if (err == -EBADMSG)
+		return page_bad(f, bad);
+	return err ? log_errno(err == -ENODATA ? EIO : -err, "%s/%s: read",
+			       f->path, SNAP_PAGES_NAME) :
+		     0;
 }
 
 /* Checks that [first, end) of `memory`, which is absent, reads as zeros. */

@@ -81,19 +81,6 @@ int snap_read_section(const struct snap_file *f, const char *tag,
 /* Logs that a section's fields make no sense; -EBADMSG. */
 int snap_section_bad(const struct snap_file *f, const char *tag);
 
-/* The run that holds @page, or NULL: the page is zero. */
-const struct snap_run *snap_run_of(const struct snap_file *f, uint64_t page);
-
-/* The guest address of @page of `memory`. */
-uint64_t snap_page_gpa(const struct snap_file *f, uint64_t page);
-
-/*
- * Checks @count pages at @data, which are pages [first, first + count) of one
- * run, against their checksums.  -EBADMSG names the first that is damaged.
- */
-int snap_verify_pages(const struct snap_file *f, uint64_t first, uint64_t count,
-		      const void *data);
-
 /*
  * Reads pages of one run and checks them.  Silent: -EBADMSG when one of them is
  * damaged, -ENODATA when the file has become shorter, -EINTR when a signal ends

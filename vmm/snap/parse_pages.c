@@ -170,22 +170,3 @@ int snap_parse_pages(struct snap_file *f, uint64_t size)
 		err = take_header(f, header, size);
 	return err ? err : take_runs(f, get_le32(header + 80));
 }
-
-/* The run that holds @page. */
-const struct snap_run *snap_run_of(const struct snap_file *f, uint64_t page)
-{
-	uint64_t low = 0, high = f->run_count;
-
-	while (low < high) {
-		uint64_t mid = low + (high - low) / 2;
-		const struct snap_run *run = &f->runs[mid];
-
-		if (page < run->first)
-			high = mid;
-		else if (page - run->first >= run->count)
-			low = mid + 1;
-		else
-			return run;
-	}
-	return NULL;
-}

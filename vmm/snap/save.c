@@ -279,12 +279,6 @@ int snap_save_pages(struct snap_save *s, uint64_t first, uint64_t count,
 		     0;
 }
 
-/* How many pages were not zero. */
-uint64_t snap_save_present(const struct snap_save *s)
-{
-	return atomic_load_explicit(&s->present_count, memory_order_relaxed);
-}
-
 /* The next run at or after *@at, *@at then behind it; false: no more. */
 static bool next_run(const struct snap_save *s, uint64_t *at,
 		     struct snap_run *run)

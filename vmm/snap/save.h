@@ -54,9 +54,6 @@ int snap_save_section(struct snap_save *save, const char *tag, uint32_t version,
 int snap_save_pages(struct snap_save *save, uint64_t first, uint64_t count,
 		    const void *data);
 
-/* How many pages so far were not zero; any thread. */
-uint64_t snap_save_present(const struct snap_save *save);
-
 /* Syncs all, puts it in place, and frees @save, also on failure. */
 int snap_save_commit(struct snap_save *save);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The JSON writer: nesting, commas, and strings that hold anything. */
 #include <errno.h>
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,9 +47,6 @@ static void compact(void **state)
 	sink_open(&s, false);
 	json_object_begin(&s.json, NULL);
 	json_uint(&s.json, "u", UINT64_MAX);
-	json_int(&s.json, "i", INT64_MIN);
-	json_number(&s.json, "n", 0.5);
-	json_number(&s.json, "inf", HUGE_VAL);
 	json_bool(&s.json, "t", true);
 	json_null(&s.json, "z");
 	json_string(&s.json, "s", NULL);
@@ -64,7 +60,6 @@ static void compact(void **state)
 	json_uint(&s.json, "last", 0);
 	json_object_end(&s.json);
 	sink_expect(&s, "{\"u\":18446744073709551615,"
-			"\"i\":-9223372036854775808,\"n\":0.5,\"inf\":null,"
 			"\"t\":true,\"z\":null,\"s\":null,"
 			"\"a\":[[],{},false],\"last\":0}\n");
 }

@@ -182,7 +182,8 @@ static void test_reads_late(void **state)
 	unsigned int told;
 	uint64_t deadline;
 
-	setsockopt(f->connection.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	setsockopt(f->connection.fd, SOL_SOCKET, SO_SNDBUF, &bytes,
+		   sizeof(bytes));
 	assert_true(say(f, "tell\necho z\n", 12));
 	assert_true(connection_has_unsent(&f->connection));
 	deadline = f->connection.deadline_ms;

@@ -35,6 +35,9 @@ int save_guest(const char *path, unsigned int seed);
  */
 int check_guest(const char *path, unsigned int seed);
 
+/* The run of @f that holds @page, or NULL: the page is zero. */
+const struct snap_run *run_of(const struct snap_file *f, uint64_t page);
+
 /* The files of a folder as bytes, for changing one thing at a time. */
 uint8_t *read_file(const char *dir, const char *name, size_t *len);
 void write_file(const char *dir, const char *name, const uint8_t *data,

@@ -57,8 +57,6 @@ static void round_trip(void **state)
 	assert_int_equal(f.section_count, 2);
 	assert_true(f.created_s > 1700000000);
 	assert_true(f.run_count > 4 && f.present_count < PAGES);
-	assert_int_equal(snap_page_gpa(&f, 199), 199 * 4096);
-	assert_int_equal(snap_page_gpa(&f, 201), 0x100000000 + 4096);
 	assert_int_equal(snap_verify(&f, NULL, NULL), 0);
 	assert_int_equal(snap_read_section(&f, "sixteen-bytes-16", 3, &r), 3);
 	assert_int_equal(snap_read_section(&f, "sixteen-bytes-16", 2, &r),
@@ -97,7 +95,6 @@ static void holes_stay_holes(void **state)
 	pages[3 * 4096] = 1;
 	pages[40 * 4096 + 9] = 1;
 	assert_int_equal(snap_save_pages(save, 1000000, 64, pages), 0);
-	assert_int_equal(snap_save_present(save), 2);
 	assert_int_equal(snap_save_commit(save), 0);
 
 	file = path_in(path, "memory");
@@ -114,9 +111,9 @@ static void holes_stay_holes(void **state)
 	assert_int_equal(f.run_count, 2);
 	assert_int_equal(f.runs[0].first, 1000003);
 	assert_int_equal(f.runs[1].first, 1000040);
-	assert_null(snap_run_of(&f, 0));
-	assert_null(snap_run_of(&f, 1000004));
-	assert_ptr_equal(snap_run_of(&f, 1000040), &f.runs[1]);
+	assert_null(run_of(&f, 0));
+	assert_null(run_of(&f, 1000004));
+	assert_ptr_equal(run_of(&f, 1000040), &f.runs[1]);
 	assert_int_equal(snap_verify(&f, NULL, NULL), 0);
 	snap_close(&f);
 	free(path);
@@ -134,7 +131,7 @@ static void nothing_but_zeros(void **state)
 	assert_int_equal(snap_open(&f, path, ARCH), 0);
 	assert_int_equal(f.run_count, 0);
 	assert_int_equal(f.section_count, 0);
-	assert_null(snap_run_of(&f, 0));
+	assert_null(run_of(&f, 0));
 	assert_int_equal(snap_verify(&f, NULL, NULL), 0);
 	snap_close(&f);
 	free(path);
@@ -383,7 +380,7 @@ static void bytes_in_a_hole(void **state)
 	assert_int_equal(pwrite(fd, "x", 1, 100 * 4096 + 7), 1);
 	close(fd);
 	assert_int_equal(snap_open(&f, path, ARCH), 0);
-	assert_null(snap_run_of(&f, 100));
+	assert_null(run_of(&f, 100));
 	assert_int_equal(snap_verify(&f, NULL, NULL), -EBADMSG);
 	snap_close(&f);
 	free(file);

@@ -211,13 +211,13 @@ static void test_aml_path(void **state)
 /* A PNP id is packed as the specification's own example has it. */
 static void test_aml_eisaid(void **state)
 {
-	uint8_t b[8];
+	uint8_t b[16];
 	struct aml aml = { .data = b, .room = sizeof(b) };
 
 	(void)state;
-	aml_eisaid(&aml, "PNP0A03");
-	assert_int_equal(aml.len, 5);
-	assert_memory_equal(b, "\x0c\x41\xd0\x0a\x03", 5);
+	aml_name_eisaid(&aml, "_HID", "PNP0A03");
+	assert_int_equal(aml.len, 10);
+	assert_memory_equal(b + 5, "\x0c\x41\xd0\x0a\x03", 5);
 }
 
 /* A package's length, decoded, at every size around the forms' limits. */
@@ -226,14 +226,15 @@ static void test_aml_length(void **state)
 	static const size_t sizes[] = { 0,    61,   62,	     63,      4092,
 					4093, 4094, 0xffffb, 0xffffc, 0xffffd };
 	size_t room = 0x100100;
-	uint8_t *b = test_malloc(room), *zeros = test_calloc(1, room);
+	uint8_t *b = test_malloc(room);
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		struct aml aml = { .data = b, .room = room };
 		size_t mark = aml_if(&aml), bytes, len;
 
-		aml_bytes(&aml, zeros, sizes[i]);
+		for (size_t n = 0; n < sizes[i]; n++)
+			aml_byte(&aml, 0);
 		aml_end(&aml, mark);
 		assert_false(aml.overflow);
 		bytes = b[1] >> 6;
@@ -244,7 +245,6 @@ static void test_aml_length(void **state)
 		assert_int_equal(aml.len, 1 + len);
 	}
 	test_free(b);
-	test_free(zeros);
 }
 
 int main(void)
