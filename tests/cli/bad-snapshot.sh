@@ -11,11 +11,11 @@ for command in restore inspect; do
 	refuses 64 'DIR|argument|operand' "$command"
 	refuses 64 'argument too many' "$command" a b
 done
-refuses 64 'PATH|argument|operand' snapshot
+refuses 64 'SOCKET|argument|operand' snapshot
 refuses 64 'DIR|argument|operand' snapshot a
 refuses 64 'argument too many' snapshot a b c
 refuses 64 'DIR is empty' snapshot a ''
-refuses 64 'PATH|argument|operand' ctl
+refuses 64 'SOCKET|argument|operand' ctl
 refuses 64 'VERB|argument|operand' ctl a
 refuses 64 'not known: use use, record or off' restore --workingset=x "$work"
 refuses 64 'not known' restore --pager=x "$work"

@@ -82,9 +82,9 @@ is_picture 2
 refuses 70 "open $work/none: No such file" plot "$work/none"
 refuses 70 "read $work: .*directory" plot "$work"
 : >"$trace"
-refuses 70 "$trace: no fault in it" plot "$trace"
+refuses 70 "$trace: no faults" plot "$trace"
 trace </dev/null
-refuses 70 "$trace: no fault in it" plot "$trace"
+refuses 70 "$trace: no faults" plot "$trace"
 echo '1.0 0 0x1000 1 vcpu 1.0' >"$trace"
 refuses 70 "$trace: not a fault trace" plot "$trace"
 echo '# thaw fault trace 2' >"$trace"
@@ -96,44 +96,44 @@ refuses 70 "$trace: " plot "$trace"
 
 # A line of another length.
 trace_with '1234.5 0 0x1f3000 16 vcpu'
-refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+refuses 70 "$trace: line 5 is malformed" plot "$trace"
 trace_with '1234.5 0 0x1f3000 16 vcpu 1.0 1.0'
-refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+refuses 70 "$trace: line 5 is malformed" plot "$trace"
 trace_with '1234.5 0  0x1f3000 16 vcpu 1.0'
-refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+refuses 70 "$trace: line 5 is malformed" plot "$trace"
 trace_with ''
-refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+refuses 70 "$trace: line 5 is malformed" plot "$trace"
 trace_with "$(printf '%02000d' 0)"
-refuses 70 "$trace: line 5 is cut off" plot "$trace"
+refuses 70 "$trace: line 5 is truncated" plot "$trace"
 printf '1.0 0 0x1000 1 vcpu 1' | trace
-refuses 70 "$trace: line 4 is cut off" plot "$trace"
+refuses 70 "$trace: line 4 is truncated" plot "$trace"
 printf '1.0 0 0x1000 1 vc\0pu 1\n' | trace
-refuses 70 "$trace: line 4 is cut off" plot "$trace"
+refuses 70 "$trace: line 4 is truncated" plot "$trace"
 
 # Each field with what it cannot be.
 for word in x -1 1e3 0x10 nan inf 1.2.3 . 1000000000000001 1x; do
 	trace_with "$word 0 0x1000 1 vcpu 1.0"
-	refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+	refuses 70 "$trace: line 5 is malformed" plot "$trace"
 	trace_with "1.0 0 0x1000 1 vcpu $word"
-	refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+	refuses 70 "$trace: line 5 is malformed" plot "$trace"
 done
 for word in x -1 -- 1x 2147483648 99999999999999999999 1.0; do
 	trace_with "1.0 $word 0x1000 1 vcpu 1.0"
-	refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+	refuses 70 "$trace: line 5 is malformed" plot "$trace"
 done
 for word in x 0x -0x1000 1000 0xg000 0x10000000000000 0xfffffffffffff000 \
 	0x99999999999999999999; do
 	trace_with "1.0 0 $word 1 vcpu 1.0"
-	refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+	refuses 70 "$trace: line 5 is malformed" plot "$trace"
 done
 for word in x 0 -1 257 4294967295 18446744073709551616 1.0; do
 	trace_with "1.0 0 0x1000 $word vcpu 1.0"
-	refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+	refuses 70 "$trace: line 5 is malformed" plot "$trace"
 done
 trace_with '1.0 0 0xffffffffff000 2 vcpu 1.0'
-refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+refuses 70 "$trace: line 5 is malformed" plot "$trace"
 trace_with '1.0 0 0x1000 1 nobody 1.0'
-refuses 70 "$trace: line 5 makes no sense" plot "$trace"
+refuses 70 "$trace: line 5 is malformed" plot "$trace"
 
 refuses 64 'FILE|argument|operand' plot
 refuses 64 'argument too many' plot "$trace" "$trace"

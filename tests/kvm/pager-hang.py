@@ -27,8 +27,8 @@ from harness import (Guest, arguments, complete, contents,
                      sanitizers, skip, wait, wait_until, write_signatures)
 
 DONE, SOURCE, LEFT = 0, 81, 83
-LEFT_BEHIND = re.compile(r"^thaw: a system call has not returned 10 s after the "
-                         r"guest's end \(.*\); exiting without waiting for "
+LEFT_BEHIND = re.compile(r"^thaw: a system call did not return within 10 s after "
+                         r"the guest's end \(.*\); exiting without waiting for "
                          r"it\s*$", re.M)
 
 

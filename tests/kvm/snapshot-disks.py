@@ -174,7 +174,7 @@ def inside(thaw, path):
     disks = json.loads(out)["machine"]["disks"]
     _, text, _ = run(thaw, "inspect", path)
     for disk in disks:
-        says = "in this directory" if disk["inside"] else \
+        says = "inside the snapshot" if disk["inside"] else \
             "restore needs -d or --trust-paths"
         if not re.search(re.escape(disk["path"]) + r", \d+ bytes.*" + says,
                          text):
@@ -186,8 +186,8 @@ def untrusted(thaw, path, disk):
     """A restore must refuse the disk, saying what to type."""
     expect("inside " + disk, inside(thaw, path), [False])
     refused(run(thaw, "restore", path),
-            "%s: a disk is not in this directory: give the disks with -d PATH, "
-            "or add --trust-paths to open the path in the snapshot: %s$" % (
+            "%s: a disk is outside the snapshot: pass the disks with -d, or "
+            "add --trust-paths to open the recorded path: %s$" % (
                 re.escape(path), re.escape(disk)))
 
 

@@ -80,14 +80,14 @@ def check_text(thaw, path, said):
     flat = " ".join(out.split())
     disk = said["machine"]["disks"][1]
     for words in (
-            "an %s guest" % said["arch"], "by thaw " + said["thaw"],
-            "2 vCPUs, 64 MiB of memory, virtio console",
+            ": %s guest, saved " % said["arch"], "by thaw " + said["thaw"],
+            "2 vCPUs, 64 MiB, virtio console",
             said["cpu"]["model"], ", ".join(said["cpu"]["features"]),
-            "%d pages in %d runs" % (said["memory"]["present_pages"],
+            "%d pages, %d runs" % (said["memory"]["present_pages"],
                                      said["memory"]["runs"]),
             "console: virtio-console",
             "1: %s, %d bytes, read-only" % (disk["path"], disk["size_bytes"]),
-            "cpu1 version 1", "matches its checksum"):
+            "cpu1 version 1", "all checksums match"):
         if words not in flat:
             raise Failure("not in the text: %r: %s" % (words, out))
     if max(len(line) for line in out.splitlines() if "/" not in line) > 80:
@@ -106,7 +106,7 @@ def check_other(thaw, whole, work, arch, said):
     for key in ("machine", "sections", "thaw", "created_s"):
         expect("other " + key, other[key], said[key])
     code, out, _ = run(thaw, "inspect", path)
-    if code or "a thaw for that tells its features" not in out:
+    if code or "its features are shown by thaw for" not in out:
         raise Failure("nothing said of the features: " + out)
     refused(run(thaw, "restore", path), "a guest of %s, this is %s" % (
         other["arch"], arch))

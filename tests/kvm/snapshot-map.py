@@ -20,9 +20,9 @@ SHORTER = ("thaw: %s/memory: was truncated while a guest was running from it "
            "(--pager=map), so guest memory is lost")
 WRITTEN = ("thaw: %s/memory: was written to while a guest was running from it "
            "(--pager=map), so guest memory cannot be trusted")
-UNCHECKED = ("thaw: pager map: the pages of %s/memory are not checked, so a "
-             "damaged page reaches the guest; --verify checks all of them "
-             "first%s")
+UNCHECKED = ("thaw: pager map: pages of %s/memory are not verified, so a "
+             "corrupt page reaches the guest; use --verify to check them "
+             "before the start%s")
 ROUNDS = 5
 
 
@@ -34,7 +34,7 @@ def says_so(thaw, work, path):
             (None, ["--pager=map"], [says]),
             (none, ["--pager=map"], [says]),
             (none, [], [UNCHECKED % (
-                path, " (`thaw probe` says why uffd is not used)")]),
+                path, " (see thaw probe for why uffd is unavailable)")]),
             (none, ["--verify"], []),
             (None, ["--pager=map", "--verify"], []),
             (none, ["--pager=eager"], [])):

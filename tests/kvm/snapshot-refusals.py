@@ -351,16 +351,16 @@ def restore_disks(thaw, fresh, kernel, work):
     path = os.path.join(work, "with a disk")
     guest.save(path)
     guest.end()
-    sizes = "has 1048576 bytes; the disk of the snapshot had 2097152"
+    sizes = "size is 1048576 bytes; the snapshot's disk has 2097152"
     refused(run(thaw, "restore", "-d", other, path), other + ": " + sizes)
     refused(run(thaw, "restore", "-d", disk, "-d", other, path),
-            "--disk: given 2 times, but the snapshot has 1 disk$")
+            "--disk: 2 disks given, the snapshot has 1$")
     refused(run(thaw, "restore", "-d", disk + ",ro", path),
-            disk + ": read-only, but the guest of the snapshot may write")
+            disk + ": read-only, but the snapshot's disk is writable")
     refused(run(thaw, "restore", "-d", work + "/none", path),
             "disk %s/none .*No such file" % work)
     refused(run(thaw, "restore", "-d", disk, fresh()),
-            "--disk: given 1 time, but the snapshot has 0 disks")
+            "--disk: 1 disk given, the snapshot has 0$")
     as_it_was = ["restore", "--trust-paths", path]
     guest = Guest(thaw, work, as_it_was)
     refused(run(thaw, *as_it_was), disk + ": .*(in use|lock)")

@@ -28,6 +28,16 @@ def check_json(errors, least):
     return figures
 
 
+def check_unused(thaw, work, command, mode, unused):
+    """Options without an effect get a warning each."""
+    guest = Guest(thaw, work, [command[0], "--prefault=full",
+                               "--on-page-error=pause", "--page-deadline=20",
+                               "--page-run=16", *command[1:]])
+    expect("warnings of %s" % command, guest.quit(),
+           ["thaw: --%s has no effect with pager %s" % (name, mode)
+            for name in unused])
+
+
 def main():
     thaw, kernel, _ = arguments(__doc__)
     work = tempfile.mkdtemp(prefix="thaw-stats.")
@@ -51,9 +61,9 @@ def main():
         guest.quit()
         with open(os.path.join(work, "err")) as f:
             errors = f.read()
-        for line in (r"^pager eager \(%s\)$" % WHY,
-                     r"^  source held [1-9]\d* KiB, of which 0 KiB are",
-                     r"^  reading took (?!0\.000)\d+\.\d{3} ms;"):
+        for line in (r"^pager: eager \(%s\)$" % WHY,
+                     r"^  source: [1-9]\d* KiB, 0 KiB not yet loaded",
+                     r"^  read time: (?!0\.000)\d+\.\d{3} ms;"):
             if not re.search(line, errors, re.M):
                 raise Failure("no line like %r: %s" % (line, errors))
         guest = Guest(thaw, work, ["restore", "--pager=map", "--verify",
@@ -62,8 +72,17 @@ def main():
         with open(os.path.join(work, "err")) as f:
             lines = f.read().splitlines()
         expect("map", lines[1:], [
-            "pager map (as asked for)",
-            "  the host kernel pages guest memory, and has no figures for it"])
+            "pager: map (as asked for)",
+            "  no statistics: the host kernel pages guest memory"])
+        for command, mode, idle in (
+                (["run", "-k", kernel, "-m", "64", "-p", "steps=0"], "eager",
+                 ("prefault", "on-page-error", "page-deadline", "page-run")),
+                (["restore", "--pager=eager", path], "eager",
+                 ("prefault", "on-page-error", "page-run")),
+                (["restore", "--pager=map", "--verify", path], "map",
+                 ("prefault", "on-page-error", "page-deadline", "page-run")),
+                (["restore", "--pager=uffd", path], "uffd", ())):
+            check_unused(thaw, work, command, mode, idle)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return 0

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Choosing a subcommand, and the two that need the table: help and version.
- * Main thread only.
- */
+/* The table of subcommands, `help` and `version`.  Main thread. */
 #include "vmm/cli/command.h"
 
 #include <errno.h>
@@ -12,12 +9,35 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/cli/ctl.h"
 #include "vmm/cli/exit.h"
+#include "vmm/cli/inspect.h"
+#include "vmm/cli/plot.h"
+#include "vmm/cli/probe.h"
+#include "vmm/cli/restore.h"
+#include "vmm/cli/run.h"
+#include "vmm/cli/snapshot.h"
+
+static const struct command {
+	const char *name;
+	const char *summary;
+	/* argv[0] is the subcommand's name; returns an exit status. */
+	int (*main)(int argc, char **argv);
+} commands[] = {
+	{ "run", "boot a guest in the foreground", run_main },
+	{ "restore", "resume a guest from a snapshot", restore_main },
+	{ "snapshot", "save a running guest", snapshot_main },
+	{ "ctl", "control a running VM", ctl_main },
+	{ "inspect", "show the contents of a snapshot", inspect_main },
+	{ "plot", "draw a fault trace as an SVG", plot_main },
+	{ "probe", "show what this host supports", probe_main },
+};
 
 /*
- * Gives descriptors 0 to 2 that are closed to /dev/null, so that no file opened
- * later is taken for a standard stream.
+ * Opens /dev/null for each of descriptors 0 to 2 that is closed, so that no file
+ * opened later becomes a standard stream.
  */
 static void open_standard_streams(void)
 {
@@ -30,89 +50,76 @@ static void open_standard_streams(void)
 		close(fd);
 }
 
-/* The row of a name, or NULL. */
-static const struct command *find(const struct command *commands, size_t count,
-				  const char *name)
+/* The row of a subcommand, or NULL after an error message. */
+static const struct command *find(const char *name)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
+	log_error("%s: no such command; see thaw help", name);
 	return NULL;
 }
 
-/* Writes the list of subcommands. */
-static void print_help(FILE *to, const struct command *commands, size_t count)
+static void print_help(FILE *to)
 {
 	fputs("usage: thaw COMMAND [OPTION]...\n\n"
-	      "A virtual machine monitor for Linux KVM whose guests' memory "
-	      "can arrive\nwhen it is touched.\n\nCommands:\n",
+	      "A virtual machine monitor for Linux KVM with demand paging of "
+	      "guest memory.\n\nCommands:\n",
 	      to);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(to, "  %-10s %s\n", commands[i].name,
 			commands[i].summary);
-	fputs("  help       show this, or with a command's name its options\n"
+	fputs("  help       show this help, or the options of a command\n"
 	      "  version    show the version\n",
 	      to);
 }
 
-/* `thaw help [COMMAND]`. */
-static int help(const struct command *commands, size_t count, int argc,
-		char **argv)
+/* `thaw help [COMMAND]`: argv[0] is "help". */
+static int help(int argc, char **argv)
 {
 	char option[] = "--help";
 	const struct command *command;
 
 	if (argc < 2 || argv[1][0] == '-') {
-		print_help(stdout, commands, count);
+		print_help(stdout);
 		return EXIT_DONE;
 	}
-	command = find(commands, count, argv[1]);
-	if (!command) {
-		log_error("%s: no such command; see thaw help", argv[1]);
-		return EXIT_USAGE;
-	}
-	return command->main(2, (char *[]){ argv[1], option, NULL });
+	command = find(argv[1]);
+	return command ? command->main(2, (char *[]){ argv[1], option, NULL }) :
+			 EXIT_USAGE;
 }
 
-/* Whether @word is @name, as a command or as an option. */
+/* Whether @word is @name, as a command or as a long option. */
 static bool is_word(const char *word, const char *name)
 {
 	return strcmp(word, name) == 0 ||
 	       (strncmp(word, "--", 2) == 0 && strcmp(word + 2, name) == 0);
 }
 
-/* Runs what argv[1] names. */
-static int dispatch(const struct command *commands, size_t count, int argc,
-		    char **argv)
+static int dispatch(int argc, char **argv)
 {
 	const struct command *command;
 
 	if (argc < 2) {
-		print_help(stderr, commands, count);
+		print_help(stderr);
 		return EXIT_USAGE;
 	}
 	if (is_word(argv[1], "help") || strcmp(argv[1], "-h") == 0)
-		return help(commands, count, argc - 1, argv + 1);
+		return help(argc - 1, argv + 1);
 	if (is_word(argv[1], "version") || strcmp(argv[1], "-V") == 0) {
 		puts("thaw " THAW_VERSION);
 		return EXIT_DONE;
 	}
-	command = find(commands, count, argv[1]);
-	if (!command) {
-		log_error("%s: no such command; see thaw help", argv[1]);
-		return EXIT_USAGE;
-	}
-	return command->main(argc - 1, argv + 1);
+	command = find(argv[1]);
+	return command ? command->main(argc - 1, argv + 1) : EXIT_USAGE;
 }
 
-/* Runs a subcommand; see the header. */
-int command_dispatch(const struct command *commands, size_t count, int argc,
-		     char **argv)
+int command_main(int argc, char **argv)
 {
 	int status;
 
 	open_standard_streams();
-	status = dispatch(commands, count, argc, argv);
+	status = dispatch(argc, argv);
 	errno = 0;
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		log_errno(errno ? errno : EIO, "standard output");

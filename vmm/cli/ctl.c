@@ -1,44 +1,42 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * `thaw ctl PATH VERB...` and `thaw snapshot PATH DIR`: clients of a control
- * socket.  Main thread.
- */
+/* `thaw ctl`: a client of a control socket.  Main thread. */
 #include "vmm/cli/ctl.h"
 
-#include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "vmm/base/bytes.h"
-#include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/base/option.h"
 #include "vmm/cli/exit.h"
 #include "vmm/ctl/ctl.h"
 
-static const struct option_spec ctl_spec = {
+static const struct option_spec spec = {
 	.command = "thaw ctl",
-	.operands = "PATH VERB [ARGUMENT]...",
-	.about = "Asks the machine whose control socket is at PATH; the answer "
-		 "is JSON.\n"
-		 "Verbs: status, stats, pause, resume,\n"
-		 "snapshot [--stop] [--progress] DIR, power-button, retry, "
-		 "quit.",
+	.operands = "SOCKET VERB [ARGUMENT]...",
+	.about = "Send a command to the VM whose control socket is SOCKET; the "
+		 "reply is JSON.\n\n"
+		 "Verbs:\n"
+		 "  status        state of the VM\n"
+		 "  stats         statistics of its memory and disks\n"
+		 "  pause         pause the guest\n"
+		 "  resume        resume a paused guest\n"
+		 "  snapshot [--stop] [--progress] DIR\n"
+		 "                save the guest to DIR\n"
+		 "  power-button  press the guest's power button\n"
+		 "  retry         read unavailable pages again\n"
+		 "  quit          end the VM",
 	.operands_min = 2,
 	.operands_max = OPTION_LIST_MAX,
 	.operands_last = true,
 };
 
-/* The subcommand: the verb and its arguments make up the line. */
+/* Sends the verb and its arguments as one line. */
 int ctl_main(int argc, char **argv)
 {
 	struct option_operands operands;
 	char line[CTL_LINE_BYTES] = "";
 	size_t at = 0;
 
-	switch (option_parse(&ctl_spec, argc, argv, NULL, &operands)) {
+	switch (option_parse(&spec, argc, argv, NULL, &operands)) {
 	case OPTION_HELPED:
 		return EXIT_DONE;
 	case OPTION_BAD:
@@ -55,84 +53,4 @@ int ctl_main(int argc, char **argv)
 	}
 	return ctl_ask(operands.values[0], line, NULL, stdout) < 0 ? EXIT_HOST :
 								     EXIT_DONE;
-}
-
-struct snapshot_options {
-	bool stop;
-};
-
-static const struct option snapshot_rows[] = {
-	{ .kind = OPTION_FLAG,
-	  .name = "stop",
-	  .offset = offsetof(struct snapshot_options, stop),
-	  .help = "end the machine instead, with status 0" },
-};
-
-static const struct option_spec snapshot_spec = {
-	.command = "thaw snapshot",
-	.operands = "PATH DIR",
-	.about = "Saves the machine whose control socket is at PATH to the "
-		 "directory DIR.\nThe guest goes on when it is saved; a "
-		 "snapshot that is there is replaced.",
-	.options = snapshot_rows,
-	.option_count = ARRAY_SIZE(snapshot_rows),
-	.operands_min = 2,
-	.operands_max = 2,
-};
-
-/*
- * Writes how far it is on the one line of a terminal; in the end the line goes,
- * whatever was written on it.
- */
-static void show_progress(void *ctx, uint64_t pages, uint64_t of)
-{
-	bool *shown = ctx;
-
-	if (of)
-		fprintf(stderr, "\rsaving: %3" PRIu64 "%% of %" PRIu64 " MiB ",
-			pages * 100 / of, of * PAGE_BYTES / MIB);
-	else if (*shown)
-		fputs("\r\033[K", stderr);
-	*shown = true;
-	fflush(stderr);
-}
-
-/* The subcommand: DIR is ours, so it is made absolute for the machine. */
-int snapshot_main(int argc, char **argv)
-{
-	struct snapshot_options options = { .stop = false };
-	bool terminal = isatty(STDERR_FILENO), shown = false;
-	const struct ctl_progress progress = { show_progress, &shown };
-	struct option_operands operands;
-	CLEANUP_FREE char *here = getcwd(NULL, 0);
-	char line[CTL_LINE_BYTES];
-	const char *dir;
-	int n;
-
-	switch (option_parse(&snapshot_spec, argc, argv, &options, &operands)) {
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
-		return EXIT_USAGE;
-	case OPTION_DONE:
-		break;
-	}
-	dir = operands.values[1];
-	if (!*dir) {
-		log_error("snapshot: DIR is empty");
-		return EXIT_USAGE;
-	}
-	n = snprintf(line, sizeof(line), "snapshot %s%s%s%s%s",
-		     options.stop ? "--stop " : "",
-		     terminal ? "--progress " : "",
-		     *dir == '/' || !here ? "" : here,
-		     *dir == '/' || !here ? "" : "/", dir);
-	if (n < 0 || (size_t)n >= sizeof(line)) {
-		log_error("snapshot: the path is too long");
-		return EXIT_USAGE;
-	}
-	return ctl_ask(operands.values[0], line, terminal ? &progress : NULL,
-		       stdout) < 0 ?
-		       EXIT_HOST :
-		       EXIT_DONE;
 }

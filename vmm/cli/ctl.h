@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `thaw ctl` and `thaw snapshot`: talk to a running machine. */
+/* `thaw ctl`: controls a running VM. */
 #ifndef VMM_CLI_CTL_H
 #define VMM_CLI_CTL_H
 
-/* See struct command. */
+/* The subcommand; see command.h. */
 int ctl_main(int argc, char **argv);
-int snapshot_main(int argc, char **argv);
 
 #endif

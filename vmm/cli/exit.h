@@ -7,11 +7,11 @@
 #define VMM_CLI_EXIT_H
 
 enum exit_code {
-	EXIT_DONE = 0, /* did what it was told; the guest powered off */
-	EXIT_USAGE = 64, /* the command line makes no sense (sysexits.h) */
-	EXIT_HOST = 70, /* the host, a file or the set-up refused */
-	EXIT_CRASHED = 80, /* the guest is beyond help, or KVM gave up on it */
-	EXIT_SOURCE = 81, /* memory that the guest needs cannot be had */
+	EXIT_DONE = 0, /* success; the guest powered off */
+	EXIT_USAGE = 64, /* usage error (sysexits.h) */
+	EXIT_HOST = 70, /* error of the host, a file or the set-up */
+	EXIT_CRASHED = 80, /* the guest crashed, or KVM cannot run it */
+	EXIT_SOURCE = 81, /* guest memory is unavailable */
 	EXIT_RESET = 82, /* the guest asked for a reset, --on-reboot=exit */
 	EXIT_LEFT = 83, /* the user left with Ctrl-A x */
 	EXIT_SIGNAL = 128, /* plus the number of the signal that ended thaw */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The time that a machine may take to end; see the header.  The lock guards all
- * of the struct; it is not held while anything is waited for but the condition.
+ * The lock guards all of struct grace.  The only wait under it is the one for
+ * the condition.
  */
 #include "vmm/cli/grace.h"
 
@@ -16,7 +16,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/thread.h"
 
-/* How long standard error may take to be written to. */
+/* How long to wait until standard error can be written to. */
 #define STDERR_MS 1000
 
 struct grace {
@@ -30,7 +30,7 @@ struct grace {
 	void *ctx;
 };
 
-/* Waits for a change, or for the end of the time; the lock is held. */
+/* Waits for a change or the deadline; the lock is held. */
 static void wait_for_change(struct grace *grace)
 {
 	const struct timespec until = clock_timespec(grace->until_ns);
@@ -41,28 +41,27 @@ static void wait_for_change(struct grace *grace)
 		pthread_cond_timedwait(&grace->changed, &grace->lock, &until);
 }
 
-/* Whether standard error takes a line, or does within a moment. */
-static bool stderr_takes_a_line(void)
+/* Whether a write to standard error would not block. */
+static bool stderr_is_writable(void)
 {
 	struct pollfd err = { .fd = STDERR_FILENO, .events = POLLOUT };
 
 	return poll(&err, 1, STDERR_MS) > 0;
 }
 
-/* Exits, whatever other threads and the reader of standard error do. */
+/* Exits without waiting for other threads or a reader of standard error. */
 static void __attribute__((noreturn)) leave(const struct grace *grace)
 {
 	grace->last(grace->ctx);
-	if (!stderr_takes_a_line())
+	if (!stderr_is_writable())
 		_exit(grace->status);
-	log_error("a system call has not returned %.0f s after the guest's "
-		  "end (is a disk or a file server unresponsive?); exiting "
+	log_error("a system call did not return within %.0f s after the "
+		  "guest's end (unresponsive disk or file server?); exiting "
 		  "without waiting for it",
 		  (double)GRACE_NS / NS_PER_S);
 	_exit(grace->status);
 }
 
-/* The thread. */
 static void *grace_main(void *arg)
 {
 	struct grace *grace = arg;
@@ -80,7 +79,6 @@ static void *grace_main(void *arg)
 	return NULL;
 }
 
-/* Starts the thread. */
 int grace_start(struct grace **out, void (*last)(void *ctx), void *ctx)
 {
 	struct grace *grace = calloc(1, sizeof(*grace));
@@ -104,7 +102,6 @@ int grace_start(struct grace **out, void (*last)(void *ctx), void *ctx)
 	return 0;
 }
 
-/* The machine ends. */
 void grace_begin(struct grace *grace, int status)
 {
 	pthread_mutex_lock(&grace->lock);
@@ -116,7 +113,6 @@ void grace_begin(struct grace *grace, int status)
 	pthread_mutex_unlock(&grace->lock);
 }
 
-/* A step is done. */
 void grace_renew(struct grace *grace, uint64_t more_ns)
 {
 	pthread_mutex_lock(&grace->lock);
@@ -124,7 +120,6 @@ void grace_renew(struct grace *grace, uint64_t more_ns)
 	pthread_mutex_unlock(&grace->lock);
 }
 
-/* Ends it. */
 void grace_stop(struct grace *grace)
 {
 	if (!grace)

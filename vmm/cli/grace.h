@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The time that a machine may take to end.
+ * The grace period: how long a machine may take to end.
  *
- * A thread in a system call that the host's kernel does not return from (a read
- * of a network file system whose server is gone, of a dead disk) cannot be
- * joined.  So a thread of its own looks at the end of a machine, and when that
- * takes too long puts the terminal in order and exits for all of them.
+ * A thread cannot be joined while it is in a system call that does not return
+ * (a read from a dead disk, or from a network file system whose server is
+ * gone).  The grace thread waits for the end of the machine.  If a step of it
+ * takes too long, the thread restores the terminal and exits the process.
  */
 #ifndef VMM_CLI_GRACE_H
 #define VMM_CLI_GRACE_H
@@ -14,25 +14,25 @@
 
 struct grace;
 
-/* How long each step of the end may take: thaw(1) gives the same number. */
+/* Limit of each step, in ns; thaw(1) documents the same number. */
 #define GRACE_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 
 /*
- * Starts the thread.  When time is over it calls @last, from that thread and
- * beside a main thread that stands still, and exits.  -errno, logged.
+ * Starts the thread.  When the time is over it calls @last, on that thread and
+ * while the main thread may be blocked, and exits.  -errno, logged.
  */
 int grace_start(struct grace **grace, void (*last)(void *ctx), void *ctx);
 
 /*
- * The machine ends, and thaw will exit with @status: time begins to count.  The
- * first call wins; any thread, returns at once.
+ * The machine ends, thaw will exit with @status: the time starts.  The first
+ * call wins; any thread, does not block.
  */
 void grace_begin(struct grace *grace, int status);
 
-/* A step of the end is done; the next has as much time again, and @more_ns. */
+/* A step is done; the next one has GRACE_NS and @more_ns. */
 void grace_renew(struct grace *grace, uint64_t more_ns);
 
-/* Ends the thread, as the machine has ended in order.  NULL is fine. */
+/* The machine has ended: joins the thread and frees @grace, which may be NULL. */
 void grace_stop(struct grace *grace);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `thaw inspect`: what is in a snapshot. */
+/* `thaw inspect`: shows the contents of a snapshot. */
 #ifndef VMM_CLI_INSPECT_H
 #define VMM_CLI_INSPECT_H
 
-/* See struct command. */
+/* The subcommand; see command.h. */
 int inspect_main(int argc, char **argv);
 
 #endif

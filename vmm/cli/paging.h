@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The command-line options about paging, which `thaw run` and `thaw restore`
- * share, and the report of its figures.  Main thread.
+ * The demand paging options of `thaw run` and `thaw restore`.  Main thread.
  */
 #ifndef VMM_CLI_PAGING_H
 #define VMM_CLI_PAGING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,7 +18,6 @@ enum paging_stats_format {
 	PAGING_STATS_NONE,
 };
 
-/* What the options say; paging_options_init() has the defaults. */
 struct paging_options {
 	enum pager_mode mode;
 	enum pager_on_error on_error;
@@ -29,60 +28,59 @@ struct paging_options {
 
 void paging_options_init(struct paging_options *options, enum pager_mode mode);
 
-extern const char *const paging_on_error_words[];
-extern const char *const paging_stats_words[];
+extern const char *const paging_on_error_names[];
+extern const char *const paging_stats_names[];
 
 /* The rows, for a member at offset @o of the values. */
-#define PAGING_OPTION_ROWS(o)                                                  \
-	{ .kind = OPTION_HEADING,                                              \
-	  .help = "Memory that arrives when touched" },                        \
-		{ .kind = OPTION_CHOICE,                                       \
-		  .name = "pager",                                             \
-		  .offset = (o) + offsetof(struct paging_options, mode),       \
-		  .help = "how absent pages are noticed, see thaw(1);\n"       \
-			  "run: eager, restore: auto",                         \
-		  .choices = pager_mode_names },                               \
-		{ .kind = OPTION_STRING,                                       \
-		  .name = "prefault",                                          \
-		  .offset = (o) + offsetof(struct paging_options, prefault),   \
-		  .metavar = "off|RATE|full",                                  \
-		  .help = "fill ahead in the background: never, so\n"          \
-			  "much a second, or as fast as it goes; off" },       \
-		{ .kind = OPTION_CHOICE,                                       \
-		  .name = "on-page-error",                                     \
-		  .offset = (o) + offsetof(struct paging_options, on_error),   \
-		  .help = "when a page cannot be had: end with status\n"       \
-			  "81, or wait until told to go on",                   \
-		  .choices = paging_on_error_words },                          \
-		{ .kind = OPTION_UINT,                                         \
-		  .name = "page-deadline",                                     \
-		  .offset = (o) + offsetof(struct paging_options, deadline_s), \
-		  .metavar = "SECONDS",                                        \
-		  .help = "how long a page is tried for; 10",                  \
-		  .min = 1,                                                    \
-		  .max = 86400 },                                              \
-		{ .kind = OPTION_UINT,                                         \
-		  .name = "page-run",                                          \
-		  .offset = (o) + offsetof(struct paging_options, run_pages),  \
-		  .metavar = "PAGES",                                          \
-		  .help = "at most so many neighbours are filled at\n"         \
-			  "once, a power of two; 128",                         \
-		  .min = 1,                                                    \
-		  .max = PAGER_RUN_PAGES_MAX },                                \
-		{ .kind = OPTION_CHOICE,                                       \
-		  .name = "stats",                                             \
-		  .offset = (o) + offsetof(struct paging_options, stats),      \
-		  .help = "figures at the end, on standard error",             \
-		  .choices = paging_stats_words,                               \
-		  .optional = true },                                          \
-		{ .kind = OPTION_STRING,                                       \
-		  .name = "fault-trace",                                       \
-		  .offset = (o) + offsetof(struct paging_options, trace),      \
-		  .metavar = "FILE",                                           \
-		  .help = "write a line for each fault; see thaw plot" },      \
-	{                                                                      \
-		.kind = OPTION_STRING, .name = "page-inject",                  \
-		.offset = (o) + offsetof(struct paging_options, inject)        \
+#define PAGING_OPTION_ROWS(o)                                                   \
+	{ .kind = OPTION_HEADING, .help = "Demand paging" },                    \
+		{ .kind = OPTION_CHOICE,                                        \
+		  .name = "pager",                                              \
+		  .offset = (o) + offsetof(struct paging_options, mode),        \
+		  .help = "page-fault mechanism, see thaw(1) (default: eager\n" \
+			  "for run, auto for restore)",                         \
+		  .choices = pager_mode_names },                                \
+		{ .kind = OPTION_STRING,                                        \
+		  .name = "prefault",                                           \
+		  .offset = (o) + offsetof(struct paging_options, prefault),    \
+		  .metavar = "off|BYTES/s|full",                                \
+		  .help = "background fill: off, BYTES/s, or full\n"            \
+			  "(default: off)" },                                   \
+		{ .kind = OPTION_CHOICE,                                        \
+		  .name = "on-page-error",                                      \
+		  .offset = (o) + offsetof(struct paging_options, on_error),    \
+		  .help = "if a page is unavailable: exit with status 81,\n"    \
+			  "or pause until `thaw ctl retry` (default: stop)",    \
+		  .choices = paging_on_error_names },                           \
+		{ .kind = OPTION_UINT,                                          \
+		  .name = "page-deadline",                                      \
+		  .offset = (o) + offsetof(struct paging_options, deadline_s),  \
+		  .metavar = "SECONDS",                                         \
+		  .help = "page read timeout in seconds (default: 10)",         \
+		  .min = 1,                                                     \
+		  .max = 86400 },                                               \
+		{ .kind = OPTION_UINT,                                          \
+		  .name = "page-run",                                           \
+		  .offset = (o) + offsetof(struct paging_options, run_pages),   \
+		  .metavar = "PAGES",                                           \
+		  .help = "maximum fault-around, a power of two\n"              \
+			  "(default: 128)",                                     \
+		  .min = 1,                                                     \
+		  .max = PAGER_RUN_PAGES_MAX },                                 \
+		{ .kind = OPTION_CHOICE,                                        \
+		  .name = "stats",                                              \
+		  .offset = (o) + offsetof(struct paging_options, stats),       \
+		  .help = "print statistics to standard error at exit",         \
+		  .choices = paging_stats_names,                                \
+		  .optional = true },                                           \
+		{ .kind = OPTION_STRING,                                        \
+		  .name = "fault-trace",                                        \
+		  .offset = (o) + offsetof(struct paging_options, trace),       \
+		  .metavar = "FILE",                                            \
+		  .help = "write a fault trace for thaw plot" },                \
+	{                                                                       \
+		.kind = OPTION_STRING, .name = "page-inject",                   \
+		.offset = (o) + offsetof(struct paging_options, inject)         \
 	}
 
 /*
@@ -94,7 +92,14 @@ int paging_options_use(const struct paging_options *options,
 		       struct vm_paging *paging);
 
 /*
- * Writes the figures of a machine that has ended, as the options ask.
+ * Warns of each option that has no effect with @mode, the mode in use.
+ * @is_restore: of `thaw restore`, otherwise of `thaw run`.
+ */
+void paging_warn_unused(const struct paging_options *options,
+			enum pager_mode mode, bool is_restore);
+
+/*
+ * Prints the statistics of a machine that has ended, in the format of --stats.
  * @start_ns: CLOCK_MONOTONIC when the command began.
  */
 void paging_report(const struct paging_options *options, const struct vm *vm,

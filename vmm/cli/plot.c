@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `thaw plot FILE`: a fault trace as a self-contained SVG 1.1 on standard
- * output.  Above, where and when the guest faulted: a mark a fault, as wide as
- * the stall and as tall as the pages that came with it.  Below, how many pages
- * had come at each time, and how long the stalls were.  Main thread.
+ * `thaw plot FILE`: draws a fault trace as a self-contained SVG 1.1 on standard
+ * output.  At the top the faults by guest address and time: a mark is as wide as
+ * the stall and as tall as the pages filled.  Below, the populated memory over
+ * time, and a histogram of fault latencies.  Main thread.
  */
 #include "vmm/cli/plot.h"
 
@@ -17,7 +17,7 @@
 #include "vmm/cli/exit.h"
 #include "vmm/cli/trace.h"
 
-/* The picture, in its own units. */
+/* Geometry, in units of the viewBox. */
 #define WIDTH	    1000
 #define HEIGHT	    760
 #define LEFT	    110
@@ -36,20 +36,19 @@ static const char *const cause_colours[PAGER_CAUSES] = {
 	[PAGER_CAUSE_BACKGROUND] = "#9a9a9a",
 };
 
-static const char *const cause_names[PAGER_CAUSES] = {
+static const char *const cause_titles[PAGER_CAUSES] = {
 	[PAGER_CAUSE_VCPU] = "vCPU, userfault exit",
-	[PAGER_CAUSE_UFFD] = "stopped by userfaultfd",
-	[PAGER_CAUSE_DEVICE] = "device of thaw",
+	[PAGER_CAUSE_UFFD] = "userfaultfd",
+	[PAGER_CAUSE_DEVICE] = "device",
 	[PAGER_CAUSE_BACKGROUND] = "background fill",
 };
 
-/* What the axes span. */
+/* The range of the axes, from 0 in time. */
 struct span {
 	double time_us;
 	uint64_t gpa_low, gpa_high;
 };
 
-/* The span of a trace. */
 static struct span find_span(const struct trace *trace)
 {
 	struct span span = { .gpa_low = UINT64_MAX };
@@ -70,13 +69,12 @@ static struct span find_span(const struct trace *trace)
 	return span;
 }
 
-/* The place of a time. */
 static double x_of(const struct span *span, double time_us)
 {
 	return LEFT + (RIGHT - LEFT) * time_us / span->time_us;
 }
 
-/* The place of an address; low ones are below. */
+/* Low addresses are at the bottom. */
 static double y_of(const struct span *span, uint64_t gpa)
 {
 	double part = (double)(gpa - span->gpa_low) /
@@ -85,14 +83,12 @@ static double y_of(const struct span *span, uint64_t gpa)
 	return MAP_BOTTOM - (MAP_BOTTOM - MAP_TOP) * part;
 }
 
-/* A line of text. */
-static void text(double x, double y, const char *anchor, const char *words)
+static void text(double x, double y, const char *anchor, const char *line)
 {
 	printf("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n", x,
-	       y, anchor, words);
+	       y, anchor, line);
 }
 
-/* The frame of a panel, and its title. */
 static void panel(int top, int bottom, const char *title)
 {
 	printf("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" "
@@ -101,7 +97,7 @@ static void panel(int top, int bottom, const char *title)
 	text(LEFT, top - 6, "start", title);
 }
 
-/* Marks along the time axis, under @bottom. */
+/* Labels of the time axis, below @bottom. */
 static void time_axis(const struct span *span, int bottom)
 {
 	for (int i = 0; i <= 4; i++) {
@@ -114,7 +110,6 @@ static void time_axis(const struct span *span, int bottom)
 	}
 }
 
-/* Marks along the address axis. */
 static void address_axis(const struct span *span)
 {
 	for (unsigned int i = 0; i <= 4; i++) {
@@ -127,7 +122,7 @@ static void address_axis(const struct span *span)
 	}
 }
 
-/* One fault's mark; its title shows where the pointer is. */
+/* The mark of one fault; its <title> is a tooltip. */
 static void mark(const struct span *span, const struct trace_fault *f)
 {
 	double end = x_of(span, f->time_us);
@@ -149,17 +144,15 @@ static void mark(const struct span *span, const struct trace_fault *f)
 	       f->gpa, f->pages, f->stall_us, f->time_us);
 }
 
-/* Where and when. */
 static void draw_map(const struct trace *trace, const struct span *span)
 {
-	panel(MAP_TOP, MAP_BOTTOM, "Where and when: guest address over time");
+	panel(MAP_TOP, MAP_BOTTOM, "Faults by guest address and time");
 	address_axis(span);
 	time_axis(span, MAP_BOTTOM);
 	for (size_t i = 0; i < trace->count; i++)
 		mark(span, &trace->faults[i]);
 }
 
-/* Earlier ends first. */
 static int compare_times(const void *a, const void *b)
 {
 	double x = ((const struct trace_fault *)a)->time_us;
@@ -168,7 +161,7 @@ static int compare_times(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* How much had come at each time; sorts the trace. */
+/* Populated memory over time; sorts the trace. */
 static void draw_sum(struct trace *trace, const struct span *span)
 {
 	uint64_t total = 0, pages = 0;
@@ -178,9 +171,7 @@ static void draw_sum(struct trace *trace, const struct span *span)
 	      compare_times);
 	for (size_t i = 0; i < trace->count; i++)
 		total += trace->faults[i].pages;
-	snprintf(words, sizeof(words),
-		 "Memory that had come: %.1f MiB at the "
-		 "end",
+	snprintf(words, sizeof(words), "Populated memory: %.1f MiB",
 		 (double)(total * PAGE_BYTES) / (double)MIB);
 	panel(SUM_TOP, SUM_BOTTOM, words);
 	printf("<polyline class=\"sum\" points=\"%d,%d", LEFT, SUM_BOTTOM);
@@ -197,7 +188,7 @@ static void draw_sum(struct trace *trace, const struct span *span)
 	printf("\"/>\n");
 }
 
-/* How long the stalls were: a bar for each power of two. */
+/* A histogram with a bar for each power of two. */
 static void draw_bars(const struct trace *trace)
 {
 	size_t counts[PAGER_BUCKETS] = { 0 }, most = 1;
@@ -214,7 +205,7 @@ static void draw_bars(const struct trace *trace)
 		if (++counts[n] > most)
 			most = counts[n];
 	}
-	panel(BARS_TOP, BARS_BOTTOM, "How long somebody stood still");
+	panel(BARS_TOP, BARS_BOTTOM, "Fault latency");
 	for (unsigned int n = 0; n < PAGER_BUCKETS; n++) {
 		double height = (double)(BARS_BOTTOM - BARS_TOP - 12) *
 				(double)counts[n] / (double)most;
@@ -237,7 +228,6 @@ static void draw_bars(const struct trace *trace)
 	}
 }
 
-/* What the colours mean. */
 static void draw_legend(const struct trace *trace)
 {
 	size_t counts[PAGER_CAUSES] = { 0 };
@@ -253,14 +243,13 @@ static void draw_legend(const struct trace *trace)
 		printf("<rect x=\"%.1f\" y=\"34\" width=\"10\" height=\"10\" "
 		       "fill=\"%s\"/>\n",
 		       x, cause_colours[i]);
-		snprintf(words, sizeof(words), "%s: %zu", cause_names[i],
+		snprintf(words, sizeof(words), "%s: %zu", cause_titles[i],
 			 counts[i]);
 		text(x + 15, 43, "start", words);
 		x += 215;
 	}
 }
 
-/* Writes the picture. */
 static void draw(struct trace *trace)
 {
 	struct span span = find_span(trace);
@@ -286,15 +275,13 @@ static void draw(struct trace *trace)
 static const struct option_spec spec = {
 	.command = "thaw plot",
 	.operands = "FILE",
-	.about =
-		"Draws the fault trace in FILE as an SVG on standard output; "
-		"see --fault-trace\nof thaw run and thaw restore.  FILE may be "
-		"-, for standard input.",
+	.about = "Draw the fault trace in FILE (-: standard input) as an SVG "
+		 "on standard output.\nSee --fault-trace of thaw run and thaw "
+		 "restore.",
 	.operands_min = 1,
 	.operands_max = 1,
 };
 
-/* The subcommand. */
 int plot_main(int argc, char **argv)
 {
 	struct option_operands operands;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `thaw probe`: what this host can do for a guest.  This file finds out;
- * probe_kvm.c and probe_host.c put it into words.  Main thread only.
+ * `thaw probe`: shows what this host supports.  This file probes; probe_kvm.c
+ * and probe_host.c write the sections of the report.  Main thread.
  */
 #include "vmm/cli/probe.h"
 
@@ -20,7 +20,7 @@
 #include "vmm/cli/exit.h"
 #include "vmm/cli/probe_host.h"
 
-/* RAM of the scratch VM, for architectures that size its address space. */
+/* End of the scratch VM's RAM, where its address space must be sized. */
 #define SCRATCH_RAM_END (4 * GIB)
 
 struct probe_options {
@@ -33,26 +33,26 @@ static const struct option options[] = {
 		.kind = OPTION_FLAG,
 		.name = "json",
 		.offset = offsetof(struct probe_options, json),
-		.help = "for programs: one JSON object",
+		.help = "print one JSON object",
 	},
 	{
 		.kind = OPTION_STRING,
 		.name = "kvm",
 		.offset = offsetof(struct probe_options, kvm),
 		.metavar = "PATH",
-		.help = "the KVM device; /dev/kvm",
+		.help = "KVM device (default: /dev/kvm)",
 	},
 };
 
 static const struct option_spec spec = {
 	.command = "thaw probe",
-	.about = "Tells what this host can do for a guest, found by trying it, "
-		 "and what would\nchange each \"no\".",
+	.about = "Show what this host supports, found by trying it, and how to "
+		 "enable what it lacks.",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
 };
 
-/* Opens KVM and makes a VM without any memory; says in one line why not. */
+/* Opens KVM and creates a VM without memory, or logs one line. */
 static void open_kvm(struct probe_host *host)
 {
 	unsigned long type;
@@ -65,7 +65,7 @@ static void open_kvm(struct probe_host *host)
 	}
 	close(fd);
 	if (kvm_open(&host->kvm, host->kvm_path) < 0) {
-		host->kvm_refusal = "not a KVM device of this API";
+		host->kvm_refusal = "not a KVM device with API version 12";
 		return;
 	}
 	if (arch_vm_type(&host->kvm, SCRATCH_RAM_END, &type) == 0 &&
@@ -73,7 +73,6 @@ static void open_kvm(struct probe_host *host)
 		kvm_probe(&host->answers, &host->kvm, &host->vm);
 }
 
-/* Finds it all out. */
 static void probe_open(struct probe_host *host)
 {
 	CLEANUP_CLOSE int memfd = -1;
@@ -85,14 +84,12 @@ static void probe_open(struct probe_host *host)
 	mem_host_read(&host->memory);
 }
 
-/* Lets go of it. */
 static void probe_close(struct probe_host *host)
 {
 	kvm_vm_destroy(&host->vm);
 	kvm_close(&host->kvm);
 }
 
-/* Adds the lines of the architecture. */
 static void report_arch(const struct probe_host *host, struct report *report)
 {
 	struct probe_item items[24];
@@ -108,7 +105,6 @@ static void report_arch(const struct probe_host *host, struct report *report)
 			   items[i].text);
 }
 
-/* Writes the report as JSON. */
 static void write_json(const struct report *report, bool can_run)
 {
 	struct json json;
@@ -122,7 +118,7 @@ static void write_json(const struct report *report, bool can_run)
 	json_finish(&json);
 }
 
-/* Makes the report and writes it; the exit status. */
+/* Prints the report; returns the exit status. */
 static int probe_report(const struct probe_host *host, bool as_json)
 {
 	struct report report = { .count = 0 };
@@ -142,12 +138,11 @@ static int probe_report(const struct probe_host *host, bool as_json)
 		return EXIT_DONE;
 	fflush(stdout);
 	if (host->vm.kvm)
-		log_error("this host cannot run a guest: its KVM lacks what "
-			  "thaw needs");
+		log_error("this host cannot run guests: KVM lacks a required "
+			  "capability");
 	return EXIT_HOST;
 }
 
-/* The subcommand. */
 int probe_main(int argc, char **argv)
 {
 	struct probe_options values = { .kvm = "/dev/kvm" };

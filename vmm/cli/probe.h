@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `thaw probe`: what this host can do for a guest, in words or as JSON. */
+/* `thaw probe`: shows what this host supports. */
 #ifndef VMM_CLI_PROBE_H
 #define VMM_CLI_PROBE_H
 
-/* See struct command. */
+/* The subcommand; see command.h. */
 int probe_main(int argc, char **argv);
 
 #endif

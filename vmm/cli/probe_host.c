@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The words of `thaw probe` about the host, userfaultfd and the ways the pager
- * can work.  Main thread only.
- */
+/* `thaw probe`: the host, userfaultfd and the pager modes.  Main thread. */
 #include "vmm/cli/probe_host.h"
 
 #include <errno.h>
@@ -15,7 +12,6 @@
 #include "vmm/base/bytes.h"
 #include "vmm/pager/choose.h"
 
-/* Adds the section about the host; see the header. */
 void probe_report_host(const struct probe_host *host, struct report *report)
 {
 	const struct mem_host *memory = &host->memory;
@@ -29,20 +25,19 @@ void probe_report_host(const struct probe_host *host, struct report *report)
 	report_add_value(report, "processors", REPORT_FACT, (uint64_t)cpus,
 			 "%ld online", cpus);
 	report_add_value(report, "memory", REPORT_FACT, memory->total_bytes,
-			 "%" PRIu64 " MiB, of which %" PRIu64
-			 " MiB are available",
+			 "%" PRIu64 " MiB, %" PRIu64 " MiB available",
 			 memory->total_bytes / MIB,
 			 memory->available_bytes / MIB);
 	report_add_value(report, "page_size", REPORT_FACT, memory->page_bytes,
 			 "%" PRIu64 " bytes", memory->page_bytes);
 	if (*memory->thp)
 		report_add(report, "transparent_hugepages", REPORT_FACT,
-			   "%s; for shared memory %s", memory->thp,
+			   "%s; shared memory: %s", memory->thp,
 			   *memory->thp_shmem ? memory->thp_shmem : "none");
 	else
 		report_add(report, "transparent_hugepages", REPORT_NO,
-			   "the kernel has them not, or /sys is not mounted: "
-			   "guests run on small pages");
+			   "not supported by this kernel, or /sys is not "
+			   "mounted");
 	for (unsigned int i = 0; i < memory->pool_count; i++)
 		report_add_value(report, "hugetlb", REPORT_FACT,
 				 memory->pools[i].page_bytes,
@@ -52,41 +47,40 @@ void probe_report_host(const struct probe_host *host, struct report *report)
 				 memory->pools[i].page_bytes / KIB,
 				 memory->pools[i].free_pages);
 	if (memory->pool_count == 0)
-		report_add(report, "hugetlb", REPORT_FACT,
-			   "no pages set apart");
+		report_add(report, "hugetlb", REPORT_FACT, "no pages reserved");
 }
 
-/* Why userfaultfd(2) or the device was refused. */
-static const char *uffd_words(int err)
+/* Why userfaultfd is not available. */
+static const char *uffd_refusal(int err)
 {
 	switch (-err) {
 	case ENOSYS:
-		return "the kernel is built without CONFIG_USERFAULTFD, or a "
-		       "seccomp filter hides it";
+		return "kernel built without CONFIG_USERFAULTFD, or hidden by "
+		       "a seccomp filter";
 	case ENOENT:
-		return "no such device: Linux 6.1 and later with "
-		       "CONFIG_USERFAULTFD has it";
+		return "no such device (Linux 6.1 and later with "
+		       "CONFIG_USERFAULTFD)";
 	case EPERM:
-		return "not for this user: needs CAP_SYS_PTRACE or "
-		       "vm.unprivileged_userfaultfd=1 (or a seccomp filter "
-		       "forbids it)";
+		return "not permitted: needs CAP_SYS_PTRACE or "
+		       "vm.unprivileged_userfaultfd=1 (or blocked by a "
+		       "seccomp filter)";
 	case EACCES:
-		return "permission denied: let your group open "
+		return "permission denied: give your group access to "
 		       "/dev/userfaultfd";
 	default:
 		return strerrordesc_np(-err);
 	}
 }
 
-/* Adds a line about a way to get a userfaultfd. */
-static void report_way(struct report *report, const char *name, int answer,
-		       const char *yes)
+/* Adds a line about one interface to userfaultfd. */
+static void report_interface(struct report *report, const char *name,
+			     int answer, const char *yes)
 {
 	report_add(report, name, answer == 0 ? REPORT_YES : REPORT_NO, "%s",
-		   answer == 0 ? yes : uffd_words(answer));
+		   answer == 0 ? yes : uffd_refusal(answer));
 }
 
-/* Adds a line about a kind of memory. */
+/* Adds a line about one type of memory. */
 static void report_range(struct report *report, const char *name, int answer,
 			 const char *no)
 {
@@ -96,41 +90,37 @@ static void report_range(struct report *report, const char *name, int answer,
 		report_add(report, name, REPORT_NO, "%s", no);
 }
 
-/* Adds the lines about what can be registered. */
 static void report_ranges(const struct uffd_probe *uffd, struct report *report)
 {
 	static const char gmem[] =
-		"this kernel does not take guest_memfd mappings; Linux 7.1 and "
-		"later can";
-	static const char none[] = "no guest_memfd to be had to try it with";
+		"not supported by this kernel (Linux 7.1 and later)";
+	static const char none[] = "not tested: no guest_memfd";
 	const char *no = uffd->guest_memfd_missing == -ENODEV ? none : gmem;
 
 	report_range(report, "anonymous_missing", uffd->anon_missing,
-		     "the kernel refuses anonymous memory");
+		     "not supported by this kernel");
 	report_range(report, "anonymous_wp", uffd->anon_wp,
-		     "no write protection; Linux 5.7 and later can");
+		     "not supported by this kernel (Linux 5.7 and later)");
 	report_range(report, "shmem_missing", uffd->shmem_missing,
-		     "the kernel refuses shared memory");
+		     "not supported by this kernel");
 	report_range(report, "shmem_minor", uffd->shmem_minor,
-		     "no minor faults of shared memory; Linux 5.14 and later "
-		     "can");
+		     "not supported by this kernel (Linux 5.14 and later)");
 	report_range(report, "guest_memfd_missing", uffd->guest_memfd_missing,
 		     no);
 	report_range(report, "guest_memfd_minor", uffd->guest_memfd_minor, no);
 }
 
-/* Adds the section about userfaultfd; see the header. */
 void probe_report_uffd(const struct probe_host *host, struct report *report)
 {
 	const struct uffd_probe *uffd = &host->uffd;
 
 	report_section(report, "userfaultfd", "userfaultfd");
-	report_way(report, "syscall", uffd->syscall,
-		   "userfaultfd(2), faults of the kernel included");
-	report_way(report, "syscall_user_only", uffd->syscall_user_only,
-		   "with UFFD_USER_MODE_ONLY: faults of user space");
-	report_way(report, "device", uffd->device,
-		   "/dev/userfaultfd, faults of the kernel included");
+	report_interface(report, "syscall", uffd->syscall,
+			 "userfaultfd(2), including kernel faults");
+	report_interface(report, "syscall_user_only", uffd->syscall_user_only,
+			 "with UFFD_USER_MODE_ONLY: user faults only");
+	report_interface(report, "device", uffd->device,
+			 "/dev/userfaultfd, including kernel faults");
 	if (uffd->unprivileged >= 0)
 		report_add_value(report, "unprivileged", REPORT_FACT,
 				 (unsigned)uffd->unprivileged,
@@ -139,9 +129,9 @@ void probe_report_uffd(const struct probe_host *host, struct report *report)
 	report_add(report, "kernel_faults",
 		   uffd->kernel_faults ? REPORT_YES : REPORT_NO, "%s",
 		   uffd->kernel_faults ?
-			   "KVM's own accesses can be caught" :
-			   "KVM's own accesses cannot be caught: give this "
-			   "user /dev/userfaultfd or CAP_SYS_PTRACE");
+			   "accesses by KVM itself are caught" :
+			   "accesses by KVM itself are not caught: needs "
+			   "/dev/userfaultfd or CAP_SYS_PTRACE");
 	if (uffd->syscall_user_only && uffd->device)
 		return;
 	report_add_value(report, "features", REPORT_FACT, uffd->features,
@@ -151,17 +141,16 @@ void probe_report_uffd(const struct probe_host *host, struct report *report)
 								   REPORT_NO,
 		   "%s",
 		   uffd->features & UFFD_FEATURE_MINOR_HUGETLBFS ?
-			   "minor faults of hugetlbfs" :
-			   "Linux 5.13 and later, where the architecture "
-			   "allows it");
+			   "can be registered" :
+			   "not supported by this kernel (Linux 5.13 and "
+			   "later, on some architectures)");
 	if (uffd->kernel_faults)
 		report_ranges(uffd, report);
 }
 
-/* Adds the line about one pager mode. */
-static void report_pager_way(const struct probe_host *host,
-			     struct report *report, enum pager_mode mode,
-			     const char *yes)
+static void report_pager_mode(const struct probe_host *host,
+			      struct report *report, enum pager_mode mode,
+			      const char *yes)
 {
 	struct host_caps caps = {
 		.backing = MEMORY_ANON,
@@ -186,7 +175,7 @@ static void report_pager_way(const struct probe_host *host,
 		   gmem ? " and guest_memfd" : "");
 }
 
-/* Adds the line about what `auto` chooses for a boot. */
+/* What --pager=auto selects for `run`, which has no file to map. */
 static void report_auto(const struct probe_host *host, struct report *report)
 {
 	const struct host_caps caps = {
@@ -201,21 +190,19 @@ static void report_auto(const struct probe_host *host, struct report *report)
 			   pager_mode_names[choice.mode], choice.why);
 }
 
-/* Adds the section about the pager; see the header. */
 void probe_report_pager(const struct probe_host *host, struct report *report)
 {
 	if (!host->vm.kvm)
 		return;
 	report_section(report, "pager", "Pager");
-	report_pager_way(host, report, PAGER_USERFAULT,
-			 "an absent page stops only the vCPU that needs it, "
-			 "without another thread");
-	report_pager_way(host, report, PAGER_UFFD,
-			 "userfaultfd stops who touches an absent page");
-	report_pager_way(host, report, PAGER_MAP,
-			 "a snapshot's file is mapped, the host kernel pages "
-			 "it in");
-	report_pager_way(host, report, PAGER_EAGER,
-			 "all memory is there before the guest runs");
+	report_pager_mode(host, report, PAGER_USERFAULT,
+			  "each vCPU fills the absent pages that it touches");
+	report_pager_mode(host, report, PAGER_UFFD,
+			  "userfaultfd catches accesses to absent pages");
+	report_pager_mode(host, report, PAGER_MAP,
+			  "the memory file is mapped; the host kernel loads "
+			  "its pages, unverified");
+	report_pager_mode(host, report, PAGER_EAGER,
+			  "all memory is loaded before the guest starts");
 	report_auto(host, report);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What `thaw probe` found out, and the parts of its report.  Private to the
+ * What `thaw probe` found, and the sections of its report.  Private to the
  * probe; one thread.
  */
 #ifndef VMM_CLI_PROBE_HOST_H
@@ -16,18 +16,18 @@
 
 struct probe_host {
 	const char *kvm_path;
-	const char *kvm_refusal; /* why KVM does not open; NULL: it does */
+	const char *kvm_refusal; /* why KVM cannot be opened; NULL: it can */
 	struct kvm kvm;
-	struct kvm_vm vm; /* vm.kvm NULL: it could not be made */
-	struct kvm_probe answers; /* of a VM that could be made */
+	struct kvm_vm vm; /* vm.kvm NULL: KVM_CREATE_VM failed */
+	struct kvm_probe answers; /* if there is a VM */
 	struct uffd_probe uffd;
 	struct mem_host memory;
 };
 
-/* Whether a guest can run at all: a VM, and every needed capability. */
+/* Whether this host has a VM and every capability that thaw needs. */
 bool probe_can_run(const struct probe_host *host);
 
-/* Each adds its sections. */
+/* Each adds its section. */
 void probe_report_host(const struct probe_host *host, struct report *report);
 void probe_report_kvm(const struct probe_host *host, struct report *report);
 void probe_report_memory(const struct probe_host *host, struct report *report);

@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The words of `thaw probe` about KVM and what guest memory can be made of.
- * Main thread only.
- */
+/* `thaw probe`: KVM and guest memory.  Main thread. */
 #include <errno.h>
 #include <string.h>
 
 #include "vmm/cli/probe_host.h"
 
-/* What would change a "no" about userfault. */
-#define USERFAULT_WANTED                                                    \
-	"KVM here does not know KVM_MEM_USERFAULT; no released kernel has " \
-	"it, tests/rig/README.md tells of one that does"
+#define USERFAULT_WANTED                                                 \
+	"KVM_MEM_USERFAULT is not supported by this kernel, nor by any " \
+	"released one; see tests/rig/README.md"
 
-/* Whether every needed capability is there. */
 bool probe_can_run(const struct probe_host *host)
 {
 	size_t count;
@@ -27,7 +22,6 @@ bool probe_can_run(const struct probe_host *host)
 	return true;
 }
 
-/* Adds one capability. */
 static void report_cap(struct report *report, const struct kvm_probe_cap *cap,
 		       int value)
 {
@@ -36,19 +30,18 @@ static void report_cap(struct report *report, const struct kvm_probe_cap *cap,
 				 "%s", cap->use);
 	else if (cap->needed)
 		report_add(report, cap->name, REPORT_NO,
-			   "needed for %s; %s and later has it", cap->use,
-			   cap->since ? cap->since : "any Linux in use");
+			   "required for %s (%s and later)", cap->use,
+			   cap->since ? cap->since : "Linux 2.6");
 	else if (cap->since)
 		report_add(report, cap->name, REPORT_NO,
-			   "this kernel's KVM lacks it (%s and later can have "
-			   "it): %s",
+			   "not supported by this kernel (%s and later): "
+			   "%s",
 			   cap->since, cap->without);
 	else
 		report_add(report, cap->name, REPORT_NO,
-			   "this kernel's KVM lacks it: %s", cap->without);
+			   "not supported by this kernel: %s", cap->without);
 }
 
-/* Adds the section about KVM; see the header. */
 void probe_report_kvm(const struct probe_host *host, struct report *report)
 {
 	size_t count;
@@ -64,69 +57,64 @@ void probe_report_kvm(const struct probe_host *host, struct report *report)
 	report_add(report, "device", REPORT_YES, "%s", host->kvm_path);
 	if (!host->vm.kvm) {
 		report_add(report, "vm", REPORT_NO,
-			   "KVM opens but makes no VM: is another hypervisor "
-			   "using the processor?");
+			   "KVM_CREATE_VM failed: is another hypervisor using "
+			   "the processor?");
 		return;
 	}
 	report_add_value(report, "api_version", REPORT_FACT,
 			 (unsigned)kvm->api_version, "%d", kvm->api_version);
 	report_add_value(report, "vcpus_max", REPORT_FACT,
-			 (unsigned)kvm->vcpus_max,
-			 "%d in one guest, %d advised", kvm->vcpus_max,
-			 kvm->vcpus_advised);
+			 (unsigned)kvm->vcpus_max, "%d per VM, %d recommended",
+			 kvm->vcpus_max, kvm->vcpus_advised);
 	report_add_value(report, "slots_max", REPORT_FACT,
-			 (unsigned)kvm->slots_max, "%d memory slots",
+			 (unsigned)kvm->slots_max, "%d memslots",
 			 kvm->slots_max);
 	for (size_t i = 0; i < count; i++)
 		report_cap(report, &caps[i], kvm->caps[i]);
 }
 
-/* Why a guest_memfd of some kind was refused. */
-static const char *guest_memfd_words(int err, bool has_plain)
+/* @has_plain: a guest_memfd without flags can be created. */
+static const char *guest_memfd_refusal(int err, bool has_plain)
 {
 	switch (-err) {
 	case ENOTTY:
-		return "this kernel's KVM has no guest_memfd; Linux 6.8 and "
-		       "later can have it";
+		return "not supported by this kernel (Linux 6.8 and later)";
 	case EINVAL:
 	case ENODEV:
 		return has_plain ?
-			       "this kernel's guest_memfd cannot do that; "
-			       "Linux 6.18 and later can" :
-			       "KVM has it for other kinds of VM only; Linux "
-			       "6.18 and later has it for this one";
+			       "not supported by this kernel (Linux 6.18 and "
+			       "later)" :
+			       "not supported for this VM type (Linux 6.18 "
+			       "and later)";
 	default:
 		return strerrordesc_np(-err);
 	}
 }
 
-/* Adds a line about guest_memfd. */
 static void report_guest_memfd(struct report *report, const char *name,
 			       int answer, bool has_plain, const char *yes)
 {
 	report_add(report, name, answer == 0 ? REPORT_YES : REPORT_NO, "%s",
-		   answer == 0 ? yes : guest_memfd_words(answer, has_plain));
+		   answer == 0 ? yes : guest_memfd_refusal(answer, has_plain));
 }
 
-/* Adds a line about userfault. */
 static void report_userfault(struct report *report, const char *name,
 			     int answer, bool can_have_slot)
 {
 	if (answer == 0)
 		report_add(report, name, REPORT_YES,
-			   "an absent page stops the vCPU that touches it, "
-			   "and only that one");
+			   "a vCPU exits when it touches an absent page");
 	else if (!can_have_slot)
 		report_add(report, name, REPORT_NO,
-			   "such slots are not to be had here at all");
+			   "not tested: no such memslot");
 	else if (answer == -EINVAL || answer == -ENOTTY)
 		report_add(report, name, REPORT_NO, USERFAULT_WANTED);
 	else
-		report_add(report, name, REPORT_NO, "a slot with it: %s",
+		report_add(report, name, REPORT_NO,
+			   "memslot with a userfault bitmap: %s",
 			   strerrordesc_np(-answer));
 }
 
-/* Adds the section about guest memory; see the header. */
 void probe_report_memory(const struct probe_host *host, struct report *report)
 {
 	const struct kvm_probe *kvm = &host->answers;
@@ -137,15 +125,13 @@ void probe_report_memory(const struct probe_host *host, struct report *report)
 	report_section(report, "guest_memory", "Guest memory");
 	report_add(report, "anonymous", REPORT_YES, "--memory=anon");
 	report_guest_memfd(report, "guest_memfd", kvm->guest_memfd, plain,
-			   "memory that KVM owns");
+			   "memory owned by KVM");
 	report_guest_memfd(report, "guest_memfd_mmap", kvm->guest_memfd_mmap,
-			   plain, "this program can map it");
+			   plain, "can be mapped by user space");
 	report_guest_memfd(report, "guest_memfd_shared",
 			   kvm->guest_memfd_slot ? kvm->guest_memfd_slot :
 						   kvm->guest_memfd_map,
-			   plain,
-			   "mapped, shared with the guest, and taken by a "
-			   "slot: --memory=guest_memfd");
+			   plain, "shared memslots: --memory=guest_memfd");
 	report_userfault(report, "userfault_anonymous", kvm->userfault_anon,
 			 true);
 	report_userfault(report, "userfault_guest_memfd",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A report, for people and for programs.  One thread; see the header. */
+/* A report as text and as JSON. */
 #include "vmm/cli/report.h"
 
 #include <stdarg.h>
@@ -7,11 +7,10 @@
 
 #include "vmm/base/json.h"
 
-/* Where the sentences start, and where lines end. */
+/* The column of the text, and the width of wrapped lines. */
 #define TEXT_COLUMN 33
 #define LINE_COLUMN 80
 
-/* Starts a section. */
 void report_section(struct report *report, const char *section,
 		    const char *title)
 {
@@ -19,7 +18,7 @@ void report_section(struct report *report, const char *section,
 	report->title = title;
 }
 
-/* Adds an item; a full report writes over its last one. */
+/* A full report overwrites its last item. */
 struct report_item *report_add(struct report *report, const char *name,
 			       enum report_answer answer, const char *format,
 			       ...)
@@ -42,7 +41,7 @@ struct report_item *report_add(struct report *report, const char *name,
 	return item;
 }
 
-/* Writes a sentence from column @at on, wrapped between words. */
+/* Writes @text from column @at on, wrapped between words. */
 static void write_wrapped(FILE *to, const char *text, size_t at)
 {
 	while (*text) {
@@ -63,10 +62,9 @@ static void write_wrapped(FILE *to, const char *text, size_t at)
 	fputc('\n', to);
 }
 
-/* Writes it in columns; see the header. */
 void report_write(const struct report *report, FILE *to)
 {
-	static const char *const words[] = {
+	static const char *const answers[] = {
 		[REPORT_NO] = "no",
 		[REPORT_YES] = "yes",
 		[REPORT_FACT] = "",
@@ -80,12 +78,11 @@ void report_write(const struct report *report, FILE *to)
 			fprintf(to, "%s%s:\n", section ? "\n" : "",
 				item->title);
 		section = item->section;
-		fprintf(to, "  %-26s %-4s", item->name, words[item->answer]);
+		fprintf(to, "  %-26s %-4s", item->name, answers[item->answer]);
 		write_wrapped(to, item->text, TEXT_COLUMN);
 	}
 }
 
-/* Writes one item as a member. */
 static void write_item(const struct report_item *item, struct json *json)
 {
 	json_object_begin(json, item->name);
@@ -97,7 +94,6 @@ static void write_item(const struct report_item *item, struct json *json)
 	json_object_end(json);
 }
 
-/* Writes the sections as members; see the header. */
 void report_write_json(const struct report *report, struct json *json)
 {
 	const char *section = NULL;

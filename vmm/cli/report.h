@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A report: items in sections, each with an answer and a sentence, written for
- * people or as JSON from the same list.  One thread; nothing is allocated.
+ * A report: items in sections, each with an answer and a text, printed as text
+ * or JSON from the same list.  One thread; nothing is allocated.
  */
 #ifndef VMM_CLI_REPORT_H
 #define VMM_CLI_REPORT_H
@@ -15,7 +15,7 @@ struct json;
 enum report_answer {
 	REPORT_NO,
 	REPORT_YES,
-	REPORT_FACT, /* neither: a number or a word, in the text */
+	REPORT_FACT, /* neither: the text has a number or a name */
 };
 
 struct report_item {
@@ -24,31 +24,31 @@ struct report_item {
 	const char *name; /* not owned */
 	enum report_answer answer;
 	bool has_value;
-	uint64_t value; /* for programs, where there is a number */
+	uint64_t value; /* for JSON, if has_value */
 	char text[320];
 };
 
 #define REPORT_ITEMS_MAX 96
 
 struct report {
-	const char *section, *title; /* of the items that are added now */
+	const char *section, *title; /* of items added from now on */
 	unsigned int count;
 	struct report_item items[REPORT_ITEMS_MAX];
 };
 
 /*
- * The items that follow belong to @section, as programs call it; people see
- * @title.  Both strings stay the caller's.
+ * Items added from now on belong to @section (JSON) or @title (text).  The
+ * strings are not copied.
  */
 void report_section(struct report *report, const char *section,
 		    const char *title);
 
-/* Adds an item with a sentence; what does not fit is left out. */
+/* Adds an item; a text that is too long is truncated. */
 struct report_item *report_add(struct report *report, const char *name,
 			       enum report_answer answer, const char *format,
 			       ...) __attribute__((format(printf, 4, 5)));
 
-/* The same with a number for programs. */
+/* Adds an item with a number for JSON. */
 #define report_add_value(report, name, answer, number, ...)            \
 	do {                                                           \
 		struct report_item *item_ =                            \
@@ -57,12 +57,12 @@ struct report_item *report_add(struct report *report, const char *name,
 		item_->value = (number);                               \
 	} while (0)
 
-/* Writes it in columns, sentences wrapped at 80. */
+/* Prints columns, wrapped at 80. */
 void report_write(const struct report *report, FILE *to);
 
 /*
- * Writes it as one member a section, in it one object an item: "yes" (true,
- * false or absent), "value" where there is one, "text".
+ * Writes one member per section, with one object per item: "yes" (true, false
+ * or absent), "value" (optional) and "text".
  */
 void report_write_json(const struct report *report, struct json *json);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `thaw restore`: continues a guest from a snapshot and stays with it until it
- * ends.  Main thread.
+ * `thaw restore`: resumes a guest from a snapshot, in the foreground.  Main
+ * thread.
  */
 #include "vmm/cli/restore.h"
 
@@ -18,16 +18,15 @@
 #include "vmm/snap/file.h"
 #include "vmm/vm/snapshot.h"
 
-/* What is done with the working set of the snapshot. */
+/* What to do with the working set of the snapshot. */
 enum workingset {
-	WORKINGSET_USE, /* filled ahead, where there is one */
-	WORKINGSET_RECORD, /* written at the end */
+	WORKINGSET_USE, /* prefault it, if the snapshot has one */
+	WORKINGSET_RECORD, /* write it when the guest ends */
 	WORKINGSET_OFF,
 };
 
-static const char *const workingset_words[] = { "use", "record", "off", NULL };
+static const char *const workingset_names[] = { "use", "record", "off", NULL };
 
-/* What the command line says. */
 struct restore_options {
 	struct option_list disks;
 	enum memory_backing backing;
@@ -36,48 +35,48 @@ struct restore_options {
 	struct session_options session;
 };
 
-static const char *const backing_words[] = { "anon", "guest_memfd", NULL };
+static const char *const memory_names[] = { "anon", "guest_memfd", NULL };
 
 #define AT(member) offsetof(struct restore_options, member)
 
 static const struct option rows[] = {
-	{ .kind = OPTION_HEADING, .help = "The machine" },
+	{ .kind = OPTION_HEADING, .help = "Machine" },
 	{ .kind = OPTION_LIST,
 	  .letter = 'd',
 	  .name = "disk",
 	  .offset = AT(disks),
 	  .metavar = "PATH[,ro]",
-	  .help = "the disks, one -d for each, in the order of the\n"
-		  "snapshot (default: the copies in DIR)" },
+	  .help = "disks in snapshot order, one -d each (default:\n"
+		  "the copies in DIR)" },
 	{ .kind = OPTION_FLAG,
 	  .name = "trust-paths",
 	  .offset = AT(trust_paths),
-	  .help = "open disks that are not in DIR at the paths in the\n"
-		  "snapshot, which thaw inspect lists" },
+	  .help = "open disks that are not in DIR at the paths\n"
+		  "recorded in the snapshot (see thaw inspect)" },
 	{ .kind = OPTION_CHOICE,
 	  .name = "memory",
 	  .offset = AT(backing),
-	  .help = "what backs guest memory; anon",
-	  .choices = backing_words },
+	  .help = "backing of guest memory (default: anon)",
+	  .choices = memory_names },
 	{ .kind = OPTION_FLAG,
 	  .name = "verify",
 	  .offset = AT(verify),
-	  .help = "check the whole snapshot before the guest runs" },
+	  .help = "verify all checksums before the guest starts" },
 	SESSION_CLOCK_ROW(AT(session)),
 	PAGING_OPTION_ROWS(AT(session.paging)),
 	{ .kind = OPTION_CHOICE,
 	  .name = "workingset",
 	  .offset = AT(workingset),
-	  .help = "fill first what an earlier restore recorded;\n"
-		  "or record it; use",
-	  .choices = workingset_words },
+	  .help = "prefault the recorded working set, record it,\n"
+		  "or ignore it (default: use)",
+	  .choices = workingset_names },
 	SESSION_OPTION_ROWS(AT(session)),
 };
 
 static const struct option_spec spec = {
 	.command = "thaw restore",
 	.operands = "DIR",
-	.about = "Continues the guest that `thaw snapshot` saved in DIR.",
+	.about = "Resume a guest from the snapshot in DIR, in the foreground.",
 	.options = rows,
 	.option_count = ARRAY_SIZE(rows),
 	.operands_min = 1,
@@ -89,10 +88,10 @@ struct restore {
 	struct session session;
 	struct snap_file file;
 	struct vm_description machine;
-	uint64_t *workingset; /* the working set that is filled first */
+	uint64_t *workingset; /* page numbers to prefault; owned */
 };
 
-/* Opens a disk that is kept in the snapshot's directory. */
+/* Opens a disk in the snapshot's directory. */
 static int open_inside(struct restore *restore, const struct vm_disk *was,
 		       const char *inside)
 {
@@ -109,24 +108,24 @@ static int open_inside(struct restore *restore, const struct vm_disk *was,
 				 was->read_only);
 }
 
-/* Opens a disk where the snapshot says that it was. */
-static int open_as_said(struct restore *restore, const struct vm_disk *was)
+/* Opens a disk at the path recorded in the snapshot. */
+static int open_recorded(struct restore *restore, const struct vm_disk *was)
 {
 	CLEANUP_FREE char *arg = NULL;
 
 	/* The path comes last: it may be longer than a line of the log. */
 	if (!restore->options.trust_paths)
 		return log_fail(EPERM,
-				"%s: a disk is not in this directory: give "
-				"the disks with -d PATH, or add --trust-paths "
-				"to open the path in the snapshot: %s",
+				"%s: a disk is outside the snapshot: pass "
+				"the disks with -d, or add --trust-paths to "
+				"open the recorded path: %s",
 				restore->file.path, was->path);
 	if (asprintf(&arg, "%s%s", was->path, was->read_only ? ",ro" : "") < 0)
 		return log_errno(ENOMEM, "disk %s", was->path);
 	return session_add_disk(&restore->session, arg);
 }
 
-/* Opens the disk at a place of the snapshot's list. */
+/* Opens disk @n of the snapshot, and checks that it fits. */
 static int open_disk(struct restore *restore, unsigned int n)
 {
 	const struct vm_disk *was = &restore->machine.disks[n];
@@ -140,26 +139,25 @@ static int open_disk(struct restore *restore, unsigned int n)
 	} else {
 		inside = vm_disk_inside(&restore->file, &restore->machine, n);
 		r = inside ? open_inside(restore, was, inside) :
-			     open_as_said(restore, was);
+			     open_recorded(restore, was);
 	}
 	if (r < 0)
 		return r;
 	if (disk->size_bytes != was->size_bytes)
 		return log_fail(EINVAL,
-				"%s: has %llu bytes; the disk of the snapshot "
-				"had %llu",
+				"%s: size is %llu bytes; the snapshot's disk "
+				"has %llu",
 				disk->path,
 				(unsigned long long)disk->size_bytes,
 				(unsigned long long)was->size_bytes);
 	if (disk->read_only && !was->read_only)
 		return log_fail(EROFS,
-				"%s: read-only, but the guest of the snapshot "
-				"may write to it",
+				"%s: read-only, but the snapshot's disk is "
+				"writable",
 				disk->path);
 	return 0;
 }
 
-/* Opens the disks. */
 static int open_disks(struct restore *restore)
 {
 	unsigned int given = restore->options.disks.count;
@@ -168,16 +166,14 @@ static int open_disks(struct restore *restore)
 
 	if (given && given != want)
 		return log_fail(EINVAL,
-				"--disk: given %u time%s, but the snapshot has "
-				"%u disk%s",
-				given, given == 1 ? "" : "s", want,
-				want == 1 ? "" : "s");
+				"--disk: %u disk%s given, the snapshot has %u",
+				given, given == 1 ? "" : "s", want);
 	for (unsigned int i = 0; r >= 0 && i < want; i++)
 		r = open_disk(restore, i);
 	return r;
 }
 
-/* Prepares for the working set; one that is damaged is said and not used. */
+/* Reads the working set; a damaged one is reported and not used. */
 static void open_workingset(struct restore *restore)
 {
 	struct vm_paging *paging = &restore->session.paging;
@@ -192,7 +188,7 @@ static void open_workingset(struct restore *restore)
 	paging->workingset_count = count;
 }
 
-/* Opens the snapshot and everything that its machine will use. */
+/* Opens every file that the machine uses, before anything is created. */
 static int restore_open(struct restore *restore, const char *path)
 {
 	int r = session_open(&restore->session, &restore->options.session);
@@ -209,7 +205,7 @@ static int restore_open(struct restore *restore, const char *path)
 	return r < 0 ? r : open_disks(restore);
 }
 
-/* Loads the snapshot into a machine; see session_run(). */
+/* The session job: restores the snapshot into a new machine. */
 static int load(struct vm *vm, void *ctx)
 {
 	const struct restore *restore = ctx;
@@ -217,17 +213,18 @@ static int load(struct vm *vm, void *ctx)
 
 	if (r >= 0 && vm_pager_choice(vm)->mode == PAGER_MAP &&
 	    !restore->options.verify)
-		log_warn("pager map: the pages of %s/%s are not checked, so a "
-			 "damaged page reaches the guest; --verify checks all "
-			 "of them first%s",
-			 restore->file.path, SNAP_MEMORY_NAME,
-			 restore->options.session.paging.mode == PAGER_AUTO ?
-				 " (`thaw probe` says why uffd is not used)" :
-				 "");
+		log_warn(
+			"pager map: pages of %s/%s are not verified, so a "
+			"corrupt page reaches the guest; use --verify to "
+			"check them before the start%s",
+			restore->file.path, SNAP_MEMORY_NAME,
+			restore->options.session.paging.mode == PAGER_AUTO ?
+				" (see thaw probe for why uffd is unavailable)" :
+				"");
 	return r;
 }
 
-/* Keeps what the guest asked for; see session_run(). */
+/* The session job: writes the recorded working set. */
 static void ended(const struct vm *vm, void *ctx)
 {
 	const struct restore *restore = ctx;
@@ -238,17 +235,17 @@ static void ended(const struct vm *vm, void *ctx)
 		return;
 	count = vm_workingset(vm, &pages);
 	if (!pages) {
-		log_warn("--workingset=record: %s does not see which pages are "
-			 "asked for; nothing is recorded",
+		log_warn("--workingset=record: nothing recorded: pager %s does "
+			 "not see page faults",
 			 pager_mode_names[vm_pager_choice(vm)->mode]);
 		return;
 	}
 	if (snap_workingset_write(&restore->file, pages, count) >= 0)
-		log_info("%s: a working set of %zu pages", restore->file.path,
-			 count);
+		log_info("%s: working set of %zu pages written",
+			 restore->file.path, count);
 }
 
-/* Runs the machine; the exit status. */
+/* Returns the exit status. */
 static int run(struct restore *restore)
 {
 	const struct vm_description *machine = &restore->machine;
@@ -269,7 +266,6 @@ static int run(struct restore *restore)
 	return session_exit_code(&end);
 }
 
-/* The subcommand. */
 int restore_main(int argc, char **argv)
 {
 	CLEANUP_FREE struct restore *restore = calloc(1, sizeof(*restore));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `thaw run`: boots a guest and stays with it until it ends.
+ * `thaw run`: boots a guest in the foreground.
  *
- * Runs on the main thread.  The machine is made anew for each boot under
- * --on-reboot=restart; the images stay open.
+ * Runs on the main thread.  With --on-reboot=restart each boot creates a new
+ * machine; the images stay open.
  */
 #include "vmm/cli/run.h"
 
@@ -30,7 +30,6 @@ enum on_reboot {
 	REBOOT_RESTART,
 };
 
-/* What the command line says. */
 struct run_options {
 	const char *kernel, *initrd, *params;
 	uint64_t memory_bytes;
@@ -43,21 +42,21 @@ struct run_options {
 	struct session_options session;
 };
 
-static const char *const backing_words[] = { "anon", "guest_memfd", NULL };
-static const char *const console_words[] = { "serial", "virtio", NULL };
-static const char *const reboot_words[] = { "exit", "restart", NULL };
+static const char *const memory_names[] = { "anon", "guest_memfd", NULL };
+static const char *const console_names[] = { "serial", "virtio", NULL };
+static const char *const reboot_names[] = { "exit", "restart", NULL };
 
 #define AT(member) offsetof(struct run_options, member)
 
 static const struct option rows[] = {
-	{ .kind = OPTION_HEADING, .help = "What is booted" },
+	{ .kind = OPTION_HEADING, .help = "Boot" },
 	{ .kind = OPTION_STRING,
 	  .letter = 'k',
 	  .name = "kernel",
 	  .offset = AT(kernel),
 	  .metavar = "FILE",
-	  .help = "kernel image; without one the embedded guest\n"
-		  "reports what it finds" },
+	  .help = "kernel image (default: an embedded guest that\n"
+		  "reports its hardware)" },
 	{ .kind = OPTION_STRING,
 	  .letter = 'i',
 	  .name = "initrd",
@@ -69,52 +68,52 @@ static const struct option rows[] = {
 	  .name = "params",
 	  .offset = AT(params),
 	  .metavar = "TEXT",
-	  .help = "kernel command line; a console= that fits\n"
-		  "--console is put first where TEXT has none" },
+	  .help = "kernel command line; unless TEXT has a\n"
+		  "console=, the one for --console is prepended" },
 	{ .kind = OPTION_FLAG,
 	  .name = "raw-params",
 	  .offset = AT(raw_params),
-	  .help = "leave --params exactly as given: no console=\n"
-		  "is added" },
-	{ .kind = OPTION_HEADING, .help = "The machine" },
+	  .help = "use --params as given, without adding console=" },
+	{ .kind = OPTION_HEADING, .help = "Machine" },
 	{ .kind = OPTION_SIZE,
 	  .letter = 'm',
 	  .name = "mem",
 	  .offset = AT(memory_bytes),
 	  .metavar = "SIZE",
-	  .help = "guest memory, in MiB or with K, M, G, T; 256M",
+	  .help = "guest memory in MiB, or with a suffix K, M, G\n"
+		  "or T (default: 256M)",
 	  .min = 32 * MIB },
 	{ .kind = OPTION_UINT,
 	  .letter = 'c',
 	  .name = "cpus",
 	  .offset = AT(cpus),
 	  .metavar = "N",
-	  .help = "virtual CPUs; 1",
+	  .help = "number of vCPUs (default: 1)",
 	  .min = 1 },
 	{ .kind = OPTION_LIST,
 	  .letter = 'd',
 	  .name = "disk",
 	  .offset = AT(disks),
 	  .metavar = "PATH[,ro]",
-	  .help = "virtio disk from a raw file or block device;\n"
-		  "may be given again" },
+	  .help = "virtio disk backed by a raw image or a block\n"
+		  "device; repeatable" },
 	{ .kind = OPTION_CHOICE,
 	  .name = "memory",
 	  .offset = AT(backing),
-	  .help = "what backs guest memory; anon",
-	  .choices = backing_words },
+	  .help = "backing of guest memory (default: anon)",
+	  .choices = memory_names },
 	{ .kind = OPTION_CHOICE,
 	  .name = "console",
 	  .offset = AT(console),
-	  .help = "what the terminal is connected to; serial;\n"
-		  "Ctrl-A x leaves",
-	  .choices = console_words },
+	  .help = "guest console on this terminal; Ctrl-A x ends\n"
+		  "the guest (default: serial)",
+	  .choices = console_names },
 	{ .kind = OPTION_CHOICE,
 	  .name = "on-reboot",
 	  .offset = AT(on_reboot),
-	  .help = "when the guest resets: end with status 82, or\n"
-		  "boot again; exit",
-	  .choices = reboot_words },
+	  .help = "on a guest reset: exit with status 82, or boot\n"
+		  "again (default: exit)",
+	  .choices = reboot_names },
 	SESSION_CLOCK_ROW(AT(session)),
 	PAGING_OPTION_ROWS(AT(session.paging)),
 	SESSION_OPTION_ROWS(AT(session)),
@@ -122,12 +121,12 @@ static const struct option rows[] = {
 
 static const struct option_spec spec = {
 	.command = "thaw run",
-	.about = "Boots a guest and stays with it until it ends.",
+	.about = "Boot a guest in the foreground.",
 	.options = rows,
 	.option_count = ARRAY_SIZE(rows),
 };
 
-/* What one run holds on to. */
+/* The files of a run, kept open across restarts. */
 struct run {
 	struct run_options options;
 	struct session session;
@@ -135,7 +134,7 @@ struct run {
 	char *cmdline;
 };
 
-/* A descriptor of the guest that is part of this program. */
+/* Copies the embedded guest into a memfd; the caller closes it. */
 static int open_embedded(void)
 {
 	CLEANUP_CLOSE int fd = memfd_create("embedded guest", MFD_CLOEXEC);
@@ -157,7 +156,6 @@ static int open_embedded(void)
 	return take_fd(&fd);
 }
 
-/* Opens kernel and initrd. */
 static int open_images(struct run *run)
 {
 	const struct run_options *o = &run->options;
@@ -172,7 +170,7 @@ static int open_images(struct run *run)
 	return run->initrd_fd < 0 ? run->initrd_fd : 0;
 }
 
-/* Whether a kernel command line names a console. */
+/* Whether @params has a console= parameter. */
 static bool has_console(const char *params)
 {
 	const char *at = params;
@@ -185,7 +183,6 @@ static bool has_console(const char *params)
 	return false;
 }
 
-/* Makes the kernel command line. */
 static int make_cmdline(struct run *run)
 {
 	const char *params = run->options.params ? run->options.params : "";
@@ -205,7 +202,7 @@ static int make_cmdline(struct run *run)
 	return 0;
 }
 
-/* Opens everything that the machine will use. */
+/* Opens every file that the machine uses, before anything is created. */
 static int run_open(struct run *run)
 {
 	int r = session_open(&run->session, &run->options.session);
@@ -218,7 +215,6 @@ static int run_open(struct run *run)
 	return r < 0 ? r : make_cmdline(run);
 }
 
-/* Closes it all. */
 static void run_close(struct run *run)
 {
 	session_close(&run->session);
@@ -229,7 +225,7 @@ static void run_close(struct run *run)
 		close(run->kernel_fd);
 }
 
-/* Loads the kernel into a machine; see session_run(). */
+/* The session job: loads the kernel into a new machine. */
 static int boot(struct vm *vm, void *ctx)
 {
 	const struct run *run = ctx;
@@ -246,7 +242,7 @@ static int boot(struct vm *vm, void *ctx)
 	return vm_boot(vm, &config);
 }
 
-/* Boots until the guest does not want to be booted again. */
+/* Boots, again after each reset under --on-reboot=restart. */
 static int run_until_end(struct run *run)
 {
 	const struct run_options *o = &run->options;
@@ -266,7 +262,6 @@ static int run_until_end(struct run *run)
 	return session_exit_code(&end);
 }
 
-/* The subcommand. */
 int run_main(int argc, char **argv)
 {
 	struct run run = {

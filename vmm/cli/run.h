@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `thaw run`: boots a guest and stays with it until it ends. */
+/* `thaw run`: boots a guest in the foreground. */
 #ifndef VMM_CLI_RUN_H
 #define VMM_CLI_RUN_H
 
-/* See struct command. */
+/* The subcommand; see command.h. */
 int run_main(int argc, char **argv);
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A machine in the foreground, from its making to the exit status.  Main
- * thread, but for on_leave().
+ * A machine in the foreground, from its creation to the exit status.  Main
+ * thread, except where a function says otherwise.
  */
-#include "vmm/base/clock.h"
 #include "vmm/cli/session.h"
 
 #include <errno.h>
@@ -12,25 +11,25 @@
 #include <unistd.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/grace.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/io/terminal.h"
 
-const char *const session_clock_words[] = { "continue", "follow", NULL };
+const char *const session_clock_names[] = { "continue", "follow", NULL };
 
-/* How long devices may take to write what the guest printed last. */
+/* How long the guest's last output may take to be written. */
 #define OUTPUT_NS (60 * NS_PER_S)
 
-/* The values to begin with. */
 void session_options_init(struct session_options *options, enum pager_mode mode)
 {
 	*options = (struct session_options){ 0 };
 	paging_options_init(&options->paging, mode);
 }
 
-/* The user typed Ctrl-A x.  Loop or main thread, while the machine is there. */
+/* The user typed Ctrl-A x.  Loop or main thread, while the machine exists. */
 static void on_leave(void *ctx)
 {
 	struct session *session = ctx;
@@ -38,7 +37,6 @@ static void on_leave(void *ctx)
 	vm_end(session->vm, VM_END_LEAVE, 0);
 }
 
-/* Opens what every machine needs of us. */
 int session_open(struct session *session, const struct session_options *options)
 {
 	struct terminal_config terminal = { .in_fd = STDIN_FILENO,
@@ -51,17 +49,16 @@ int session_open(struct session *session, const struct session_options *options)
 				     .paging = { .trace_fd = -1 },
 				     .start_ns = clock_now_ns() };
 	log_set_level(LOG_WARN + options->verbose);
-	/* A reader that went away is an error of write(2). */
+	/* A closed pipe is reported by write(2). */
 	signal(SIGPIPE, SIG_IGN);
 	if (options->clock == VM_CLOCK_FOLLOW)
-		log_warn("--clock=follow: the guest's clocks jump ahead by the "
-			 "time that it was stopped; its timers expire at once, "
-			 "and its watchdogs may report stalls");
+		log_warn("--clock=follow: guest clocks jump ahead by the time "
+			 "that the guest was stopped; timers expire at once, "
+			 "and watchdogs may report stalls");
 	r = paging_options_use(&options->paging, &session->paging);
 	return r < 0 ? r : terminal_open(&session->terminal, &terminal);
 }
 
-/* Closes it. */
 void session_close(struct session *session)
 {
 	terminal_close(session->terminal);
@@ -71,7 +68,6 @@ void session_close(struct session *session)
 		close(session->paging.trace_fd);
 }
 
-/* Opens one disk. */
 int session_add_disk(struct session *session, const char *arg)
 {
 	static const char suffix[] = ",ro";
@@ -88,7 +84,6 @@ int session_add_disk(struct session *session, const char *arg)
 	return r;
 }
 
-/* Takes one that is open. */
 int session_take_disk(struct session *session, int fd, const char *path,
 		      bool read_only)
 {
@@ -100,14 +95,14 @@ int session_take_disk(struct session *session, int fd, const char *path,
 	return r;
 }
 
-/* Runs the machine that is made and loaded. */
+/* Runs a machine that has been loaded. */
 static int run_loaded(struct session *session, struct vm_end *end)
 {
 	const char *control = session->options->control;
 	struct ctl *ctl = NULL;
 	int r;
 
-	/* From here on there is something to put in order at the end. */
+	/* From here on a signal ends the machine in order. */
 	vm_block_signals(true);
 	r = vm_catch_signals(session->vm);
 	if (r >= 0)
@@ -122,7 +117,7 @@ static int run_loaded(struct session *session, struct vm_end *end)
 		*end = vm_wait(session->vm);
 	else
 		grace_begin(session->grace, EXIT_HOST);
-	/* Now, as the threads may take longer to end than they have time. */
+	/* First, because stopping the threads may exceed the grace period. */
 	ctl_hide(ctl);
 	vm_stop(session->vm);
 	grace_renew(session->grace, 0);
@@ -130,7 +125,7 @@ static int run_loaded(struct session *session, struct vm_end *end)
 	return r;
 }
 
-/* The machine ends.  Any thread. */
+/* The machine's end has been decided.  Any thread. */
 static void on_ended(void *ctx, struct vm_end end)
 {
 	struct session *session = ctx;
@@ -138,15 +133,15 @@ static void on_ended(void *ctx, struct vm_end end)
 	grace_begin(session->grace, session_exit_code(&end));
 }
 
-/* What is put in order when threads do not end.  The grace period's thread. */
-static void put_in_order(void *ctx)
+/* The grace period is over.  Grace thread. */
+static void restore_terminal(void *ctx)
 {
 	struct session *session = ctx;
 
 	terminal_raw(session->terminal, false);
 }
 
-/* Makes, loads and runs a machine while its end is watched. */
+/* Creates, loads and runs a machine; the grace thread runs. */
 static int run_watched(struct session *session, const struct vm_config *config,
 		       const struct session_job *job, struct vm_end *end)
 {
@@ -155,16 +150,20 @@ static int run_watched(struct session *session, const struct vm_config *config,
 	if (r < 0)
 		return r;
 	r = job->load(session->vm, job->ctx);
-	if (r >= 0)
+	if (r >= 0) {
+		paging_warn_unused(&session->options->paging,
+				   vm_pager_choice(session->vm)->mode,
+				   config->snapshot != NULL);
 		r = run_loaded(session, end);
-	/* Memory that could not be had while loading is an end of its own. */
+	}
+	/* A page was unavailable while loading. */
 	else if (vm_get_end(session->vm).kind == VM_END_SOURCE) {
 		*end = vm_get_end(session->vm);
 		r = 0;
 	}
 	if (r < 0)
 		grace_begin(session->grace, EXIT_HOST);
-	/* What the guest printed comes before what we say of it. */
+	/* The guest's output comes before the statistics. */
 	grace_renew(session->grace, OUTPUT_NS);
 	if (end->kind != VM_END_NONE)
 		vm_finish_devices(session->vm);
@@ -180,15 +179,14 @@ static int run_watched(struct session *session, const struct vm_config *config,
 	return r;
 }
 
-/* Makes, loads and runs a machine. */
 int session_run(struct session *session, struct vm_config config,
 		const struct session_job *job, struct vm_end *end)
 {
-	int r = grace_start(&session->grace, put_in_order, session);
+	int r = grace_start(&session->grace, restore_terminal, session);
 
 	if (r < 0)
 		return r;
-	/* Loading may take long, or wait for a host that does not answer. */
+	/* Loading may block on the host; signals then end the process. */
 	vm_block_signals(false);
 	config.kvm_path = session->options->kvm;
 	config.clock = session->options->clock;
@@ -204,7 +202,6 @@ int session_run(struct session *session, struct vm_config config,
 	return r;
 }
 
-/* The exit status. */
 int session_exit_code(const struct vm_end *end)
 {
 	switch (end->kind) {

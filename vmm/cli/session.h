@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A machine in the foreground: what `thaw run` and `thaw restore` share.  The
- * disks and the terminal belong to the session and outlive the machine, which
- * may be made more than once.
+ * disks and the terminal belong to the session; they outlive the machine, which
+ * may be created more than once.
  *
  * Main thread.  Errors are 0 or -errno, logged.
  */
@@ -14,10 +14,9 @@
 #include "vmm/io/disk.h"
 #include "vmm/vm/vm.h"
 
-struct ctl;
 struct grace;
 
-/* Options of both commands; the rows are below. */
+/* Options of both commands; SESSION_OPTION_ROWS() parses them. */
 struct session_options {
 	unsigned int verbose;
 	const char *kvm, *control;
@@ -32,13 +31,13 @@ struct session {
 	unsigned int disk_count;
 	struct terminal *terminal;
 	uint64_t start_ns; /* CLOCK_MONOTONIC at session_open() */
-	struct vm *vm; /* the machine of now, for the terminal's leave key */
-	struct grace *grace; /* of that machine */
+	struct vm *vm; /* the current machine; NULL before and after it */
+	struct grace *grace; /* the current machine's */
 };
 
-extern const char *const session_clock_words[];
+extern const char *const session_clock_names[];
 
-/* A row of the machine's, for a member at offset @o of the values. */
+/* The row of --clock, for a struct session_options at offset @o. */
 #define SESSION_CLOCK_ROW(o)                                                \
 	{                                                                   \
 		.kind = OPTION_CHOICE, .name = "clock",                     \
@@ -46,51 +45,51 @@ extern const char *const session_clock_words[];
 		.help = "guest time after a restore or a pause: continue\n" \
 			"where it stopped, or follow the host's clock\n"    \
 			"(default: continue)",                              \
-		.choices = session_clock_words                              \
+		.choices = session_clock_names                              \
 	}
 
-/* The rows, for a member at offset @o of the values. */
+/* The last rows, for a struct session_options at offset @o. */
 #define SESSION_OPTION_ROWS(o)                                               \
 	{ .kind = OPTION_HEADING, .help = "Other" },                         \
 		{ .kind = OPTION_STRING,                                     \
 		  .name = "control",                                         \
 		  .offset = (o) + offsetof(struct session_options, control), \
 		  .metavar = "PATH",                                         \
-		  .help = "listen for thaw ctl and thaw snapshot at a\n"     \
-			  "unix socket" },                                   \
+		  .help = "create a control socket for thaw ctl and\n"       \
+			  "thaw snapshot" },                                 \
 		{ .kind = OPTION_COUNT,                                      \
 		  .letter = 'v',                                             \
 		  .name = "verbose",                                         \
 		  .offset = (o) + offsetof(struct session_options, verbose), \
-		  .help = "say more; twice for details" },                   \
+		  .help = "verbose output; twice for debug output" },        \
 	{                                                                    \
 		.kind = OPTION_STRING, .name = "kvm",                        \
 		.offset = (o) + offsetof(struct session_options, kvm),       \
-		.metavar = "PATH", .help = "the KVM device; /dev/kvm"        \
+		.metavar = "PATH", .help = "KVM device (default: /dev/kvm)"  \
 	}
 
-/* The values that both commands begin with. */
+/* Sets the defaults. */
 void session_options_init(struct session_options *options,
 			  enum pager_mode mode);
 
 /*
- * Sets up logging and opens the terminal; before any thread.  Call
- * session_close() also after a failure.
+ * Sets up logging and opens the terminal; before any thread starts.  Call
+ * session_close() after a failure as well.
  */
 int session_open(struct session *session,
 		 const struct session_options *options);
 void session_close(struct session *session);
 
-/* Opens one more disk: "PATH" or "PATH,ro". */
+/* Opens one more disk: @arg is "PATH" or "PATH,ro". */
 int session_add_disk(struct session *session, const char *arg);
 
-/* The same of an open file; see disk_take(). */
+/* Adds an open file as a disk; see disk_take(). */
 int session_take_disk(struct session *session, int fd, const char *path,
 		      bool read_only);
 
 /*
- * What is done with a machine: @load boots or loads it, @ended, which may be
- * NULL, looks at it when it has ended.
+ * The caller's part of a machine's life: @load boots or restores it; @ended,
+ * which may be NULL, runs after its end and before it is destroyed.
  */
 struct session_job {
 	int (*load)(struct vm *vm, void *ctx);
@@ -99,8 +98,8 @@ struct session_job {
 };
 
 /*
- * Makes a machine from @config, whose host's part is filled in here, has @job
- * boot or load it, runs it to its end, and destroys it.
+ * Creates a machine from @config, whose host side is filled in here, loads it
+ * with @job, runs it to its end (*@end), and destroys it.
  */
 int session_run(struct session *session, struct vm_config config,
 		const struct session_job *job, struct vm_end *end);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reading a fault trace.  A line is cut into words and each word read whole and
- * held to its bounds; what is drawn from it can then neither overflow nor lie
- * outside of the picture.
+ * Parses a fault trace.  Every field is checked against its bounds, so what is
+ * drawn from it neither overflows nor lies outside of the picture.
  */
 #include "vmm/cli/trace.h"
 
@@ -19,13 +18,12 @@
 #include "vmm/base/log.h"
 #include "vmm/pager/pager.h"
 
-/* The writer's lines have 80 characters at most. */
+/* Lines of the writer have at most 80 characters. */
 #define LINE_BYTES 256
 
-/* The six fields of a fault. */
 enum field {
 	FIELD_TIME,
-	FIELD_WHO,
+	FIELD_VCPU,
 	FIELD_GPA,
 	FIELD_PAGES,
 	FIELD_CAUSE,
@@ -45,7 +43,6 @@ void trace_finish(struct trace *trace)
 	*trace = (struct trace){ 0 };
 }
 
-/* The cause of that name; false when there is none. */
 static bool find_cause(const char *word, enum pager_cause *cause)
 {
 	for (unsigned int i = 0; i < PAGER_CAUSES; i++) {
@@ -57,7 +54,7 @@ static bool find_cause(const char *word, enum pager_cause *cause)
 	return false;
 }
 
-/* Reads a number from 0 to @max; in base 16 it begins with 0x. */
+/* Parses a number from 0 to @max; base 16 needs a prefix 0x. */
 static bool read_number(const char *word, int base, uint64_t max, uint64_t *n)
 {
 	unsigned long long value;
@@ -68,7 +65,7 @@ static bool read_number(const char *word, int base, uint64_t max, uint64_t *n)
 			return false;
 		word += 2;
 	}
-	/* strtoull() would take a sign and blanks as well. */
+	/* strtoull() would accept a sign and blanks. */
 	if (!isxdigit((unsigned char)word[0]))
 		return false;
 	errno = 0;
@@ -79,20 +76,20 @@ static bool read_number(const char *word, int base, uint64_t max, uint64_t *n)
 	return true;
 }
 
-/* Reads a time, which the writer gives with one decimal. */
+/* Parses a time in us, with decimals. */
 static bool read_time(const char *word, double *us)
 {
 	char *end;
 
-	/* strtod() would take hexadecimal, "inf" and the like as well. */
+	/* strtod() would accept hexadecimal, "inf" and the like. */
 	if (!*word || word[strspn(word, "0123456789.")])
 		return false;
 	*us = strtod(word, &end);
 	return end != word && !*end && isfinite(*us) && *us <= TIME_MAX_US;
 }
 
-/* Reads who faulted: a vCPU's number, or "-". */
-static bool read_who(const char *word, int *vcpu)
+/* Parses a vCPU's number, or "-": none, *@vcpu is -1. */
+static bool read_vcpu(const char *word, int *vcpu)
 {
 	uint64_t n;
 
@@ -105,7 +102,7 @@ static bool read_who(const char *word, int *vcpu)
 	return true;
 }
 
-/* Cuts a line at its blanks; false when it has not just so many words. */
+/* Splits a line at its blanks; false unless it has FIELDS words. */
 static bool split(char *line, char *words[FIELDS])
 {
 	char *rest = line;
@@ -115,7 +112,6 @@ static bool split(char *line, char *words[FIELDS])
 	return words[FIELDS - 1] && !rest;
 }
 
-/* Reads the fields of one line. */
 static bool parse_line(char *line, struct trace_fault *fault)
 {
 	char *words[FIELDS];
@@ -123,7 +119,7 @@ static bool parse_line(char *line, struct trace_fault *fault)
 
 	if (!split(line, words) ||
 	    !read_time(words[FIELD_TIME], &fault->time_us) ||
-	    !read_who(words[FIELD_WHO], &fault->vcpu) ||
+	    !read_vcpu(words[FIELD_VCPU], &fault->vcpu) ||
 	    !read_number(words[FIELD_GPA], 16, GPA_END - 1, &fault->gpa) ||
 	    !read_number(words[FIELD_PAGES], 10, PAGER_RUN_PAGES_MAX, &pages) ||
 	    !find_cause(words[FIELD_CAUSE], &fault->cause) ||
@@ -133,7 +129,7 @@ static bool parse_line(char *line, struct trace_fault *fault)
 	return pages > 0 && fault->gpa + pages * PAGE_BYTES <= GPA_END;
 }
 
-/* Makes room for one more; false when there is none. */
+/* Makes room for one more fault; false at the limit. */
 static bool make_room(struct trace *trace)
 {
 	size_t room = trace->room ? 2 * trace->room : 4096;
@@ -151,31 +147,28 @@ static bool make_room(struct trace *trace)
 	return true;
 }
 
-/* Takes line @n of @name in. */
+/* Parses line @n of @name. */
 static int add_line(struct trace *trace, char *line, const char *name,
 		    unsigned long n)
 {
 	char *end = strchr(line, '\n');
 
 	if (!end)
-		return log_fail(EBADMSG, "%s: line %lu is cut off", name, n);
+		return log_fail(EBADMSG, "%s: line %lu is truncated", name, n);
 	*end = '\0';
 	if (n == 1 && strcmp(line, "# thaw fault trace 1") != 0)
 		return log_fail(EBADMSG, "%s: not a fault trace", name);
-	/* A machine that boots again begins again; the times do as well. */
+	/* Each boot of a machine begins with a header; times start again. */
 	if (line[0] == '#')
 		return 0;
 	if (!make_room(trace))
-		return log_fail(EFBIG, "%s: more faults than can be drawn",
-				name);
+		return log_fail(EFBIG, "%s: too many faults", name);
 	if (!parse_line(line, &trace->faults[trace->count]))
-		return log_fail(EBADMSG, "%s: line %lu makes no sense", name,
-				n);
+		return log_fail(EBADMSG, "%s: line %lu is malformed", name, n);
 	trace->count++;
 	return 0;
 }
 
-/* Reads all lines of an open file. */
 static int read_lines(struct trace *trace, FILE *file, const char *name)
 {
 	char line[LINE_BYTES];
@@ -183,7 +176,7 @@ static int read_lines(struct trace *trace, FILE *file, const char *name)
 
 	for (unsigned long n = 1; r >= 0 && fgets(line, sizeof(line), file);
 	     n++) {
-		/* Of the first line nothing but its own words will do. */
+		/* Before a truncated line is reported. */
 		if (n == 1 && line[0] != '#')
 			return log_fail(EBADMSG, "%s: not a fault trace", name);
 		r = add_line(trace, line, name, n);
@@ -193,11 +186,10 @@ static int read_lines(struct trace *trace, FILE *file, const char *name)
 	if (ferror(file))
 		return log_errno(errno ? errno : EIO, "read %s", name);
 	if (!trace->count)
-		return log_fail(EBADMSG, "%s: no fault in it", name);
+		return log_fail(EBADMSG, "%s: no faults", name);
 	return 0;
 }
 
-/* Reads a trace. */
 int trace_read(struct trace *trace, const char *path)
 {
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");

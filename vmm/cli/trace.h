@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A fault trace as it is read back; vmm/pager/trace.c tells the format.  What
- * is read is hostile.  One thread.
+ * Reads a fault trace; vmm/pager/trace.c documents the format.  The file is
+ * hostile.  One thread.
  */
 #ifndef VMM_CLI_TRACE_H
 #define VMM_CLI_TRACE_H
@@ -25,14 +25,13 @@ struct trace {
 	size_t count, room;
 };
 
-/* Most faults of a file that are taken in. */
+/* Limit of the faults in a file. */
 #define TRACE_FAULTS_MAX ((size_t)16 << 20)
 
 /*
- * Reads @path ("-": standard input).  -errno, logged: -EBADMSG for what is no
- * trace, with the number of the line where it is one line that makes no sense;
- * -EFBIG for too many faults.  Each fault has 1 to PAGER_RUN_PAGES_MAX pages
- * that end below 2^52, and times of up to 10^15 us.
+ * Reads @path ("-": standard input).  -errno, logged: -EBADMSG for a malformed
+ * trace, -EFBIG for too many faults.  Each fault has 1 to PAGER_RUN_PAGES_MAX
+ * pages that end below 2^52, and times of up to 10^15 us.
  */
 int trace_read(struct trace *trace, const char *path);
 void trace_finish(struct trace *trace);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The text of `thaw inspect`. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/cli/inspection.h"
+
+/* The column of values, and the width of wrapped lines. */
+#define TEXT_COLUMN 14
+#define LINE_COLUMN 80
+
+/* The creation time in UTC. */
+static const char *created(const struct snap_file *file, char text[40])
+{
+	time_t t = (time_t)file->created_s;
+	struct tm tm;
+
+	if (!gmtime_r(&t, &tm) || !strftime(text, 40, "%F %T UTC", &tm))
+		snprintf(text, 40, "unknown time");
+	return text;
+}
+
+/* Prints @len bytes of a hostile name. */
+static void print_bytes(const char *name, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)name[i];
+
+		putchar(c < ' ' || c == 0x7f ? '?' : c);
+	}
+}
+
+static void print_name(const char *name)
+{
+	print_bytes(name, strlen(name));
+}
+
+/* Begins a line; @label is "" on the further lines of a list. */
+static void print_label(const char *label)
+{
+	printf("  %-*s", TEXT_COLUMN - 2, label);
+}
+
+/* Prints the features, wrapped between them. */
+static void print_features(const char *features)
+{
+	size_t at = TEXT_COLUMN;
+
+	print_label("features");
+	while (*features) {
+		size_t len = strcspn(features, "\n");
+		bool more = features[len] && features[len + 1];
+
+		if (at > TEXT_COLUMN && at + 1 + len + more > LINE_COLUMN) {
+			printf("\n%*s", TEXT_COLUMN, "");
+			at = TEXT_COLUMN;
+		} else if (at > TEXT_COLUMN) {
+			putchar(' ');
+			at++;
+		}
+		print_bytes(features, len);
+		if (more)
+			putchar(',');
+		at += len + more;
+		features += len + (features[len] != '\0');
+	}
+	putchar('\n');
+}
+
+static void print_cpu(const struct inspection *in)
+{
+	print_label("processor");
+	if (!in->has_cpu) {
+		printf("%s; its features are shown by thaw for %s\n",
+		       in->file.arch, in->file.arch);
+		return;
+	}
+	print_name(in->model);
+	putchar('\n');
+	print_features(in->features);
+}
+
+static void print_memory(const struct inspection *in)
+{
+	const struct snap_file *file = &in->file;
+	uint64_t holes = file->page_count - file->present_count;
+
+	print_label("memory");
+	printf("%" PRIu64 " KiB in %" PRIu64 " pages, %" PRIu64
+	       " runs; %" PRIu64 " KiB on disk\n",
+	       file->present_count * (PAGE_BYTES / KIB), file->present_count,
+	       file->run_count, in->disk_bytes / KIB);
+	print_label("zero");
+	printf("%" PRIu64 " KiB in %" PRIu64 " pages, not stored\n",
+	       holes * (PAGE_BYTES / KIB), holes);
+	for (unsigned int i = 0; i < file->range_count; i++) {
+		print_label(i ? "" : "ranges");
+		printf("0x%09" PRIx64 "  %" PRIu64 " MiB\n",
+		       file->ranges[i].gpa, file->ranges[i].size_bytes / MIB);
+	}
+}
+
+static void print_devices(const struct inspection *in)
+{
+	const struct vm_description *machine = &in->machine;
+
+	for (unsigned int i = 0; i < machine->device_count; i++) {
+		print_label(i ? "" : "devices");
+		print_name(machine->devices[i].name);
+		fputs(": ", stdout);
+		print_name(machine->devices[i].kind);
+		putchar('\n');
+	}
+	for (unsigned int i = 0; i < machine->disk_count; i++) {
+		const struct vm_disk *disk = &machine->disks[i];
+
+		print_label(i ? "" : "disks");
+		printf("%u: ", i);
+		print_name(disk->path);
+		printf(", %" PRIu64 " bytes%s%s\n", disk->size_bytes,
+		       disk->read_only ? ", read-only" : "",
+		       vm_disk_inside(&in->file, machine, i) ?
+			       ", inside the snapshot" :
+			       ", outside: restore needs -d or --trust-paths");
+	}
+}
+
+void inspection_print(const struct inspection *in)
+{
+	const struct snap_file *file = &in->file;
+	const struct vm_description *m = &in->machine;
+	char text[40];
+
+	print_name(file->path);
+	printf(": %s guest, saved %s", file->arch, created(file, text));
+	if (m->thaw[0]) {
+		fputs(" by thaw ", stdout);
+		print_name(m->thaw);
+	}
+	printf(" (format %" PRIu32 ")\n", file->version);
+	print_label("machine");
+	printf("%u vCPU%s, %" PRIu64 " MiB, %s console\n", m->cpu_count,
+	       m->cpu_count == 1 ? "" : "s", m->memory_bytes / MIB,
+	       inspection_console(m));
+	print_cpu(in);
+	print_memory(in);
+	print_devices(in);
+	if (in->has_workingset) {
+		print_label("working set");
+		printf("%" PRIu64 " pages\n", in->workingset_pages);
+	}
+	for (unsigned int i = 0; i < file->section_count; i++) {
+		print_label(i ? "" : "sections");
+		printf("%-16s version %" PRIu32 ", %zu bytes\n",
+		       file->sections[i].tag, file->sections[i].version,
+		       file->sections[i].len);
+	}
+	if (in->verified) {
+		print_label("verified");
+		puts("all checksums match");
+	}
+}
