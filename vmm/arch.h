@@ -6,7 +6,7 @@
  *
  * The order in which vm/ calls them, all on one thread until vCPUs run:
  *
- *	arch_layout            where things lie
+ *	arch_layout            the address map
  *	arch_vm_type           the argument of KVM_CREATE_VM
  *	arch_vm_setup          the VM exists, no memslot yet
  *	(memory_attach)        memslots come before the irqchip, which saves a
@@ -14,7 +14,7 @@
  *	arch_irqchip_create    before the vCPUs
  *	arch_vcpu_setup        for each vCPU, in order of id
  *	arch_irqchip_finish    after the vCPUs
- *	(devices are made)
+ *	(devices are created)
  *	arch_boot              kernel, initrd, tables, registers
  *	arch_vcpu_exit         from vCPU threads, for exits that are not common
  */
@@ -38,7 +38,7 @@ struct arch_private;
 
 #define MACHINE_CPUS_MAX 255
 
-/* Where things lie in a guest; constant for an architecture. */
+/* The guest's address map; constant for an architecture. */
 struct layout {
 	/* PCI: the ECAM window of bus 0 (1 MiB) and the window of the BARs. */
 	gpa_t ecam_gpa;
@@ -62,11 +62,11 @@ struct layout {
 	struct irq_map irq_map;
 };
 
-/* Why a machine stops by itself. */
+/* Why a machine ends by itself. */
 enum machine_event {
 	MACHINE_POWER_OFF,
 	MACHINE_RESET,
-	MACHINE_CRASH, /* the guest is beyond help; already logged */
+	MACHINE_CRASH, /* the guest crashed; already logged */
 };
 
 /*
@@ -84,8 +84,8 @@ struct machine {
 	unsigned int cpu_count;
 	struct arch_private *arch;
 	/*
-	 * Tells the machine to stop; any thread, returns at once.  A register
-	 * write of a power device ends here.
+	 * Makes the machine end; any thread, does not wait.  For the register
+	 * writes of a power device.
 	 */
 	void (*raise)(struct machine *machine, enum machine_event event);
 };
@@ -104,8 +104,8 @@ struct boot_config {
 void arch_layout(struct layout *layout);
 
 /*
- * Splits @size_bytes of RAM into ranges; their number, or -ERANGE with a line
- * when the architecture or this KVM cannot have so much.
+ * Splits @size_bytes of RAM into ranges; their number, or -ERANGE, logged, when
+ * the architecture or this KVM does not support as much.
  */
 int arch_ram_ranges(const struct kvm *kvm, uint64_t size_bytes,
 		    struct memory_range ranges[MEMORY_RANGES_MAX]);
@@ -113,7 +113,7 @@ int arch_ram_ranges(const struct kvm *kvm, uint64_t size_bytes,
 /* The argument of KVM_CREATE_VM for RAM that ends at @ram_end. */
 int arch_vm_type(const struct kvm *kvm, gpa_t ram_end, unsigned long *type);
 
-/* See above; each returns 0 or -errno, logged. */
+/* See the order above; each returns 0 or -errno, logged. */
 int arch_vm_setup(struct machine *machine);
 int arch_irqchip_create(struct machine *machine);
 int arch_vcpu_setup(struct machine *machine, struct kvm_vcpu *cpu);
@@ -124,61 +124,56 @@ void arch_vm_finish(struct machine *machine);
 
 /*
  * Adds kernel, initrd, command line and tables to @plan, and sets the registers
- * of all vCPUs for the boot protocol.  A bad image gets one line with its name
- * and the reason: -EINVAL, -ENOEXEC (not for this architecture), -EFBIG (does
- * not fit into RAM).
+ * of all vCPUs for the boot protocol.  A bad image, logged: -EINVAL, -ENOEXEC
+ * (for another architecture), -EFBIG (does not fit into RAM).
  */
 int arch_boot(struct machine *machine, const struct boot_config *boot,
 	      struct plan *plan);
 
-/* What the platform can tell the guest by itself. */
+/* Events that the platform delivers to the guest. */
 enum machine_notice {
 	MACHINE_NOTICE_POWER_BUTTON,
 	MACHINE_NOTICE_GENERATION, /* the generation id has changed */
 };
-/* Tells it; the guest hears of it when it runs.  Any thread. */
+/* Delivers one; the guest sees it when it runs.  Any thread. */
 int arch_notify(struct machine *machine, enum machine_notice notice);
 
-/* What became of an exit. */
 enum exit_result {
 	EXIT_HANDLED, /* enter the guest again */
-	EXIT_UNKNOWN, /* vm/ says so, dumps the registers, and stops */
+	EXIT_UNKNOWN, /* vm/ logs it with the registers, and ends */
 };
 
 /* Handles an exit that vm/ does not: port I/O on x86.  vCPU thread. */
 enum exit_result arch_vcpu_exit(struct machine *machine, struct kvm_vcpu *cpu);
 
 /*
- * The registers that say where a vCPU is, as text, each line ended by a
- * newline; and in words what the architecture can tell about @cpu's last exit
- * ("" when nothing).  The vCPU is not running.
+ * dump: the main registers as lines of text.  exit_reason: details of @cpu's last
+ * exit as text, "" for none.  The vCPU is not running.
  */
 void arch_vcpu_dump(struct kvm_vcpu *cpu, FILE *to);
 const char *arch_exit_reason(const struct kvm_vcpu *cpu);
 
-/* One line of `thaw probe`: a name, whether it is there, and a sentence. */
+/* One line of `thaw probe`: a name, whether it is supported, a sentence. */
 struct probe_item {
 	const char *name;
 	bool yes;
 	char text[160];
 };
-/* The architecture's own lines; how many, at most @room. */
+/* The lines of the architecture; their number, at most @room. */
 size_t arch_probe(const struct kvm *kvm, const struct kvm_vm *vm,
 		  struct probe_item *items, size_t room);
 
-/* The architecture's name as uname(2) has it, and the section id. */
+/* The architecture's name as in uname(2), also in snapshots. */
 const char *arch_name(void);
 
-/* crc32c() of vmm/base/crc32c.h by the fastest way of this processor. */
+/* crc32c() of vmm/base/crc32c.h, with instructions of this CPU. */
 uint32_t arch_crc32c(uint32_t crc, const void *data, size_t len);
 
-/*
- * The embedded guest: the bytes of a kernel image that arch_boot() takes.
- */
+/* The embedded guest: a kernel image for arch_boot(). */
 const uint8_t *arch_embedded_guest(size_t *len_bytes);
 
 /*
- * State of a paused machine, in the order the kernel wants: the machine's part
+ * State of a paused machine, in the order that the kernel needs: the machine's part
  * (irqchip, clock), then each vCPU's.  Loading happens after
  * arch_irqchip_finish(), instead of arch_boot().
  */
@@ -197,14 +192,14 @@ int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
  */
 int arch_clocks_stop(struct machine *machine);
 int arch_clocks_start(struct machine *machine, bool follow);
-/* Before the first entry after a load or a pause (KVMCLOCK_CTRL and kin). */
+/* Before the first entry after a restore or a pause (KVM_KVMCLOCK_CTRL). */
 void arch_vcpu_resume(struct kvm_vcpu *cpu);
 
 #define ARCH_MODEL_BYTES 160
 /*
- * The processor that arch_vcpu_save() wrote to @r, in words, without a KVM: its
- * model, and to @features the name of each feature, each ended by a newline.
- * Nothing of it is trusted.  -EBADMSG, not logged, when it makes no sense.
+ * The CPU that arch_vcpu_save() wrote to @r, as text: its model, and to @features
+ * the name of each feature on a line.  Needs no KVM; @r is untrusted: -EBADMSG,
+ * not logged.
  */
 int arch_vcpu_describe(struct snap_reader *r, char model[ARCH_MODEL_BYTES],
 		       FILE *features);

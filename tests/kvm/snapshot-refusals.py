@@ -285,8 +285,7 @@ def restore_headers(thaw, fresh):
     state = os.path.join(fresh(), "state")
     change_section(state, "dev.rng", 0, b"dev.other".ljust(16, b"\0"))
     refused(run(thaw, "restore", path),
-            "%s: section dev.other is of something that this thaw does not "
-            "know" % state)
+            "%s: section dev.other is not supported by this version of thaw" % state)
 
 
 def restore_files(thaw, fresh, work):

@@ -14,7 +14,7 @@ import tempfile
 
 from harness import Failure, Guest, arguments, expect
 
-WHY = "all of memory is filled before the guest runs"
+WHY = "all memory is filled before the guest runs"
 
 
 def check_json(errors, least):

@@ -94,7 +94,6 @@ static void read_pools(struct mem_host *host)
 	closedir(dir);
 }
 
-/* Reads them; see the header. */
 void mem_host_read(struct mem_host *host)
 {
 	char text[1024];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's memory: how much, and its large pages.  Facts for `thaw probe`.
- * One thread, silent; what cannot be read is empty or 0.
+ * The host's memory and its large pages, for `thaw probe`.  One thread, silent;
+ * values that cannot be read are empty or 0.
  */
 #ifndef VMM_MEM_HOST_H
 #define VMM_MEM_HOST_H
@@ -13,9 +13,9 @@
 struct mem_host {
 	uint64_t total_bytes, available_bytes;
 	uint64_t page_bytes;
-	/* The chosen word of transparent_hugepage/enabled and shmem_enabled. */
+	/* The setting of transparent_hugepage/enabled and shmem_enabled. */
 	char thp[16], thp_shmem[16];
-	/* hugetlbfs pools that hold any page. */
+	/* hugetlbfs pools that are not empty. */
 	unsigned int pool_count;
 	struct mem_host_pool {
 		uint64_t page_bytes;
@@ -23,7 +23,7 @@ struct mem_host {
 	} pools[MEM_HOST_POOLS_MAX];
 };
 
-/* Reads them from /proc and /sys. */
+/* Fills @host from /proc and /sys. */
 void mem_host_read(struct mem_host *host);
 
 #endif

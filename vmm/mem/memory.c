@@ -25,9 +25,9 @@ static int map_guest_memfd(struct memory_region *region,
 
 	if (fd < 0)
 		return log_fail(-fd,
-				"guest_memfd of %llu MiB: %s: this KVM has no "
-				"guest_memfd that can be mapped (Linux 6.18 "
-				"and later have); use --memory=anon",
+				"guest_memfd of %llu MiB: %s: needs mappable "
+				"guest_memfd (Linux 6.18 or later); use "
+				"--memory=anon",
 				(unsigned long long)(region->size_bytes / MIB),
 				strerror(-fd));
 	region->guest_memfd = fd;
@@ -40,7 +40,7 @@ static int map_guest_memfd(struct memory_region *region,
 	return 0;
 }
 
-/* Maps @region from nothing, or privately from a file. */
+/* Maps @region as private anonymous memory (@fd -1), or from a file. */
 static int map_private(struct memory_region *region, int fd, uint64_t offset)
 {
 	int flags = MAP_PRIVATE | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
@@ -71,12 +71,11 @@ static int map_region(struct memory_region *region,
 		r = map_private(region, -1, 0);
 	if (r < 0)
 		return r;
-	/* Guest memory has no place in a core dump; old kernels may refuse. */
+	/* Keep guest memory out of core dumps; old kernels may refuse. */
 	madvise(region->hva, region->size_bytes, MADV_DONTDUMP);
 	return 0;
 }
 
-/* The host's page size, in pages. */
 uint32_t memory_host_pages(void)
 {
 	long bytes = sysconf(_SC_PAGESIZE);
@@ -84,7 +83,7 @@ uint32_t memory_host_pages(void)
 	return bytes > (long)PAGE_BYTES ? (uint32_t)bytes / PAGE_BYTES : 1;
 }
 
-/* Refuses a range that the host cannot map, as one of whole pages of its own. */
+/* -EINVAL, logged, for a range that is not of whole granules. */
 static int check_range(const struct memory *memory,
 		       const struct memory_range *range)
 {
@@ -94,13 +93,12 @@ static int check_range(const struct memory *memory,
 		return 0;
 	return log_fail(EINVAL,
 			"%llu bytes of guest memory at 0x%llx: not a multiple "
-			"of this host's page size, %llu KiB",
+			"of the host page size, %llu KiB",
 			(unsigned long long)range->size_bytes,
 			(unsigned long long)range->gpa,
 			(unsigned long long)(granule / KIB));
 }
 
-/* Backs and maps the ranges. */
 int memory_init(struct memory *memory, const struct memory_config *config,
 		const struct kvm_vm *kvm)
 {
@@ -134,7 +132,6 @@ int memory_init(struct memory *memory, const struct memory_config *config,
 	return 0;
 }
 
-/* Unmaps everything. */
 void memory_finish(struct memory *memory)
 {
 	for (unsigned int i = 0; i < memory->region_count; i++) {
@@ -148,7 +145,6 @@ void memory_finish(struct memory *memory)
 	*memory = (struct memory){ 0 };
 }
 
-/* Sets the slot of a region as the region says. */
 int memory_update_slot(struct memory *memory, struct memory_region *region)
 {
 	struct kvm_slot slot = {
@@ -164,7 +160,6 @@ int memory_update_slot(struct memory *memory, struct memory_region *region)
 	return kvm_slot_set(memory->kvm, &slot);
 }
 
-/* Creates the memslots. */
 int memory_attach(struct memory *memory, const struct kvm_vm *kvm)
 {
 	memory->kvm = kvm;
@@ -177,7 +172,6 @@ int memory_attach(struct memory *memory, const struct kvm_vm *kvm)
 	return 0;
 }
 
-/* The region that holds the whole of a range. */
 struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
 				  uint64_t len_bytes)
 {
@@ -192,7 +186,6 @@ struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
 	return NULL;
 }
 
-/* The region that holds a page of RAM. */
 struct memory_region *memory_region_of_page(const struct memory *memory,
 					    uint64_t page)
 {
@@ -206,7 +199,6 @@ struct memory_region *memory_region_of_page(const struct memory *memory,
 	return NULL;
 }
 
-/* Makes a range present and says where it is. */
 int memory_map(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 	       void **hva)
 {
@@ -226,7 +218,6 @@ int memory_map(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 	return 0;
 }
 
-/* Copies out of guest memory. */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to,
 		uint64_t len_bytes)
 {
@@ -239,7 +230,6 @@ int memory_read(const struct memory *memory, gpa_t gpa, void *to,
 	return 0;
 }
 
-/* Copies into guest memory. */
 int memory_write(const struct memory *memory, gpa_t gpa, const void *from,
 		 uint64_t len_bytes)
 {
@@ -252,7 +242,6 @@ int memory_write(const struct memory *memory, gpa_t gpa, const void *from,
 	return 0;
 }
 
-/* Reads a part of a file into guest memory. */
 int memory_load_fd(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 		   int fd, uint64_t offset)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest memory: where it lies, what backs it, and the one way to reach it.
+ * Guest memory: its address ranges, its backing, and the accessor.
  *
  * A gpa_t is a guest physical address and never mixes with a pointer.  RAM is a
- * few ranges, sorted by address, one memslot each; the architecture says where
+ * few ranges, sorted by address, one memslot each; the architecture chooses them
  * (struct memory_range), this room backs and maps them.
  *
  * Everything in the program that reads or writes guest memory goes through
@@ -35,7 +35,7 @@ struct memory_range {
 	uint64_t size_bytes;
 };
 
-/* What guest RAM is made of. */
+/* The backing of guest RAM. */
 enum memory_backing {
 	MEMORY_ANON, /* private anonymous memory */
 	MEMORY_GUEST_MEMFD, /* KVM guest_memfd, mapped and shared */
@@ -46,11 +46,11 @@ enum memory_backing {
 struct memory_region {
 	gpa_t gpa;
 	uint64_t size_bytes;
-	uint64_t offset_bytes; /* where it starts in the RAM as a whole */
-	uint8_t *hva; /* thaw's own view, where the accessor points */
+	uint64_t offset_bytes; /* in RAM as a whole */
+	uint8_t *hva; /* for the accessor */
 	/*
-	 * What the memslot names, so what KVM's own accesses go through; NULL:
-	 * the same as hva.  The pager's guard of a guest_memfd is one.
+	 * The address in the memslot, used by KVM's own accesses; NULL: hva.
+	 * Else the pager's guard of a guest_memfd.
 	 */
 	uint8_t *slot_hva;
 	int guest_memfd; /* -1: none */
@@ -60,10 +60,9 @@ struct memory_region {
 };
 
 /*
- * Called before [gpa, gpa + len), which lies within one region, is touched;
- * returns when every page of it is present, or -EIO when its source failed for
- * good; during a save -ETIMEDOUT and -ECANCELED as well.  Any thread, no lock
- * held.
+ * Called before an access to [gpa, gpa + len), which lies within one region:
+ * returns 0 when all its pages are present, or -EIO when one is unavailable;
+ * during a save -ETIMEDOUT and -ECANCELED as well.  Any thread, no lock held.
  */
 struct memory_populator {
 	int (*populate)(void *ctx, gpa_t gpa, uint64_t len_bytes);
@@ -90,9 +89,7 @@ struct memory {
  * Backs and maps the ranges.  MEMORY_GUEST_MEMFD needs @kvm, the others take
  * NULL; MEMORY_FILE maps @file_fd from @file_offset and leaves the descriptor
  * to the caller.  @granule_pages is 0 for the host's page size; a test may ask
- * for more.  -errno and one line when the host refuses, which says for
- * guest_memfd what the host lacks; -EINVAL and a line for a range that is not
- * of whole granules.
+ * for more.  -errno, logged; -EINVAL for a range that is not of whole granules.
  */
 struct memory_config {
 	enum memory_backing backing;
@@ -115,7 +112,7 @@ static inline uint64_t memory_page(const struct memory_region *region,
 	return (region->offset_bytes + (gpa - region->gpa)) / PAGE_BYTES;
 }
 
-/* How many pages make up one of the host. */
+/* The host's page size, in pages of PAGE_BYTES. */
 uint32_t memory_host_pages(void);
 
 /* Bytes of a granule. */
@@ -140,9 +137,9 @@ struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
 
 /*
  * Makes [gpa, gpa + len) present and stores where it is mapped in *@hva.
- * -EFAULT when it does not lie within one region of RAM, -EIO when its pages
- * cannot be had.  Silent: the caller knows whose address it was.  The pointer
- * is good for as long as the memory.
+ * -EFAULT when it does not lie within one region of RAM, -EIO when a page is
+ * unavailable.  Silent: the caller knows the source of the address.  The pointer
+ * is valid as long as the memory.
  */
 int memory_map(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 	       void **hva);

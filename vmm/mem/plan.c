@@ -14,7 +14,6 @@
 #include "vmm/base/log.h"
 #include "vmm/base/run.h"
 
-/* Frees what a segment owns. */
 static void segment_finish(struct plan_segment *segment)
 {
 	if (segment->fd >= 0)
@@ -22,7 +21,6 @@ static void segment_finish(struct plan_segment *segment)
 	free(segment->data);
 }
 
-/* Frees the segments. */
 void plan_finish(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++)
@@ -38,7 +36,6 @@ static size_t first_after(const struct plan *plan, gpa_t gpa)
 			  sizeof(plan->segments[0]), gpa);
 }
 
-/* The first segment that reaches into a range. */
 const struct plan_segment *plan_find(const struct plan *plan, gpa_t gpa,
 				     uint64_t len_bytes)
 {
@@ -51,7 +48,7 @@ const struct plan_segment *plan_find(const struct plan *plan, gpa_t gpa,
 	return s->gpa < gpa || s->gpa - gpa < len_bytes ? s : NULL;
 }
 
-/* Takes @segment in, or frees it. */
+/* Adds @segment at its place; frees it on failure, which is logged. */
 static int insert(struct plan *plan, struct plan_segment segment)
 {
 	const struct plan_segment *other;
@@ -90,7 +87,6 @@ static int insert(struct plan *plan, struct plan_segment segment)
 	return 0;
 }
 
-/* Adds a range of a file. */
 int plan_add_file(struct plan *plan, const char *what, gpa_t gpa,
 		  uint64_t len_bytes, int fd, uint64_t offset)
 {
@@ -108,7 +104,6 @@ int plan_add_file(struct plan *plan, const char *what, gpa_t gpa,
 						   .what = what });
 }
 
-/* Adds a copy of some bytes. */
 int plan_add_bytes(struct plan *plan, const char *what, gpa_t gpa,
 		   const void *data, uint64_t len_bytes)
 {
@@ -127,7 +122,6 @@ int plan_add_bytes(struct plan *plan, const char *what, gpa_t gpa,
 						   .what = what });
 }
 
-/* Writes one segment. */
 static int apply_segment(const struct plan_segment *s,
 			 const struct memory *memory)
 {
@@ -137,7 +131,6 @@ static int apply_segment(const struct plan_segment *s,
 	return memory_write(memory, s->gpa, s->data, s->len_bytes);
 }
 
-/* Writes all of it into guest memory. */
 int plan_apply(const struct plan *plan, const struct memory *memory)
 {
 	for (size_t i = 0; i < plan->count; i++) {
@@ -145,8 +138,7 @@ int plan_apply(const struct plan *plan, const struct memory *memory)
 		int r = apply_segment(s, memory);
 
 		if (r == -ENODATA)
-			return log_fail(-r, "%s: the file is shorter now",
-					s->what);
+			return log_fail(-r, "%s: file was truncated", s->what);
 		if (r < 0)
 			return log_errno(-r, "load %s at 0x%llx", s->what,
 					 (unsigned long long)s->gpa);

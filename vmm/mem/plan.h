@@ -35,9 +35,8 @@ struct plan {
 void plan_finish(struct plan *plan);
 
 /*
- * Adds a range of a file; the descriptor is duplicated.  -ERANGE, with a line
- * that names both, when it overlaps another segment; -ENOMEM.  An empty range
- * is nothing.
+ * Adds a range of a file; the descriptor is duplicated.  -ERANGE when it overlaps
+ * another segment, -ENOMEM; logged.  An empty range adds nothing.
  */
 int plan_add_file(struct plan *plan, const char *what, gpa_t gpa,
 		  uint64_t len_bytes, int fd, uint64_t offset);
@@ -47,12 +46,12 @@ int plan_add_bytes(struct plan *plan, const char *what, gpa_t gpa,
 		   const void *data, uint64_t len_bytes);
 
 /*
- * Writes all of it into @memory.  Logs what failed: outside RAM (-EFAULT), a
- * file that is shorter now (-ENODATA), an I/O error.
+ * Writes all segments into @memory.  -EFAULT: outside RAM; -ENODATA: a file was
+ * truncated; or an I/O error; logged.
  */
 int plan_apply(const struct plan *plan, const struct memory *memory);
 
-/* Whether any segment reaches into [gpa, gpa + len). */
+/* The first segment that overlaps [gpa, gpa + len), or NULL. */
 const struct plan_segment *plan_find(const struct plan *plan, gpa_t gpa,
 				     uint64_t len_bytes);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which pages have contents.  Where the kernel does not tell, all have.  It tells
- * of its own pages, which may be of several of ours.
+ * Which pages have contents.  Where the kernel cannot be asked, all have.  It
+ * answers for pages of the host, which may hold several of PAGE_BYTES.
  *
- * Anonymous memory: the page is present or swapped out, by pagemap.  A
- * guest_memfd: it is in the file, by mincore(2).  A mapped file: always.
+ * Anonymous memory: the page is present or swapped out, by pagemap.  guest_memfd:
+ * it is in the file, by mincore(2).  A mapped file: always.
  */
 #include "vmm/mem/resident.h"
 
@@ -19,7 +19,6 @@
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
 
-/* Opens what is needed for the backing. */
 void resident_open(struct resident *resident, const struct memory *memory)
 {
 	*resident = (struct resident){ .memory = memory,
@@ -29,7 +28,6 @@ void resident_open(struct resident *resident, const struct memory *memory)
 		resident->fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 }
 
-/* Closes it. */
 void resident_close(struct resident *resident)
 {
 	if (resident->fd >= 0)
@@ -66,7 +64,7 @@ static bool look_mincore(const struct resident *resident, uint8_t *hva,
 	return true;
 }
 
-/* Makes answers for pages of the host ones for @count of ours, from the end. */
+/* Expands entries for pages of the host to @count pages, from the end. */
 static void spread(const struct resident *resident, uint64_t count,
 		   uint8_t *may)
 {
@@ -74,7 +72,6 @@ static void spread(const struct resident *resident, uint64_t count,
 		may[count] = may[count / resident->host_pages];
 }
 
-/* Looks at some pages. */
 void resident_look(const struct resident *resident, uint64_t page,
 		   uint64_t count, uint8_t *may)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The handler of SIGBUS.  It has no context but the process, so what it looks
- * at is the one variable of this file: the watch, written with release order
- * after all that it points to, and read by the handler with acquire order.
+ * The handler of SIGBUS.  A handler has no context, so it uses the only variable
+ * of this file: the watch, stored with release order after all that it points to,
+ * and loaded by the handler with acquire order.
  */
 #include "vmm/mem/sigbus.h"
 
@@ -20,7 +20,7 @@ static struct {
 	uint64_t page_bytes; /* the host's */
 } guarded;
 
-/* The guest address of @hva, or false when it is none of guest memory. */
+/* Stores the guest address of @hva; false: not in guest memory. */
 static bool find_gpa(const struct memory *memory, const void *hva, gpa_t *gpa)
 {
 	uintptr_t at = (uintptr_t)hva;
@@ -37,7 +37,7 @@ static bool find_gpa(const struct memory *memory, const void *hva, gpa_t *gpa)
 	return false;
 }
 
-/* Takes the action of before: the signal comes again when this returns. */
+/* Restores the earlier action: the signal is raised again on return. */
 static void pass_on(const siginfo_t *info)
 {
 	sigaction(SIGBUS, &guarded.before, NULL);
@@ -45,7 +45,7 @@ static void pass_on(const siginfo_t *info)
 		raise(SIGBUS);
 }
 
-/* Puts zeros where the page was, so that the access can be finished. */
+/* Maps a page of zeros there, so that the access completes. */
 static bool put_zeros(void *hva)
 {
 	void *page = (void *)((uintptr_t)hva & ~(guarded.page_bytes - 1));
@@ -55,7 +55,6 @@ static bool put_zeros(void *hva)
 		    0) != MAP_FAILED;
 }
 
-/* The signal. */
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	const struct sigbus_watch *watch =
@@ -76,7 +75,6 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 	errno = saved;
 }
 
-/* Begins. */
 int sigbus_watch(const struct sigbus_watch *watch)
 {
 	struct sigaction action = { .sa_sigaction = on_sigbus,
@@ -92,7 +90,7 @@ int sigbus_watch(const struct sigbus_watch *watch)
 	return 0;
 }
 
-/* Ends; the handler stays, as another may have been put before it. */
+/* The handler stays, as another one may have been installed after it. */
 void sigbus_unwatch(void)
 {
 	atomic_store_explicit(&guarded.watch, NULL, memory_order_release);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest memory that the kernel cannot give when this program touches it: a file
- * that is mapped has become shorter or cannot be read, or the host's memory has
- * failed.  The kernel then sends SIGBUS, which would end the process; here the
- * access goes on with zeros once the owner knows.
+ * SIGBUS on an access to guest memory by this program: a mapped file was truncated
+ * or cannot be read, or the host has a memory error.  Instead of killing the
+ * process, the access completes with zeros after the owner was called.
  *
- * One memory of the process at a time.
+ * One watch per process at a time.
  */
 #ifndef VMM_MEM_SIGBUS_H
 #define VMM_MEM_SIGBUS_H
@@ -15,10 +14,10 @@
 struct sigbus_watch {
 	const struct memory *memory;
 	/*
-	 * Called on the thread that touched it, in the signal handler; but as
-	 * no lock is held while guest memory is touched, it may take locks and
-	 * log.  When it returns the page reads as zeros, so it must see to it
-	 * that no vCPU enters the guest any more.
+	 * Called in the signal handler, on the accessing thread.  No lock is
+	 * held during an access to guest memory, so it may take locks and log.
+	 * When it returns the page reads as zeros, so it must ensure that no
+	 * vCPU enters the guest any more.
 	 */
 	void (*lost)(void *ctx, gpa_t gpa);
 	void *ctx;
@@ -26,12 +25,12 @@ struct sigbus_watch {
 
 /*
  * Handles SIGBUS for addresses in *@watch->memory, whose memory_init() is done;
- * @watch outlives it.  For other addresses the action of before is taken.
- * -errno, logged.
+ * @watch outlives it.  For other addresses the earlier action is taken.  -errno,
+ * logged.
  */
 int sigbus_watch(const struct sigbus_watch *watch);
 
-/* Ends that; no thread touches the memory any more. */
+/* No thread accesses the memory any more. */
 void sigbus_unwatch(void);
 
 #endif

@@ -38,7 +38,7 @@
 	 UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP | \
 	 UFFD_FEATURE_SIGBUS)
 
-/* A new descriptor by the system call; -errno. */
+/* A new descriptor from userfaultfd(2); -errno. */
 static int open_syscall(int flags)
 {
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags);
@@ -46,7 +46,7 @@ static int open_syscall(int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* A new descriptor by the device; -errno. */
+/* A new descriptor from /dev/userfaultfd; -errno. */
 static int open_device(void)
 {
 	CLEANUP_CLOSE int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
@@ -58,8 +58,8 @@ static int open_device(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Shakes hands; stores the features that the kernel has. */
-static int shake_hands(int fd, uint64_t features, uint64_t *supported)
+/* UFFDIO_API; stores the features of the kernel unless @supported is NULL. */
+static int enable_api(int fd, uint64_t features, uint64_t *supported)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
 
@@ -70,7 +70,6 @@ static int shake_hands(int fd, uint64_t features, uint64_t *supported)
 	return 0;
 }
 
-/* Opens and shakes hands; see the header. */
 int uffd_open(uint64_t features, uint64_t *supported)
 {
 	CLEANUP_CLOSE int fd = open_syscall(0);
@@ -80,11 +79,11 @@ int uffd_open(uint64_t features, uint64_t *supported)
 		fd = open_device();
 	if (fd < 0)
 		return fd;
-	err = shake_hands(fd, features, supported);
+	err = enable_api(fd, features, supported);
 	return err < 0 ? err : take_fd(&fd);
 }
 
-/* Registers a range in @mode, and lets go again. */
+/* Registers a range in @mode and unregisters it; 0 or -errno. */
 static int try_register(int uffd, void *hva, uint64_t mode)
 {
 	struct uffdio_register request = {
@@ -112,7 +111,7 @@ static int try_memory(int uffd, int fd, uint64_t mode)
 	return err;
 }
 
-/* Tries the kinds of memory; @uffd may be a refusal. */
+/* Tries each kind of memory; @uffd may be -errno. */
 static void probe_ranges(struct uffd_probe *probe, int uffd, int guest_memfd)
 {
 	CLEANUP_CLOSE int shmem = memfd_create("thaw-probe", MFD_CLOEXEC);
@@ -141,7 +140,7 @@ static void probe_ranges(struct uffd_probe *probe, int uffd, int guest_memfd)
 	}
 }
 
-/* The value of vm.unprivileged_userfaultfd, -1 where there is none. */
+/* The value of vm.unprivileged_userfaultfd; -1: not known. */
 static int read_unprivileged(void)
 {
 	FILE *file = fopen("/proc/sys/vm/unprivileged_userfaultfd", "re");
@@ -154,7 +153,7 @@ static int read_unprivileged(void)
 	return value >= '0' && value <= '9' ? value - '0' : -1;
 }
 
-/* Whether @fd is a descriptor, which is closed, or a refusal. */
+/* 0 for a descriptor, which is closed; or the -errno in @fd. */
 static int close_answer(int fd)
 {
 	if (fd < 0)
@@ -163,7 +162,6 @@ static int close_answer(int fd)
 	return 0;
 }
 
-/* Tries it all; see the header. */
 void uffd_probe(struct uffd_probe *probe, int guest_memfd)
 {
 	CLEANUP_CLOSE int uffd = -1;
@@ -175,12 +173,12 @@ void uffd_probe(struct uffd_probe *probe, int guest_memfd)
 	probe->device = close_answer(open_device());
 	probe->kernel_faults = probe->syscall == 0 || probe->device == 0;
 
-	/* Features are known after a first handshake, asked for in a second. */
+	/* A first UFFDIO_API returns the features, a second enables them. */
 	uffd = open_syscall(UFFD_USER_MODE_ONLY);
 	if (uffd < 0)
 		uffd = open_device();
 	if (uffd >= 0)
-		shake_hands(uffd, 0, &probe->features);
+		enable_api(uffd, 0, &probe->features);
 	cleanup_close(&uffd);
 	uffd = uffd_open(probe->features & ~(uint64_t)FEATURES_NOT_ASKED, NULL);
 	probe_ranges(probe, uffd, guest_memfd);

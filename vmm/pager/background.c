@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the pager does while no thread waits, on a thread of its own: filling
- * ahead within a budget, and ending the gates when the last page is in.
+ * The background thread: fills the working set and, at a limited rate, all other
+ * pages (prefault); retires the gates once all pages are present.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -14,7 +14,7 @@
 
 #define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
 
-/* How long the background keeps out of the way, ever longer up to the last. */
+/* Back-off while a thread is blocked on a page: doubled from first to last. */
 #define YIELD_FIRST_NS (UINT64_C(50) * 1000)
 #define YIELD_LAST_NS  (UINT64_C(100) * 1000 * 1000)
 
@@ -23,8 +23,8 @@
 #endif
 
 /*
- * Before each step of the background: lets demand go first, and keeps to the
- * budget, of which @spent bytes are used since @start_ns.
+ * Before each fill: waits while there is demand, and as long as the @spent bytes
+ * since @start_ns exceed the rate.
  */
 static void yield_to_demand(struct pager *pager, uint64_t start_ns,
 			    uint64_t spent)
@@ -42,7 +42,7 @@ static void yield_to_demand(struct pager *pager, uint64_t start_ns,
 							(double)rate));
 }
 
-/* Fills one run of the source. */
+/* Fills one run of the source, and adds its bytes to *@spent. */
 static int fill_run(struct pager *pager, const struct page_run *run,
 		    uint64_t start_ns, uint64_t *spent)
 {
@@ -64,7 +64,7 @@ static int fill_run(struct pager *pager, const struct page_run *run,
 	return 0;
 }
 
-/* Fills the working set, which is a hint: what makes no sense is left out. */
+/* Fills the working set.  It is a hint: pages outside RAM are skipped. */
 static void fill_workingset(struct pager *pager)
 {
 	for (size_t i = 0; i < pager->config.workingset_count; i++) {
@@ -82,7 +82,7 @@ static void fill_workingset(struct pager *pager)
 	}
 }
 
-/* Fills ahead; gives up where the source does, demand will tell. */
+/* Fills everything; ends at the first failure, which demand will report. */
 static void prefault(struct pager *pager)
 {
 	uint64_t start = clock_now_ns(), spent = 0;
@@ -92,7 +92,7 @@ static void prefault(struct pager *pager)
 			return;
 }
 
-/* Asks for large pages where the source's pages make up whole ones. */
+/* Asks for large pages where runs of the source cover whole ones. */
 static void collapse(struct pager *pager)
 {
 	for (size_t i = 0; i < pager->source->run_count; i++) {
@@ -113,7 +113,7 @@ static void collapse(struct pager *pager)
 	}
 }
 
-/* With the last page in: takes the gates away. */
+/* Removes the gates; all pages are present. */
 static void retire(struct pager *pager)
 {
 	uint64_t now = clock_now_ns();
@@ -127,7 +127,6 @@ static void retire(struct pager *pager)
 			      memory_order_relaxed);
 }
 
-/* The thread that fills, and waits for the last page. */
 void *background_main(void *arg)
 {
 	struct pager *pager = arg;

@@ -29,7 +29,7 @@ static size_t bitmap_bytes(const struct memory *memory,
 	return (bits + WORD_BITS - 1) / WORD_BITS * sizeof(unsigned long);
 }
 
-/* Maps them, all clear, and flags the slots; untouched words cost nothing. */
+/* Untouched words of the bitmaps cost no memory. */
 int bitmap_map(struct memory *memory)
 {
 	for (unsigned int i = 0; i < memory->region_count; i++) {
@@ -47,7 +47,6 @@ int bitmap_map(struct memory *memory)
 	return 0;
 }
 
-/* Unmaps them; the VM is gone. */
 void bitmap_unmap(struct memory *memory)
 {
 	for (unsigned int i = 0; i < memory->region_count; i++) {
@@ -105,22 +104,16 @@ static void change(const struct memory *memory, uint64_t page, uint64_t count,
 	}
 }
 
-/* Sets bits. */
 void bitmap_set(const struct memory *memory, uint64_t page, uint64_t count)
 {
 	change(memory, page, count, true);
 }
 
-/* Clears bits. */
 void bitmap_clear(const struct memory *memory, uint64_t page, uint64_t count)
 {
 	change(memory, page, count, false);
 }
 
-/*
- * Takes the flag off.  The bitmaps stay mapped: a vCPU may be looking at one
- * until the slot has changed, and they go with the machine.
- */
 int bitmap_retire(struct memory *memory)
 {
 	for (unsigned int i = 0; i < memory->region_count; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The choice of the pager's mode. */
+/* The choice of the pager mode. */
 #include "vmm/pager/choose.h"
 
 #include <errno.h>
@@ -15,7 +15,6 @@
 static const enum pager_mode order[] = { PAGER_USERFAULT, PAGER_UFFD, PAGER_MAP,
 					 PAGER_EAGER };
 
-/* Tries it out. */
 void host_caps_probe(struct host_caps *caps, const struct kvm_vm *vm)
 {
 	int fd = uffd_open(0, NULL);
@@ -26,39 +25,36 @@ void host_caps_probe(struct host_caps *caps, const struct kvm_vm *vm)
 		close(fd);
 }
 
-/* Why userfaultfd is not enough, or NULL. */
+/* Why userfaultfd cannot be used, or NULL. */
 static const char *uffd_refusal(const struct host_caps *caps)
 {
 	if (caps->uffd < 0)
-		return "userfaultfd cannot stop the kernel's own accesses "
-		       "here: give this user /dev/userfaultfd or "
-		       "CAP_SYS_PTRACE";
+		return "no userfaultfd for kernel faults; needs access to "
+		       "/dev/userfaultfd, or CAP_SYS_PTRACE";
 	return NULL;
 }
 
-/* Why not, or NULL. */
 const char *pager_mode_refusal(enum pager_mode mode,
 			       const struct host_caps *caps)
 {
 	switch (mode) {
 	case PAGER_USERFAULT:
 		if (caps->userfault < 0)
-			return "this KVM has no userfault (no released kernel "
-			       "has it; see `thaw probe`)";
+			return "not supported by this kernel (see `thaw "
+			       "probe`)";
 		/* KVM's own accesses do not look at the bitmap. */
 		return uffd_refusal(caps);
 	case PAGER_UFFD:
 		if (caps->backing == MEMORY_GUEST_MEMFD)
-			return "vCPUs reach a guest_memfd past userfaultfd; "
-			       "use --memory=anon";
+			return "userfaultfd does not stop vCPU accesses to "
+			       "guest_memfd; use --memory=anon";
 		return uffd_refusal(caps);
 	case PAGER_MAP:
 		if (!caps->has_file)
-			return "memory can only be mapped from a snapshot's "
-			       "file, and there is none";
+			return "needs a snapshot to map";
 		if (caps->backing == MEMORY_GUEST_MEMFD)
-			return "a file cannot be mapped into a guest_memfd; "
-			       "use --memory=anon";
+			return "guest_memfd cannot map a file; use "
+			       "--memory=anon";
 		return NULL;
 	case PAGER_AUTO:
 	case PAGER_EAGER:
@@ -67,7 +63,7 @@ const char *pager_mode_refusal(enum pager_mode mode,
 	return NULL;
 }
 
-/* Takes the first mode that can be had; says why the others cannot. */
+/* Takes the first available mode; says why those before it are not. */
 static void choose_first(struct pager_choice *choice,
 			 const struct host_caps *caps)
 {
@@ -80,15 +76,14 @@ static void choose_first(struct pager_choice *choice,
 		if (!refusal)
 			return;
 		at += (size_t)snprintf(choice->why + at,
-				       sizeof(choice->why) - at, "%snot %s: %s",
-				       at ? "; " : "",
+				       sizeof(choice->why) - at,
+				       "%s%s unavailable: %s", at ? "; " : "",
 				       pager_mode_names[order[i]], refusal);
 		if (at >= sizeof(choice->why))
 			at = sizeof(choice->why) - 1;
 	}
 }
 
-/* Decides. */
 int pager_choose(struct pager_choice *choice, enum pager_mode wanted,
 		 const struct host_caps *caps)
 {
@@ -106,8 +101,8 @@ int pager_choose(struct pager_choice *choice, enum pager_mode wanted,
 		choose_first(choice, caps);
 	if (!choice->why[0])
 		snprintf(choice->why, sizeof(choice->why), "%s",
-			 wanted == PAGER_AUTO  ? "the best mode there is" :
-			 wanted == PAGER_EAGER ? "all of memory is filled "
+			 wanted == PAGER_AUTO  ? "best available" :
+			 wanted == PAGER_EAGER ? "all memory is filled "
 						 "before the guest runs" :
 						 "as asked for");
 	return 0;

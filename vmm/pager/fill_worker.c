@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Filling pages for somebody who can do without them: a snapshot.
+ * Filling pages for a snapshot, by a worker thread.
  *
- * A source may not answer, and then who asked must not stand still, for it is
- * the control side, which alone can say what happens next.  So a thread of its
- * own does the filling, made when it is first needed, and who asked waits for as
- * long as it gets on.  A thread that hangs stays with its page until the source
- * answers or the pager ends; meanwhile nobody else can try.
+ * The caller is the control thread, which must not block on a source that does
+ * not answer.  So a worker, started on first use, fills the pages, and the
+ * caller waits as long as there is progress.  A worker that hangs stays busy
+ * until the source answers or the pager ends; requests fail meanwhile.
+ *
+ * The request is under the pager's lock, which is not held during a fill.
  */
 #include <errno.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/pager/private.h"
 
-/* Fills what was asked for, page after page; the lock is held between them. */
-static void fill_asked(struct pager *pager)
+/* Fills the pages of the request.  The lock is held on entry and return. */
+static void fill_request(struct pager *pager)
 {
 	struct fill_worker *worker = &pager->worker;
 
@@ -34,7 +35,6 @@ static void fill_asked(struct pager *pager)
 	}
 }
 
-/* The thread. */
 static void *worker_main(void *arg)
 {
 	struct pager *pager = arg;
@@ -43,7 +43,7 @@ static void *worker_main(void *arg)
 	pthread_mutex_lock(&pager->lock);
 	while (!pager_is_cancelled(pager)) {
 		if (worker->busy) {
-			fill_asked(pager);
+			fill_request(pager);
 			worker->busy = false;
 			pthread_cond_broadcast(&pager->changed);
 		} else {
@@ -55,13 +55,13 @@ static void *worker_main(void *arg)
 }
 
 /*
- * Waits until the thread is done, the pager ends, or a page takes longer than
- * it may; the lock is held.
+ * Waits until the request is done, the pager is cancelled, or a page exceeds its
+ * time.  The lock is held.
  */
-static int wait_for_thread(struct pager *pager)
+static int wait_for_worker(struct pager *pager)
 {
 	struct fill_worker *worker = &pager->worker;
-	/* The watch speaks first. */
+	/* Longer than the watch takes to report the read. */
 	uint64_t limit = pager->config.deadline_ns + NS_PER_S;
 	uint64_t page = worker->page, until = clock_now_ns() + limit;
 
@@ -78,8 +78,8 @@ static int wait_for_thread(struct pager *pager)
 	return worker->busy ? -ETIMEDOUT : worker->result;
 }
 
-/* Has the thread fill [first, end). */
-static int ask(struct pager *pager, uint64_t first, uint64_t end)
+/* Has the worker fill [first, end). */
+static int request(struct pager *pager, uint64_t first, uint64_t end)
 {
 	struct fill_worker *worker = &pager->worker;
 	int r = 0;
@@ -97,18 +97,17 @@ static int ask(struct pager *pager, uint64_t first, uint64_t end)
 		worker->end = end;
 		worker->busy = true;
 		pthread_cond_broadcast(&pager->changed);
-		r = wait_for_thread(pager);
+		r = wait_for_worker(pager);
 	}
 	pthread_mutex_unlock(&pager->lock);
 	return r;
 }
 
-/* Fills pages that nobody needs now. */
 int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count)
 {
 	uint64_t end = first + count;
 
 	while (first < end && pages_is_present(&pager->pages, first))
 		first++;
-	return first < end ? ask(pager, first, end) : 0;
+	return first < end ? request(pager, first, end) : 0;
 }

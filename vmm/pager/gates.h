@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two gates that stop whoever touches an absent page.
+ * The two gates that stop accesses to absent pages.
  *
- * userfault: KVM's bitmap on the memslot stops vCPUs.  It is all data, no
- * thread: bits are set before the guest runs, and cleared as pages come in.
+ * userfault: KVM's bitmap on the memslot stops vCPUs.  It is data only: bits are
+ * set before the guest runs, and cleared as pages are filled.
  *
- * uffd: userfaultfd stops everybody who goes through a host mapping: KVM's own
- * accesses, the kernel, and vCPUs where KVM has no userfault.
+ * uffd: userfaultfd stops accesses through a host mapping: KVM's own, the
+ * kernel's, and those of vCPUs where KVM has no userfault.
  *
  * A guest_memfd has no userfaultfd, so its memslot names a *guard* for KVM's
  * own accesses instead of the memory: a second mapping, in which the runs of
  * absent pages are covered by empty anonymous memory with userfaultfd on it.
  * When KVM itself touches such a page, the page is filled, the guard there is
- * replaced by the guest_memfd, and KVM goes on.  vCPUs do not use the mapping,
- * so a guard stays until KVM needs it or the last page is in.
+ * replaced by the guest_memfd, and KVM continues.  vCPUs do not use the mapping,
+ * so a guard stays until KVM needs it or all pages are present.
  */
 #ifndef VMM_PAGER_GATES_H
 #define VMM_PAGER_GATES_H
@@ -26,7 +26,7 @@ struct memory;
 struct memory_region;
 struct page_source;
 
-/* The bitmaps of all regions; unmapped by bitmap_unmap(). */
+/* Maps the bitmaps of all regions, all bits clear.  -errno, logged. */
 int bitmap_map(struct memory *memory);
 void bitmap_unmap(struct memory *memory);
 
@@ -39,17 +39,20 @@ void bitmap_set(const struct memory *memory, uint64_t page, uint64_t count);
  */
 void bitmap_clear(const struct memory *memory, uint64_t page, uint64_t count);
 
-/* Takes the userfault flag off every slot: large pages may come back. */
+/*
+ * Clears the userfault flag of every slot, so that KVM may map large pages.  The
+ * bitmaps stay mapped, as a vCPU may read one until its slot has changed.
+ */
 int bitmap_retire(struct memory *memory);
 
 /* Maps the guard of each region of a guest_memfd; guard_unmap() undoes it. */
 int guard_map(struct memory *memory);
 void guard_unmap(struct memory *memory);
 
-/* userfaultfd on what stops; see uffd.c. */
+/* A userfaultfd and what is registered with it; see uffd.c. */
 struct uffd_gate {
 	atomic_int fd; /* -1: closed */
-	bool guards; /* it is on guards, not on the memory */
+	bool guards; /* registered on the guards, not on the memory */
 	struct memory *memory;
 	struct uffd_range {
 		uint64_t first, count; /* pages of RAM, as struct run */
@@ -61,14 +64,17 @@ struct uffd_gate {
 /* Opens it and registers the runs of @source.  -errno, logged. */
 int uffd_gate_open(struct uffd_gate *gate, struct memory *memory,
 		   const struct page_source *source);
-/* Lets everybody go; a fill that is under way may still look at the ranges. */
+/*
+ * Closes the descriptor, which wakes all blocked threads.  A fill in progress may
+ * still use the ranges.
+ */
 void uffd_gate_close(struct uffd_gate *gate);
-/* Closes it and frees it; nobody uses it any more. */
+/* Closes it and frees the ranges; no thread uses it any more. */
 void uffd_gate_finish(struct uffd_gate *gate);
 
 /*
- * One event: the page of RAM that was touched, or the first of its granule;
- * false when there is none.
+ * Reads a fault event: stores the page of RAM that was touched, or the first of
+ * its granule.  False when there is none.
  */
 bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page);
 
@@ -76,8 +82,8 @@ bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page);
 bool uffd_gate_covers(const struct uffd_gate *gate, uint64_t page);
 
 /*
- * Installs pages, of whole granules, and wakes the threads that wait for them;
- * a granule is visible at once.  0 or -errno, silent.
+ * Installs whole granules and wakes the threads that wait for them; each granule
+ * becomes visible at once.  0 or -errno, silent.
  */
 int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 		   const void *from);
@@ -97,13 +103,13 @@ struct uffd_range uffd_gate_block(const struct uffd_gate *gate, uint64_t page,
 
 /*
  * Opens the guard of pages of one range, all present, and wakes the threads
- * that touched them.  -ENOMEM: the process has as many mappings as the host
- * permits; a guard that is opened whole needs no further one.
+ * that touched them.  -ENOMEM: the process has the maximum number of mappings;
+ * opening a whole guard needs no further one.
  */
 int uffd_gate_open_guard(struct uffd_gate *gate, uint64_t first,
 			 uint64_t count);
 
-/* Ends it with the last page in: guards opened, ranges unregistered. */
+/* Opens the guards or unregisters the ranges; all pages are present. */
 void uffd_gate_retire(struct uffd_gate *gate);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guards of guest_memfd regions: the mappings that their memslots name.
- * A guard starts as a second mapping of the whole guest_memfd; uffd.c covers
- * the runs of absent pages and opens them again.
+ * The guards of guest_memfd regions: the mappings that their memslots name (see
+ * gates.h).  A guard starts as a second mapping of the whole guest_memfd; uffd.c
+ * covers the runs of absent pages and opens them again.  One thread.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -11,7 +11,6 @@
 #include "vmm/mem/memory.h"
 #include "vmm/pager/gates.h"
 
-/* Maps them. */
 int guard_map(struct memory *memory)
 {
 	for (unsigned int i = 0; i < memory->region_count; i++) {
@@ -23,13 +22,12 @@ int guard_map(struct memory *memory)
 		p = mmap(NULL, region->size_bytes, PROT_READ | PROT_WRITE,
 			 MAP_SHARED, region->guest_memfd, 0);
 		if (p == MAP_FAILED)
-			return log_errno(errno, "map the guard of guest_memfd");
+			return log_errno(errno, "map guest_memfd guard");
 		region->slot_hva = p;
 	}
 	return 0;
 }
 
-/* Unmaps them; the VM is gone. */
 void guard_unmap(struct memory *memory)
 {
 	for (unsigned int i = 0; i < memory->region_count; i++) {

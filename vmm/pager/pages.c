@@ -3,14 +3,15 @@
  * Page states.
  *
  * Memory order.  A publisher has written the page's contents (or had the kernel
- * do it) before it stores PRESENT with release; who sees PRESENT loads it with
+ * do it) before it stores PRESENT with release; a reader loads PRESENT with
  * acquire, and so sees the contents.  The claim is an acquire, so that what a
  * failed filler did before its release is behind it.
  *
  * Waiting.  A loser reads the futex's number, marks the page AWAITED unless it
- * has changed meanwhile, and sleeps while the number stays.  A filler changes
- * the page first and the number second.  All four are sequentially consistent:
- * either the loser sees the changed page, or the kernel sees the changed number.
+ * has changed meanwhile, and sleeps while the number is the same.  A filler
+ * changes the page first and the number second.  All four are sequentially
+ * consistent: either the loser sees the changed page, or the kernel sees the
+ * changed number.
  */
 #include "vmm/pager/pages.h"
 
@@ -25,10 +26,10 @@ enum page_state {
 	STATE_PRESENT = 0,
 	STATE_ABSENT = 1,
 	STATE_FILLING = 2,
-	STATE_AWAITED = 3, /* being filled, and somebody waits */
+	STATE_AWAITED = 3, /* being filled, and a thread waits */
 };
 
-/* Maps the states; untouched, they cost nothing and say PRESENT. */
+/* Untouched states cost no memory and are PRESENT. */
 int pages_init(struct pages *pages, uint64_t count, uint32_t granule_pages)
 {
 	void *p = mmap(NULL, count / granule_pages, PROT_READ | PROT_WRITE,
@@ -42,7 +43,6 @@ int pages_init(struct pages *pages, uint64_t count, uint32_t granule_pages)
 	return 0;
 }
 
-/* Unmaps them; a zeroed struct is fine. */
 void pages_finish(struct pages *pages)
 {
 	if (pages->states)
@@ -57,7 +57,6 @@ static _Atomic uint8_t *state_of(const struct pages *pages, uint64_t page)
 	return &pages->states[page / pages->granule_pages];
 }
 
-/* Makes a range ABSENT, while one thread has it all to itself. */
 void pages_set_absent(struct pages *pages, uint64_t first, uint64_t count)
 {
 	memset((void *)state_of(pages, first), STATE_ABSENT,
@@ -65,14 +64,12 @@ void pages_set_absent(struct pages *pages, uint64_t first, uint64_t count)
 	atomic_fetch_add_explicit(&pages->absent, count, memory_order_relaxed);
 }
 
-/* Whether the page can be used. */
 bool pages_is_present(const struct pages *pages, uint64_t page)
 {
 	return atomic_load_explicit(state_of(pages, page),
 				    memory_order_acquire) == STATE_PRESENT;
 }
 
-/* Tries to become the one who fills the page. */
 enum pages_claim pages_claim(struct pages *pages, uint64_t page)
 {
 	uint8_t state = STATE_ABSENT;
@@ -91,7 +88,6 @@ static _Atomic uint32_t *futex_of(struct pages *pages, uint64_t page)
 	return &pages->futexes[page / pages->granule_pages % PAGES_FUTEXES];
 }
 
-/* Waits for a change. */
 void pages_wait(struct pages *pages, uint64_t page)
 {
 	_Atomic uint32_t *word = futex_of(pages, page);
@@ -114,7 +110,6 @@ static void settle(struct pages *pages, uint64_t page, enum page_state state)
 	futex_wake_all(futex_of(pages, page));
 }
 
-/* Makes claimed pages PRESENT. */
 void pages_publish(struct pages *pages, uint64_t first, uint64_t count)
 {
 	for (uint64_t i = 0; i < count; i += pages->granule_pages)
@@ -122,14 +117,12 @@ void pages_publish(struct pages *pages, uint64_t first, uint64_t count)
 	atomic_fetch_sub(&pages->absent, count);
 }
 
-/* Gives claimed pages back. */
 void pages_release(struct pages *pages, uint64_t first, uint64_t count)
 {
 	for (uint64_t i = 0; i < count; i += pages->granule_pages)
 		settle(pages, first + i, STATE_ABSENT);
 }
 
-/* Makes every waiter look again. */
 void pages_wake_all(struct pages *pages)
 {
 	for (unsigned int i = 0; i < PAGES_FUTEXES; i++) {

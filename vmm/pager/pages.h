@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The state of every page of RAM: who may fill it, who waits for it.
+ * The state of every page of RAM, and the wait for a page that is being filled.
  *
  *	ABSENT --claim--> FILLING --publish--> PRESENT
  *	   ^                 |
@@ -9,8 +9,8 @@
  * One byte a granule, which is what the host maps at once (struct memory); the
  * zero byte is PRESENT, so that memory without a source costs no memory here
  * either.  A claim is one compare-and-swap; a loser waits in a futex that it
- * shares with few other granules, and looks at its own when it wakes.  No lock
- * anywhere.
+ * shares with few other granules, and checks the state again when it wakes.
+ * There is no lock.
  *
  * A page is numbered by its offset in RAM as a whole (struct memory_region's
  * offset_bytes), divided by the page size.  What holds for a page holds for its
@@ -35,12 +35,13 @@ struct pages {
 
 /* All pages start PRESENT; @count is of whole granules.  -errno, logged. */
 int pages_init(struct pages *pages, uint64_t count, uint32_t granule_pages);
+/* A zeroed struct is fine. */
 void pages_finish(struct pages *pages);
 
-/* Makes a range ABSENT, which is PRESENT; before any other thread looks. */
+/* Makes PRESENT pages ABSENT, before other threads use the states. */
 void pages_set_absent(struct pages *pages, uint64_t first, uint64_t count);
 
-/* Whether what was written to the page before its publication is visible. */
+/* True: the contents written before pages_publish() are visible. */
 bool pages_is_present(const struct pages *pages, uint64_t page);
 
 enum pages_claim {
@@ -49,21 +50,22 @@ enum pages_claim {
 	PAGES_BUSY, /* another thread fills it: pages_wait() */
 };
 
+/* Claims the page if it is ABSENT. */
 enum pages_claim pages_claim(struct pages *pages, uint64_t page);
 
 /*
- * Waits until the page is not being filled any more, a signal comes, or
- * pages_wake_all(); so look again.
+ * Sleeps until the page is no longer being filled, a signal comes, or
+ * pages_wake_all(): claim again afterwards.
  */
 void pages_wait(struct pages *pages, uint64_t page);
 
-/* Makes claimed pages PRESENT and wakes who waits.  Contents come first. */
+/* Makes claimed pages, whose contents are written, PRESENT; wakes waiters. */
 void pages_publish(struct pages *pages, uint64_t first, uint64_t count);
 
-/* Gives claimed pages back as ABSENT and wakes who waits. */
+/* Makes claimed pages ABSENT again; wakes waiters. */
 void pages_release(struct pages *pages, uint64_t first, uint64_t count);
 
-/* Makes every waiter look again. */
+/* Wakes all threads in pages_wait(). */
 void pages_wake_all(struct pages *pages);
 
 #endif

@@ -5,11 +5,11 @@
  *
  *	# thaw fault trace 1
  *	# memory 536870912
- *	# time_us who gpa pages cause stall_us
+ *	# time_us vcpu gpa pages cause stall_us
  *	1234.5 0 0x1f3000 16 vcpu 12.3
  *
  * memory is the size of RAM in bytes; time_us is since the pager was created,
- * to the end of the stall; who is the vCPU's number or "-".
+ * to the end of the stall; vcpu is "-" for other needs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static int open_trace(struct pager *pager)
 	fprintf(pager->trace,
 		"# thaw fault trace 1\n"
 		"# memory %llu\n"
-		"# time_us who gpa pages cause stall_us\n",
+		"# time_us vcpu gpa pages cause stall_us\n",
 		(unsigned long long)pager->memory->size_bytes);
 	return 0;
 }
@@ -61,13 +61,13 @@ static void trace_fill(struct pager *pager, const struct pager_need *need,
 		memory_region_of_page(pager->memory, page);
 	unsigned long long gpa =
 		region->gpa + (page * PAGE_BYTES - region->offset_bytes);
-	char who[12] = "-";
+	char vcpu[12] = "-";
 
 	if (need->vcpu >= 0)
-		snprintf(who, sizeof(who), "%d", need->vcpu);
+		snprintf(vcpu, sizeof(vcpu), "%d", need->vcpu);
 	pthread_mutex_lock(&pager->lock);
 	fprintf(pager->trace, "%.1f %s 0x%llx %llu %s %.1f\n",
-		(double)(now_ns - pager->start_ns) / 1000, who, gpa,
+		(double)(now_ns - pager->start_ns) / 1000, vcpu, gpa,
 		(unsigned long long)count, pager_cause_names[need->cause],
 		(double)(now_ns - need->since_ns) / 1000);
 	pthread_mutex_unlock(&pager->lock);

@@ -3,7 +3,7 @@
  * A page source: where the contents of absent pages come from.
  *
  * A source knows which runs of pages it holds; every other page of RAM is zero
- * and is never asked for.  read() is called from any thread, also from several
+ * and is never read.  read() is called from any thread, also from several
  * at once, each for other pages; it may block, and returns -EINTR when a signal
  * ends its system call.  No lock is held by the caller.
  */
@@ -26,19 +26,18 @@ struct page_run {
 struct page_source_ops {
 	const char *name; /* for statistics and messages */
 	/*
-	 * Reads @count pages from @page on into @to, every byte of them, or
-	 * fails with -errno, silent; all of them lie within one run.  -EBADMSG
-	 * says that one of them is damaged: a page for which it is returned
-	 * alone is not tried again.
+	 * Reads all of @count pages from @page on, which lie within one run,
+	 * into @to.  -errno, silent; -EBADMSG: one of them is corrupt.  A single
+	 * page that is corrupt is not read again.
 	 */
 	int (*read)(struct page_source *source, uint64_t page, uint32_t count,
 		    uint8_t *to);
 	/*
-	 * Makes reads that wait return soon with -ECANCELED, now and from now
-	 * on; any thread.  NULL: no read of this source waits.
+	 * Makes reads that block, those in progress and all later ones, return
+	 * -ECANCELED; any thread.  NULL: no read of this source blocks.
 	 */
 	void (*cancel)(struct page_source *source);
-	/* In words, where the bytes of @page come from: "initrd". */
+	/* A name for where @page comes from, for messages: "initrd". */
 	const char *(*describe)(struct page_source *source, uint64_t page);
 	void (*destroy)(struct page_source *source);
 };
@@ -49,13 +48,13 @@ struct page_source {
 	size_t run_count;
 };
 
-/* Calls the source's own; NULL is fine. */
+/* NULL is fine. */
 void page_source_destroy(struct page_source *source);
 
 /*
- * For the making of a source: adds pages [first, end), none before those that
- * were added already, to its runs; joined to the last one where they meet it.
- * @source->runs has room for one more.
+ * For a source's constructor: adds the run [first, end), which does not start
+ * before the last one, and is joined to it where they meet.  @source->runs has
+ * room for one more.
  */
 void page_source_add_run(struct page_source *source, uint64_t first,
 			 uint64_t end);
@@ -68,7 +67,7 @@ const struct page_run *page_source_find(const struct page_source *source,
 					uint64_t page);
 
 /*
- * A source of what @plan says, over the layout of @memory; the plan's segments
+ * A source over a load plan, in the layout of @memory; the plan's segments
  * move into the source, and the plan is empty afterwards.  -EFAULT, logged, for
  * a segment outside RAM.
  */
@@ -83,29 +82,30 @@ int source_snapshot_create(struct page_source **source,
 			   const struct snap_file *file);
 
 /*
- * A source over @inner, which it owns, whose runs and reads are of whole granules
- * (struct memory): what @inner does not hold of one is zero.  @inner itself where
- * a granule is one page.  -ENOMEM, logged; @inner is destroyed then.
+ * A source over @inner, which it owns, with runs and reads of whole granules
+ * (struct memory): pages of a granule that @inner does not hold are zero.
+ * Returns @inner itself where a granule is one page.  -ENOMEM, logged; @inner is
+ * destroyed then.
  */
 int source_granule_create(struct page_source **source,
 			  struct page_source *inner, uint32_t granule_pages);
 
 /*
- * A source that passes on another, which it owns, and does what @spec says to
- * it on the way; for tests.  The words of @spec, separated by commas:
+ * Fault injection, for tests: a source over @inner, which it owns, whose reads
+ * are delayed or fail.  The rules in @spec, separated by commas:
  *
- *	delay=MS	every read takes so much longer
- *	jitter=US	every read takes up to so much longer, at random
- *	while=FILE	every read fails while there is a file of that name
+ *	delay=MS	every read takes MS longer
+ *	jitter=US	every read takes up to US longer, at random
+ *	while=FILE	every read fails while FILE exists
  *	short@PAGE	a read of PAGE gives half of its bytes and fails
- *	short=N@PAGE	the first N reads of PAGE do
+ *	short=N@PAGE	the same for the first N reads of PAGE
  *	once@PAGE	the first read of PAGE fails
  *	always@PAGE	every read of PAGE fails
- *	never@PAGE	a read of PAGE does not return before a signal comes
+ *	never@PAGE	a read of PAGE blocks until a signal comes
  *
- * PAGE is a page number of RAM, the name that the inner source has for the page
- * ("initrd"), or "any"; the first three may have one, too (delay=MS@PAGE).
- * -EINVAL, logged, for other words; the inner source is destroyed then.
+ * PAGE is a page number of RAM, the name that describe() of @inner returns
+ * ("initrd"), or "any"; the first three take it as well (delay=MS@PAGE).
+ * -EINVAL, logged, for another rule; @inner is destroyed then.
  */
 int source_inject_create(struct page_source **source, struct page_source *inner,
 			 const char *spec);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A source of whole granules over one of pages, for hosts whose pages are larger
- * than ours: its runs are those of the other, widened to granules, and a read
- * puts zeros where the other holds nothing.
+ * A source of whole granules over one of 4 KiB pages, for hosts with larger
+ * pages: its runs are those of the inner source, widened to granules, and pages
+ * that the inner source does not hold read as zeros.
  *
- * Read-only once made; reads from many threads need no lock of its own.
+ * Read-only after its creation, so reads need no lock.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +20,6 @@ struct source_granule {
 	struct page_source *inner; /* owned */
 };
 
-/* The source inside. */
 static struct page_source *inner_of(struct page_source *source)
 {
 	return container_of(source, struct source_granule, source)->inner;
@@ -57,7 +56,6 @@ static int granule_read(struct page_source *source, uint64_t page,
 	return 0;
 }
 
-/* Passes on that reads shall end. */
 static void granule_cancel(struct page_source *source)
 {
 	struct page_source *inner = inner_of(source);
@@ -78,7 +76,6 @@ static const char *granule_describe(struct page_source *source, uint64_t page)
 	return inner->ops->describe(inner, page);
 }
 
-/* Frees both. */
 static void granule_destroy(struct page_source *source)
 {
 	page_source_destroy(inner_of(source));
@@ -106,7 +103,6 @@ static void widen(struct page_source *source, const struct page_source *inner,
 	}
 }
 
-/* Makes it; see the header. */
 int source_granule_create(struct page_source **out, struct page_source *inner,
 			  uint32_t granule_pages)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A page source that misbehaves as it is told, around one that does not.
+ * Fault injection: a page source over another one, whose reads it delays or
+ * fails by rules (see source.h).
  *
- * The rules are constant once made, but for the count of each rule's hits,
- * which only says whether it was the first; relaxed order is enough for it.
+ * The rules are constant after parsing, except the hits of each, a counter with
+ * relaxed order.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -32,8 +33,8 @@ enum rule_kind {
 	RULE_NEVER,
 };
 
-/* Those that end with = have a value, and the page may be left out. */
-static const char *const rule_words[] = {
+/* Those that end with = have a value, and their page is optional. */
+static const char *const rule_names[] = {
 	[RULE_DELAY] = "delay=",  [RULE_JITTER] = "jitter=",
 	[RULE_WHILE] = "while=",  [RULE_SHORTS] = "short=",
 	[RULE_SHORT] = "short",	  [RULE_ONCE] = "once",
@@ -42,7 +43,7 @@ static const char *const rule_words[] = {
 
 struct rule {
 	enum rule_kind kind;
-	const char *where; /* whose pages, by name; NULL: by number, or any */
+	const char *where; /* describe() of its pages; NULL: by number, any */
 	bool any;
 	uint64_t page;
 	uint64_t number; /* a time, or how many */
@@ -53,7 +54,7 @@ struct rule {
 struct source_inject {
 	struct page_source source;
 	struct page_source *inner; /* owned */
-	char *words; /* what the rules point into; owned */
+	char *spec; /* a copy that the rules point into; owned */
 	struct rule rules[RULES_MAX];
 	unsigned int rule_count;
 	_Atomic uint32_t cancelled; /* a futex */
@@ -68,7 +69,7 @@ static int sleep_us(uint64_t us)
 	return nanosleep(&t, NULL) < 0 ? -errno : 0;
 }
 
-/* A number up to @limit, good enough for a test. */
+/* A random number below @limit. */
 static uint64_t random_up_to(uint64_t limit)
 {
 	uint32_t r = 0;
@@ -78,8 +79,8 @@ static uint64_t random_up_to(uint64_t limit)
 	return limit ? r % limit : 0;
 }
 
-/* A read that does not return before it is cancelled or signalled. */
-static int wait_for_end(struct source_inject *si)
+/* Blocks until cancelled or signalled. */
+static int block_read(struct source_inject *si)
 {
 	while (!atomic_load(&si->cancelled))
 		if (futex_wait(&si->cancelled, 0) == -EINTR)
@@ -87,7 +88,6 @@ static int wait_for_end(struct source_inject *si)
 	return -ECANCELED;
 }
 
-/* Ends those reads. */
 static void inject_cancel(struct page_source *source)
 {
 	struct source_inject *si =
@@ -99,13 +99,13 @@ static void inject_cancel(struct page_source *source)
 		si->inner->ops->cancel(si->inner);
 }
 
-/* How often the rule had something to do before. */
+/* Counts a hit; returns the number of earlier ones. */
 static unsigned int hits(struct rule *rule)
 {
 	return atomic_fetch_add_explicit(&rule->hits, 1, memory_order_relaxed);
 }
 
-/* Reads, and breaks the second half. */
+/* Reads, overwrites the second half, and fails. */
 static int read_short(struct source_inject *si, uint64_t page, uint32_t count,
 		      uint8_t *to)
 {
@@ -114,7 +114,7 @@ static int read_short(struct source_inject *si, uint64_t page, uint32_t count,
 	return -EIO;
 }
 
-/* What one rule does to a read that it is about. */
+/* Applies one rule to a read; 0 or its failure. */
 static int apply_rule(struct source_inject *si, struct rule *rule,
 		      uint64_t page, uint32_t count, uint8_t *to)
 {
@@ -136,12 +136,12 @@ static int apply_rule(struct source_inject *si, struct rule *rule,
 	case RULE_ALWAYS:
 		return -EIO;
 	case RULE_NEVER:
-		return wait_for_end(si);
+		return block_read(si);
 	}
 	return 0;
 }
 
-/* Whether a rule is about one of these pages. */
+/* Whether a rule applies to one of these pages. */
 static bool concerns(struct source_inject *si, const struct rule *rule,
 		     uint64_t page, uint32_t count)
 {
@@ -153,7 +153,6 @@ static bool concerns(struct source_inject *si, const struct rule *rule,
 	return found;
 }
 
-/* Reads, with the rules applied first. */
 static int inject_read(struct page_source *source, uint64_t page,
 		       uint32_t count, uint8_t *to)
 {
@@ -173,7 +172,6 @@ static int inject_read(struct page_source *source, uint64_t page,
 	return si->inner->ops->read(si->inner, page, count, to);
 }
 
-/* Names what the inner source names. */
 static const char *inject_describe(struct page_source *source, uint64_t page)
 {
 	struct source_inject *si =
@@ -182,7 +180,6 @@ static const char *inject_describe(struct page_source *source, uint64_t page)
 	return si->inner->ops->describe(si->inner, page);
 }
 
-/* Frees both. */
 static void inject_destroy(struct page_source *source)
 {
 	struct source_inject *si =
@@ -190,7 +187,7 @@ static void inject_destroy(struct page_source *source)
 
 	/* The runs are the inner source's. */
 	page_source_destroy(si->inner);
-	free(si->words);
+	free(si->spec);
 	free(si);
 }
 
@@ -202,7 +199,7 @@ static const struct page_source_ops inject_ops = {
 	.destroy = inject_destroy,
 };
 
-/* Reads a number, all of @text; false when it is none. */
+/* Parses all of @text as a number. */
 static bool parse_number(const char *text, uint64_t *number)
 {
 	char *end;
@@ -211,7 +208,7 @@ static bool parse_number(const char *text, uint64_t *number)
 	return *text && !*end;
 }
 
-/* Reads what pages a rule is about, NULL: all of them; false for nonsense. */
+/* Parses the PAGE of a rule; NULL: any page. */
 static bool parse_where(struct rule *rule, const char *text)
 {
 	rule->any = !text || !strcmp(text, "any");
@@ -221,17 +218,17 @@ static bool parse_where(struct rule *rule, const char *text)
 	return *text && !strchr("0123456789", *text);
 }
 
-/* Reads one word of the specification, and cuts it up. */
+/* Parses one rule, and splits @word at its '@'.  -EINVAL, logged. */
 static int parse_rule(struct rule *rule, char *word)
 {
 	char *where = strrchr(word, '@');
 
-	for (size_t i = 0; i < ARRAY_SIZE(rule_words); i++) {
-		size_t len = strlen(rule_words[i]);
-		bool has_value = rule_words[i][len - 1] == '=';
+	for (size_t i = 0; i < ARRAY_SIZE(rule_names); i++) {
+		size_t len = strlen(rule_names[i]);
+		bool has_value = rule_names[i][len - 1] == '=';
 		char *value = word + len;
 
-		if (strncmp(word, rule_words[i], len) != 0)
+		if (strncmp(word, rule_names[i], len) != 0)
 			continue;
 		if (where)
 			*where++ = '\0';
@@ -244,23 +241,22 @@ static int parse_rule(struct rule *rule, char *word)
 				!*value && where)
 			return 0;
 	}
-	return log_fail(EINVAL, "fault injection: \"%s\" is not understood",
-			word);
+	return log_fail(EINVAL, "fault injection: invalid rule \"%s\"", word);
 }
 
-/* Reads all of it. */
 static int parse_rules(struct source_inject *si, const char *spec)
 {
 	char *rest, *word;
 
-	rest = si->words = strdup(spec);
+	rest = si->spec = strdup(spec);
 	if (!rest)
 		return log_errno(ENOMEM, "fault injection");
 	while ((word = strsep(&rest, ","))) {
 		int r;
 
 		if (si->rule_count == RULES_MAX)
-			return log_fail(EINVAL, "fault injection: more than %d",
+			return log_fail(EINVAL,
+					"fault injection: more than %d rules",
 					RULES_MAX);
 		r = parse_rule(&si->rules[si->rule_count++], word);
 		if (r < 0)
@@ -269,7 +265,6 @@ static int parse_rules(struct source_inject *si, const char *spec)
 	return 0;
 }
 
-/* Makes the source. */
 int source_inject_create(struct page_source **out, struct page_source *inner,
 			 const char *spec)
 {

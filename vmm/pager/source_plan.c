@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The source of a guest that boots from absent memory: the segments of its load
- * plan (ranges of files, bytes of tables), and zeros around them.
+ * The page source of `run`: the segments of a load plan (ranges of files, bytes
+ * of tables), and zeros around them.
  *
- * Read-only once made, so reads of many threads need no lock.
+ * Read-only after its creation, so reads need no lock.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static int read_file(int fd, uint64_t offset, uint8_t *to, uint64_t len)
 	return 0;
 }
 
-/* Copies the part of @s that lies in [start, start + len) to its place. */
+/* Copies the part of @s within [start, start + len) to its place in @to. */
 static int read_segment(const struct plan_segment *s, uint64_t start,
 			uint64_t len, uint8_t *to)
 {
@@ -51,7 +51,7 @@ static int read_segment(const struct plan_segment *s, uint64_t start,
 	return 0;
 }
 
-/* Reads pages: zeros, and what the segments lay over them. */
+/* Zeros, overlaid by the segments. */
 static int plan_read(struct page_source *source, uint64_t page, uint32_t count,
 		     uint8_t *to)
 {
@@ -68,7 +68,6 @@ static int plan_read(struct page_source *source, uint64_t page, uint32_t count,
 	return r;
 }
 
-/* Names the segment of a page. */
 static const char *plan_describe(struct page_source *source, uint64_t page)
 {
 	struct source_plan *sp =
@@ -79,7 +78,6 @@ static const char *plan_describe(struct page_source *source, uint64_t page)
 	return s ? s->what : "zeros";
 }
 
-/* Frees it. */
 static void plan_destroy(struct page_source *source)
 {
 	struct source_plan *sp =
@@ -113,7 +111,7 @@ static int rebase(struct plan *plan, const struct memory *memory)
 	return 0;
 }
 
-/* Makes the runs: the pages that segments touch, joined where they meet. */
+/* The runs are the pages that segments overlap, joined where they meet. */
 static int make_runs(struct source_plan *sp)
 {
 	struct page_source *source = &sp->source;
@@ -132,7 +130,6 @@ static int make_runs(struct source_plan *sp)
 	return 0;
 }
 
-/* Makes the source. */
 int source_plan_create(struct page_source **out, struct plan *plan,
 		       const struct memory *memory)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The page source of a restore.  A page that does not match its checksum is an
- * error of the source, so the guest never sees it.
+ * The page source of `restore`.  A corrupt page is a failed read, so the guest
+ * never sees it.
  *
- * Read-only once made; reads from many threads need no lock.
+ * Read-only after its creation, so reads need no lock.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +18,6 @@ struct source_snapshot {
 	const struct snap_file *file;
 };
 
-/* Reads and checks pages. */
 static int snapshot_read(struct page_source *source, uint64_t page,
 			 uint32_t count, uint8_t *to)
 {
@@ -28,14 +27,12 @@ static int snapshot_read(struct page_source *source, uint64_t page,
 	return snap_read_pages(ss->file, page, count, to);
 }
 
-/* Names the snapshot. */
 static const char *snapshot_describe(struct page_source *source, uint64_t page)
 {
 	(void)page;
 	return container_of(source, struct source_snapshot, source)->file->path;
 }
 
-/* Frees it. */
 static void snapshot_destroy(struct page_source *source)
 {
 	free(source->runs);
@@ -49,7 +46,6 @@ static const struct page_source_ops snapshot_ops = {
 	.destroy = snapshot_destroy,
 };
 
-/* Makes the source. */
 int source_snapshot_create(struct page_source **out,
 			   const struct snap_file *file)
 {

@@ -30,7 +30,6 @@ static void keep_max(_Atomic uint64_t *counter, uint64_t value)
 		;
 }
 
-/* Notes a stall. */
 void counters_stall(struct pager_counters *counters, uint64_t ns,
 		    uint64_t at_ns)
 {
@@ -50,7 +49,6 @@ static uint64_t value(const _Atomic uint64_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* Copies the counters. */
 void counters_read(const struct pager_counters *counters,
 		   struct pager_stats *stats)
 {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the pager counts.
+ * The counters of the pager.
  *
- * Counters are atomics with relaxed order: they order nothing and are only
- * read as figures.
+ * They are atomics with relaxed order: nothing depends on them.
  */
 #ifndef VMM_PAGER_STATS_H
 #define VMM_PAGER_STATS_H
@@ -11,39 +10,39 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Who needed a page. */
+/* What needed a page. */
 enum pager_cause {
 	PAGER_CAUSE_VCPU, /* a userfault exit */
 	PAGER_CAUSE_UFFD, /* userfaultfd: KVM, the kernel, a vCPU without
 			     userfault */
 	PAGER_CAUSE_DEVICE, /* thaw's own access */
-	PAGER_CAUSE_BACKGROUND, /* nobody yet */
+	PAGER_CAUSE_BACKGROUND, /* nothing yet: background fill, a snapshot */
 	PAGER_CAUSES,
 };
 
-/* The words for them: "vcpu", "uffd", "device", "background". */
+/* "vcpu", "uffd", "device", "background". */
 extern const char *const pager_cause_names[PAGER_CAUSES];
 
-/* Stalls are counted in buckets: number n holds those below 2^n us. */
+/* A histogram of stalls: bucket n counts those below 2^n us. */
 #define PAGER_BUCKETS 24
 
-/* A copy of the figures at one time. */
+/* A copy of the counters at one time. */
 struct pager_stats {
 	uint64_t faults[PAGER_CAUSES]; /* that filled pages */
 	uint64_t already[PAGER_CAUSES]; /* that found the page present */
-	uint64_t waited[PAGER_CAUSES]; /* that waited for another's fill */
+	uint64_t waited
+		[PAGER_CAUSES]; /* that waited for another thread's fill */
 	uint64_t pages[PAGER_CAUSES]; /* filled */
-	uint64_t source_pages; /* that the source held at the start */
+	uint64_t source_pages; /* held by the source at the start */
 	uint64_t absent_pages; /* of those, not filled yet */
 	uint64_t retries, failures;
 	uint64_t read_ns; /* in the source, all threads */
-	uint64_t stalls[PAGER_BUCKETS]; /* of vCPUs and of who uffd stopped */
+	uint64_t stalls[PAGER_BUCKETS]; /* of demand faults */
 	uint64_t stall_max_ns;
 	uint64_t first_ns, last_ns; /* of demand faults, since the start */
-	uint64_t done_ns; /* when the last page was in; 0: not yet */
+	uint64_t done_ns; /* when the last page was filled; 0: not yet */
 };
 
-/* The counters themselves. */
 struct pager_counters {
 	_Atomic uint64_t faults[PAGER_CAUSES], already[PAGER_CAUSES];
 	_Atomic uint64_t waited[PAGER_CAUSES], pages[PAGER_CAUSES];
@@ -52,13 +51,12 @@ struct pager_counters {
 	_Atomic uint64_t first_ns, last_ns, done_ns;
 };
 
-/* Adds to a counter. */
 static inline void count_add(_Atomic uint64_t *counter, uint64_t n)
 {
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-/* Notes that somebody stood still for @ns, until @at_ns since the start. */
+/* Counts a stall of @ns, which ended @at_ns after the start. */
 void counters_stall(struct pager_counters *counters, uint64_t ns,
 		    uint64_t at_ns);
 

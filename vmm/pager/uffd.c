@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The userfaultfd gate: registration, events, and the ways a page is installed
- * or a waiter let go.  Formats are from userfaultfd(2) and ioctl_userfaultfd(2).
- * All of it in granules: the kernel takes nothing but whole pages of the host.
+ * The userfaultfd gate: registration, fault events, installing pages and waking
+ * blocked threads.  Formats are from userfaultfd(2) and ioctl_userfaultfd(2).
+ * All lengths are whole granules, as the kernel works in pages of the host.
  *
- * Made by one thread; then the ioctls are for any thread, the kernel orders
+ * Opened by one thread; then the ioctls are for any thread, the kernel orders
  * them.  The ranges do not change until the end.
  */
 #include <errno.h>
@@ -22,8 +22,8 @@
 #include "vmm/pager/source.h"
 
 /*
- * Each range splits a mapping of the host, and a process may have 65530 of them
- * (vm.max_map_count), so runs that are near to each other share a range.
+ * Each range splits a mapping, and a process may have 65530 mappings
+ * (vm.max_map_count), so runs that are close to each other share a range.
  */
 #define RANGES_MAX 4096
 
@@ -46,7 +46,7 @@ static uint64_t pages_left(const struct memory *memory, uint64_t page)
 	return (region->offset_bytes + region->size_bytes) / PAGE_BYTES - page;
 }
 
-/* Adds a run to the ranges, to the last one where the gap is small. */
+/* Adds a run: to the last range where the gap is at most @gap pages. */
 static void add_range(struct uffd_gate *gate, uint64_t first, uint64_t count,
 		      uint64_t gap)
 {
@@ -62,7 +62,7 @@ static void add_range(struct uffd_gate *gate, uint64_t first, uint64_t count,
 	gate->range_count++;
 }
 
-/* Makes the ranges with one limit for gaps; how many there are. */
+/* Builds the ranges, joining runs over gaps of up to @gap; their number. */
 static unsigned int make_ranges(struct uffd_gate *gate,
 				const struct page_source *source, uint64_t gap)
 {
@@ -84,7 +84,7 @@ static unsigned int make_ranges(struct uffd_gate *gate,
 	return gate->range_count;
 }
 
-/* Makes the ranges, with larger gaps until there are few enough. */
+/* Builds the ranges, with ever larger gaps until there are few enough. */
 static int find_ranges(struct uffd_gate *gate, const struct page_source *source)
 {
 	uint64_t gap = 0;
@@ -98,7 +98,7 @@ static int find_ranges(struct uffd_gate *gate, const struct page_source *source)
 	return 0;
 }
 
-/* Covers a range of a guard with empty memory. */
+/* Maps empty anonymous memory over a range of a guard. */
 static int cover(const struct uffd_range *range)
 {
 	void *p = mmap(range->hva, range->count * PAGE_BYTES,
@@ -106,10 +106,10 @@ static int cover(const struct uffd_range *range)
 		       MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		       -1, 0);
 
-	return p == MAP_FAILED ? log_errno(errno, "guard of guest_memfd") : 0;
+	return p == MAP_FAILED ? log_errno(errno, "guest_memfd guard") : 0;
 }
 
-/* Registers one range. */
+/* Registers a range for missing pages; -errno, logged. */
 static int register_range(struct uffd_gate *gate,
 			  const struct uffd_range *range)
 {
@@ -128,7 +128,6 @@ static int register_range(struct uffd_gate *gate,
 	return 0;
 }
 
-/* Opens it and registers. */
 int uffd_gate_open(struct uffd_gate *gate, struct memory *memory,
 		   const struct page_source *source)
 {
@@ -148,7 +147,6 @@ int uffd_gate_open(struct uffd_gate *gate, struct memory *memory,
 	return r;
 }
 
-/* Closes it, which lets everybody go; the machine has ended. */
 void uffd_gate_close(struct uffd_gate *gate)
 {
 	int fd = atomic_exchange(&gate->fd, -1);
@@ -157,7 +155,6 @@ void uffd_gate_close(struct uffd_gate *gate)
 		close(fd);
 }
 
-/* Frees it. */
 void uffd_gate_finish(struct uffd_gate *gate)
 {
 	uffd_gate_close(gate);
@@ -196,7 +193,6 @@ static bool page_at(const struct uffd_gate *gate, const uint8_t *hva,
 	return false;
 }
 
-/* Reads one event. */
 bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page)
 {
 	struct uffd_msg msg;
@@ -213,13 +209,12 @@ bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page)
 	return false;
 }
 
-/* Whether the memory itself is covered there. */
 bool uffd_gate_covers(const struct uffd_gate *gate, uint64_t page)
 {
 	return gate->fd >= 0 && !gate->guards && find_range(gate, page);
 }
 
-/* Lets waiters on some pages look again. */
+/* Wakes the threads that are blocked in a range. */
 static int wake_range(struct uffd_gate *gate, uint8_t *hva, uint64_t bytes)
 {
 	struct uffdio_range range = { (uintptr_t)hva, bytes };
@@ -227,7 +222,6 @@ static int wake_range(struct uffd_gate *gate, uint8_t *hva, uint64_t bytes)
 	return ioctl(gate->fd, UFFDIO_WAKE, &range) < 0 ? -errno : 0;
 }
 
-/* Installs whole pages. */
 int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 		   const void *from)
 {
@@ -243,10 +237,10 @@ int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 
 		if (ioctl(gate->fd, UFFDIO_COPY, &copy) == 0)
 			break;
-		/* A part, as the address space changed: go on from there. */
+		/* A part was copied, as the address space changed: continue. */
 		if (errno == EAGAIN && copy.copy > 0)
 			done += (uint64_t)copy.copy;
-		/* A try that failed later on has installed this granule. */
+		/* An earlier attempt that failed later installed this one. */
 		else if (errno == EEXIST)
 			done += memory_granule_bytes(gate->memory);
 		else if (errno != EAGAIN)
@@ -255,7 +249,6 @@ int uffd_gate_copy(struct uffd_gate *gate, uint64_t page, uint64_t count,
 	return 0;
 }
 
-/* The part of an aligned block that lies in a page's range. */
 struct uffd_range uffd_gate_block(const struct uffd_gate *gate, uint64_t page,
 				  uint64_t block)
 {
@@ -274,7 +267,6 @@ struct uffd_range uffd_gate_block(const struct uffd_gate *gate, uint64_t page,
 	return (struct uffd_range){ first, end - first, gate_hva(gate, first) };
 }
 
-/* Replaces the guard of pages by the memory. */
 int uffd_gate_open_guard(struct uffd_gate *gate, uint64_t first, uint64_t count)
 {
 	const struct memory_region *region =
@@ -291,7 +283,6 @@ int uffd_gate_open_guard(struct uffd_gate *gate, uint64_t first, uint64_t count)
 	return 0;
 }
 
-/* Wakes the threads that touched a granule that is present. */
 int uffd_gate_pass(struct uffd_gate *gate, uint64_t page)
 {
 	uint64_t first = align_down(page, gate->memory->granule_pages);
@@ -301,9 +292,9 @@ int uffd_gate_pass(struct uffd_gate *gate, uint64_t page)
 		.range = { (uintptr_t)hva, bytes },
 	};
 
-	/* A page that lies between two runs: zero, but stopped with them. */
+	/* A page between two runs is zero, and registered with them. */
 	while (ioctl(gate->fd, UFFDIO_ZEROPAGE, &zero) < 0) {
-		/* It is there, or the gate has been taken away meanwhile. */
+		/* Already installed, or unregistered meanwhile. */
 		if (errno == EEXIST || errno == ENOENT)
 			return wake_range(gate, hva, bytes);
 		if (errno != EAGAIN)
@@ -312,16 +303,16 @@ int uffd_gate_pass(struct uffd_gate *gate, uint64_t page)
 	return 0;
 }
 
-/* Replaces the guards of a range by the memory. */
+/* Maps the guest_memfd over the guard of a range. */
 static void retire_guard(struct uffd_gate *gate, const struct uffd_range *range)
 {
 	int r = uffd_gate_open_guard(gate, range->first, range->count);
 
 	if (r < 0)
-		log_errno(-r, "open the guard of guest_memfd");
+		log_errno(-r, "guest_memfd guard");
 }
 
-/* Unregisters a range, which lets everybody go; large pages may come. */
+/* Unregisters a range, which wakes blocked threads; permits large pages. */
 static void retire_range(struct uffd_gate *gate, const struct uffd_range *range)
 {
 	uint64_t bytes = range->count * PAGE_BYTES;
@@ -329,11 +320,10 @@ static void retire_range(struct uffd_gate *gate, const struct uffd_range *range)
 
 	if (ioctl(gate->fd, UFFDIO_UNREGISTER, &all) < 0)
 		log_errno(errno, "userfaultfd: unregister");
-	/* Advice: a kernel without large pages refuses, and that is fine. */
+	/* Advice only: a kernel without large pages refuses it. */
 	madvise(range->hva, bytes, MADV_HUGEPAGE);
 }
 
-/* Ends it. */
 void uffd_gate_retire(struct uffd_gate *gate)
 {
 	for (unsigned int i = 0; i < gate->range_count; i++) {

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The userfaultfd thread: reads who was stopped, fills the page by the one
- * path, and lets them go.
+ * The userfaultfd thread: reads fault events, fills the page, and wakes the
+ * threads that are blocked on it.
  *
- * It never touches guest memory itself: what it fills comes through a buffer of
- * its own, or through a mapping without userfaultfd.
+ * It never touches guest memory that may be absent: it reads into a buffer, or
+ * through a mapping without userfaultfd.
  *
- * When the pager is cancelled it goes on for pages that are present: zeros that
- * lie between two runs of the source.  It ends when wake_fd says so.
+ * After cancellation it still serves faults on present pages (zeros between two
+ * runs of the source), until wake_fd becomes readable.
  */
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "vmm/base/log.h"
 #include "vmm/pager/private.h"
 
-/* How much of a guard is opened at once where the pages are present. */
+/* The largest part of a guard that one event opens. */
 #define GUARD_BLOCK_PAGES 512
 
 /* Narrows a range to the present pages around @page. */
@@ -37,8 +38,8 @@ static void keep_present(const struct pager *pager, uint64_t page,
 }
 
 /*
- * Opens the guard around @page although the host permits no further mapping:
- * larger and larger blocks, populated first, until one replaces as many
+ * Opens the guard around @page although the process has the maximum number of
+ * mappings: populates and opens ever larger blocks, until one frees as many
  * mappings as it needs.  The whole range always does.
  */
 static int open_larger(struct pager *pager, uint64_t page)
@@ -47,8 +48,8 @@ static int open_larger(struct pager *pager, uint64_t page)
 	int r = -ENOMEM;
 
 	if (!pager->map_limit_reported)
-		log_warn("the limit of mappings (vm.max_map_count) is reached: "
-			 "guest memory is populated in larger blocks");
+		log_warn("vm.max_map_count reached: populating guest memory in "
+			 "larger blocks");
 	pager->map_limit_reported = true;
 	for (; r == -ENOMEM; block *= 2) {
 		struct uffd_range range =
@@ -81,9 +82,10 @@ static int open_guard(struct pager *pager, uint64_t page)
 	r = uffd_gate_open_guard(&pager->uffd, range.first, range.count);
 	if (r == -ENOMEM)
 		r = open_larger(pager, page);
-	/* The thread that touched the page cannot go on. */
+	/* The thread that touched the page stays blocked. */
 	if (r < 0 && !pager_is_cancelled(pager)) {
-		log_errno(-r, "open the guard of guest_memfd; the guest stops");
+		log_error("guest_memfd guard: %s; the guest stops",
+			  strerror(-r));
 		if (pager->config.failed)
 			pager->config.failed(pager->config.ctx, PAGER_STOP);
 		r = -EIO;
@@ -91,23 +93,23 @@ static int open_guard(struct pager *pager, uint64_t page)
 	return r;
 }
 
-/* Serves one event. */
+/* Serves one fault event. */
 static void serve(struct pager *pager, uint64_t page)
 {
 	struct pager_need need = { .cause = PAGER_CAUSE_UFFD, .vcpu = -1 };
 	int r = 0;
 
-	/* Who needs one that is present is let go to the last. */
+	/* A fault on a present page is served even after cancellation. */
 	if (!pages_is_present(&pager->pages, page) ||
 	    !pager_is_cancelled(pager))
 		r = pager_fill(pager, page, &need);
 
-	/* The loader goes on, and fails; the guest never runs. */
+	/* Before the start, wake the loader; it fails, and no guest runs. */
 	if ((r == -EIO || r == -ECANCELED) && !atomic_load(&pager->started)) {
 		need.filled = 0;
 		r = 0;
 	}
-	/* UFFDIO_COPY has let go who waited for a page that it installed. */
+	/* UFFDIO_COPY has woken the threads that waited for what it installed. */
 	if (r == 0 && pager->uffd.guards)
 		r = open_guard(pager, page);
 	else if (r == 0 && !need.filled)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The watch: which fills are in progress, and a thread that reports the reads
- * that take longer than their deadline, since a read that does not return
- * cannot say so itself.
+ * The table of fills in progress, and the watch thread, which reports reads that
+ * exceed their deadline: a read that does not return cannot report itself.
  *
- * When the pager is cancelled the same thread kicks the threads that still read,
- * again and again, as a kick may come just before the read begins.
+ * Once the pager is cancelled, the watch thread kicks the threads that still
+ * read, repeatedly, as a kick just before the system call is lost.
  *
- * The table is atomics, written by the filling threads; the watch looks at it
- * every so often.
+ * The table is made of atomics, written by the filling threads and polled by the
+ * watch thread; they order nothing else.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,13 +19,13 @@
 #include "vmm/base/thread.h"
 #include "vmm/pager/private.h"
 
-/* How often threads that still read are kicked at the end. */
+/* The interval of kicks after cancellation. */
 #define KICK_NS (UINT64_C(10) * 1000 * 1000)
 
-/* How long a thread waits for a slot; there are more of them than threads. */
+/* How long to wait for a free slot; there are more slots than threads. */
 #define SLOT_WAIT_NS (1000 * 1000)
 
-/* Takes the first slot that is free, so that few buffers are ever used. */
+/* Takes the first free slot, so that few buffers are ever allocated. */
 static struct fill_slot *take_slot(struct pager *pager, uint64_t now)
 {
 	static const struct timespec wait = { .tv_nsec = SLOT_WAIT_NS };
@@ -45,7 +44,6 @@ static struct fill_slot *take_slot(struct pager *pager, uint64_t now)
 	}
 }
 
-/* Enters a fill. */
 struct fill_slot *watch_begin(struct pager *pager, enum fill_kind kind,
 			      uint64_t page, uint64_t since_ns)
 {
@@ -59,8 +57,8 @@ struct fill_slot *watch_begin(struct pager *pager, enum fill_kind kind,
 }
 
 /*
- * A read begins: of these pages, and timed on its own, as a source that fails
- * again and again does answer.
+ * Each read has its own start time: a source that fails repeatedly does answer,
+ * and is not overdue.
  */
 void watch_read(struct fill_slot *slot, uint64_t first, uint32_t count,
 		uint64_t now_ns)
@@ -70,13 +68,12 @@ void watch_read(struct fill_slot *slot, uint64_t first, uint32_t count,
 	atomic_store(&slot->count, count);
 }
 
-/* Ends it. */
 void watch_end(struct fill_slot *slot)
 {
 	atomic_store(&slot->since_ns, 0);
 }
 
-/* Whether the watch has reported that a thread waits for this. */
+/* Whether a blocked thread's fill was reported as overdue. */
 static bool is_overdue(const struct fill_slot *slot)
 {
 	uint64_t since = atomic_load(&slot->since_ns);
@@ -85,7 +82,6 @@ static bool is_overdue(const struct fill_slot *slot)
 	       atomic_load(&slot->kind) != FILL_BACKGROUND;
 }
 
-/* Whether a fill that a thread waits for is overdue. */
 bool watch_has_overdue(const struct pager *pager)
 {
 	bool overdue = false;
@@ -95,7 +91,7 @@ bool watch_has_overdue(const struct pager *pager)
 	return overdue;
 }
 
-/* Whether a page is being read by a thread that is watched for it itself. */
+/* Whether @page is being read on demand: that read is watched itself. */
 static bool is_read_on_demand(const struct pager *pager, uint64_t page)
 {
 	for (unsigned int i = 0; i < FILL_SLOTS; i++) {
@@ -111,10 +107,10 @@ static bool is_read_on_demand(const struct pager *pager, uint64_t page)
 }
 
 /*
- * Looks at one fill; reports once that it is overdue.  One that no thread waits
- * for is no failure: a thread that comes to need it is watched as well.
+ * Reports a fill that is overdue, once.  A background read is not a failure: a
+ * thread that comes to need its page has a slot of its own.
  */
-static void watch_fill(struct pager *pager, struct fill_slot *slot)
+static void check_slot(struct pager *pager, struct fill_slot *slot)
 {
 	uint64_t since = atomic_load(&slot->since_ns);
 	uint64_t limit = pager->config.deadline_ns + NS_PER_S / 2;
@@ -129,7 +125,7 @@ static void watch_fill(struct pager *pager, struct fill_slot *slot)
 		       kind != FILL_BACKGROUND);
 }
 
-/* Kicks the threads that are in a read. */
+/* Kicks the threads that are in a read; whether there are any. */
 static bool kick_readers(struct pager *pager)
 {
 	bool reading = false;
@@ -146,7 +142,7 @@ static bool kick_readers(struct pager *pager)
 	return reading;
 }
 
-/* Kicks until the pager ends and no thread reads any more. */
+/* Kicks until the pager stops and no thread reads any more. */
 static void kick_until_end(struct pager *pager)
 {
 	bool reading = true;
@@ -172,7 +168,7 @@ void *watch_main(void *arg)
 		pager_sleep_until(pager,
 				  clock_now_ns() + min_u64(period, NS_PER_S));
 		for (unsigned int i = 0; i < FILL_SLOTS; i++)
-			watch_fill(pager, &pager->fills[i]);
+			check_slot(pager, &pager->fills[i]);
 	}
 	/* With all pages present no read is in progress. */
 	if (pager_is_cancelled(pager))
@@ -180,7 +176,6 @@ void *watch_main(void *arg)
 	return NULL;
 }
 
-/* Frees the buffers; no thread fills any more. */
 void watch_finish(struct pager *pager)
 {
 	for (unsigned int i = 0; i < FILL_SLOTS; i++)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The devices of a machine: the one table that says which there are and in
- * which order, and so which PCI slot each gets; and how all of them come to
- * rest for a pause.
+ * The devices of a machine: the table of them, whose order gives the PCI slots,
+ * and how all of them are quiesced for a pause.
  *
- * Control side, one thread at a time.
+ * Control thread, except *_on_loop().
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,15 +18,15 @@
 #include "vmm/vm/private.h"
 
 /*
- * How long the loop is waited for where it stands still for a page, or for the
- * file of a disk.
+ * How long to wait for the loop while it is blocked on a page, or on the file of
+ * a disk.
  */
 #define PAGE_PATIENCE_NS (5 * NS_PER_S)
 #define FILE_PATIENCE_NS (30 * NS_PER_S)
-/* How long between two looks at what it waits for. */
-#define LOOK_NS (UINT64_C(20) * 1000 * 1000)
+/* The interval at which the reason is checked. */
+#define CHECK_NS (UINT64_C(20) * 1000 * 1000)
 
-/* What virtio devices see of the machine. */
+/* The part of the machine that virtio devices use. */
 static struct virtio_host virtio_host(struct vm *vm)
 {
 	return (struct virtio_host){ .memory = &vm->machine.memory,
@@ -37,7 +36,7 @@ static struct virtio_host virtio_host(struct vm *vm)
 				     .kvm = &vm->machine.vm };
 }
 
-/* The serial port: always there, the console or not. */
+/* The serial port, which every machine has. */
 static int create_serial(struct vm *vm, struct device *device, unsigned int n)
 {
 	struct machine *m = &vm->machine;
@@ -55,7 +54,7 @@ static int create_serial(struct vm *vm, struct device *device, unsigned int n)
 	return serial_create(device, "serial", &config);
 }
 
-/* The clock of architectures that have no better one. */
+/* The PL031 of architectures without another clock. */
 static int create_rtc(struct vm *vm, struct device *device, unsigned int n)
 {
 	struct machine *m = &vm->machine;
@@ -71,7 +70,6 @@ static int create_rtc(struct vm *vm, struct device *device, unsigned int n)
 	return rtc_create(device, "rtc", &config);
 }
 
-/* A virtio console, when it is the console. */
 static int create_console(struct vm *vm, struct device *device, unsigned int n)
 {
 	struct virtio_host host = virtio_host(vm);
@@ -81,7 +79,6 @@ static int create_console(struct vm *vm, struct device *device, unsigned int n)
 				     vm->config.terminal);
 }
 
-/* One disk. */
 static int create_disk(struct vm *vm, struct device *device, unsigned int n)
 {
 	struct virtio_host host = virtio_host(vm);
@@ -91,7 +88,6 @@ static int create_disk(struct vm *vm, struct device *device, unsigned int n)
 	return virtio_blk_create(device, &host, name, &vm->config.disks[n]);
 }
 
-/* Entropy. */
 static int create_rng(struct vm *vm, struct device *device, unsigned int n)
 {
 	struct virtio_host host = virtio_host(vm);
@@ -100,7 +96,7 @@ static int create_rng(struct vm *vm, struct device *device, unsigned int n)
 	return virtio_rng_create(device, &host, "rng");
 }
 
-/* How many of each. */
+/* How many devices a row has. */
 static unsigned int one(const struct vm *vm)
 {
 	(void)vm;
@@ -122,7 +118,7 @@ static unsigned int count_disks(const struct vm *vm)
 	return vm->config.disk_count;
 }
 
-/* The table. */
+/* Where a new device goes. */
 static const struct device_row {
 	unsigned int (*count)(const struct vm *vm);
 	int (*create)(struct vm *vm, struct device *device, unsigned int n);
@@ -134,7 +130,6 @@ static const struct device_row {
 	{ one, create_rng },
 };
 
-/* Makes all devices of one row. */
 static int create_row(struct vm *vm, const struct device_row *row)
 {
 	for (unsigned int n = 0; n < row->count(vm); n++) {
@@ -151,7 +146,6 @@ static int create_row(struct vm *vm, const struct device_row *row)
 	return 0;
 }
 
-/* Makes the devices. */
 int vm_devices_create(struct vm *vm)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(device_rows); i++) {
@@ -163,13 +157,11 @@ int vm_devices_create(struct vm *vm)
 	return 0;
 }
 
-/* Destroys them while the machine is still there. */
 void vm_finish_devices(struct vm *vm)
 {
 	vm_devices_destroy(vm);
 }
 
-/* Destroys them, last made first. */
 void vm_devices_destroy(struct vm *vm)
 {
 	while (vm->device_count) {
@@ -179,20 +171,19 @@ void vm_devices_destroy(struct vm *vm)
 	}
 }
 
-/* What is done to the devices, all of them in one call of the loop. */
+/* One call of the loop, for all devices. */
 struct devices_call {
 	struct vm *vm;
 	int result;
 };
 
-/* Resumes the first @count devices. */
 static void resume_devices(struct vm *vm, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
 		vm->devices[i].ops->resume(vm->devices[i].state);
 }
 
-/* Resumes them all.  Loop thread. */
+/* Loop thread. */
 static void resume_on_loop(void *ctx)
 {
 	const struct devices_call *call = ctx;
@@ -200,7 +191,7 @@ static void resume_on_loop(void *ctx)
 	resume_devices(call->vm, call->vm->device_count);
 }
 
-/* Brings the devices to rest, or none of them.  Loop thread. */
+/* Quiesces all devices or none.  Loop thread. */
 static void quiesce_on_loop(void *ctx)
 {
 	struct devices_call *call = ctx;
@@ -218,7 +209,7 @@ static void quiesce_on_loop(void *ctx)
 	}
 }
 
-/* Whether the loop, busy since @since_ns, may be waited for any longer. */
+/* 0: keep waiting for the loop, busy since @since_ns; else why not, logged. */
 static int check_patience(const struct vm *vm, uint64_t since_ns)
 {
 	uint64_t waited_ns = clock_now_ns() - since_ns;
@@ -227,26 +218,27 @@ static int check_patience(const struct vm *vm, uint64_t since_ns)
 	if (atomic_load(&vm->phase) == VM_PHASE_END)
 		return -ECANCELED;
 	if (vm_is_stalled(vm) || (wanted && waited_ns > PAGE_PATIENCE_NS))
-		return log_fail(ETIMEDOUT,
-				"pause: a device waits for its memory");
+		return log_fail(
+			ETIMEDOUT,
+			"pause: a device timed out waiting for guest memory");
 	if (waited_ns > FILE_PATIENCE_NS)
-		return log_fail(EBUSY, "pause: a device is busy for %.0f s",
+		return log_fail(EBUSY,
+				"pause: a device has been busy for %.0f s",
 				(double)waited_ns / NS_PER_S);
 	return 0;
 }
 
 /*
- * Brings the devices to rest, or none of them.  The loop may stand still for a
- * page that comes only when the control side says so, and we are the control
- * side: so it is waited for in small steps, and a call that it has not begun
- * leaves nothing to undo.
+ * The loop may be blocked on a page that only a command to this thread can retry.
+ * So this thread waits in small steps; a call that the loop has not begun is
+ * withdrawn, with nothing to undo.
  */
 int vm_devices_quiesce(struct vm *vm)
 {
 	struct devices_call call = { .vm = vm };
 	uint64_t since_ns = clock_now_ns();
 
-	while (loop_call_within(vm->loop, quiesce_on_loop, &call, LOOK_NS) <
+	while (loop_call_within(vm->loop, quiesce_on_loop, &call, CHECK_NS) <
 	       0) {
 		int r = check_patience(vm, since_ns);
 
@@ -256,7 +248,7 @@ int vm_devices_quiesce(struct vm *vm)
 	return call.result;
 }
 
-/* Resumes them; the loop is idle, as devices at rest start nothing. */
+/* The loop is idle, as quiesced devices start nothing. */
 void vm_devices_resume(struct vm *vm)
 {
 	struct devices_call call = { .vm = vm };

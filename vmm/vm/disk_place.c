@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where the disks of a snapshot are.  What the snapshot says of that is
- * hostile: it may name any file of this host, so only what is kept in its
- * directory is taken by its word.
+ * The disks of a snapshot.  Their paths in it are untrusted, as they may name any
+ * file of this host: only files in the snapshot's directory are accepted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +13,7 @@
 #include "vmm/snap/file.h"
 #include "vmm/vm/snapshot.h"
 
-/* The last component. */
+/* The last component of a path. */
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -45,7 +44,6 @@ static bool name_is_unique(const struct vm_description *d, unsigned int n)
 	return *name != '\0';
 }
 
-/* Looks for it. */
 const char *vm_disk_inside(const struct snap_file *file,
 			   const struct vm_description *d, unsigned int n)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a vCPU does with an exit.  Runs on the vCPU's thread.
+ * Handling of exits from KVM_RUN, on the vCPU's thread.
  *
- * The exits that both architectures share are here; the rest goes to
- * arch_vcpu_exit().  An exit that nobody understands ends the machine with the
- * reason in words and the registers.
+ * Exits common to both architectures are here; the rest goes to
+ * arch_vcpu_exit().  An exit that neither handles ends the machine, with the
+ * reason and the registers logged.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -18,10 +18,10 @@
 #include "vmm/bus/loop.h"
 #include "vmm/vm/private.h"
 
-/* How long the guest's last output is waited for. */
-#define LAST_WORDS_NS NS_PER_S
+/* How long to wait for the guest's last output. */
+#define LAST_OUTPUT_NS NS_PER_S
 
-/* Logs text of many lines, one line at a time. */
+/* Logs each line of @text. */
 static void log_lines(char *text)
 {
 	char *rest = text, *line;
@@ -31,13 +31,13 @@ static void log_lines(char *text)
 			log_error("  %s", line);
 }
 
-/* A call that only has the loop handle the events before it. */
+/* A loop call without effect: earlier events are handled before it. */
 static void nothing(void *ctx)
 {
 	(void)ctx;
 }
 
-/* Says that the guest cannot go on, shows where it was, ends the machine. */
+/* Logs the reason and the registers, and ends the machine. */
 static void __attribute__((format(printf, 3, 4)))
 give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
 {
@@ -51,17 +51,17 @@ give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(why, sizeof(why), format, ap);
 	va_end(ap);
-	/* One vCPU's story is enough; the others stop in silence. */
+	/* Only the first vCPU reports. */
 	if (atomic_load(&vcpu->vm->phase) == VM_PHASE_END)
 		return;
-	/* A guest whose memory has gone fails in any way. */
+	/* Lost memory makes a guest fail in any way, and is the reason then. */
 	if (vm_mapped_check(vcpu->vm))
 		return;
 	/*
-	 * What the guest said last comes before what we say of it, unless the
-	 * loop stands still for a page.
+	 * The guest's last output comes before the report, unless the loop is
+	 * blocked on a page.
 	 */
-	loop_call_within(vcpu->vm->loop, nothing, NULL, LAST_WORDS_NS);
+	loop_call_within(vcpu->vm->loop, nothing, NULL, LAST_OUTPUT_NS);
 	log_error("vCPU %u: %s%s%s", vcpu->cpu->id, why, *words ? ": " : "",
 		  words);
 	to = open_memstream(&text, &len);
@@ -73,7 +73,6 @@ give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
 	vm_end(vcpu->vm, kind, 0);
 }
 
-/* A memory-mapped access. */
 static void handle_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->cpu->run;
@@ -88,12 +87,12 @@ static void handle_mmio(struct vcpu *vcpu)
 		known = bus_read(bus, run->mmio.phys_addr, run->mmio.data,
 				 size);
 	if (!known)
-		log_debug("vCPU %u: %s of %u bytes at 0x%llx: nobody there",
+		log_debug("vCPU %u: %s of %u bytes at 0x%llx: no device",
 			  vcpu->cpu->id, run->mmio.is_write ? "write" : "read",
 			  size, (unsigned long long)run->mmio.phys_addr);
 }
 
-/* The guest's firmware calls for power (PSCI and kin). */
+/* Power requests of the guest (PSCI and the like). */
 static void handle_system_event(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->cpu->run;
@@ -106,7 +105,7 @@ static void handle_system_event(struct vcpu *vcpu)
 		vm_end(vcpu->vm, VM_END_RESET, 0);
 		break;
 	case KVM_SYSTEM_EVENT_CRASH:
-		give_up(vcpu, VM_END_CRASH, "the guest says that it crashed");
+		give_up(vcpu, VM_END_CRASH, "guest reported a crash");
 		break;
 	default:
 		give_up(vcpu, VM_END_CRASH, "system event %u",
@@ -114,27 +113,24 @@ static void handle_system_event(struct vcpu *vcpu)
 	}
 }
 
-/* KVM could not go on. */
 static void handle_internal_error(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->cpu->run;
-	static const char *const words[] = {
-		[KVM_INTERNAL_ERROR_EMULATION] =
-			"an instruction that KVM cannot emulate",
+	static const char *const names[] = {
+		[KVM_INTERNAL_ERROR_EMULATION] = "instruction not emulated",
 		[KVM_INTERNAL_ERROR_SIMUL_EX] = "simultaneous exceptions",
-		[KVM_INTERNAL_ERROR_DELIVERY_EV] =
-			"an exit during the delivery of an event",
+		[KVM_INTERNAL_ERROR_DELIVERY_EV] = "exit during event delivery",
 		[KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON] =
-			"an unexpected exit of the processor",
+			"unexpected exit reason",
 	};
 	uint32_t which = run->internal.suberror;
-	const char *word = which < ARRAY_SIZE(words) ? words[which] : NULL;
+	const char *name = which < ARRAY_SIZE(names) ? names[which] : NULL;
 
 	give_up(vcpu, VM_END_CRASH, "KVM internal error %u (%s)", which,
-		word ? word : "unknown");
+		name ? name : "unknown");
 }
 
-/* KVM_RUN failed, or a page is absent. */
+/* KVM_RUN failed with @err; EFAULT: a memory fault, such as an absent page. */
 static void handle_failure(struct vcpu *vcpu, int err)
 {
 	struct pager *pager = vcpu->vm->pager;
@@ -156,17 +152,15 @@ static void handle_failure(struct vcpu *vcpu, int err)
 		give_up(vcpu, VM_END_HOST, "KVM_RUN: %s", strerror(err));
 }
 
-/* Exits that only the architecture knows. */
 static void handle_other(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->cpu->run;
 
 	if (arch_vcpu_exit(&vcpu->vm->machine, vcpu->cpu) == EXIT_UNKNOWN)
-		give_up(vcpu, VM_END_CRASH, "exit %u is not understood",
+		give_up(vcpu, VM_END_CRASH, "unknown exit reason %u",
 			run->exit_reason);
 }
 
-/* Handles one exit. */
 void vcpu_handle_exit(struct vcpu *vcpu, int result)
 {
 	struct kvm_run *run = vcpu->cpu->run;
@@ -191,16 +185,14 @@ void vcpu_handle_exit(struct vcpu *vcpu, int result)
 		handle_system_event(vcpu);
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		give_up(vcpu, VM_END_CRASH,
-			"the guest shut down on a triple fault");
+		give_up(vcpu, VM_END_CRASH, "triple fault");
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		handle_internal_error(vcpu);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
 		give_up(vcpu, VM_END_CRASH,
-			"the processor refused to enter the guest, reason "
-			"0x%llx",
+			"guest entry failed, hardware reason 0x%llx",
 			(unsigned long long)
 				run->fail_entry.hardware_entry_failure_reason);
 		break;

@@ -2,15 +2,14 @@
 /*
  * A machine whose memory is the snapshot's file, mapped (--pager=map).
  *
- * The kernel pages it, so no page is checked, and the file must stay as it is:
- * where it becomes shorter the kernel takes back its pages, those that the guest
- * has written to as well, and where it is written to the guest sees that.  Both
- * are discovered by whichever comes first: the watch on the file (inotify, in
- * the event loop); an access of this program, before (the populator) or while
- * it is made (SIGBUS); KVM, which cannot enter the guest.  The machine then ends
- * as it does for any unavailable page.
+ * The kernel pages it, so no checksum is verified, and the file must not change:
+ * truncation removes its pages, including those that the guest has written to,
+ * and writes to it become visible to the guest.  Both are found by whichever
+ * comes first: inotify, in the event loop; the populator, before an access of
+ * this program; SIGBUS, during one; KVM, which fails to enter the guest.  The
+ * machine then ends as for any unavailable page.
  *
- * Made by the control thread; vm_mapped_lost() and on_*() are for any thread.
+ * Opened by the control thread; the other functions are for any thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,11 +23,11 @@
 #include "vmm/snap/file.h"
 #include "vmm/vm/private.h"
 
-/* How long a vCPU may take to leave the guest before a lost page is replaced. */
-#define LEAVE_TRIES   200
-#define LEAVE_LOOK_NS (1000 * 1000)
+/* How long vCPUs may take to leave the guest before a lost page is replaced. */
+#define LEAVE_POLLS   200
+#define LEAVE_POLL_NS (1000 * 1000)
 
-/* Whether the file is shorter than the guest's memory now. */
+/* Whether the file has been truncated below the size of RAM. */
 static bool is_shorter(const struct vm *vm)
 {
 	const struct snap_file *file = vm->config.snapshot;
@@ -38,7 +37,7 @@ static bool is_shorter(const struct vm *vm)
 	       (uint64_t)st.st_size < file->memory_bytes;
 }
 
-/* Whether the file was written to; the watch says so once. */
+/* Whether the file was written to; inotify reports it once. */
 static bool is_written(struct vm *vm)
 {
 	char events[4096];
@@ -49,7 +48,7 @@ static bool is_written(struct vm *vm)
 	return atomic_load(&vm->mapped.written);
 }
 
-/* Reports what has happened to the page at @gpa, once; ends the machine. */
+/* Reports why memory at @gpa is lost, once, and ends the machine. */
 static void lose(struct vm *vm, gpa_t gpa)
 {
 	const char *path = vm->config.snapshot->path;
@@ -73,7 +72,6 @@ static void lose(struct vm *vm, gpa_t gpa)
 	vm_end(vm, VM_END_SOURCE, 0);
 }
 
-/* Ends the machine if the file is not what it was; whether it is not. */
 bool vm_mapped_check(struct vm *vm)
 {
 	if (!vm->mapped.open || (!is_shorter(vm) && !is_written(vm)))
@@ -82,7 +80,6 @@ bool vm_mapped_check(struct vm *vm)
 	return true;
 }
 
-/* KVM could not reach the page at @gpa: ends a machine whose memory is mapped. */
 bool vm_mapped_fault(struct vm *vm, gpa_t gpa)
 {
 	if (vm->mapped.open)
@@ -90,7 +87,7 @@ bool vm_mapped_fault(struct vm *vm, gpa_t gpa)
 	return vm->mapped.open;
 }
 
-/* The watch has something.  Loop thread. */
+/* The inotify descriptor is readable.  Loop thread. */
 static void on_watch(void *ctx, uint32_t events)
 {
 	struct vm *vm = ctx;
@@ -99,7 +96,7 @@ static void on_watch(void *ctx, uint32_t events)
 	vm_mapped_check(vm);
 }
 
-/* Before an access of this program. */
+/* The populator.  -EIO: memory is lost. */
 static int on_access(void *ctx, gpa_t gpa, uint64_t len_bytes)
 {
 	struct vm *vm = ctx;
@@ -129,21 +126,21 @@ static bool others_have_left(struct vm *vm)
 }
 
 /*
- * In an access of this program, which will go on with zeros.  The guest must not
- * see them, so its vCPUs leave it first; one that does not waits for the loop,
- * which may be this thread, and is not in the guest either.
+ * SIGBUS in an access of this program, which continues with zeros.  The guest must
+ * not see them, so the vCPUs leave it first; one that does not waits for the
+ * loop, which may be this thread, and is not in the guest either.
  */
 static void on_sigbus(void *ctx, gpa_t gpa)
 {
-	static const struct timespec look = { .tv_nsec = LEAVE_LOOK_NS };
+	static const struct timespec poll = { .tv_nsec = LEAVE_POLL_NS };
 	struct vm *vm = ctx;
 
 	lose(vm, gpa);
-	for (int i = 0; i < LEAVE_TRIES && !others_have_left(vm); i++)
-		nanosleep(&look, NULL);
+	for (int i = 0; i < LEAVE_POLLS && !others_have_left(vm); i++)
+		nanosleep(&poll, NULL);
 }
 
-/* Watches the file; without a watch an access discovers it. */
+/* Adds the inotify watch; without one, accesses find the change. */
 static void watch(struct vm *vm)
 {
 	struct mapped *mapped = &vm->mapped;
@@ -156,11 +153,11 @@ static void watch(struct vm *vm)
 	    inotify_add_watch(mapped->watch_fd, path, IN_MODIFY) < 0 ||
 	    loop_add(vm->loop, &mapped->source, mapped->watch_fd, EPOLLIN,
 		     on_watch, vm) < 0)
-		log_info("%s/%s: is not watched", vm->config.snapshot->path,
-			 SNAP_MEMORY_NAME);
+		log_info("%s/%s: inotify watch failed",
+			 vm->config.snapshot->path, SNAP_MEMORY_NAME);
 }
 
-/* Begins, when memory is mapped and the loop does not run yet. */
+/* Memory is mapped, and the loop does not run yet. */
 int vm_mapped_open(struct vm *vm)
 {
 	struct mapped *mapped = &vm->mapped;
@@ -175,7 +172,7 @@ int vm_mapped_open(struct vm *vm)
 	return sigbus_watch(&mapped->sigbus);
 }
 
-/* Ends that; the loop and the vCPUs are gone. */
+/* The loop and the vCPU threads have ended. */
 void vm_mapped_close(struct vm *vm)
 {
 	if (!vm->mapped.open)

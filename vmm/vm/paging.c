@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How a machine's memory is filled: the choice, and the pager between the load
- * plan and the vCPUs.
+ * How guest memory is populated: the choice of the pager mode, and the pager over
+ * a load plan or a snapshot.
  *
  * Control thread, except on_failed().
  */
@@ -12,7 +12,7 @@
 #include "vmm/pager/source.h"
 #include "vmm/vm/private.h"
 
-/* A page cannot be had, and the pager has said so.  Any thread. */
+/* The pager has reported an unavailable page.  Any thread. */
 static void on_failed(void *ctx, enum pager_on_error on_error)
 {
 	struct vm *vm = ctx;
@@ -21,7 +21,6 @@ static void on_failed(void *ctx, enum pager_on_error on_error)
 		vm_end(vm, VM_END_SOURCE, 0);
 }
 
-/* Chooses the way; the VM exists, but no memory and no slot yet. */
 int vm_paging_choose(struct vm *vm)
 {
 	struct machine *m = &vm->machine;
@@ -29,7 +28,7 @@ int vm_paging_choose(struct vm *vm)
 				  .has_file = vm->config.snapshot };
 	int r;
 
-	/* What needs nothing of the host needs no look at it. */
+	/* EAGER needs no capability of the host. */
 	if (vm->config.paging.mode != PAGER_EAGER)
 		host_caps_probe(&caps, &m->vm);
 	r = pager_choose(&vm->paging, vm->config.paging.mode, &caps);
@@ -40,7 +39,7 @@ int vm_paging_choose(struct vm *vm)
 	return 0;
 }
 
-/* Puts the source that misbehaves around another, where that is wanted. */
+/* Wraps the source for fault injection, where it is wanted. */
 static int inject(const struct vm *vm, struct page_source **source)
 {
 	const char *spec = vm->config.paging.inject;
@@ -48,7 +47,7 @@ static int inject(const struct vm *vm, struct page_source **source)
 	return spec ? source_inject_create(source, *source, spec) : 0;
 }
 
-/* Makes the pager over @source, which it owns from now on. */
+/* The pager owns @source, also on failure. */
 static int create_pager(struct vm *vm, struct page_source *source)
 {
 	const struct vm_paging *paging = &vm->config.paging;
@@ -71,7 +70,7 @@ static int create_pager(struct vm *vm, struct page_source *source)
 	return pager_create(&vm->pager, &config);
 }
 
-/* Fills all memory at once, as the plan says, and keeps the figures. */
+/* Populates all memory from the plan now, and keeps statistics. */
 static int apply_now(struct vm *vm, const struct plan *plan)
 {
 	struct pager_stats *stats = &vm->eager_stats;
@@ -86,7 +85,6 @@ static int apply_now(struct vm *vm, const struct plan *plan)
 	return r;
 }
 
-/* Fills memory as the plan says, now or when it is touched. */
 int vm_memory_from_plan(struct vm *vm, struct plan *plan)
 {
 	struct memory *memory = &vm->machine.memory;
@@ -101,7 +99,7 @@ int vm_memory_from_plan(struct vm *vm, struct plan *plan)
 	return r < 0 ? r : create_pager(vm, source);
 }
 
-/* Fills all memory at once, with the patience and the words of the pager. */
+/* Populates all memory now, with the retries and messages of a pager. */
 static int fill_now(struct vm *vm, struct page_source *source)
 {
 	struct pager_config config = {
@@ -126,7 +124,6 @@ static int fill_now(struct vm *vm, struct page_source *source)
 	return r;
 }
 
-/* Fills memory from the snapshot, now, or when it is touched, or not at all. */
 int vm_memory_from_snapshot(struct vm *vm)
 {
 	struct page_source *source;
@@ -143,19 +140,16 @@ int vm_memory_from_snapshot(struct vm *vm)
 						create_pager(vm, source);
 }
 
-/* What was chosen. */
 const struct pager_choice *vm_pager_choice(const struct vm *vm)
 {
 	return &vm->paging;
 }
 
-/* What the guest asked for. */
 size_t vm_workingset(const struct vm *vm, const uint64_t **pages)
 {
 	return vm->pager ? pager_recorded(vm->pager, pages) : 0;
 }
 
-/* The figures. */
 void vm_pager_stats(const struct vm *vm, struct pager_stats *stats)
 {
 	if (vm->pager)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Pausing and resuming a machine: its vCPUs parked with whole registers, its
- * devices with nothing in flight.
+ * Pausing and resuming: vCPUs parked with complete registers, devices quiesced.
  *
- * Control side, one thread at a time.
+ * Control thread.
  */
 #include <errno.h>
 
@@ -11,8 +10,8 @@
 #include "vmm/vm/private.h"
 
 /*
- * A vCPU leaves the guest within microseconds, but one that stands still for a
- * page may take as long as its source does.
+ * A vCPU leaves the guest within microseconds, unless it is blocked on a page,
+ * which may take as long as its source.
  */
 #define PAUSE_PATIENCE_NS (5 * NS_PER_S)
 
@@ -25,7 +24,7 @@ static bool all_parked(const struct vm *vm)
 	return true;
 }
 
-/* Parks the vCPUs, or lets all of them go on again. */
+/* Parks all vCPUs, or none: -ETIMEDOUT, logged, or -ECANCELED at the end. */
 static int park_all(struct vm *vm)
 {
 	const struct timespec until =
@@ -47,11 +46,10 @@ static int park_all(struct vm *vm)
 	}
 	pthread_mutex_unlock(&vm->lock);
 	if (r == ETIMEDOUT)
-		return log_fail(r, "pause: a vCPU waits for its memory");
+		return log_fail(r, "pause: timed out waiting for guest memory");
 	return -r;
 }
 
-/* Lets the vCPUs go on. */
 static void unpark_all(struct vm *vm)
 {
 	for (unsigned int i = 0; i < vm->machine.cpu_count; i++)
@@ -64,8 +62,8 @@ static void unpark_all(struct vm *vm)
 }
 
 /*
- * Has the guest's clocks go on from where they stopped.  Those that follow the
- * host's have not stopped, but for a snapshot.
+ * Starts the guest's clocks from where they stopped.  Under --clock=follow they
+ * have not stopped, except for a snapshot.
  */
 static int start_clocks(struct vm *vm)
 {
@@ -75,17 +73,16 @@ static int start_clocks(struct vm *vm)
 				       arch_clocks_start(&vm->machine, follow);
 }
 
-/* Pauses the machine. */
 int vm_pause(struct vm *vm)
 {
 	int r;
 
 	if (vm->paused)
 		return 0;
-	/* It may be the loop that waits: the devices could not be stopped. */
+	/* The loop may be the waiter, and then the devices cannot be quiesced. */
 	if (vm_is_stalled(vm))
-		return log_fail(ETIMEDOUT, "pause: the guest waits for an "
-					   "unavailable page, until \"retry\"");
+		return log_fail(ETIMEDOUT,
+				"pause: a page is unavailable; use \"retry\"");
 	r = park_all(vm);
 	if (r < 0)
 		return r;
@@ -97,8 +94,8 @@ int vm_pause(struct vm *vm)
 	r = vm_devices_quiesce(vm);
 	if (r < 0) {
 		/*
-		 * The devices run, and to set the clocks takes that they raise
-		 * no interrupt: the guest sees the time that was waited.
+		 * The devices run, and the clocks can only be set while they
+		 * raise no interrupt: the guest sees the time of this attempt.
 		 */
 		unpark_all(vm);
 		return r;
@@ -107,12 +104,12 @@ int vm_pause(struct vm *vm)
 	return 0;
 }
 
-/* Resumes it: the clocks first, while no device can raise an interrupt. */
+/* The clocks come first, while no device can raise an interrupt. */
 int vm_resume(struct vm *vm)
 {
 	int r;
 
-	/* At the end no device begins anything. */
+	/* At the end no device is resumed. */
 	if (!vm->paused || atomic_load(&vm->phase) == VM_PHASE_END)
 		return 0;
 	r = start_clocks(vm);
@@ -125,7 +122,6 @@ int vm_resume(struct vm *vm)
 	return 0;
 }
 
-/* Whether it is paused. */
 bool vm_is_paused(const struct vm *vm)
 {
 	return vm->paused;

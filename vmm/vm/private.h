@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the files of vm/ share: the machine's insides.
+ * The machine, and what the files of vm/ share.
  */
 #ifndef VMM_VM_PRIVATE_H
 #define VMM_VM_PRIVATE_H
@@ -17,20 +17,20 @@
 struct loop;
 struct pci_host;
 
-/* What the control side wants of the vCPUs. */
+/* What the vCPU threads are to do. */
 enum vm_phase {
 	VM_PHASE_PAUSED,
 	VM_PHASE_RUN,
 	VM_PHASE_END,
 };
 
-/* Memory that is the snapshot's file, mapped; see mapped.c. */
+/* Memory mapped from the snapshot's file; see mapped.c. */
 struct mapped {
 	bool open;
 	int watch_fd; /* an inotify; -1: none */
 	struct loop_source *source;
 	struct sigbus_watch sigbus;
-	atomic_bool written; /* by another, as the watch has said */
+	atomic_bool written; /* by another process, according to inotify */
 	atomic_bool reported; /* why the machine ends */
 };
 
@@ -42,13 +42,13 @@ struct vcpu {
 	bool started;
 	bool parked; /* vm->lock */
 	atomic_bool left; /* the guest, for good */
-	bool unfinished; /* an exit whose end is in the next entry */
+	bool unfinished; /* an I/O exit that the next entry completes */
 };
 
 /*
  * The machine.  @lock guards phase, end and the parked flags; @changed is
  * signalled when any of them changes.  @phase is atomic as well, so that the
- * run loop looks at it without the lock.
+ * run loop reads it without the lock.
  */
 struct vm {
 	struct machine machine;
@@ -61,13 +61,13 @@ struct vm {
 	struct pager_choice paging;
 	struct pager *pager; /* NULL: no page is absent */
 	struct mapped mapped; /* under PAGER_MAP */
-	struct pager_stats eager_stats; /* how memory was filled without one */
+	struct pager_stats eager_stats; /* of a machine without a pager */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	_Atomic enum vm_phase phase;
-	_Atomic uint64_t entered_ns; /* a figure; 0: no vCPU has entered */
-	bool paused; /* by the control side, devices at rest as well */
-	bool loaded; /* and has not run since: the clocks are a snapshot's */
+	_Atomic uint64_t entered_ns; /* 0: no vCPU has entered */
+	bool paused; /* by vm_pause(), devices quiesced */
+	bool loaded; /* restored and not run since: a snapshot's clocks */
 	struct vm_end end;
 	int end_fd; /* an eventfd, written by vm_end(); -1: none */
 	int signal_fd;

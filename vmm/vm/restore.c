@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loading a machine from a snapshot, which is hostile: what the snapshot says
- * of the machine is bounded here, what it says of a device there.
+ * Restoring a machine from a snapshot, which is untrusted: its description of the
+ * machine is validated here, a device's section by the device.
+ *
+ * Control thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,7 +18,7 @@
 
 #define GENERATION_ID_BYTES 16
 
-/* Reads a string into @room bytes that are zero. */
+/* Reads a string without zeros into @room bytes, which are zero. */
 static void get_string(struct snap_reader *r, char *to, size_t room)
 {
 	size_t len;
@@ -28,7 +30,6 @@ static void get_string(struct snap_reader *r, char *to, size_t room)
 		snap_reader_fail(r);
 }
 
-/* Reads one disk's line of the description. */
 static void get_disk(struct snap_reader *r, struct vm_disk *disk)
 {
 	disk->size_bytes = snap_get_u64(r);
@@ -36,7 +37,7 @@ static void get_disk(struct snap_reader *r, struct vm_disk *disk)
 	get_string(r, disk->path, sizeof(disk->path));
 }
 
-/* Reads the words about it, which need not be there. */
+/* Reads the section for display, which is optional. */
 static int describe_about(const struct snap_file *file,
 			  struct vm_description *d)
 {
@@ -55,17 +56,17 @@ static int describe_about(const struct snap_file *file,
 		d->device_count = 0;
 	}
 	for (unsigned int i = 0; i < d->device_count; i++) {
-		struct vm_device_words *words = &d->devices[i];
+		struct vm_device_names *names = &d->devices[i];
 
-		get_string(&r, words->name, sizeof(words->name));
-		get_string(&r, words->kind, sizeof(words->kind));
+		get_string(&r, names->name, sizeof(names->name));
+		get_string(&r, names->kind, sizeof(names->kind));
 	}
 	return snap_reader_error(&r) < 0 ?
 		       snap_section_bad(file, VM_TAG_ABOUT) :
 		       0;
 }
 
-/* Reads the description of the machine itself. */
+/* Reads the section of the machine's size and disks. */
 static int describe_machine(const struct snap_file *file,
 			    struct vm_description *d)
 {
@@ -92,7 +93,6 @@ static int describe_machine(const struct snap_file *file,
 		       0;
 }
 
-/* Reads the description. */
 int vm_describe(const struct snap_file *file, struct vm_description *d)
 {
 	int r;
@@ -102,7 +102,7 @@ int vm_describe(const struct snap_file *file, struct vm_description *d)
 	return r < 0 ? r : describe_machine(file, d);
 }
 
-/* Describes the first vCPU; the others are of the same kind. */
+/* From the first vCPU; the others have the same model and features. */
 int vm_describe_cpu(const struct snap_file *file, char model[ARCH_MODEL_BYTES],
 		    FILE *features)
 {
@@ -121,7 +121,7 @@ int vm_describe_cpu(const struct snap_file *file, char model[ARCH_MODEL_BYTES],
 	return err == -EBADMSG ? snap_section_bad(file, tag) : err;
 }
 
-/* Whether RAM lies where the snapshot has it. */
+/* -EBADMSG, logged, if the snapshot's RAM ranges differ from the machine's. */
 static int check_layout(const struct vm *vm, const struct snap_file *file)
 {
 	const struct memory *memory = &vm->machine.memory;
@@ -134,8 +134,7 @@ static int check_layout(const struct vm *vm, const struct snap_file *file)
 	if (same)
 		return 0;
 	return log_fail(EBADMSG,
-			"%s: its memory does not lie where this "
-			"machine has memory",
+			"%s: memory layout differs from this machine's",
 			file->path);
 }
 
@@ -177,7 +176,7 @@ static int load_section(struct vm *vm, const char *tag, struct loader loader)
 	return err == -EBADMSG ? snap_section_bad(file, tag) : err;
 }
 
-/* Whether a section is of a part that this machine has. */
+/* Whether the machine has the part that a section is of. */
 static bool is_known(const struct vm *vm, const char *section)
 {
 	char tag[VM_TAG_BYTES];
@@ -198,7 +197,7 @@ static bool is_known(const struct vm *vm, const char *section)
 	return false;
 }
 
-/* Refuses a guest that has more than this machine: it would miss it. */
+/* Refuses sections of parts that this machine lacks: the guest has them. */
 static int check_sections(const struct vm *vm)
 {
 	const struct snap_file *file = vm->config.snapshot;
@@ -206,8 +205,8 @@ static int check_sections(const struct vm *vm)
 	for (unsigned int i = 0; i < file->section_count; i++)
 		if (!is_known(vm, file->sections[i].tag))
 			return log_fail(EPROTONOSUPPORT,
-					"%s/%s: section %s is of something "
-					"that this thaw does not know",
+					"%s/%s: section %s is not supported by "
+					"this version of thaw",
 					file->path, SNAP_STATE_NAME,
 					file->sections[i].tag);
 	return 0;
@@ -240,7 +239,7 @@ static int load_sections(struct vm *vm)
 	return r;
 }
 
-/* Gives the machine a new identity, and tells the guest. */
+/* Writes a new generation id, and notifies the guest. */
 static int renew_generation(struct vm *vm)
 {
 	struct machine *m = &vm->machine;
@@ -250,7 +249,7 @@ static int renew_generation(struct vm *vm)
 	if (getrandom(id, sizeof(id), 0) != sizeof(id))
 		return log_errno(errno, "generation id");
 	r = memory_write(&m->memory, m->layout.generation_gpa, id, sizeof(id));
-	/* The pager has said why a page cannot be had. */
+	/* The pager has reported the unavailable page. */
 	if (r == -EIO)
 		return r;
 	if (r < 0)
@@ -258,7 +257,6 @@ static int renew_generation(struct vm *vm)
 	return arch_notify(m, MACHINE_NOTICE_GENERATION);
 }
 
-/* Loads the machine. */
 int vm_restore(struct vm *vm)
 {
 	int r = check_layout(vm, vm->config.snapshot);

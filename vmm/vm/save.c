@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Saving a machine.  It is paused, so nothing changes under our hands but what
- * the kernel writes for us: an interrupt controller may save tables into guest
- * memory, so memory comes last.
+ * Saving a machine.  It is paused, so only KVM changes its state meanwhile: an ITS
+ * saves its tables into guest memory, so memory comes last.
+ *
+ * Control thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #include "vmm/vm/sections.h"
 #include "vmm/vm/snapshot.h"
 
-/* Writes the words about it; vm_describe() reads the same. */
+/* Writes the section for display; describe_about() reads it. */
 static void put_about(const struct vm *vm, struct snap_writer *w)
 {
 	snap_put_blob(w, THAW_VERSION, strlen(THAW_VERSION));
@@ -32,8 +33,8 @@ static void put_about(const struct vm *vm, struct snap_writer *w)
 }
 
 /*
- * Writes where a disk is: from the root on, because a restore may be started
- * from another directory; as the user named it where that is too long.
+ * Writes a disk's path: absolute, because a restore may run in another directory;
+ * as the user wrote it where that is too long.
  */
 static void put_disk_path(const char *path, struct snap_writer *w)
 {
@@ -47,7 +48,7 @@ static void put_disk_path(const char *path, struct snap_writer *w)
 	snap_put_blob(w, path, strlen(path));
 }
 
-/* Writes the description; vm_describe() reads the same. */
+/* Writes the machine's size and disks; describe_machine() reads them. */
 static void put_machine(const struct vm *vm, struct snap_writer *w)
 {
 	const struct vm_config *config = &vm->config;
@@ -65,7 +66,7 @@ static void put_machine(const struct vm *vm, struct snap_writer *w)
 	}
 }
 
-/* Ends a section of @version: hands it to the snapshot and frees it. */
+/* Adds a section, whose contents have been written with result @r, and frees it. */
 static int finish_version(struct snap_save *save, const char *tag,
 			  uint32_t version, int r, struct snap_writer *w)
 {
@@ -83,7 +84,7 @@ static int finish_section(struct snap_save *save, const char *tag, int r,
 	return finish_version(save, tag, VM_SECTION_VERSION, r, w);
 }
 
-/* Saves the machine and the vCPUs. */
+/* Saves the description, the vCPUs and the machine's part. */
 static int save_machine(struct vm *vm, struct snap_save *save)
 {
 	struct machine *m = &vm->machine;
@@ -111,7 +112,6 @@ static int save_machine(struct vm *vm, struct snap_save *save)
 	return finish_section(save, VM_TAG_ARCH, arch_machine_save(m, &w), &w);
 }
 
-/* Saves the devices. */
 static int save_devices(struct vm *vm, struct snap_save *save)
 {
 	int r = 0;
@@ -128,7 +128,7 @@ static int save_devices(struct vm *vm, struct snap_save *save)
 	return r;
 }
 
-/* Saves pages, all present, of which @may says which can be other than zero. */
+/* Saves present pages; those whose @may is 0 are zero, and left out. */
 static int save_chunk(struct snap_save *save, uint64_t page, uint64_t count,
 		      const uint8_t *may, const uint8_t *hva)
 {
@@ -148,7 +148,6 @@ static int save_chunk(struct snap_save *save, uint64_t page, uint64_t count,
 	return 0;
 }
 
-/* Saves one region. */
 static int save_region(struct vm *vm, struct snap_save *save,
 		       const struct memory_region *region,
 		       const struct vm_progress *progress)
@@ -166,9 +165,10 @@ static int save_region(struct vm *vm, struct snap_save *save,
 		uint8_t may[RESIDENT_PAGES_MAX];
 		void *hva;
 
-		/* A machine that ends may have let go who waits for a page. */
+		/* At the end, threads blocked on pages are woken and see zeros. */
 		if (atomic_load(&vm->phase) == VM_PHASE_END) {
-			r = log_fail(ECANCELED, "snapshot: the machine ends");
+			r = log_fail(ECANCELED,
+				     "snapshot: the machine has ended");
 			break;
 		}
 		r = memory_map(memory, gpa, n * PAGE_BYTES, &hva);
@@ -187,7 +187,7 @@ static int save_region(struct vm *vm, struct snap_save *save,
 	return r;
 }
 
-/* Fills what is absent, or fails: the populator of memory during a save. */
+/* The populator of memory during a save: fails where a source does. */
 static int populate_or_fail(void *ctx, gpa_t gpa, uint64_t len_bytes)
 {
 	const struct vm *vm = ctx;
@@ -200,10 +200,9 @@ static int populate_or_fail(void *ctx, gpa_t gpa, uint64_t len_bytes)
 }
 
 /*
- * Saves everything into a snapshot that has begun.  It is the control side that
- * touches memory here, an interrupt controller's tables included, and it must
- * not wait for a page until the control side says "retry".  No vCPU and no
- * device uses the accessor meanwhile.
+ * Saves everything.  The control thread accesses memory here, the tables of an
+ * ITS included, and must not block on an unavailable page, which only a command
+ * to it can retry.  No vCPU and no device uses the accessor meanwhile.
  */
 static int save_all(struct vm *vm, struct snap_save *save,
 		    const struct vm_progress *progress)
@@ -221,15 +220,15 @@ static int save_all(struct vm *vm, struct snap_save *save,
 	for (unsigned int i = 0; r >= 0 && i < memory->region_count; i++)
 		r = save_region(vm, save, &memory->regions[i], progress);
 	memory->populator = before;
-	/* What was read of a machine that ends may not be its memory. */
+	/* After the end, zeros may have been read in place of contents. */
 	if (r >= 0 && atomic_load(&vm->phase) == VM_PHASE_END)
-		r = log_fail(ECANCELED, "snapshot: the machine ends");
+		r = log_fail(ECANCELED, "snapshot: the machine has ended");
 	return r;
 }
 
 /*
- * Syncs the disks: the restored guest relies on what it wrote before, also
- * after a power cut.  They are at rest, so this is all that there is to sync.
+ * Syncs the disks: the restored guest relies on its earlier writes, even after a
+ * power failure of the host.  The devices are quiesced, so no write follows.
  */
 static int sync_disks(const struct vm *vm)
 {
@@ -244,7 +243,6 @@ static int sync_disks(const struct vm *vm)
 	return 0;
 }
 
-/* Saves the machine. */
 int vm_save(struct vm *vm, const char *path, const struct vm_progress *progress)
 {
 	const struct memory *memory = &vm->machine.memory;

@@ -11,10 +11,10 @@
 #include "vmm/bus/device.h"
 #include "vmm/snap/format.h"
 
-#define VM_SECTION_VERSION 1 /* of a part whose fields have not changed */
+#define VM_SECTION_VERSION 1 /* of sections without another version */
 #define VM_TAG_BYTES	   (SNAP_TAG_BYTES + 1)
 
-#define VM_TAG_ABOUT   "about" /* words for people; see vm_describe() */
+#define VM_TAG_ABOUT   "about" /* for display; see vm_describe() */
 #define VM_TAG_MACHINE "machine" /* struct vm_description */
 #define VM_TAG_ARCH    "arch" /* what arch_machine_save() writes */
 

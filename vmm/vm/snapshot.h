@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A machine in a snapshot: how it is saved, and what of its description a
- * restore needs before there is a machine.
+ * Saving a machine to a snapshot and restoring it, and the description that a
+ * restore needs before it creates the machine.
  *
- * Control side; 0 or -errno, logged.
+ * Control thread; 0 or -errno, logged.
  */
 #ifndef VMM_VM_SNAPSHOT_H
 #define VMM_VM_SNAPSHOT_H
@@ -21,14 +21,13 @@ struct snap_file;
 #define VM_DEVICES_MAX	   40
 
 /*
- * What a snapshot says about the machine that it is of.  Nothing is restored
- * from the words about it: the version of the thaw that saved it, "" where it
- * says none, and its devices.
+ * The machine in a snapshot.  @thaw (the version that saved it, "" if unknown)
+ * and @devices are for display only.
  */
 struct vm_description {
 	char thaw[32];
 	unsigned int device_count;
-	struct vm_device_words {
+	struct vm_device_names {
 		char name[32], kind[32]; /* "disk0", "virtio-blk" */
 	} devices[VM_DEVICES_MAX];
 	uint64_t memory_bytes;
@@ -42,45 +41,43 @@ struct vm_description {
 	} disks[VM_DISKS_MAX];
 };
 
-/* Hears how many pages of how many have been looked at. */
+/* Called with the number of pages done, and of all. */
 struct vm_progress {
 	void (*tell)(void *ctx, uint64_t done, uint64_t of);
 	void *ctx;
 };
 
 /*
- * Saves the machine, which is paused, to the directory @path.  Its writable
- * disks are synced first, and one that cannot be fails the save.  Pages that are
- * absent are filled on the way.  @progress may be NULL.
+ * Saves the machine, which is paused, to the directory @path.  Syncs its writable
+ * disks first, and fails if that does.  Fills absent pages.  @progress may be
+ * NULL.
  */
 int vm_save(struct vm *vm, const char *path,
 	    const struct vm_progress *progress);
 
-/* Reads the description; everything in it is bounded. */
+/* Reads and validates the description. */
 int vm_describe(const struct snap_file *file,
 		struct vm_description *description);
 
 /*
- * Where in the directory of the snapshot disk @n is kept, relative to it: where
- * the snapshot says, when that is inside, else under the file name that the
- * disk had.  NULL when it is not there, so that only the user can say where it
- * is.  The string is the description's.
+ * The path of disk @n relative to the snapshot's directory: the path in the
+ * snapshot, if it is inside, else the disk's file name.  NULL: there is no such
+ * file, and the user must name it.  The string is the description's.
  */
 const char *vm_disk_inside(const struct snap_file *file,
 			   const struct vm_description *description,
 			   unsigned int n);
 
 /*
- * What processors the snapshot's are, in words: the model, and the name of each
- * feature, each ended by a newline.  -ENOEXEC, not logged, for those of another
- * architecture.
+ * The CPU model of the snapshot as text, and to @features the name of each CPU
+ * feature on a line.  -ENOEXEC, not logged, for another architecture.
  */
 int vm_describe_cpu(const struct snap_file *file, char model[ARCH_MODEL_BYTES],
 		    FILE *features);
 
 /*
- * Loads the machine's state from the snapshot that it was made for
- * (vm_config's), instead of vm_boot().
+ * Restores the machine from vm_config's snapshot, instead of vm_boot().  It is
+ * paused then.
  */
 int vm_restore(struct vm *vm);
 

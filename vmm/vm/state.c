@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The state of a machine that its other files depend on: the phase that vCPUs
- * check before each entry, the reason of the end, and the kick.
+ * The phase that vCPUs check before each entry, the reason for the end, and the
+ * kick.  The other files of vm/ depend on this one, not on each other for these.
  *
  * Any thread; vm->lock guards changes of the phase and of the end.
  */
@@ -29,9 +29,9 @@ void vm_end(struct vm *vm, enum vm_end_kind kind, int detail)
 			vm->config.ended(vm->config.ended_ctx, vm->end);
 		pthread_cond_broadcast(&vm->changed);
 		vcpus_kick(vm);
-		/* Without a descriptor the machine was not made, nobody waits. */
+		/* No descriptor: creation failed early, and no thread waits. */
 		if (write(vm->end_fd, &one, sizeof(one)) < 0)
-			log_debug("the end of a machine that was not made");
+			log_debug("machine ended before its creation");
 	}
 	pthread_mutex_unlock(&vm->lock);
 }

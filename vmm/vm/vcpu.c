@@ -2,15 +2,15 @@
 /*
  * The vCPU threads.
  *
- * A thread loops: look at the phase (park while paused, leave at the end),
- * enter the guest, handle the exit.  To make it look, another thread changes
- * the phase and sends the kick signal; the handler sets immediate_exit in the
- * run page, so a kick that comes just before KVM_RUN is not lost.  The thread
- * clears immediate_exit before it looks at the phase, never after.
+ * A thread loops: check the phase (park while paused, leave at the end), enter
+ * the guest, handle the exit.  Another thread changes the phase and sends the
+ * kick signal; the handler sets immediate_exit in the run page, so a kick just
+ * before KVM_RUN is not lost.  The thread clears immediate_exit before it checks
+ * the phase, never after.
  *
  * An exit for port or memory-mapped I/O is only finished inside the next
  * KVM_RUN.  So before a vCPU parks it enters with immediate_exit set until that
- * says EINTR; only then are its registers whole.
+ * returns EINTR; only then are its registers complete.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,20 +22,20 @@
 #include "vmm/base/thread.h"
 #include "vmm/vm/private.h"
 
-/* Enters once, and handles what comes out. */
+/* Enters the guest once, and handles the exit. */
 static void enter(struct vcpu *vcpu)
 {
 	int r = kvm_vcpu_run(vcpu->cpu);
 
 	vcpu->unfinished = false;
-	/* At the end an exit may come of memory that was given up on. */
+	/* At the end the exit may be due to memory that is no longer there. */
 	if (atomic_load(&vcpu->vm->phase) == VM_PHASE_END)
 		return;
 	if (r != -EINTR && r != -EAGAIN)
 		vcpu_handle_exit(vcpu, r);
 }
 
-/* Finishes an exit that KVM completes at the next entry. */
+/* Completes an I/O exit, which KVM does at the next entry. */
 static void finish_exit(struct vcpu *vcpu)
 {
 	while (vcpu->unfinished &&
@@ -45,7 +45,6 @@ static void finish_exit(struct vcpu *vcpu)
 	}
 }
 
-/* Waits while the machine is paused. */
 static void park(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
@@ -60,7 +59,7 @@ static void park(struct vcpu *vcpu)
 	pthread_mutex_unlock(&vm->lock);
 }
 
-/* Whether to enter the guest; parks first where that is wanted. */
+/* Whether to enter the guest; while paused, parks first. */
 static bool may_enter(struct vcpu *vcpu)
 {
 	for (;;) {
@@ -77,7 +76,6 @@ static bool may_enter(struct vcpu *vcpu)
 	}
 }
 
-/* The thread. */
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
@@ -92,7 +90,6 @@ static void *vcpu_thread(void *arg)
 	return NULL;
 }
 
-/* Makes the vCPUs and the interrupt controller around them. */
 int vcpus_create(struct vm *vm)
 {
 	struct machine *m = &vm->machine;
@@ -118,7 +115,6 @@ int vcpus_create(struct vm *vm)
 	return arch_irqchip_finish(m);
 }
 
-/* Starts one thread. */
 static int start_one(struct vcpu *vcpu)
 {
 	char name[16];
@@ -129,7 +125,6 @@ static int start_one(struct vcpu *vcpu)
 	return r < 0 ? log_errno(-r, "thread of vCPU %u", vcpu->cpu->id) : 0;
 }
 
-/* Starts the threads. */
 int vcpus_start(struct vm *vm)
 {
 	int r = 0;
@@ -143,7 +138,6 @@ int vcpus_start(struct vm *vm)
 	return r;
 }
 
-/* Waits for the threads, but not for ever. */
 bool vcpus_wait(struct vm *vm, uint64_t ns)
 {
 	const struct timespec until = clock_timespec(clock_now_ns() + ns);
@@ -163,7 +157,6 @@ bool vcpus_wait(struct vm *vm, uint64_t ns)
 	return true;
 }
 
-/* Joins the threads; the phase is VM_PHASE_END. */
 void vcpus_stop(struct vm *vm)
 {
 	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++) {

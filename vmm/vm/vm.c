@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The life of a machine: made in the order that arch.h tells, run, ended.
- *
- * All on the control thread, but for vm_end().
+ * The life of a machine: created in the order that arch.h gives, started, stopped
+ * and destroyed.  Control thread, except raise_event(), which is for any.
  */
 #include "vmm/vm/vm.h"
 
@@ -18,10 +17,10 @@
 #include "vmm/snap/file.h"
 #include "vmm/vm/private.h"
 
-/* How long a vCPU may take to end before its pages are given up on. */
+/* How long vCPU threads may take to end before the pager is cancelled. */
 #define STOP_PATIENCE_NS (UINT64_C(200) * 1000 * 1000)
 
-/* The machine's own wish to stop, from a device or an exit. */
+/* A device or an exit ends the machine.  Any thread. */
 static void raise_event(struct machine *machine, enum machine_event event)
 {
 	struct vm *vm = container_of(machine, struct vm, machine);
@@ -34,7 +33,7 @@ static void raise_event(struct machine *machine, enum machine_event event)
 	vm_end(vm, kinds[event], 0);
 }
 
-/* Backs guest memory and attaches it. */
+/* Creates the VM and its memory, with memslots. */
 static int create_memory(struct vm *vm)
 {
 	struct machine *m = &vm->machine;
@@ -74,7 +73,7 @@ static int create_memory(struct vm *vm)
 	return memory_attach(&m->memory, &m->vm);
 }
 
-/* Refuses more vCPUs than KVM has. */
+/* -EINVAL, logged, for more vCPUs than KVM supports. */
 static int check_cpu_count(struct vm *vm)
 {
 	int max = kvm_check_cap(vm->machine.kvm.fd, KVM_CAP_MAX_VCPUS);
@@ -83,7 +82,7 @@ static int check_cpu_count(struct vm *vm)
 	if (limit > MACHINE_CPUS_MAX)
 		limit = MACHINE_CPUS_MAX;
 	if (vm->config.cpu_count > limit)
-		return log_fail(EINVAL, "--cpus %u: at most %u on this host",
+		return log_fail(EINVAL, "--cpus %u: maximum is %u on this host",
 				vm->config.cpu_count, limit);
 	return 0;
 }
@@ -112,12 +111,12 @@ static int create_buses(struct vm *vm)
 	r = pci_host_create(&vm->pci, &pci);
 	if (r < 0)
 		return r;
-	/* The first of the devices, and so the last to go. */
+	/* The first device, and so the last to be destroyed. */
 	pci_host_device(vm->pci, &vm->devices[vm->device_count++]);
 	return 0;
 }
 
-/* The stages, in the order that the kernel wants. */
+/* The stages, in the order that the kernel needs. */
 static int create_stages(struct vm *vm)
 {
 	static int (*const stages[])(struct vm * vm) = {
@@ -135,7 +134,6 @@ static int create_stages(struct vm *vm)
 	return r;
 }
 
-/* Makes the machine. */
 int vm_create(struct vm **out, const struct vm_config *config)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -163,10 +161,10 @@ int vm_create(struct vm **out, const struct vm_config *config)
 }
 
 /*
- * Ends the vCPU threads, which have been told, and whatever stands still for a
- * page: they, the loop, or a snapshot that is being made.  Whom the kernel has
- * stopped is let go only after the devices have stopped: what it sees then is
- * not its memory, and nothing may come of it.
+ * Joins the vCPU threads, which vm_end() has kicked, and unblocks every thread
+ * that waits for a page: a vCPU, the loop, a snapshot in progress.  Threads that
+ * userfaultfd blocks are woken last, after the devices have stopped: they see
+ * zeros then, and nothing may act on that.
  */
 static void stop_threads(struct vm *vm)
 {
@@ -181,7 +179,6 @@ static void stop_threads(struct vm *vm)
 		loop_stop(vm->loop);
 }
 
-/* Ends what runs and frees it all, in reverse order. */
 void vm_destroy(struct vm *vm)
 {
 	struct machine *m;
@@ -215,7 +212,6 @@ void vm_destroy(struct vm *vm)
 	free(vm);
 }
 
-/* Loads what is booted. */
 int vm_boot(struct vm *vm, const struct boot_config *boot)
 {
 	struct plan plan = { 0 };
@@ -227,32 +223,28 @@ int vm_boot(struct vm *vm, const struct boot_config *boot)
 	return r;
 }
 
-/* The power button. */
 int vm_power_button(struct vm *vm)
 {
 	return arch_notify(&vm->machine, MACHINE_NOTICE_POWER_BUTTON);
 }
 
-/* Lets vCPUs try again. */
 void vm_retry_pages(struct vm *vm)
 {
 	if (vm->pager)
 		pager_retry(vm->pager);
 }
 
-/* What it was made from. */
 const struct vm_config *vm_get_config(const struct vm *vm)
 {
 	return &vm->config;
 }
 
-/* When the guest first ran. */
 uint64_t vm_entered_ns(const struct vm *vm)
 {
 	return atomic_load(&vm->entered_ns);
 }
 
-/* Lets the vCPUs run, unless the machine was told to end before it began. */
+/* Lets the vCPUs run, unless the machine has ended before its start. */
 static void first_run(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
@@ -261,14 +253,13 @@ static void first_run(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
-/* Starts everything. */
 int vm_start(struct vm *vm)
 {
 	int r = loop_start(vm->loop);
 
 	if (r < 0)
 		return r;
-	/* Devices that need pages belong to loading: nobody can answer yet. */
+	/* Before pager_start(): no client can retry for these devices yet. */
 	if (vm->paused)
 		r = vm_resume(vm);
 	else
@@ -278,7 +269,6 @@ int vm_start(struct vm *vm)
 	return r < 0 ? r : vcpus_start(vm);
 }
 
-/* Ends it and joins its threads. */
 void vm_stop(struct vm *vm)
 {
 	vm_end(vm, VM_END_LEAVE, 0);

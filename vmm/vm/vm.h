@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One machine: made from a description, booted or loaded, run, paused, ended.
+ * One machine: created from a config, booted or restored, run, paused, ended.
  *
- * Threads: one caller (the control thread) makes, starts, pauses and destroys
- * it; vm_end() is for any thread.  Errors are 0 or -errno, logged.
+ * Threads: one caller (the control thread) creates, starts, pauses and destroys
+ * it; functions for any thread say so.  Errors are 0 or -errno, logged.
  */
 #ifndef VMM_VM_VM_H
 #define VMM_VM_VM_H
@@ -20,36 +20,36 @@ struct snap_file;
 struct terminal;
 struct vm;
 
-/* Which device the user's terminal is connected to. */
+/* The device that the user's terminal is connected to. */
 enum vm_console {
 	VM_CONSOLE_SERIAL,
 	VM_CONSOLE_VIRTIO,
 };
 
-/* What a guest's clocks do while it does not run, paused or in a snapshot. */
+/* Guest clocks while the guest is paused or in a snapshot. */
 enum vm_clock {
-	VM_CLOCK_CONTINUE, /* they stand still: guest time goes on from there */
-	VM_CLOCK_FOLLOW, /* they go on, so that they jump for the guest */
+	VM_CLOCK_CONTINUE, /* stopped: guest time continues from there */
+	VM_CLOCK_FOLLOW, /* running: they jump, as the guest sees it */
 };
 
-/* How guest memory is filled; zeroed is "all of it before the guest runs". */
+/* How guest memory is populated. */
 struct vm_paging {
-	enum pager_mode mode; /* AUTO is decided when the machine is made */
+	enum pager_mode mode; /* AUTO is resolved by vm_create() */
 	enum pager_on_error on_error;
 	uint64_t prefault_bytes_s; /* see struct pager_config */
 	uint64_t deadline_ns;
 	uint32_t run_pages;
 	int trace_fd; /* -1: none */
-	/* The working set to fill first; the caller's. */
+	/* The working set to fill first; the caller's, outlives the machine. */
 	const uint64_t *workingset;
 	size_t workingset_count;
 	bool record; /* the working set; see vm_workingset() */
-	const char *inject; /* see source_inject_create(); NULL: nothing */
+	const char *inject; /* see source_inject_create(); NULL: none */
 };
 
 struct vm_end;
 
-/* A machine in words; everything that it points to outlives the machine. */
+/* Everything that it points to outlives the machine. */
 struct vm_config {
 	const char *kvm_path; /* NULL: /dev/kvm */
 	uint64_t memory_bytes; /* a multiple of the page size */
@@ -62,12 +62,12 @@ struct vm_config {
 	unsigned int disk_count;
 	struct vm_paging paging;
 	/*
-	 * Called when the machine ends, once, by the thread that ends it; must
-	 * not wait.  NULL: nothing is.
+	 * Called once, when the machine ends, on the thread that ends it; must
+	 * not wait.  May be NULL.
 	 */
 	void (*ended)(void *ctx, struct vm_end end);
 	void *ended_ctx;
-	/* What it is loaded from, by vm_restore(); NULL: vm_boot() is called. */
+	/* For vm_restore(); NULL: the machine is booted. */
 	const struct snap_file *snapshot;
 };
 
@@ -76,12 +76,12 @@ enum vm_end_kind {
 	VM_END_NONE, /* it runs */
 	VM_END_POWER_OFF, /* by the guest */
 	VM_END_RESET, /* by the guest */
-	VM_END_CRASH, /* the guest is beyond help */
+	VM_END_CRASH, /* the guest crashed */
 	VM_END_LEAVE, /* by the user */
-	VM_END_STOPPED, /* by the control side */
-	VM_END_SIGNAL, /* thaw was signalled; the number is in detail */
-	VM_END_HOST, /* the host failed us */
-	VM_END_SOURCE, /* a page of memory cannot be had */
+	VM_END_STOPPED, /* by `thaw ctl quit`, or after a snapshot */
+	VM_END_SIGNAL, /* thaw received the signal in detail */
+	VM_END_HOST, /* an error of the host */
+	VM_END_SOURCE, /* a page is unavailable */
 };
 
 struct vm_end {
@@ -89,60 +89,59 @@ struct vm_end {
 	int detail;
 };
 
-/* Makes the machine with its devices; no vCPU runs. */
+/* Creates the machine with its devices; no vCPU runs. */
 int vm_create(struct vm **vm, const struct vm_config *config);
 
-/* Ends what runs and frees it all.  NULL is fine. */
+/* Stops it and frees it.  NULL is fine. */
 void vm_destroy(struct vm *vm);
 
-/* Tells the guest that its power button was pressed.  Any thread. */
+/* Presses the guest's power button.  Any thread. */
 int vm_power_button(struct vm *vm);
 
-/* Lets vCPUs try again that wait for a page.  Any thread. */
+/* Retries the pages that are unavailable; see pager_retry().  Any thread. */
 void vm_retry_pages(struct vm *vm);
 
-/* Loads kernel, initrd and tables. */
+/* Loads kernel, initrd and tables into guest memory, or its page source. */
 int vm_boot(struct vm *vm, const struct boot_config *boot);
 
-/* Starts the event loop and the vCPUs. */
+/* Starts the event loop, the pager's background and the vCPUs. */
 int vm_start(struct vm *vm);
 
-/* Waits until the machine ends; tells how. */
+/* Waits until the machine ends; returns how. */
 struct vm_end vm_wait(struct vm *vm);
 
 /*
- * Ends it where it has not ended, and joins its threads.  A thread in a read
- * that the kernel does not return from is waited for.
+ * Ends the machine, unless it has ended, and joins its threads.  Blocks for as
+ * long as a thread is in a system call that a signal does not interrupt.
  */
 void vm_stop(struct vm *vm);
 
 /*
- * Ends the devices of a machine that has ended, so that what the guest printed
- * is written, as far as its reader takes it.  After vm_stop(); optional.
+ * Destroys the devices after vm_stop(), so that the guest's output is written, as
+ * far as its reader accepts it.  Optional; vm_destroy() does it as well.
  */
 void vm_finish_devices(struct vm *vm);
 
 /*
- * Asks the machine to end; any thread (a vCPU's and the loop's included),
- * returns at once.  The first reason wins.
+ * Makes the machine end.  Any thread (a vCPU's and the loop's included), does not
+ * wait.  The first reason counts.
  */
 void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
 
 /*
  * Pauses: no vCPU runs, no device touches guest memory, until vm_resume().
- * Control side, one thread at a time.  -ETIMEDOUT when a vCPU or a device waits
- * for a page, -EBUSY when a device waits for a disk's file, -ECANCELED when the
- * machine has ended: it is not paused then.  A guest's clocks
- * stand still meanwhile, unless its config says otherwise; a machine whose
- * clocks cannot be set is not resumed.
+ * -ETIMEDOUT when a vCPU or a device waits for a page, -EBUSY when a device waits
+ * for a disk's file, -ECANCELED when the machine has ended: it is not paused
+ * then.  The guest's clocks stop meanwhile, or not (enum vm_clock); a machine
+ * whose clocks cannot be set is not resumed.
  */
 int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
 bool vm_is_paused(const struct vm *vm);
 
-/* What the machine was made from; good for as long as the machine. */
+/* The config of vm_create(); valid as long as the machine. */
 const struct vm_config *vm_get_config(const struct vm *vm);
-/* Whether a vCPU stands still for a page that could not be had. */
+/* Whether a thread waits for an unavailable page; see pager_is_stalled(). */
 bool vm_is_stalled(const struct vm *vm);
 
 /*
@@ -167,7 +166,7 @@ size_t vm_workingset(const struct vm *vm, const uint64_t **pages);
 
 /*
  * Makes SIGTERM, SIGINT and SIGHUP end the machine, in vm_wait().  The caller
- * has blocked them (vm_block_signals(true)) before vm_start(); while it is made
+ * has blocked them (vm_block_signals(true)) before vm_start(); while it is created
  * and loaded they may do what they do to any process.
  */
 void vm_block_signals(bool block);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Waiting for the end of a machine, beside the signals that cause it and the
- * keys that the event loop may be too late for.  Main thread.
+ * Waiting for the end of a machine, for the signals that cause it, and for keys
+ * that the event loop does not read in time.  Main thread.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,13 +15,13 @@
 #include "vmm/io/terminal.h"
 #include "vmm/vm/private.h"
 
-/* How long keys may wait for the loop, and then the loop for a call. */
+/* How long keys may stay unread, and then a loop call may take. */
 #define KEYS_MS	  500
 #define NS_PER_MS (NS_PER_S / 1000)
 
 /*
- * A signal came.  It is for this thread, not the loop's, which may stand still
- * for a page that does not come.
+ * A signal ends the machine.  This thread reads it, not the loop, which may be
+ * blocked on an unavailable page.
  */
 static void take_signal(struct vm *vm)
 {
@@ -31,18 +31,18 @@ static void take_signal(struct vm *vm)
 		vm_end(vm, VM_END_SIGNAL, (int)info.ssi_signo);
 }
 
-/* A call that only says that the loop does not stand still. */
+/* A loop call without effect, to see whether the loop is blocked. */
 static void nothing(void *ctx)
 {
 	(void)ctx;
 }
 
 /*
- * Something was typed.  It is the loop's, which takes it when the guest does;
- * but while the loop stands still the leave key must work.  @fds: the end and
- * the signals, which are waited for meanwhile.
+ * There is input, which the loop reads when the guest does; but while the loop is
+ * blocked the escape key must work, so this thread reads ahead.  @fds: the end
+ * and the signals, polled meanwhile.
  */
-static void look_at_keys(struct vm *vm, struct pollfd *fds)
+static void check_keys(struct vm *vm, struct pollfd *fds)
 {
 	if (poll(fds, 2, KEYS_MS) == 0 &&
 	    loop_call_within(vm->loop, nothing, NULL, KEYS_MS * NS_PER_MS) < 0)
@@ -60,7 +60,6 @@ static void fill_poll(const struct vm *vm, struct pollfd fds[3])
 		fds[i] = (struct pollfd){ .fd = fd[i], .events = POLLIN };
 }
 
-/* Waits for the end. */
 struct vm_end vm_wait(struct vm *vm)
 {
 	struct pollfd fds[3];
@@ -73,8 +72,8 @@ struct vm_end vm_wait(struct vm *vm)
 			break;
 		}
 		if (fds[2].revents & POLLIN)
-			look_at_keys(vm, fds);
-		/* A terminal that hung up has no keys any more. */
+			check_keys(vm, fds);
+		/* After a hang-up the terminal has no more input. */
 		else if (fds[2].revents)
 			fds[2].fd = -1;
 		if (fds[1].revents)
@@ -92,7 +91,6 @@ static void end_signals(sigset_t *set)
 	sigaddset(set, SIGHUP);
 }
 
-/* Blocks them in this thread and those that it makes, or lets them through. */
 void vm_block_signals(bool block)
 {
 	sigset_t set;
@@ -101,7 +99,6 @@ void vm_block_signals(bool block)
 	pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-/* Watches for them. */
 int vm_catch_signals(struct vm *vm)
 {
 	sigset_t set;

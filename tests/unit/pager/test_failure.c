@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A page that cannot be read concerns the threads that need that page, and the
- * messages name it; what comes with it is read on its own.
+ * An unavailable page concerns only the threads that need it, and the messages name
+ * it; its neighbours are read one by one.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -24,7 +24,7 @@
 /* Long enough for several reads on a busy machine. */
 #define DEADLINE UINT64_C(2000000000)
 
-/* What is said when page BAD fails: the first time, and for good. */
+/* The messages when page BAD fails: the first time, and for good. */
 #define FIRST                                                                   \
 	"thaw: guest memory at 0x40005000: read test pages (fault injection): " \
 	"Input/output error; retrying for 2.0 s\n"
@@ -42,7 +42,7 @@ static void open_fixture(struct fixture *f, enum pager_mode mode,
 	fixture_open(f, config, inject, test_source(PAGES), PAGES);
 }
 
-/* All pages but the bad one are right, whatever they were read with. */
+/* All pages but the bad one have their contents, whatever the fault-around. */
 static void neighbours_are_filled(void **state)
 {
 	static const char *const bad[] = { "always@5", "short@5" };

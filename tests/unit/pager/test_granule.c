@@ -232,7 +232,7 @@ static void accessor_and_snapshot_fill(void **state)
 	free(data);
 }
 
-/* A page that cannot be read keeps its granule away, and no other. */
+/* An unavailable page makes its granule unavailable, and no other. */
 static void error_keeps_granule_absent(void **state)
 {
 	struct fixture f;
