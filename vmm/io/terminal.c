@@ -1,69 +1,34 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The user's side of a guest console.
- *
- * Reading and writing never block, and O_NONBLOCK is never set on the user's
- * own open files, because the shell and other programs share them.  Where it is
- * possible the file is opened again through /proc/self/fd, which makes a file
- * of our own; a socket takes MSG_DONTWAIT; for the rest poll(2) is asked before
- * each small transfer.  A regular file keeps the descriptor it came with: it
- * never makes a writer wait, and its position is shared on purpose (">> log").
- *
- * Raw mode must end with the process, however it ends: every signal whose
- * default action is to end it has a handler.  That handler has no context but
- * the process, so what it needs (the descriptor, the mode to restore, the
- * handlers before ours) is the one process-wide variable of this file, and only
- * one terminal of a process is raw at a time.  It is written before the fd that
- * guards it, with release order, and the handler reads it with acquire order.
- * Not covered: SIGKILL, and the signals that the C library keeps for itself.
+ * The user's side of a guest console: input with its escape sequences, output,
+ * and the size of the window.
  *
  * A struct terminal belongs to one thread at a time, the loop's while the guest
- * runs.  While that thread stands still another may read the keys, so the input
- * has a lock; the leave callback is called under it.
+ * runs.  While that thread is blocked another one may read the keys, so the
+ * input has a lock; the leave callback is called with the lock held.
  */
 #include "vmm/io/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
-#include "vmm/base/signals.h"
+#include "vmm/io/raw_mode.h"
+#include "vmm/io/stream.h"
 
 #define ESCAPE_BYTE 0x01 /* Ctrl-A */
 
-/* The most that is written at once where only poll(2) says that it fits. */
-#define POLLED_WRITE_BYTES 256
-
 /* What terminal_read_ahead() keeps at most; more than that is lost. */
 #define AHEAD_BYTES 4096
-
-/* How a transfer on a descriptor is kept from blocking. */
-enum stream_kind {
-	STREAM_OWN, /* our own open file, O_NONBLOCK */
-	STREAM_FILE, /* a regular file, never blocks */
-	STREAM_SOCKET, /* MSG_DONTWAIT */
-	STREAM_POLLED, /* poll(2) first */
-};
-
-struct stream {
-	int fd; /* -1: none */
-	bool owned;
-	enum stream_kind kind;
-};
 
 struct terminal {
 	struct terminal_config config;
@@ -78,185 +43,6 @@ struct terminal {
 	uint8_t ahead[AHEAD_BYTES]; /* read, and not by the guest */
 	size_t ahead_len;
 };
-
-/* See the top: what is restored when the process dies. */
-static struct {
-	atomic_int fd_plus_1; /* 0: no terminal is raw */
-	struct termios mode;
-	bool installed; /* handlers and atexit; main thread */
-	struct sigaction before[NSIG]; /* by signal number */
-} rescue;
-
-/* tcsetattr() that works from the background too.  Async-signal-safe. */
-static int set_mode(int fd, const struct termios *mode)
-{
-	sigset_t ttou, before;
-	int ret;
-
-	sigemptyset(&ttou);
-	sigaddset(&ttou, SIGTTOU);
-	pthread_sigmask(SIG_BLOCK, &ttou, &before);
-	do
-		ret = tcsetattr(fd, TCSANOW, mode);
-	while (ret < 0 && errno == EINTR);
-	ret = ret < 0 ? -errno : 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return ret;
-}
-
-/*
- * Restores the mode if a terminal is raw.  Async-signal-safe.  The descriptor
- * is forgotten last, so that a second thread that dies meanwhile restores too.
- */
-static void rescue_now(void)
-{
-	int fd_plus_1 =
-		atomic_load_explicit(&rescue.fd_plus_1, memory_order_acquire);
-
-	if (!fd_plus_1)
-		return;
-	set_mode(fd_plus_1 - 1, &rescue.mode);
-	atomic_store_explicit(&rescue.fd_plus_1, 0, memory_order_relaxed);
-}
-
-/*
- * A fatal signal: restores the mode, puts the action that was there before
- * back, and has the signal happen again when this returns: an instruction that
- * faulted runs again, any other signal is raised again.
- */
-static void on_fatal(int sig, siginfo_t *info, void *context)
-{
-	bool again = signal_is_crash(sig) && info->si_code > 0 &&
-		     !(sig == SIGBUS && info->si_code == BUS_MCEERR_AO) &&
-		     sig != SIGSYS && sig != SIGTRAP;
-	int saved = errno;
-
-	(void)context;
-	rescue_now();
-	sigaction(sig, &rescue.before[sig], NULL);
-	if (!again)
-		raise(sig);
-	errno = saved;
-}
-
-/*
- * Puts on_fatal() in the way of @sig.  One that is ignored, or that has another
- * handler, does not end the process and stays as it is, but for a crash, whose
- * handler (a sanitizer's) comes after ours.
- */
-static void rescue_catch(int sig)
-{
-	struct sigaction action = { .sa_sigaction = on_fatal,
-				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	struct sigaction *before = &rescue.before[sig];
-
-	/* Not before the mode is restored. */
-	sigfillset(&action.sa_mask);
-	if (sigaction(sig, NULL, before) < 0)
-		return; /* the C library's own */
-	if (before->sa_handler == SIG_DFL || signal_is_crash(sig))
-		sigaction(sig, &action, NULL);
-}
-
-/* Installs the handlers and the exit hook, once for the process. */
-static int rescue_install(void)
-{
-	if (rescue.installed)
-		return 0;
-	if (atexit(rescue_now))
-		return -ENOMEM;
-	for (int sig = 1; sig < NSIG; sig++) {
-		if (signal_is_fatal(sig))
-			rescue_catch(sig);
-	}
-	rescue.installed = true;
-	return 0;
-}
-
-/* Whether @fd is the master side of a pty, which must not be opened again. */
-static bool is_pty_master(int fd)
-{
-	unsigned int number;
-
-	return ioctl(fd, TIOCGPTN, &number) == 0;
-}
-
-/* Finds out how to use @fd without blocking; see the top of the file. */
-static void stream_open(struct stream *s, int fd, int access)
-{
-	char path[32];
-	struct stat st;
-	int own;
-
-	*s = (struct stream){ .fd = fd, .kind = STREAM_POLLED };
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return;
-	if (S_ISREG(st.st_mode)) {
-		s->kind = STREAM_FILE;
-		return;
-	}
-	if (S_ISSOCK(st.st_mode)) {
-		s->kind = STREAM_SOCKET;
-		return;
-	}
-	if (!S_ISFIFO(st.st_mode) && (!isatty(fd) || is_pty_master(fd)))
-		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	own = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (own >= 0)
-		*s = (struct stream){ own, true, STREAM_OWN };
-}
-
-/* Closes what stream_open() opened. */
-static void stream_close(struct stream *s)
-{
-	if (s->owned)
-		close(s->fd);
-	s->fd = -1;
-}
-
-/* Whether poll(2) says that @events, or an end, would not block. */
-static bool stream_ready(const struct stream *s, short events)
-{
-	struct pollfd p = { .fd = s->fd, .events = events };
-
-	return poll(&p, 1, 0) > 0;
-}
-
-/* read(2) that does not wait: -EAGAIN instead. */
-static ssize_t stream_read(const struct stream *s, void *buf, size_t len)
-{
-	ssize_t n;
-
-	if (s->kind == STREAM_POLLED && !stream_ready(s, POLLIN))
-		return -EAGAIN;
-	do {
-		if (s->kind == STREAM_SOCKET)
-			n = recv(s->fd, buf, len, MSG_DONTWAIT);
-		else
-			n = read(s->fd, buf, len);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
-/* write(2) that does not wait: -EAGAIN instead. */
-static ssize_t stream_write(const struct stream *s, const void *buf, size_t len)
-{
-	ssize_t n;
-
-	if (s->kind == STREAM_POLLED) {
-		if (!stream_ready(s, POLLOUT))
-			return -EAGAIN;
-		len = min_u64(len, POLLED_WRITE_BYTES);
-	}
-	do {
-		if (s->kind == STREAM_SOCKET)
-			n = send(s->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		else
-			n = write(s->fd, buf, len);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
 
 /* Has changes of the window's size come by a descriptor; -1: they do not. */
 static int open_size_fd(int out_fd)
@@ -296,46 +82,22 @@ int terminal_open(struct terminal **terminal,
 	return 0;
 }
 
-/* Puts the terminal into raw mode. */
-static int make_raw(struct terminal *t)
-{
-	struct termios mode, raw;
-	int err = rescue_install();
-
-	if (!err && tcgetattr(t->config.in_fd, &mode) < 0)
-		err = -errno;
-	if (err)
-		return log_errno(-err, "raw mode of the terminal");
-	if (atomic_load_explicit(&rescue.fd_plus_1, memory_order_relaxed))
-		return log_fail(EBUSY, "another console has the terminal");
-	rescue.mode = mode;
-	atomic_store_explicit(&rescue.fd_plus_1, t->config.in_fd + 1,
-			      memory_order_release);
-	raw = mode;
-	cfmakeraw(&raw);
-	/* In the background this stops us, as it does any such program. */
-	do
-		err = tcsetattr(t->config.in_fd, TCSANOW, &raw) ? -errno : 0;
-	while (err == -EINTR);
-	if (err) {
-		rescue_now();
-		return log_errno(-err, "raw mode of the terminal");
-	}
-	atomic_store(&t->raw, true);
-	log_set_raw(isatty(STDERR_FILENO));
-	return 0;
-}
-
 /* Raw mode on and off; nothing where it is no terminal. */
 int terminal_raw(struct terminal *t, bool raw)
 {
+	int err;
+
 	if (!t->is_tty || atomic_load(&t->raw) == raw)
 		return 0;
-	if (raw)
-		return make_raw(t);
-	rescue_now();
-	atomic_store(&t->raw, false);
-	log_set_raw(false);
+	if (raw) {
+		err = raw_mode_enter(t->config.in_fd);
+		if (err)
+			return err;
+	} else {
+		raw_mode_leave();
+	}
+	atomic_store(&t->raw, raw);
+	log_set_raw(raw && isatty(STDERR_FILENO));
 	return 0;
 }
 

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Transfers that never block.  Where possible the file is opened again through
+ * /proc/self/fd, which makes an open file of our own; a socket takes
+ * MSG_DONTWAIT; for the rest poll(2) comes before each small transfer.  A
+ * regular file keeps the descriptor it came with: it never blocks a writer, and
+ * its position is shared on purpose (">> log").
+ */
+#include "vmm/io/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+
+/* The largest write after poll(2), which does not tell how much fits. */
+#define POLLED_WRITE_BYTES 256
+
+/* Whether @fd is the master side of a pty, which must not be opened again. */
+static bool is_pty_master(int fd)
+{
+	unsigned int number;
+
+	return ioctl(fd, TIOCGPTN, &number) == 0;
+}
+
+void stream_open(struct stream *s, int fd, int access)
+{
+	char path[32];
+	struct stat st;
+	int own;
+
+	*s = (struct stream){ .fd = fd, .kind = STREAM_POLLED };
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return;
+	if (S_ISREG(st.st_mode)) {
+		s->kind = STREAM_FILE;
+		return;
+	}
+	if (S_ISSOCK(st.st_mode)) {
+		s->kind = STREAM_SOCKET;
+		return;
+	}
+	if (!S_ISFIFO(st.st_mode) && (!isatty(fd) || is_pty_master(fd)))
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (own >= 0)
+		*s = (struct stream){ own, true, STREAM_OWN };
+}
+
+void stream_close(struct stream *s)
+{
+	if (s->owned)
+		close(s->fd);
+	s->fd = -1;
+}
+
+/* True when poll(2) reports @events, or a hangup or error. */
+static bool stream_ready(const struct stream *s, short events)
+{
+	struct pollfd p = { .fd = s->fd, .events = events };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+ssize_t stream_read(const struct stream *s, void *buf, size_t len)
+{
+	ssize_t n;
+
+	if (s->kind == STREAM_POLLED && !stream_ready(s, POLLIN))
+		return -EAGAIN;
+	do {
+		if (s->kind == STREAM_SOCKET)
+			n = recv(s->fd, buf, len, MSG_DONTWAIT);
+		else
+			n = read(s->fd, buf, len);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+ssize_t stream_write(const struct stream *s, const void *buf, size_t len)
+{
+	ssize_t n;
+
+	if (s->kind == STREAM_POLLED) {
+		if (!stream_ready(s, POLLOUT))
+			return -EAGAIN;
+		len = min_u64(len, POLLED_WRITE_BYTES);
+	}
+	do {
+		if (s->kind == STREAM_SOCKET)
+			n = send(s->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		else
+			n = write(s->fd, buf, len);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The writers behind save.h: the files `pages` and `state`, each into a
+ * descriptor.  Within the room only.
+ *
+ * Threads: snap_index_note() from any number at once, for different pages;
+ * everything else from one, while none is in it.  Silent: 0 or -errno.
+ */
+#ifndef VMM_SNAP_WRITE_H
+#define VMM_SNAP_WRITE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/crc32c.h"
+#include "vmm/snap/format.h"
+#include "vmm/snap/section.h"
+
+/* Which pages of `memory` are present, and their checksums. */
+struct snap_index {
+	uint64_t page_count;
+	uint8_t *present; /* page_count bytes, mapped */
+	uint32_t *sums; /* page_count of them, mapped */
+	crc32c_function *sum;
+	_Atomic uint64_t present_count;
+};
+
+int snap_index_init(struct snap_index *index, uint64_t page_count,
+		    crc32c_function *sum);
+void snap_index_finish(struct snap_index *index);
+
+/* Records the contents of @page at @data; false when they are all zeros. */
+bool snap_index_note(struct snap_index *index, uint64_t page,
+		     const uint8_t *data);
+
+/*
+ * Writes `pages`.  Joins runs, by counting zero pages between them as present,
+ * where there are more than SNAP_RUNS_MAX.
+ */
+int snap_index_write(struct snap_index *index, const uint8_t id[SNAP_ID_BYTES],
+		     int fd);
+
+/* What `state` holds. */
+struct snap_state {
+	char arch[SNAP_ARCH_BYTES];
+	uint8_t id[SNAP_ID_BYTES];
+	struct snap_range ranges[SNAP_RANGES_MAX];
+	unsigned int range_count;
+	uint64_t memory_bytes;
+	struct snap_writer sections; /* with their headers */
+	unsigned int section_count;
+	char (*tags)[SNAP_TAG_BYTES]; /* section_count of them; owned */
+};
+
+void snap_state_finish(struct snap_state *state);
+
+/*
+ * Adds a section; see snap_save_section().  -EEXIST: the tag is in use, -EFBIG
+ * or -E2BIG: more than a reader accepts.
+ */
+int snap_state_add(struct snap_state *state, const char *tag, uint32_t version,
+		   const struct snap_writer *w);
+
+/* Writes `state`. */
+int snap_state_write(const struct snap_state *state, int fd);
+
+/* pwrite(2) of all @len bytes. */
+int snap_write_at(int fd, const void *data, uint64_t len, uint64_t offset);
+
+#endif
