@@ -23,7 +23,6 @@
 
 static struct virtio_queue queue;
 
-/* Makes the device ready. */
 static bool set_up(const struct machine *machine, struct virtio *device)
 {
 	if (!virtio_find(machine, DEVICE_ENTROPY, device) ||
@@ -40,7 +39,6 @@ static void let_it_begin(void)
 		cpu_relax();
 }
 
-/* Has one page filled. */
 static void fill(uint64_t page, void *at, bool kick, bool crashes)
 {
 	virtio_offer(&queue, at, PAGE, true);

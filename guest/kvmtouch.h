@@ -47,7 +47,7 @@ struct kvm_touch {
 	void (*run)(struct fresh_pages *pages, const char *name);
 };
 
-/* The architecture's. */
+/* The architecture's table of accesses, in the order in which they run. */
 const struct kvm_touch *kvm_touches(size_t *count);
 
 #endif

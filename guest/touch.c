@@ -72,7 +72,6 @@ static uint64_t bucket_span(unsigned int bucket)
 	return shift ? (sub | 1 << SUB_BITS) << (shift - 1) : sub;
 }
 
-/* Counts a touch. */
 static void count(struct result *r, uint64_t span)
 {
 	r->touches++;

@@ -48,7 +48,7 @@ struct fdt_out {
 	int err; /* the first FDT_ERR_*, 0 so far */
 };
 
-/* Keeps the first error. */
+/* Keeps the first error of all calls. */
 static void note(struct fdt_out *out, int err)
 {
 	if (out->err == 0 && err < 0)
@@ -69,7 +69,6 @@ static void begin_at(struct fdt_out *out, const char *name, uint64_t at)
 	begin(out, full);
 }
 
-/* Closes the node. */
 static void end(struct fdt_out *out)
 {
 	note(out, fdt_end_node(out->block));
@@ -370,7 +369,6 @@ static void write_power_button(struct fdt_out *out)
 	end(out);
 }
 
-/* The whole tree. */
 static void write_root(struct fdt_out *out, const struct fdt_config *config)
 {
 	begin(out, "");

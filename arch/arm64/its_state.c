@@ -128,7 +128,7 @@ static gpa_t baser_gpa(uint64_t baser)
 	return baser & UINT64_C(0x0000fffffffff000);
 }
 
-/* What one GITS_BASER names. */
+/* Makes the table present that one GITS_BASER points to. */
 static int touch_baser(const struct machine *machine, uint64_t baser)
 {
 	static const uint64_t page_bytes[] = { 4 * KIB, 16 * KIB, 64 * KIB,
@@ -146,7 +146,7 @@ static int touch_baser(const struct machine *machine, uint64_t baser)
 			     min_u64(len / ENTRY_BYTES, DEVICES_MAX));
 }
 
-/* What a redistributor names. */
+/* Makes the LPI tables present that a redistributor points to. */
 static int touch_lpis(const struct machine *machine, uint64_t propbaser,
 		      uint64_t pendbaser)
 {

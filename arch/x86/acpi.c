@@ -257,7 +257,6 @@ static void fill_rsdp(uint8_t *p, gpa_t xsdt)
 	set_checksum(p, RSDP_BYTES, 32);
 }
 
-/* Writes the block. */
 int acpi_build(const struct acpi_config *config, uint8_t *to, size_t room)
 {
 	struct tables t = { .data = to,

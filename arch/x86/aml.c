@@ -50,7 +50,6 @@ static uint8_t *take(struct aml *aml, size_t len)
 	return p;
 }
 
-/* Raw bytes. */
 static void bytes(struct aml *aml, const void *p, size_t len)
 {
 	uint8_t *to = take(aml, len);
@@ -59,7 +58,6 @@ static void bytes(struct aml *aml, const void *p, size_t len)
 		memcpy(to, p, len);
 }
 
-/* One byte. */
 void aml_byte(struct aml *aml, uint8_t v)
 {
 	bytes(aml, &v, 1);
@@ -300,7 +298,6 @@ void aml_port_field(struct aml *aml, const char *region, const char *field,
 	aml_end(aml, mark);
 }
 
-/* Starts a resource template. */
 void resources_begin(struct aml_resources *r)
 {
 	r->aml = (struct aml){ .data = r->data, .room = sizeof(r->data) };

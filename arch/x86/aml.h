@@ -21,7 +21,7 @@ struct aml {
 	bool overflow;
 };
 
-/* One raw byte. */
+/* Appends one byte, such as an AML_ opcode. */
 void aml_byte(struct aml *aml, uint8_t v);
 
 /*
@@ -78,7 +78,7 @@ void resources_bus_window(struct aml_resources *r, uint16_t first,
 			  uint16_t last);
 void resources_memory_window(struct aml_resources *r, uint32_t base,
 			     uint32_t len);
-/* One level-triggered, active-high interrupt. */
+/* Appends one level-triggered, active-high interrupt. */
 void resources_interrupt(struct aml_resources *r, uint32_t gsi);
 /* Name (_CRS, ResourceTemplate () {...}); ends the template. */
 void aml_name_resources(struct aml *aml, struct aml_resources *r);

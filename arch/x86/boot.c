@@ -40,7 +40,6 @@ struct booting {
 	uint64_t initrd_bytes;
 };
 
-/* Adds the command line. */
 static int add_cmdline(const struct booting *b, uint64_t max)
 {
 	size_t len = strlen(b->config->cmdline);
@@ -152,7 +151,6 @@ static int enter_pvh(const struct booting *b, uint32_t entry)
 					 (uint32_t)X86_ZERO_PAGE);
 }
 
-/* A bzImage. */
 static int boot_bzimage(struct booting *b)
 {
 	struct bzimage bz;
@@ -168,7 +166,6 @@ static int boot_bzimage(struct booting *b)
 	return err ? err : enter_linux64(b, &bz, bzimage_entry(&bz));
 }
 
-/* An ELF kernel. */
 static int boot_elf(struct booting *b)
 {
 	struct elf_kernel elf;

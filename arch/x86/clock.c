@@ -32,7 +32,6 @@
 /* How much faster than the host's clock the TSC may seem while clocks are set. */
 #define PROGRESS_SLACK_NS 1000000
 
-/* Makes the record. */
 int clocks_create(struct machine *machine)
 {
 	machine->arch->clocks =
@@ -49,7 +48,6 @@ void clocks_save(const struct clocks *clocks, struct snap_writer *w)
 	snap_put_u64(w, clocks->kvmclock_ns);
 }
 
-/* Loads it. */
 int clocks_load(struct clocks *clocks, struct snap_reader *r)
 {
 	clocks->wall_ns = snap_get_u64(r);
@@ -91,7 +89,6 @@ static int stop_timer(struct cpu_clock *clock, const struct kvm_vcpu *cpu)
 	return 0;
 }
 
-/* Records all clocks. */
 int arch_clocks_stop(struct machine *machine)
 {
 	struct clocks *clocks = machine->arch->clocks;
@@ -180,7 +177,6 @@ static int start_timer(const struct cpu_clock *clock,
 	return err < 0 ? err : 0;
 }
 
-/* Sets all clocks. */
 int arch_clocks_start(struct machine *machine, bool follow)
 {
 	const struct clocks *clocks = machine->arch->clocks;

@@ -51,7 +51,6 @@ struct kvm_cpuid2 *cpuid_alloc(size_t room)
 				 room * sizeof(struct kvm_cpuid_entry2));
 }
 
-/* What this KVM supports. */
 int cpuid_supported(const struct kvm *kvm, struct kvm_cpuid2 **cpuid)
 {
 	CLEANUP_FREE struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);

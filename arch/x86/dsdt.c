@@ -52,7 +52,6 @@ static void write_prt(struct aml *aml, const struct layout *layout)
 	aml_end(aml, package);
 }
 
-/* The PCI host bridge. */
 static void write_pci(struct aml *aml, const struct layout *layout)
 {
 	struct aml_resources r;
@@ -88,7 +87,6 @@ static void write_board(struct aml *aml, const struct layout *layout)
 	aml_end(aml, device);
 }
 
-/* The serial port. */
 static void write_serial(struct aml *aml, const struct layout *layout)
 {
 	struct aml_resources r;
@@ -172,7 +170,6 @@ static void write_events(struct aml *aml, const struct layout *layout)
 	aml_end(aml, device);
 }
 
-/* All of it. */
 void dsdt_write(const struct acpi_config *config, struct aml *aml)
 {
 	size_t scope;

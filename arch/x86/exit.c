@@ -64,7 +64,6 @@ const char *arch_exit_reason(const struct kvm_vcpu *cpu)
 	}
 }
 
-/* Prints one segment. */
 static void dump_segment(FILE *to, const char *name,
 			 const struct kvm_segment *s)
 {

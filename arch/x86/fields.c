@@ -42,7 +42,6 @@ static void get(struct snap_reader *r, uint8_t *to, unsigned int size)
 	memcpy(to, &v, size);
 }
 
-/* Writes all fields. */
 void fields_put(struct snap_writer *w, const struct field *rows, size_t count,
 		const void *from)
 {
@@ -54,7 +53,6 @@ void fields_put(struct snap_writer *w, const struct field *rows, size_t count,
 			    rows[i].size);
 }
 
-/* Reads all fields. */
 void fields_get(struct snap_reader *r, const struct field *rows, size_t count,
 		void *to)
 {

@@ -42,7 +42,6 @@ static size_t line_routes(struct kvm_irq_routing_entry *entries, size_t room)
 	return n;
 }
 
-/* Where things lie. */
 void arch_layout(struct layout *layout)
 {
 	*layout = (struct layout){
@@ -105,7 +104,6 @@ int arch_ram_ranges(const struct kvm *kvm, uint64_t size_bytes,
 	return 2;
 }
 
-/* An ordinary VM. */
 int arch_vm_type(const struct kvm *kvm, gpa_t ram_end, unsigned long *type)
 {
 	(void)kvm;

@@ -58,7 +58,6 @@ static const struct field *chip_fields(struct kvm_irqchip *chip, size_t *count,
 	return pic_fields;
 }
 
-/* Saves one chip. */
 static int save_chip(struct machine *machine, struct snap_writer *w,
 		     uint32_t id)
 {
@@ -75,7 +74,6 @@ static int save_chip(struct machine *machine, struct snap_writer *w,
 	return 0;
 }
 
-/* Loads one chip. */
 static int load_chip(struct machine *machine, struct snap_reader *r,
 		     uint32_t id)
 {
@@ -93,7 +91,6 @@ static int load_chip(struct machine *machine, struct snap_reader *r,
 	return err < 0 ? err : 0;
 }
 
-/* Saves the machine's part. */
 int arch_machine_save(struct machine *machine, struct snap_writer *w)
 {
 	int err = 0;

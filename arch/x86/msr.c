@@ -33,7 +33,6 @@ union one_msr {
 	uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
 };
 
-/* Reads one MSR. */
 int msr_get(const struct kvm_vcpu *cpu, uint32_t index, uint64_t *value)
 {
 	union one_msr msr = { .head.nmsrs = 1 };
@@ -45,7 +44,6 @@ int msr_get(const struct kvm_vcpu *cpu, uint32_t index, uint64_t *value)
 	return 0;
 }
 
-/* Writes one MSR. */
 int msr_set(const struct kvm_vcpu *cpu, uint32_t index, uint64_t value)
 {
 	union one_msr msr = { .head.nmsrs = 1 };

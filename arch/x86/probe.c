@@ -39,7 +39,6 @@ static const struct cap_row rows[] = {
 	  "32-bit PAE guests cannot be saved while they change CR3" },
 };
 
-/* Fills one item. */
 static void __attribute__((format(printf, 4, 5)))
 fill(struct probe_item *item, const char *name, bool yes, const char *format,
      ...)
@@ -73,7 +72,6 @@ static size_t probe_cpuid(const struct kvm *kvm, struct probe_item *items,
 	return 2;
 }
 
-/* The architecture's own lines. */
 size_t arch_probe(const struct kvm *kvm, const struct kvm_vm *vm,
 		  struct probe_item *items, size_t room)
 {

@@ -51,7 +51,6 @@ int tsc_stop(struct cpu_clock *clock, const struct kvm_vcpu *cpu)
 	return 0;
 }
 
-/* Saves what was recorded. */
 void tsc_save(const struct cpu_clock *clock, struct snap_writer *w)
 {
 	snap_put_u32(w, clock->khz);
@@ -87,7 +86,6 @@ int tsc_load(struct cpu_clock *clock, struct snap_reader *r)
 	return r->error ? -EBADMSG : 0;
 }
 
-/* Nanoseconds as ticks. */
 uint64_t tsc_ticks(const struct cpu_clock *clock, uint64_t ns)
 {
 	return (uint64_t)((unsigned __int128)ns * clock->khz / 1000000);

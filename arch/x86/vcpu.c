@@ -65,7 +65,6 @@ static void set_optional_msr(const struct kvm_vcpu *cpu, uint32_t index,
 			 cpu->id, index);
 }
 
-/* After KVM_CREATE_VCPU. */
 int arch_vcpu_setup(struct machine *machine, struct kvm_vcpu *cpu)
 {
 	int err = set_cpuid(machine, cpu);

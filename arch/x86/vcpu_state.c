@@ -315,7 +315,6 @@ static int load_lapic(struct cpu_clock *clock, const struct kvm_vcpu *cpu,
 
 /* ---- all of it ---- */
 
-/* Saves a vCPU. */
 int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
 		   struct snap_writer *w)
 {
@@ -346,7 +345,6 @@ int arch_vcpu_save(struct machine *machine, struct kvm_vcpu *cpu,
 	return err ? err : w->error;
 }
 
-/* Loads a vCPU. */
 int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 		   struct snap_reader *r)
 {

@@ -6,7 +6,7 @@
 /* Of the linker script: the first byte behind the image and its bss. */
 extern char image_end[];
 
-/* Without overflow. */
+/* Split into seconds and rest, so that it does not overflow. */
 uint64_t machine_counter_us(const struct machine *machine, uint64_t counter)
 {
 	uint64_t hz = machine->counter_hz;

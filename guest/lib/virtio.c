@@ -75,7 +75,6 @@ static void add_status(const struct virtio *v, uint64_t bits)
 	set(v, DEVICE_STATUS, 1, get(v, DEVICE_STATUS, 1) | bits);
 }
 
-/* Where BAR @bar is. */
 static uint64_t bar_address(const struct pci_function *f, unsigned int bar)
 {
 	uint32_t low = pci_read32(f, REG_BAR + 4 * bar);

@@ -16,11 +16,11 @@ import tree
 ALLOWED = {
     ('log.c', 'shown_level'): 'the log is process-wide: how much is shown',
     ('log.c', 'terminal_is_raw'): 'the log is process-wide: how lines end',
-    ('terminal.c', 'rescue'): 'a fatal signal restores the terminal by it',
+    ('raw_mode.c', 'rescue'): 'a fatal signal restores the terminal by it',
     ('sigbus.c', 'guarded'): 'SIGBUS finds guest memory by it',
 }
 # Thread-local ones, for signal handlers that have no other way to a vCPU.
-ALLOWED_TLS = {'thread.c', 'terminal.c'}
+ALLOWED_TLS = {'thread.c'}
 
 LINE = re.compile(r'^[0-9a-f]{8,} (.{7}) (\S+)\s+([0-9a-f]+) (?:\.hidden )?(\S+)$')
 MEMBER = re.compile(r'(\S+)\.o:\s+file format')

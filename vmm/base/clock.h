@@ -13,7 +13,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-/* The time. */
+/* CLOCK_MONOTONIC in nanoseconds. */
 static inline uint64_t clock_now_ns(void)
 {
 	struct timespec t;

@@ -46,13 +46,11 @@ static const uint32_t steps[8][256] = {
 };
 /* clang-format on */
 
-/* Takes in one byte. */
 static uint32_t take_byte(uint32_t crc, uint8_t byte)
 {
 	return crc >> 8 ^ steps[0][(crc ^ byte) & 0xff];
 }
 
-/* Takes in eight bytes. */
 static uint32_t take_eight(uint32_t crc, const uint8_t *p)
 {
 	uint64_t v = get_le64(p) ^ crc;

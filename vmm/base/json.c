@@ -13,7 +13,6 @@ void json_init(struct json *json, FILE *to, bool pretty)
 	*json = (struct json){ .to = to, .pretty = pretty };
 }
 
-/* Ends the text. */
 int json_finish(struct json *json)
 {
 	assert(json->depth == 0);

@@ -17,7 +17,6 @@
 static atomic_int shown_level = LOG_WARN;
 static atomic_bool terminal_is_raw;
 
-/* Sets what is shown. */
 void log_set_level(enum log_level level)
 {
 	atomic_store_explicit(&shown_level, (int)level, memory_order_relaxed);

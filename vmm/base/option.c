@@ -222,7 +222,6 @@ static int parse_letters(struct parser *parser, const char *text)
 	return 0;
 }
 
-/* Looks at one argument. */
 static int parse_one(struct parser *parser)
 {
 	char *text = parser->argv[parser->next++];

@@ -5,7 +5,7 @@
  * Signals sent to the process are the main thread's.  Every other thread is
  * started with all of them blocked but those of a crash: a fault that is blocked
  * where it happens ends the process without its handler, which restores the
- * terminal (vmm/io/terminal.c).
+ * terminal (vmm/io/raw_mode.c).
  */
 #ifndef VMM_BASE_SIGNALS_H
 #define VMM_BASE_SIGNALS_H

@@ -12,7 +12,6 @@
 /* For the handler alone. */
 static _Thread_local volatile uint8_t *volatile kick_flag;
 
-/* The signal that kicks. */
 static int kick_signal(void)
 {
 	return SIGRTMIN;
@@ -51,7 +50,6 @@ void thread_set_kick_flag(volatile uint8_t *flag)
 	kick_flag = flag;
 }
 
-/* Kicks a thread. */
 void thread_kick(pthread_t thread)
 {
 	pthread_kill(thread, kick_signal());
@@ -63,7 +61,6 @@ void thread_kick_id(pid_t id)
 	syscall(SYS_tgkill, getpid(), id, kick_signal());
 }
 
-/* Starts a thread. */
 int thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg),
 		 void *arg)
 {

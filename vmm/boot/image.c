@@ -131,7 +131,6 @@ static const struct magic magics[] = {
 	{ 0, 2, "MZ", "a PE/EFI image" },
 };
 
-/* Whether @head holds @m. */
 static bool magic_fits(const struct magic *m, const uint8_t *head, size_t len)
 {
 	return range_within(m->offset, m->len, len) &&

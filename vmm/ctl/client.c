@@ -105,7 +105,6 @@ static int read_answer(const char *path, FILE *from,
 			path);
 }
 
-/* Asks. */
 int ctl_ask(const char *path, const char *line,
 	    const struct ctl_progress *progress, FILE *out)
 {

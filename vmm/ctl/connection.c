@@ -13,7 +13,6 @@
 #include "vmm/base/clock.h"
 #include "vmm/ctl/private.h"
 
-/* Takes over a connection. */
 int connection_open(struct connection *connection, int fd)
 {
 	*connection = (struct connection){ .fd = fd,
@@ -26,7 +25,6 @@ int connection_open(struct connection *connection, int fd)
 	return -ENOMEM;
 }
 
-/* Lets it go. */
 void connection_close(struct connection *connection)
 {
 	if (connection->fd >= 0)
@@ -171,7 +169,6 @@ static bool receive(struct connection *connection, struct vm *vm)
 	return false;
 }
 
-/* Serves it. */
 bool connection_serve(struct connection *connection, struct vm *vm)
 {
 	if (!connection_has_unsent(connection))

@@ -37,7 +37,6 @@ static bool take(struct scan *scan, char c)
 	return true;
 }
 
-/* Demands @c. */
 static void demand(struct scan *scan, char c)
 {
 	if (!take(scan, c))
@@ -203,7 +202,6 @@ static void skip_many(struct scan *scan, char end, unsigned int depth)
 	demand(scan, end);
 }
 
-/* Passes over a value. */
 static void skip_value(struct scan *scan, unsigned int depth)
 {
 	if (scan->bad)
@@ -263,7 +261,6 @@ static void take_member(struct scan *scan, const char *key,
 	}
 }
 
-/* Reads a line. */
 int ctl_reply_parse(struct ctl_reply *reply, const char *line)
 {
 	struct scan scan = { .at = line };
@@ -285,7 +282,6 @@ int ctl_reply_parse(struct ctl_reply *reply, const char *line)
 	return scan.bad ? -EBADMSG : 0;
 }
 
-/* Frees what it owns. */
 void ctl_reply_free(struct ctl_reply *reply)
 {
 	free(reply->error);

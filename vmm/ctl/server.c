@@ -127,7 +127,7 @@ static void serve_connections(struct ctl *ctl, const struct pollfd *fds)
 	}
 }
 
-/* The thread. */
+/* The server thread, until wake_fd is readable. */
 static void *ctl_main(void *arg)
 {
 	struct pollfd fds[2 + CLIENTS_MAX];
@@ -209,7 +209,7 @@ static int bind_to(struct ctl *ctl, const struct sockaddr_un *address)
 	return 0;
 }
 
-/* Listens. */
+/* Creates the listening socket and the eventfd; -errno, logged. */
 static int open_socket(struct ctl *ctl)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -227,7 +227,6 @@ static int open_socket(struct ctl *ctl)
 	return r < 0 ? log_errno(-r, "--control %s", ctl->path) : 0;
 }
 
-/* Serves: starts the thread. */
 int ctl_serve(struct ctl *ctl)
 {
 	int r = thread_start(&ctl->thread, "control", ctl_main, ctl);
@@ -236,7 +235,6 @@ int ctl_serve(struct ctl *ctl)
 	return r < 0 ? log_errno(-r, "control thread") : 0;
 }
 
-/* Listens. */
 int ctl_listen(struct ctl **out, const char *path, struct vm *vm)
 {
 	struct ctl *ctl = calloc(1, sizeof(*ctl));
@@ -270,7 +268,6 @@ void ctl_hide(struct ctl *ctl)
 	ctl->bound = false;
 }
 
-/* Stops it. */
 void ctl_stop(struct ctl *ctl)
 {
 	uint64_t one = 1;

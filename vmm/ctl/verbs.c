@@ -27,7 +27,6 @@ static void answer_begin(struct json *json, FILE *out, bool ok)
 	json_bool(json, "ok", ok);
 }
 
-/* Ends it. */
 static void answer_end(struct json *json)
 {
 	json_object_end(json);
@@ -323,7 +322,6 @@ static void refuse_verb(FILE *out)
 	ctl_refuse(out, why ? why : "no such verb");
 }
 
-/* Carries out one line. */
 void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
 		 FILE *out)
 {

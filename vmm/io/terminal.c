@@ -242,7 +242,6 @@ void terminal_read_ahead(struct terminal *t)
 	pthread_mutex_unlock(&t->in_lock);
 }
 
-/* Writes what fits now. */
 ssize_t terminal_write(struct terminal *t, const uint8_t *buf, size_t len)
 {
 	ssize_t n;
@@ -255,7 +254,6 @@ ssize_t terminal_write(struct terminal *t, const uint8_t *buf, size_t len)
 	return n == -EAGAIN ? 0 : n;
 }
 
-/* Columns and rows now. */
 bool terminal_size(const struct terminal *t, uint16_t *cols, uint16_t *rows)
 {
 	struct winsize size;

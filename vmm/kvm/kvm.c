@@ -80,7 +80,6 @@ int kvm_open(struct kvm *kvm, const char *path)
 	return 0;
 }
 
-/* Closes it. */
 void kvm_close(struct kvm *kvm)
 {
 	if (kvm->run_bytes)
@@ -104,7 +103,6 @@ int kvm_enable_cap(int fd, unsigned int cap, uint64_t arg0)
 	return kvm_ioctl(fd, KVM_ENABLE_CAP, &enable);
 }
 
-/* Creates a VM. */
 int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm, unsigned long type)
 {
 	int fd = kvm_call(kvm->fd, KVM_CREATE_VM, type);
@@ -183,7 +181,6 @@ static bool needs_region2(const struct kvm_slot *slot)
 	       (slot->flags & (KVM_MEM_GUEST_MEMFD | KVM_MEM_USERFAULT));
 }
 
-/* Sets a slot. */
 int kvm_slot_try(const struct kvm_vm *vm, const struct kvm_slot *slot)
 {
 	struct kvm_userspace_memory_region one = {
@@ -235,7 +232,6 @@ int kvm_guest_memfd_create(const struct kvm_vm *vm, uint64_t size_bytes)
 	return kvm_ioctl(vm->fd, THAW_CREATE_GUEST_MEMFD, &create);
 }
 
-/* Sets an interrupt line. */
 int kvm_irq_line(const struct kvm_vm *vm, uint32_t irq, bool level)
 {
 	struct kvm_irq_level line = { .irq = irq, .level = level };
@@ -254,7 +250,6 @@ int kvm_irqfd_bind(const struct kvm_vm *vm, int eventfd, uint32_t gsi)
 	return kvm_call(vm->fd, KVM_IRQFD, &irqfd);
 }
 
-/* Undoes it. */
 int kvm_irqfd_unbind(const struct kvm_vm *vm, int eventfd, uint32_t gsi)
 {
 	struct kvm_irqfd irqfd = {
@@ -266,7 +261,6 @@ int kvm_irqfd_unbind(const struct kvm_vm *vm, int eventfd, uint32_t gsi)
 	return kvm_call(vm->fd, KVM_IRQFD, &irqfd);
 }
 
-/* Replaces the routing table. */
 int kvm_routes_set(const struct kvm_vm *vm,
 		   const struct kvm_irq_routing_entry *entries, size_t count)
 {
@@ -299,7 +293,6 @@ int kvm_ioeventfd_bind(const struct kvm_vm *vm, const struct kvm_ioevent *ev)
 	return kvm_call(vm->fd, KVM_IOEVENTFD, &arg);
 }
 
-/* Undoes it. */
 int kvm_ioeventfd_unbind(const struct kvm_vm *vm, const struct kvm_ioevent *ev)
 {
 	struct kvm_ioeventfd arg = ioeventfd_of(ev);

@@ -44,7 +44,6 @@ static int open_file(const struct snap_file *f, const char *name,
 	return take_fd(&fd);
 }
 
-/* Reads and parses `state`. */
 static int open_state(struct snap_file *f, const char *arch)
 {
 	CLEANUP_CLOSE int fd = -1;
@@ -68,7 +67,6 @@ static int open_state(struct snap_file *f, const char *arch)
 	return snap_parse_state(f, arch);
 }
 
-/* Opens `memory` and `pages`. */
 static int open_memory(struct snap_file *f)
 {
 	uint64_t size = 0;
@@ -85,7 +83,6 @@ static int open_memory(struct snap_file *f)
 	return f->pages_fd < 0 ? f->pages_fd : snap_parse_pages(f, size);
 }
 
-/* Opens the directory itself. */
 static int open_dir(struct snap_file *f)
 {
 	f->dir_fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -97,7 +94,6 @@ static int open_dir(struct snap_file *f)
 	return log_errno(errno, "%s", f->path);
 }
 
-/* Opens it. */
 int snap_open(struct snap_file *f, const char *path, const char *arch)
 {
 	int err;
@@ -256,7 +252,6 @@ static int verify_run(const struct snap_file *f, const struct snap_run *run,
 	return err;
 }
 
-/* Checks everything. */
 int snap_verify(const struct snap_file *f,
 		void (*progress)(void *ctx, uint64_t done), void *ctx)
 {

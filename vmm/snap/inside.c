@@ -51,7 +51,6 @@ static int open_beneath(int dir_fd, const char *path, int flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* Opens one of them. */
 int snap_open_inside(const struct snap_file *f, const char *path, int flags)
 {
 	CLEANUP_CLOSE int fd = -1;

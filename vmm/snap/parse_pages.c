@@ -47,7 +47,6 @@ int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset)
 	return err;
 }
 
-/* Reads from `pages`; logged. */
 static int read_pages_file(const struct snap_file *f, void *to, uint64_t len,
 			   uint64_t offset)
 {
@@ -157,7 +156,6 @@ static int take_runs(struct snap_file *f, uint32_t expected)
 	return err;
 }
 
-/* Parses it all. */
 int snap_parse_pages(struct snap_file *f, uint64_t size)
 {
 	uint8_t header[SNAP_PAGES_HEADER_BYTES];

@@ -182,7 +182,6 @@ static int take_sections(struct snap_file *f, size_t at)
 	return err;
 }
 
-/* Parses it all. */
 int snap_parse_state(struct snap_file *f, const char *arch)
 {
 	size_t header_bytes = 0;

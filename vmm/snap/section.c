@@ -51,7 +51,6 @@ no_memory:
 	return NULL;
 }
 
-/* Appends one byte. */
 void snap_put_u8(struct snap_writer *w, uint8_t v)
 {
 	snap_put_bytes(w, &v, 1);

@@ -359,7 +359,6 @@ static int give_name(struct snap_staging *staging, unsigned int flags)
 	return 0;
 }
 
-/* Puts it in staging. */
 int snap_staging_commit(struct snap_staging *staging)
 {
 	int what, err;

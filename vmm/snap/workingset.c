@@ -132,7 +132,6 @@ static int write_into_newer(const struct snap_file *f, const uint64_t *pages,
 	return err;
 }
 
-/* Replaces the working set. */
 int snap_workingset_write(const struct snap_file *f, const uint64_t *pages,
 			  uint64_t count)
 {
@@ -204,7 +203,6 @@ static int read_from(const struct snap_file *f, int fd, uint64_t size,
 	return err;
 }
 
-/* Reads the working set. */
 int snap_workingset_read(const struct snap_file *f, uint64_t **pages,
 			 uint64_t *count)
 {

@@ -62,7 +62,7 @@ void snap_state_finish(struct snap_state *state);
 int snap_state_add(struct snap_state *state, const char *tag, uint32_t version,
 		   const struct snap_writer *w);
 
-/* Writes `state`. */
+/* Writes the header, the ranges and the sections to @fd. */
 int snap_state_write(const struct snap_state *state, int fd);
 
 /* pwrite(2) of all @len bytes. */

@@ -44,7 +44,6 @@ static void read_cpu(struct machine *machine, const struct fdt_node *node)
 		machine->cpu_hwid[machine->cpu_count++] = id;
 }
 
-/* PCI configuration space. */
 static void read_pci(struct machine *machine, const struct fdt_node *node)
 {
 	uint64_t bytes;

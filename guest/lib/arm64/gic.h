@@ -21,7 +21,6 @@ void gic_enable_private(unsigned int id);
 uint64_t gic_acknowledge(void);
 void gic_end(uint64_t id);
 
-/* Registers by address. */
 static inline volatile uint32_t *reg32(uint64_t at)
 {
 	return (volatile uint32_t *)(uintptr_t)at;

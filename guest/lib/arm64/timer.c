@@ -15,7 +15,6 @@ static struct {
 	uint64_t period;
 } timers[MACHINE_CPUS_MAX];
 
-/* In the interrupt. */
 static void tick(void)
 {
 	uint64_t cpu = sysreg_read("tpidr_el1");
