@@ -100,7 +100,7 @@ static bool read_page(struct link *l, uint64_t page)
 /*
  * Timer interrupts still come: in the guest's own time there is never more than
  * a second between two.  One that is late is given another second, because the
- * host may have run somebody else.
+ * host may have run another task.
  */
 static bool check_timer(const struct chain *chain, struct link *l)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A guest that ends badly.  how=fault (the default): nothing can run on; trap:
- * an exception that nobody handles; jump: it runs where no memory is.
+ * an unhandled exception; jump: it runs where no memory is.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/machine.h"

@@ -65,7 +65,7 @@ static void touch_stolen_time(struct fresh_pages *pages, const char *name)
 #define CMD_MAPTI 0x0a
 #define CMD_INV	  0x0c
 
-/* The tables, each in pages that nobody touched. */
+/* The tables, each in untouched pages. */
 struct its {
 	uint64_t base;
 	uint64_t redistributor;
@@ -185,8 +185,7 @@ static void touch_its(struct fresh_pages *pages, const char *name)
 	enable_lpis(&its);
 	enable_its(&its);
 	/* A command of zeros is none, but the ITS must read it to know. */
-	check(submit(&its), "%s: read a command queue that nobody touched",
-	      name);
+	check(submit(&its), "%s: read an untouched command queue", name);
 	check(map_interrupt(&its), "%s: mapped an interrupt", name);
 	/* Its properties, of zeros, were read: it is off. */
 	command(&its, CMD_INT, 0, 0);

@@ -251,7 +251,7 @@ static void touch_mmio_read(struct fresh_pages *pages, const char *name)
 	      "%s: the page got 0x%x", name, f.bytes[0x456]);
 }
 
-/* A register of a device pushed on a stack that nobody touched. */
+/* A register of a device pushed on an untouched stack. */
 static void touch_stack(struct fresh_pages *pages, const char *name)
 {
 	uint64_t kept, ecam = pages->machine->ecam;
@@ -278,7 +278,7 @@ static void touch_stack(struct fresh_pages *pages, const char *name)
 }
 
 /*
- * A page directory that nobody touched, for addresses from 300 GiB: the walk
+ * An untouched page directory, for addresses from 300 GiB: the walk
  * finds nothing in it, and the trap writes an entry for the first 2 MiB.
  */
 #define WALK_GIB    300

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Has KVM itself, not the processor, touch pages that nobody has touched yet:
+ * Has KVM itself, not the processor, touch untouched pages:
  * its clocks, its emulation of string and device instructions, its interrupt
  * controller.  Each must find what the memory source has there, and leave the
  * rest of the page as it is.

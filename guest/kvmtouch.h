@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Between kvmtouch.c, which hands out pages that nobody has touched, and the
+ * Between kvmtouch.c, which hands out untouched pages, and the
  * files of the architectures, which have KVM touch them.
  */
 #ifndef GUEST_KVMTOUCH_H

@@ -133,7 +133,7 @@ static void put_cell_sizes(struct fdt_out *out, uint32_t address, uint32_t size)
 	put_u32(out, "#size-cells", size);
 }
 
-/* chosen.yaml of dt-schema; what the kernel is told. */
+/* chosen.yaml of dt-schema: the command line, the initrd, seeds. */
 static void write_chosen(struct fdt_out *out, const struct fdt_config *config)
 {
 	char path[64];

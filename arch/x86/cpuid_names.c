@@ -6,8 +6,8 @@
  * Owns nothing; constant tables.  One thread.  Names are those of
  * /proc/cpuinfo where it has one; bits are from the Intel SDM volume 2A (CPUID),
  * the AMD APM volume 3 (appendix E), and for the KVM leaf from
- * Documentation/virt/kvm/x86/cpuid.rst.  A bit without a name is told by its
- * place.
+ * Documentation/virt/kvm/x86/cpuid.rst.  A bit without a name is shown by its
+ * position.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -125,7 +125,7 @@ static void put_name(FILE *to, const struct feature_word *word,
 
 /*
  * The bits of 0x80000001 EDX that processors of AMD repeat from leaf 1 (AMD APM
- * volume 3, E.4.2), where they have been told already.
+ * volume 3, E.4.2), where they are reported already.
  */
 #define REPEATED_BITS UINT32_C(0x0183f3ff)
 

@@ -29,7 +29,7 @@ static void handle_io(struct machine *machine, struct kvm_vcpu *cpu)
 			known &= bus_read(&machine->pio, run->io.port, data,
 					  size);
 	if (!known)
-		log_debug("vCPU %u: port 0x%x: nobody there", cpu->id,
+		log_debug("vCPU %u: port 0x%x: no device", cpu->id,
 			  run->io.port);
 }
 

@@ -26,7 +26,7 @@ static uint32_t line_encode(uint32_t gsi)
  * GSI n is input n of the IOAPIC and nothing else.  The 8259s that KVM creates
  * are not connected, nor can they interrupt (prepare_lapic()): a guest with
  * hardware-reduced ACPI leaves them as they are, unmasked, so that they would
- * answer with vectors that nobody set.
+ * answer with vectors that were never set.
  */
 static size_t line_routes(struct kvm_irq_routing_entry *entries, size_t room)
 {

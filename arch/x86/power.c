@@ -5,7 +5,7 @@
  * The only state is the word of pending events, an atomic of struct
  * arch_private, changed from vCPU threads (reads) and control threads (raises).
  * The line is set from the word, and the word is looked at again afterwards:
- * whoever sets the line last also sees the last word, so that the two agree in
+ * the thread that sets the line last also sees the last word, so that the two agree in
  * the end.  All accesses are sequentially consistent.
  */
 #include "arch/x86/power.h"

@@ -137,7 +137,7 @@ def check_verbs(guest, work):
         say(guest, "resume")
     goes_on(guest, "after many pauses")
     for words in (("frob",), ("",), ("statusx",), ("Status",)):
-        refuse(guest, "no such verb; there are " + ", ".join(VERBS), *words)
+        refuse(guest, "unknown verb; verbs: " + ", ".join(VERBS), *words)
     for verb in [v for v in VERBS if v != "snapshot"]:
         refuse(guest, verb + ": takes no arguments", verb, "now")
     for words in (("snapshot",), ("snapshot", "--stop"),
@@ -276,10 +276,10 @@ def check_bad(guest):
     client.shutdown(socket.SHUT_WR)
     expect("half", let_go(guest, client), b"")
     # Too long, binary, with a zero byte.
-    for data, says in ((b"x" * (2 * LONG), b"too long a line"),
-                       (bytes(range(10, 256)) + b"\n", b"no such verb"),
-                       (b"\0status\n", b"a line with a zero byte"),
-                       (b"GET / HTTP/1.1\r\n", b"no such verb")):
+    for data, says in ((b"x" * (2 * LONG), b"request too long"),
+                       (bytes(range(10, 256)) + b"\n", b"unknown verb"),
+                       (b"\0status\n", b"request contains a NUL byte"),
+                       (b"GET / HTTP/1.1\r\n", b"unknown verb")):
         client = connect(guest)
         try:
             client.sendall(data)
@@ -358,11 +358,11 @@ def check_answers(thaw, work):
             (b'{"ok":false,"error":"a \\"b\\" \\\\ c"}\n', True,
              r'a "b" \\ c$'),
             (b'{"error":"\\"ok\\":true","ok":false}\n', True, '"ok":true$'),
-            (b'{"ok":false}\n', True, "refuses"),
-            (b'{"x":"\\"ok\\":true"}\n', True, "none of a machine's"),
-            (b"HTTP/1.1 400 Bad Request\r\n\r\n", True, "none of a machine's"),
-            (b'{"ok":true', True, "none of a machine's"),
-            (b"", False, "no answer")):
+            (b'{"ok":false}\n', True, "request refused"),
+            (b'{"x":"\\"ok\\":true"}\n', True, "malformed reply"),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", True, "malformed reply"),
+            (b'{"ok":true', True, "malformed reply"),
+            (b"", False, "closed before a reply")):
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(name)
             listener.listen()

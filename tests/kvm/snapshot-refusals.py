@@ -209,7 +209,7 @@ def save_exists(saver, work):
             os.makedirs(os.path.dirname(os.path.join(path, inside)))
         with open(os.path.join(path, inside) if inside else path, "w") as f:
             f.write("mine")
-        saver.refuse(path, "exists and is not a snapshot, so it is left alone")
+        saver.refuse(path, "exists and is not a snapshot, so it is not replaced")
         with open(os.path.join(path, inside) if inside else path) as f:
             expect(path, f.read(), "mine")
     path = os.path.join(at, "empty")
@@ -229,7 +229,7 @@ def save_exists(saver, work):
     saver.refuse(os.path.join(at, "file", "s"), "Not a directory")
     saver.refuse(os.path.join(at, "n" * 250), "File name too long")
     for name in (".", "..", "empty/.."):
-        saver.refuse(os.path.join(at, name), "not the name of a new folder")
+        saver.refuse(os.path.join(at, name), "not a valid directory name")
 
 
 def copies(whole, work):

@@ -13,7 +13,6 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-/* CLOCK_MONOTONIC in nanoseconds. */
 static inline uint64_t clock_now_ns(void)
 {
 	struct timespec t;

@@ -53,7 +53,7 @@ static void emit(const char *format, va_list ap, const char *suffix)
 		line[at++] = '\r';
 	line[at++] = '\n';
 	if (write(STDERR_FILENO, line, at) < 0)
-		return; /* nobody is left to tell */
+		return; /* standard error is closed */
 }
 
 void log_at(enum log_level level, const char *format, ...)

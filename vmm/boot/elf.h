@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ELF64 kernels (System V ABI, chapters 4 and 5): program headers into the
- * plan, notes for whoever asks.  Everything in the file is hostile.
+ * plan, notes on request.  Everything in the file is hostile.
  */
 #ifndef VMM_BOOT_ELF_H
 #define VMM_BOOT_ELF_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The control socket's client: one question, one reply.  One thread. */
+/* The control socket's client: one request, one reply.  One thread. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static int connect_to(const char *path)
 	return take_fd(&fd);
 }
 
-/* Sends the line with its end. */
+/* Sends @line and a newline. */
 static int send_line(int fd, const char *line)
 {
 	CLEANUP_FREE char *whole = NULL;
@@ -51,27 +51,25 @@ static int send_line(int fd, const char *line)
 	return 0;
 }
 
-/* What became of it, by the answer at last; logged. */
+/* The result that the reply reports; errors are logged. */
 static int judge(const char *path, const struct ctl_reply *reply)
 {
 	if (!reply->has_ok)
-		return log_fail(EPROTO,
-				"control socket %s: the answer is none of a "
-				"machine's",
+		return log_fail(EPROTO, "control socket %s: malformed reply",
 				path);
 	if (reply->ok)
 		return 0;
 	log_error("%s", reply->error ? reply->error :
-				       "the machine refuses, and says no more");
+				       "request refused without a reason");
 	return -EREMOTEIO;
 }
 
 /*
- * Reads lines up to the reply.  What is no JSON at all ends it as well, so
- * that nobody is waited for who does not speak our language.
+ * Reads lines up to the reply.  A line that is not JSON ends it as well, so that
+ * the client does not wait for a server of another protocol.
  */
-static int read_answer(const char *path, FILE *from,
-		       const struct ctl_progress *progress, FILE *out)
+static int read_reply(const char *path, FILE *from,
+		      const struct ctl_progress *progress, FILE *out)
 {
 	CLEANUP_FREE char *line = NULL;
 	size_t room = 0;
@@ -100,8 +98,8 @@ static int read_answer(const char *path, FILE *from,
 	if (progress)
 		progress->tell(progress->ctx, 0, 0);
 	return log_fail(EPIPE,
-			"control socket %s: no reply; the machine has ended, "
-			"or lets go who waits too long",
+			"control socket %s: connection closed before a reply; "
+			"the VM ended or the request timed out",
 			path);
 }
 
@@ -116,8 +114,8 @@ int ctl_ask(const char *path, const char *line,
 		return fd;
 	if (strlen(line) + 1 >= CTL_LINE_BYTES || strchr(line, '\n'))
 		return log_fail(EINVAL,
-				"control socket %s: a line is too long, or "
-				"more than one",
+				"control socket %s: request too long, or more "
+				"than one line",
 				path);
 	r = send_line(fd, line);
 	if (r < 0)
@@ -125,8 +123,8 @@ int ctl_ask(const char *path, const char *line,
 	from = fdopen(fd, "r");
 	if (!from)
 		return log_errno(errno, "control socket %s", path);
-	(void)take_fd(&fd); /* it is the stream's */
-	r = read_answer(path, from, progress, out);
+	(void)take_fd(&fd); /* owned by the stream */
+	r = read_reply(path, from, progress, out);
 	fclose(from);
 	return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One client of the control socket: lines in, answers out.  The server's
- * thread; every call returns at once, but for what a verb takes.
+ * One client connection of the control socket: requests in, replies out.  The
+ * server's thread; no call blocks, except while a verb runs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -34,13 +34,12 @@ void connection_close(struct connection *connection)
 	*connection = (struct connection){ .fd = -1 };
 }
 
-/* Whether there is something that it did not read. */
 bool connection_has_unsent(const struct connection *connection)
 {
 	return connection->unsent != NULL;
 }
 
-/* Sends what fits into the socket; how much, or -1 when nobody is there. */
+/* Sends what fits into the socket: bytes, or -1 when the client is gone. */
 static ssize_t send_some(const struct connection *connection, const char *data,
 			 size_t len)
 {
@@ -52,7 +51,7 @@ static ssize_t send_some(const struct connection *connection, const char *data,
 	return n;
 }
 
-/* Sends what is unread; false when nobody is there. */
+/* Sends buffered output; false when the client is gone. */
 static bool flush(struct connection *connection)
 {
 	ssize_t n = send_some(connection,
@@ -71,7 +70,7 @@ static bool flush(struct connection *connection)
 	return true;
 }
 
-/* Sends @data behind what is unread; false when that cannot be. */
+/* Appends @data to the buffered output and sends; false on failure. */
 static bool put(struct connection *connection, const char *data, size_t len)
 {
 	char *all = realloc(connection->unsent, connection->unsent_len + len);
@@ -84,7 +83,7 @@ static bool put(struct connection *connection, const char *data, size_t len)
 	return flush(connection);
 }
 
-/* A line before the answer; left out where one before it is not read yet. */
+/* A progress line; dropped while earlier output is still buffered. */
 static void tell(void *ctx, const char *line, size_t len)
 {
 	struct connection *connection = ctx;
@@ -93,7 +92,7 @@ static void tell(void *ctx, const char *line, size_t len)
 		put(connection, line, len);
 }
 
-/* Carries out a line of @len bytes and answers; false to let it go. */
+/* Executes one request of @len bytes and replies; false: close. */
 static bool answer(struct connection *connection, struct vm *vm, char *line,
 		   size_t len)
 {
@@ -105,7 +104,7 @@ static bool answer(struct connection *connection, struct vm *vm, char *line,
 	if (!out)
 		return false;
 	if (memchr(line, '\0', len))
-		ctl_refuse(out, "a line with a zero byte");
+		ctl_refuse(out, "request contains a NUL byte");
 	else
 		ctl_execute(vm, line, &who, out);
 	if (fclose(out) != 0)
@@ -114,7 +113,7 @@ static bool answer(struct connection *connection, struct vm *vm, char *line,
 	return put(connection, text, text_len);
 }
 
-/* Carries out the lines that are whole, as long as their answers are read. */
+/* Executes complete requests, until a reply has to be buffered. */
 static bool take_lines(struct connection *connection, struct vm *vm)
 {
 	size_t at = 0;
@@ -135,7 +134,7 @@ static bool take_lines(struct connection *connection, struct vm *vm)
 	return ok;
 }
 
-/* Says that the line is too long; nobody knows where the next would begin. */
+/* Refuses a request that is too long; the start of the next is unknown. */
 static void refuse_line(struct connection *connection)
 {
 	CLEANUP_FREE char *text = NULL;
@@ -144,12 +143,12 @@ static void refuse_line(struct connection *connection)
 
 	if (!out)
 		return;
-	ctl_refuse(out, "too long a line");
+	ctl_refuse(out, "request too long");
 	if (fclose(out) == 0)
 		send_some(connection, text, len);
 }
 
-/* Reads what is there and serves it. */
+/* Receives input and executes it; false: close. */
 static bool receive(struct connection *connection, struct vm *vm)
 {
 	ssize_t n = recv(connection->fd, connection->line + connection->have,
@@ -175,6 +174,6 @@ bool connection_serve(struct connection *connection, struct vm *vm)
 		return receive(connection, vm);
 	if (!flush(connection))
 		return false;
-	/* Lines that came with the one whose answer has now been read. */
+	/* Requests that were received with the one that was just answered. */
 	return connection_has_unsent(connection) || take_lines(connection, vm);
 }

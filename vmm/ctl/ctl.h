@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control socket of a machine, and its client.
+ * The control socket of a VM, and its client.
  *
- * A unix stream socket, mode 0600.  A client sends one line, a verb and its
- * arguments separated by spaces, and gets one JSON object, ended by a newline,
- * with "ok" true or false, and "error" with the reason; then it may send the
- * next.  A verb that is asked to tells how far it is, in lines of JSON before
- * the answer that have "progress".  The verbs are in one table in verbs.c.
+ * A unix stream socket, mode 0600.  A request is one line: a verb and its
+ * arguments, separated by spaces.  The reply is one JSON object and a newline:
+ * "ok" is true or false, "error" the reason; then the next request may follow.
+ * On request a verb reports its progress in lines of JSON with "progress" before
+ * the reply.  The verbs are in one table in verbs.c.
  */
 #ifndef VMM_CTL_CTL_H
 #define VMM_CTL_CTL_H
@@ -17,19 +17,19 @@
 struct ctl;
 struct vm;
 
-/* The longest line of a client. */
+/* The longest request, with its newline. */
 #define CTL_LINE_BYTES 8192
 
 /*
- * Listens at @path; who connects waits until ctl_serve().  A socket that is
- * there already is replaced when nobody listens at it.  -errno, logged:
+ * Listens at @path; clients that connect wait until ctl_serve().  A socket
+ * without a listener is replaced.  -errno, logged:
  * -EADDRINUSE, -ENAMETOOLONG, ...
  */
 int ctl_listen(struct ctl **ctl, const char *path, struct vm *vm);
 
 /*
- * Serves on a thread of its own until ctl_stop().  The machine, which has
- * started, outlives the server; the server's thread is its control side.
+ * Starts the server thread, which runs until ctl_stop() and is the control side
+ * of the VM.  The VM has started and outlives the server.
  */
 int ctl_serve(struct ctl *ctl);
 
@@ -40,8 +40,8 @@ void ctl_hide(struct ctl *ctl);
 void ctl_stop(struct ctl *ctl);
 
 /*
- * Hears how far a verb is, where it was asked to tell; @of is 0 the last time,
- * before anything else is said.
+ * Takes the progress of a verb, where it was requested; @of is 0 in the last
+ * call, before any other output.
  */
 struct ctl_progress {
 	void (*tell)(void *ctx, uint64_t pages, uint64_t of);
@@ -49,10 +49,10 @@ struct ctl_progress {
 };
 
 /*
- * Client: sends @line to the socket at @path and copies the answer to @out,
- * with the lines before it unless @progress takes those.  0 when it says "ok",
- * -EREMOTEIO when it says otherwise (the reason is logged), another -errno,
- * logged, when nobody answers.
+ * Client: sends @line to the socket at @path and copies the reply to @out, with
+ * the progress lines unless @progress takes those.  0 when the reply is "ok",
+ * -EREMOTEIO when it reports an error (which is logged), another -errno, logged,
+ * when there is no reply.
  */
 int ctl_ask(const char *path, const char *line,
 	    const struct ctl_progress *progress, FILE *out);

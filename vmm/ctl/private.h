@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the files of the room share: a client as the server sees it, and the
- * verbs.  All of it on the server's thread.
+ * Shared by the files of the room: client connections and verbs.  All on the
+ * server's thread.
  */
 #ifndef VMM_CTL_PRIVATE_H
 #define VMM_CTL_PRIVATE_H
@@ -13,52 +13,52 @@
 
 #include "vmm/ctl/ctl.h"
 
-/* How long a client may take for a line, and to read its answer. */
+/* For a client to complete a request, and to read its reply. */
 #define CTL_TIMEOUT_MS 2000
 
 /*
- * One client.  Nothing here waits for it: what it does not read is kept, and it
- * is not read from as long as there is some of that.
+ * One client.  Sending never blocks: output that does not fit is buffered, and
+ * no further request is read until it has been sent.
  */
 struct connection {
-	int fd; /* -1: nobody */
-	uint64_t deadline_ms; /* of the line, or of the reading */
+	int fd; /* -1: unused */
+	uint64_t deadline_ms; /* of the request or the reply, clock_now_ms() */
 	char *line; /* CTL_LINE_BYTES; owned */
 	size_t have;
-	char *unsent; /* owned; NULL: all was read */
+	char *unsent; /* owned; NULL: nothing buffered */
 	size_t unsent_len, unsent_at;
 };
 
-/* Takes over a connection; -errno. */
+/* Takes ownership of the socket @fd; -errno, then @fd stays the caller's. */
 int connection_open(struct connection *connection, int fd);
 void connection_close(struct connection *connection);
 
-/* Whether it still has to read an answer. */
+/* Whether output is buffered: poll for POLLOUT, not POLLIN. */
 bool connection_has_unsent(const struct connection *connection);
 
 /*
- * Does what can be done after poll() said that the client can be read from or
- * written to; false when it is to be let go.
+ * Sends and receives what is possible after poll() reported the socket ready.
+ * False: the caller closes the connection.
  */
 bool connection_serve(struct connection *connection, struct vm *vm);
 
-/* Who asked: hears lines before the answer, and may miss any of them. */
+/* Takes progress lines before the reply; may drop any of them. */
 struct ctl_listener {
 	void (*tell)(void *ctx, const char *line, size_t len);
 	void *ctx;
 };
 
 /*
- * verbs.c: carries out one line and writes the answer to @out, which is one
- * line of JSON.
+ * verbs.c: executes one request and writes the reply, one line of JSON, to
+ * @out.
  */
 void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
 		 FILE *out);
 
-/* verbs.c: an answer that is a refusal. */
+/* verbs.c: a reply that reports the error @why. */
 void ctl_refuse(FILE *out, const char *why);
 
-/* stale_socket.c: removes what killed machines left beside @path. */
+/* stale_socket.c: removes the stale sockets of @path's temporary names. */
 void stale_socket_remove(const char *path);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reading an answer of the control socket: a walk over the text that stops at
- * the first thing that is no JSON.  One thread; all state is in struct scan.
+ * A recursive-descent parser, which stops at the first error.  One thread; all
+ * state is in struct scan.
  */
 #include "vmm/ctl/reply_parse.h"
 
@@ -12,7 +12,7 @@
 
 #include "vmm/base/cleanup.h"
 
-/* How deep values that are passed over may nest. */
+/* The deepest nesting of values that are skipped. */
 #define DEPTH_MAX 32
 
 /* Where we are; @bad stays once it is set. */
@@ -185,7 +185,7 @@ static uint64_t take_uint(struct scan *scan)
 
 static void skip_value(struct scan *scan, unsigned int depth);
 
-/* Passes over the members of an object or the values of an array. */
+/* Skips the members of an object or the values of an array. */
 static void skip_many(struct scan *scan, char end, unsigned int depth)
 {
 	if (depth == DEPTH_MAX)
@@ -221,7 +221,7 @@ static void skip_value(struct scan *scan, unsigned int depth)
 	}
 }
 
-/* The object of a line that tells how far a verb is. */
+/* The object of a progress line. */
 static void take_progress(struct scan *scan, struct ctl_reply *reply)
 {
 	reply->has_progress = true;

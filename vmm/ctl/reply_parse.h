@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a machine says over its control socket, as its client reads it: one JSON
- * object (RFC 8259) a line.  The other side is not trusted.  One thread.
+ * Parser of a line from the control socket's server: one JSON object (RFC 8259).
+ * The input is not trusted.  One thread.
  */
 #ifndef VMM_CTL_REPLY_PARSE_H
 #define VMM_CTL_REPLY_PARSE_H
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The members that matter to a client; others are passed over. */
+/* The members that a client uses; others are skipped. */
 struct ctl_reply {
 	bool has_ok, ok;
 	char *error; /* owned; NULL: none */
@@ -18,8 +18,8 @@ struct ctl_reply {
 };
 
 /*
- * Reads a line, which may end with a newline; -EBADMSG when it is no object, or
- * a member that matters is of another type.  Free the answer in either case.
+ * Parses a line, which may end with a newline; -EBADMSG when it is not an object,
+ * or a member above has another type.  Free @reply in either case.
  */
 int ctl_reply_parse(struct ctl_reply *reply, const char *line);
 void ctl_reply_free(struct ctl_reply *reply);

@@ -3,9 +3,9 @@
  * The control socket's server: one thread with all clients, one verb after
  * another.  It is the machine's control side while it runs.
  *
- * A client that sends nothing, half a line, or does not read its answers holds
- * up nobody, and is let go when its patience (private.h) is over.  A verb holds
- * up the others for as long as it takes.
+ * A client that sends nothing or half a line, or does not read its replies, does
+ * not delay the others, and is disconnected after CTL_TIMEOUT_MS.  A verb delays
+ * the other clients for as long as it runs.
  */
 #include <errno.h>
 #include <limits.h>
@@ -29,9 +29,9 @@
 #include "vmm/ctl/private.h"
 
 #define CLIENTS_MAX 16
-/* How long nobody is accepted when there are no descriptors for it. */
+/* Before accept() is called again after it failed for lack of descriptors. */
 #define ACCEPT_PAUSE_MS 200
-/* A dot and a process id, while the socket has its first name. */
+/* A dot and a process id: the suffix of the socket's temporary name. */
 #define NAME_SUFFIX_BYTES 12
 
 struct ctl {
@@ -48,7 +48,7 @@ struct ctl {
 	struct log_budget log; /* clients that could not be accepted */
 };
 
-/* Whether there is room for one more client, and leave to ask for it. */
+/* Whether a connection slot is free, and the pause after a failure is over. */
 static bool may_accept(const struct ctl *ctl, uint64_t now_ms)
 {
 	if (now_ms < ctl->accept_again_ms)
@@ -59,7 +59,7 @@ static bool may_accept(const struct ctl *ctl, uint64_t now_ms)
 	return false;
 }
 
-/* Takes one client that has connected. */
+/* Accepts one client that has connected. */
 static void accept_one(struct ctl *ctl)
 {
 	struct connection *connection = ctl->connections;
@@ -68,7 +68,7 @@ static void accept_one(struct ctl *ctl)
 	if (fd < 0) {
 		if (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED)
 			return;
-		/* No descriptors, no memory: it is there when there are some. */
+		/* No descriptors, no memory: the client stays in the backlog. */
 		log_guest(&ctl->log, "control socket %s: accept: %s", ctl->path,
 			  strerror(errno));
 		ctl->accept_again_ms = clock_now_ms() + ACCEPT_PAUSE_MS;
@@ -80,7 +80,7 @@ static void accept_one(struct ctl *ctl)
 		close(fd);
 }
 
-/* What to wait for; how long, in *@timeout_ms. */
+/* Fills the descriptors of poll() and its timeout, -1: none. */
 static void fill_poll(const struct ctl *ctl, struct pollfd *fds,
 		      int *timeout_ms)
 {
@@ -109,8 +109,8 @@ static void fill_poll(const struct ctl *ctl, struct pollfd *fds,
 }
 
 /*
- * Serves the clients that poll() names, and lets go whose time was over then:
- * who spoke while another was served is heard the next time.
+ * Serves the clients that poll() reported, and disconnects those whose deadline
+ * has passed.  Input that arrives meanwhile is served in the next round.
  */
 static void serve_connections(struct ctl *ctl, const struct pollfd *fds)
 {
@@ -146,7 +146,7 @@ static void *ctl_main(void *arg)
 	}
 }
 
-/* Whether somebody listens at an address. */
+/* Whether a server listens at @address. */
 static bool is_in_use(const struct sockaddr_un *address)
 {
 	CLEANUP_CLOSE int fd =
@@ -154,13 +154,13 @@ static bool is_in_use(const struct sockaddr_un *address)
 
 	if (fd < 0)
 		return true;
-	/* One that is too busy to take us, or not ours to ask, is there too. */
+	/* A server with a full backlog, or without permission, is in use too. */
 	return connect(fd, (const struct sockaddr *)address,
 		       sizeof(*address)) == 0 ||
 	       (errno != ECONNREFUSED && errno != ENOENT);
 }
 
-/* Whether the name is free for us, or left by a dead server; else -errno. */
+/* 0 when the name is free or a stale socket; else -errno. */
 static int check_name(const struct ctl *ctl, const struct sockaddr_un *address)
 {
 	struct stat st;
@@ -172,8 +172,8 @@ static int check_name(const struct ctl *ctl, const struct sockaddr_un *address)
 }
 
 /*
- * Binds to a name beside the path, listens, and renames: who finds the socket
- * finds somebody who listens.
+ * Binds to a temporary name, listens, and renames, so that a socket at the path
+ * always has a listener.
  */
 static int bind_to(struct ctl *ctl, const struct sockaddr_un *address)
 {

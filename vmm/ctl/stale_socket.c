@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a machine leaves that is killed in the instant in which its socket has
- * its first name, "PATH.PID": the next one at the same path takes it away.
- * One thread, before the server runs.
+ * Removes stale sockets: a process that was killed while its socket had the
+ * temporary name "PATH.PID" leaves it behind, and the next VM at the same path
+ * removes it.  One thread, before the server runs.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -21,7 +21,7 @@
 #include "vmm/base/log.h"
 #include "vmm/ctl/private.h"
 
-/* Whether @entry is @name, a dot, and the number of a process that is gone. */
+/* Whether @entry is @name, a dot, and the id of a process that is gone. */
 static bool is_stale_socket(const char *entry, const char *name)
 {
 	size_t len = strlen(name);
@@ -45,11 +45,9 @@ static void remove_socket(int dir, const char *entry)
 	if (fstatat(dir, entry, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    S_ISSOCK(st.st_mode) && st.st_uid == geteuid() &&
 	    unlinkat(dir, entry, 0) == 0)
-		log_info("removed %s, left by a machine that was killed",
-			 entry);
+		log_info("removed stale socket %s", entry);
 }
 
-/* Removes them; what cannot be looked at stays. */
 void stale_socket_remove(const char *path)
 {
 	/* dirname() and basename() may write, each to its own. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the control side can ask of a machine: the one table of verbs.  The
- * server's thread.
+ * The table of verbs of the control socket.  The server's thread.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -19,21 +18,21 @@
 #include "vmm/vm/snapshot.h"
 #include "vmm/vm/vm.h"
 
-/* Begins an answer; the verb adds its members. */
-static void answer_begin(struct json *json, FILE *out, bool ok)
+/* Begins a reply; the verb adds its members and calls reply_end(). */
+static void reply_begin(struct json *json, FILE *out, bool ok)
 {
 	json_init(json, out, false);
 	json_object_begin(json, NULL);
 	json_bool(json, "ok", ok);
 }
 
-static void answer_end(struct json *json)
+static void reply_end(struct json *json)
 {
 	json_object_end(json);
 	json_finish(json);
 }
 
-/* Why a verb failed, where the number says more than its usual words. */
+/* The message for an error of a verb. */
 static const char *reason(int err)
 {
 	switch (err) {
@@ -48,48 +47,47 @@ static const char *reason(int err)
 	}
 }
 
-/* The same for a save; the machine itself has said more. */
+/* The same for a save; the VM's standard error has the details. */
 static const char *save_reason(int err)
 {
 	switch (err) {
 	case EEXIST:
-		return "exists and is not a snapshot, so it is left alone";
+		return "exists and is not a snapshot, so it is not replaced";
 	case ENOTEMPTY:
 		return "has other files in its directory, so it is not "
 		       "replaced; remove it first";
 	case EINVAL:
-		return "not the name of a new folder";
+		return "not a valid directory name";
 	case EOPNOTSUPP:
 		return "this file system cannot replace it at once; remove it "
 		       "first";
 	case EIO:
-		return "Input/output error; the machine's standard error tells "
-		       "more";
+		return "Input/output error; see the standard error of the VM "
+		       "process";
 	default:
 		return reason(err);
 	}
 }
 
-/* A whole answer: no, for this reason. */
 void ctl_refuse(FILE *out, const char *why)
 {
 	struct json json;
 
-	answer_begin(&json, out, false);
+	reply_begin(&json, out, false);
 	json_string(&json, "error", why);
-	answer_end(&json);
+	reply_end(&json);
 }
 
-/* A whole answer: ok, or what failed, with which @object ("": none), and why. */
-static void answer_words(FILE *out, const char *what, const char *object,
+/* A reply: ok, or "WHAT OBJECT: WHY"; @object may be "", @why NULL: ok. */
+static void reply_result(FILE *out, const char *what, const char *object,
 			 const char *why)
 {
 	CLEANUP_FREE char *words = NULL;
 	struct json json;
 
 	if (!why) {
-		answer_begin(&json, out, true);
-		answer_end(&json);
+		reply_begin(&json, out, true);
+		reply_end(&json);
 		return;
 	}
 	if (asprintf(&words, "%s%s%s: %s", what, *object ? " " : "", object,
@@ -98,10 +96,10 @@ static void answer_words(FILE *out, const char *what, const char *object,
 	ctl_refuse(out, words ? words : why);
 }
 
-/* The same for a verb without an object and with a result. */
-static void answer(FILE *out, const char *what, int result)
+/* The same for a verb without an object; @result is 0 or -errno. */
+static void reply_errno(FILE *out, const char *what, int result)
 {
-	answer_words(out, what, "", result < 0 ? reason(-result) : NULL);
+	reply_result(out, what, "", result < 0 ? reason(-result) : NULL);
 }
 
 static void do_status(struct vm *vm, char *args, const struct ctl_listener *who,
@@ -112,7 +110,7 @@ static void do_status(struct vm *vm, char *args, const struct ctl_listener *who,
 
 	(void)args;
 	(void)who;
-	answer_begin(&json, out, true);
+	reply_begin(&json, out, true);
 	json_string(&json, "thaw", THAW_VERSION);
 	json_string(&json, "state", vm_is_paused(vm) ? "paused" : "running");
 	json_bool(&json, "waits_for_memory", vm_is_stalled(vm));
@@ -120,10 +118,10 @@ static void do_status(struct vm *vm, char *args, const struct ctl_listener *who,
 	json_uint(&json, "memory_bytes", config->memory_bytes);
 	json_string(&json, "pager",
 		    pager_mode_names[vm_pager_choice(vm)->mode]);
-	answer_end(&json);
+	reply_end(&json);
 }
 
-/* Adds what has failed of each disk. */
+/* Adds the error counts of each disk. */
 static void add_disks(struct json *json, const struct vm_config *config)
 {
 	json_array_begin(json, "disks");
@@ -151,7 +149,7 @@ static void do_stats(struct vm *vm, char *args, const struct ctl_listener *who,
 	(void)args;
 	(void)who;
 	vm_pager_stats(vm, &s);
-	answer_begin(&json, out, true);
+	reply_begin(&json, out, true);
 	json_string(&json, "pager",
 		    pager_mode_names[vm_pager_choice(vm)->mode]);
 	json_uint(&json, "source_bytes", s.source_pages * PAGE_BYTES);
@@ -163,7 +161,7 @@ static void do_stats(struct vm *vm, char *args, const struct ctl_listener *who,
 		json_uint(&json, pager_cause_names[i], s.faults[i]);
 	json_object_end(&json);
 	add_disks(&json, vm_get_config(vm));
-	answer_end(&json);
+	reply_end(&json);
 }
 
 static void do_pause(struct vm *vm, char *args, const struct ctl_listener *who,
@@ -171,7 +169,7 @@ static void do_pause(struct vm *vm, char *args, const struct ctl_listener *who,
 {
 	(void)args;
 	(void)who;
-	answer(out, "pause", vm_pause(vm));
+	reply_errno(out, "pause", vm_pause(vm));
 }
 
 static void do_resume(struct vm *vm, char *args, const struct ctl_listener *who,
@@ -179,19 +177,19 @@ static void do_resume(struct vm *vm, char *args, const struct ctl_listener *who,
 {
 	(void)args;
 	(void)who;
-	answer(out, "resume", vm_resume(vm));
+	reply_errno(out, "resume", vm_resume(vm));
 }
 
-/* At most so often somebody hears how far a save is. */
+/* The shortest time between two progress lines. */
 #define PROGRESS_MS 100
 
-/* Who hears how far a save is. */
+/* The recipient of progress lines. */
 struct progress {
 	const struct ctl_listener *who;
 	uint64_t next_ms; /* not before */
 };
 
-/* Tells how far it is; see struct vm_progress. */
+/* Sends a progress line; see struct vm_progress. */
 static void tell_progress(void *ctx, uint64_t done, uint64_t of)
 {
 	struct progress *progress = ctx;
@@ -219,7 +217,7 @@ static void tell_progress(void *ctx, uint64_t done, uint64_t of)
 		progress->who->tell(progress->who->ctx, text, len);
 }
 
-/* Whether *@args begins with the word @option, which is then taken off. */
+/* Consumes the word @option at the start of *@args; false: not there. */
 static bool take_option(char **args, const char *option)
 {
 	size_t len = strlen(option);
@@ -260,7 +258,7 @@ static void do_snapshot(struct vm *vm, char *args,
 		vm_end(vm, VM_END_STOPPED, 0);
 	else if (!was_paused && vm_resume(vm) < 0 && r >= 0)
 		r = -EIO;
-	answer_words(out, "snapshot", args, r < 0 ? save_reason(-r) : NULL);
+	reply_result(out, "snapshot", args, r < 0 ? save_reason(-r) : NULL);
 }
 
 static void do_power_button(struct vm *vm, char *args,
@@ -268,7 +266,7 @@ static void do_power_button(struct vm *vm, char *args,
 {
 	(void)args;
 	(void)who;
-	answer(out, "power-button", vm_power_button(vm));
+	reply_errno(out, "power-button", vm_power_button(vm));
 }
 
 static void do_retry(struct vm *vm, char *args, const struct ctl_listener *who,
@@ -277,7 +275,7 @@ static void do_retry(struct vm *vm, char *args, const struct ctl_listener *who,
 	(void)args;
 	(void)who;
 	vm_retry_pages(vm);
-	answer(out, "retry", 0);
+	reply_errno(out, "retry", 0);
 }
 
 static void do_quit(struct vm *vm, char *args, const struct ctl_listener *who,
@@ -286,10 +284,10 @@ static void do_quit(struct vm *vm, char *args, const struct ctl_listener *who,
 	(void)args;
 	(void)who;
 	vm_end(vm, VM_END_STOPPED, 0);
-	answer(out, "quit", 0);
+	reply_errno(out, "quit", 0);
 }
 
-/* The table; a verb that takes no arguments is refused with some. */
+/* Without takes_args, a request with arguments is refused. */
 static const struct verb {
 	const char *name;
 	bool takes_args;
@@ -306,7 +304,7 @@ static const struct verb {
 	{ "quit", false, do_quit },
 };
 
-/* A whole answer: no, and which verbs there are. */
+/* A reply that the verb is unknown, with the list of verbs. */
 static void refuse_verb(FILE *out)
 {
 	CLEANUP_FREE char *why = NULL;
@@ -314,12 +312,12 @@ static void refuse_verb(FILE *out)
 	FILE *words = open_memstream(&why, &len);
 
 	if (words) {
-		fputs("no such verb; there are", words);
+		fputs("unknown verb; verbs:", words);
 		for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 			fprintf(words, "%s %s", i ? "," : "", verbs[i].name);
 		fclose(words);
 	}
-	ctl_refuse(out, why ? why : "no such verb");
+	ctl_refuse(out, why ? why : "unknown verb");
 }
 
 void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
@@ -334,7 +332,7 @@ void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
 		if (strcmp(verbs[i].name, line) != 0)
 			continue;
 		if (*args && !verbs[i].takes_args)
-			answer_words(out, line, "", "takes no arguments");
+			reply_result(out, line, "", "takes no arguments");
 		else
 			verbs[i].run(vm, args, who, out);
 		return;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What this host's KVM can do, found by asking and by trying: facts for the
- * pager's choice and for `thaw probe`, which puts them into words.
+ * The capabilities of this host's KVM, by query and by trial, for the choice of
+ * the pager mode and for `thaw probe`.
  *
- * One thread.  Everything made on the way (a page, a slot, a guest_memfd) is
- * gone again afterwards.  Silent: a "no" is an answer, not an error.
+ * One thread.  Nothing that a trial creates (a page, a slot, a guest_memfd)
+ * outlives it.  Silent: a missing capability is a result, not an error.
  */
 #ifndef VMM_KVM_PROBE_H
 #define VMM_KVM_PROBE_H

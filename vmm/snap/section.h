@@ -3,10 +3,10 @@
  * Fields of a snapshot, one by one, little-endian: what a device's save and
  * load callbacks speak.  Knows no device and no file.
  *
- * A writer grows as it goes.  A reader is over a byte range that somebody else
- * owns; the first short or bad field makes it fail, later reads then give
- * zeros, and snap_reader_error() tells, so that a load callback reads all its
- * fields and checks once.  What is read is hostile: bound every count.
+ * A writer grows as needed.  A reader is over a byte range of the caller's; the
+ * first short or bad field makes it fail, later reads give zeros, and
+ * snap_reader_error() reports it, so that a load callback reads all its fields
+ * and checks once.  The input is hostile: bound every count.
  */
 #ifndef VMM_SNAP_SECTION_H
 #define VMM_SNAP_SECTION_H

@@ -131,13 +131,13 @@ static int check_target(const struct snap_staging *staging)
 	if (what == SOMETHING_ELSE)
 		return log_fail(EEXIST,
 				"snapshot %s: exists and is not a "
-				"snapshot, so it is left alone",
+				"snapshot, so it is not replaced",
 				staging->path);
 	/* They would go with the old one. */
 	if (what == SNAPSHOT_AND_MORE)
 		return log_fail(ENOTEMPTY,
-				"snapshot %s: other files are kept in the one "
-				"that exists, so it is left alone",
+				"snapshot %s: contains files that are not part "
+				"of a snapshot, so it is not replaced",
 				staging->path);
 	return what;
 }
@@ -154,7 +154,7 @@ static bool is_temporary(const char *entry, const char *name)
 	       !strcmp(entry + len + 2 + RANDOM_DIGITS, ".tmp");
 }
 
-/* Removes the temporary directories of savers that are dead. */
+/* Removes staging directories without a lock: their saver is gone. */
 static void remove_stale(const struct snap_staging *staging)
 {
 	int fd = openat(staging->parent_fd, ".",
@@ -176,7 +176,7 @@ static void remove_stale(const struct snap_staging *staging)
 			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (dir >= 0 && !flock(dir, LOCK_EX | LOCK_NB) &&
 		    !remove_dir(staging->parent_fd, entry->d_name))
-			log_info("removed %s, left by a save that was ended",
+			log_info("removed stale staging directory %s",
 				 entry->d_name);
 	}
 	closedir(d);
@@ -203,7 +203,7 @@ static int try_temporary(struct snap_staging *staging)
 		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (staging->dir_fd < 0)
 		return -errno;
-	/* Until it is locked another saver may take it for a leftover. */
+	/* Until it is locked another saver may take it for a stale one. */
 	if (flock(staging->dir_fd, LOCK_EX | LOCK_NB) ||
 	    fstat(staging->dir_fd, &st) || st.st_nlink == 0) {
 		close(staging->dir_fd);
@@ -232,8 +232,7 @@ static int split_path(struct snap_staging *staging, const char *path)
 	if (!*staging->name || !strcmp(staging->name, ".") ||
 	    !strcmp(staging->name, ".."))
 		return log_fail(EINVAL,
-				"snapshot '%s': not the name of a "
-				"new folder",
+				"snapshot '%s': not a valid directory name",
 				path);
 	/* Room for the temporary name beside it. */
 	if (strlen(staging->name) > NAME_MAX - RANDOM_DIGITS - 6)
@@ -243,7 +242,7 @@ static int split_path(struct snap_staging *staging, const char *path)
 	staging->parent_fd =
 		open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (staging->parent_fd < 0)
-		return log_errno(errno, "snapshot %s: folder %s", path,
+		return log_errno(errno, "snapshot %s: open directory %s", path,
 				 slash ? copy : ".");
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exceptions to EL1.  An interrupt goes to its handler; whatever else nobody
- * expects is told and ends the guest as a crash.
+ * Exceptions to EL1.  An interrupt goes to its handler; an unexpected
+ * exception is reported and ends the guest as a crash.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/print.h"

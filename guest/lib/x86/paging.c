@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The map above 4 GiB.  Entries only ever become present, so no TLB needs to be
- * told, and CPL 3 can write them: the tables are mapped as all else is.
+ * The map above 4 GiB.  Entries only ever become present, so no TLB needs a
+ * flush, and CPL 3 can write them: the tables are mapped as all else is.
  */
 #include "guest/lib/x86/x86.h"
 

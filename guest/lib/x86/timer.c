@@ -18,7 +18,7 @@
 #define LVT_PERIODIC (1u << 17)
 #define LVT_DEADLINE (2u << 17)
 #define DIVIDE_BY_1  0xb
-#define APIC_HZ	     1000000000 /* KVM's, unless it is told otherwise */
+#define APIC_HZ	     1000000000 /* KVM's default */
 #define VECTOR_TIMER 0x31
 #define MSR_DEADLINE 0x6e0
 #define HAS_DEADLINE (1u << 24)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Traps and interrupts, at CPL 0 on the processor's trap stack.  A trap that
- * nobody expects is told and ends the guest as a crash.
+ * Traps and interrupts, at CPL 0 on the processor's trap stack.  An
+ * unexpected trap is reported and ends the guest as a crash.
  */
 #include <stddef.h>
 

@@ -102,7 +102,7 @@ static void test_lines(void **state)
 	assert_true(say(f, "ho \n\nfrob\n", 10));
 	expect(f, "\nno: what?\nno: what?\n");
 	assert_true(say(f, "echo x\0y\n", 9));
-	expect(f, "no: a line with a zero byte\n");
+	expect(f, "no: request contains a NUL byte\n");
 	assert_true(say(f, "echo y\n", 7));
 	expect(f, "y\n");
 }
@@ -120,7 +120,7 @@ static void test_long(void **state)
 	line[sizeof(line) - 1] = 'x';
 	assert_true(say(f, line, 100));
 	assert_false(say(f, line, sizeof(line) - 100));
-	expect(f, "no: too long a line\n");
+	expect(f, "no: request too long\n");
 }
 
 /* Who goes is let go, in the middle of a line as well. */
