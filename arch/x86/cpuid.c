@@ -20,7 +20,6 @@
 #include "vmm/base/log.h"
 #include "vmm/kvm/kvm.h"
 
-#define BIT(n) (UINT32_C(1) << (n))
 
 /* Leaf 1. */
 #define L1_ECX_VMX	  BIT(5)

@@ -62,7 +62,7 @@ static void drain(struct virtq *q, const struct memory *memory)
 			break;
 		check_chain(memory, &chain);
 		if (i % 5 == 4) {
-			virtq_unpop(q);
+			virtq_unpop(q, 1);
 			continue;
 		}
 		virtq_push(q, chain.head, (uint32_t)i);

@@ -23,8 +23,6 @@
 #include "vmm/snap/section.h"
 #include "vmm/virtio/pci.h"
 
-#define BIT(n) (UINT64_C(1) << (n))
-
 #define SECTOR_BYTES 512 /* of the protocol, whatever the block size */
 
 /* A header and a status byte leave this many descriptors for data. */
@@ -193,8 +191,7 @@ static uint8_t write_through(struct blk *blk, const struct request *rq,
 	return status_of(disk_flush(blk->disk));
 }
 
-/* One request, from its chain to its status. */
-static void blk_handle(void *device, struct virtq *ring,
+static bool blk_handle(void *device, unsigned int queue,
 		       struct virtq_chain *chain)
 {
 	struct blk *blk = device;
@@ -205,7 +202,7 @@ static void blk_handle(void *device, struct virtq *ring,
 	if (!request_parse(&rq, chain)) {
 		virtio_device_break(blk->dev,
 				    "request without header or status");
-		return;
+		return false;
 	}
 	room = rq.in.bytes;
 	status = write_through(blk, &rq, request_do(blk->disk, &rq));
@@ -214,15 +211,9 @@ static void blk_handle(void *device, struct virtq *ring,
 	 * The length counts from the first byte without a gap (virtio 1.2,
 	 * 2.7.8.2): the status only counts when all before it was written.
 	 */
-	virtq_push(ring, chain->head,
-		   rq.written + (rq.written == room ? 1 : 0));
-}
-
-static void blk_notify(void *device, unsigned int queue)
-{
-	struct blk *blk = device;
-
-	virtio_queue_run(blk->dev, queue, blk_handle);
+	virtio_queue_complete(blk->dev, queue, chain,
+			      rq.written + (rq.written == room ? 1 : 0));
+	return true;
 }
 
 /*
@@ -271,7 +262,7 @@ static const struct virtio_ops blk_ops = {
 	.class_code = 0x018000, /* mass storage, other */
 	.queue_count = 1,
 	.queue_size = VIRTQ_SIZE_MAX,
-	.notify = blk_notify,
+	.handle = blk_handle,
 	.save = blk_save,
 	.load = blk_load,
 	.destroy = blk_destroy,

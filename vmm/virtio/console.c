@@ -49,7 +49,8 @@ struct console {
 	struct terminal *terminal; /* not owned */
 	struct watch in, out, size;
 	uint64_t tx_done; /* bytes of the next tx chain that are out; saved */
-	bool tx_gone; /* output could not be written, and that was said */
+	bool tx_gone; /* output could not be written, which was logged */
+	bool rx_moved; /* input was read since the queue was last served */
 	struct virtq_chain chain;
 };
 
@@ -81,90 +82,69 @@ static void watch_start(struct console *c, struct watch *w, uint32_t events,
 	}
 }
 
-/*
- * Reads input into the next buffer of the guest; how many bytes, 0 when there
- * is no input or no buffer now.  *@starved says that it was the buffer.
- */
-static size_t rx_fill(struct console *c, bool *starved)
+/* Buffers are popped for input only until the input ends. */
+static struct virtq_chain *console_room(void *device, unsigned int queue)
 {
-	struct virtq *ring = &c->dev->queues[QUEUE_RX].ring;
-	struct iovs *v = &c->chain.writable;
+	struct console *c = device;
+
+	return queue == QUEUE_RX && c->in.fd < 0 ? NULL : &c->chain;
+}
+
+/* Reads input into a buffer; false if there is no input now. */
+static bool rx_handle(struct console *c, struct virtq_chain *chain)
+{
+	struct iovs *v = &chain->writable;
 	uint8_t bytes[RX_BYTES];
-	ssize_t n = 0;
+	ssize_t n;
 
-	*starved = !virtio_queue_pop(c->dev, QUEUE_RX, &c->chain);
-	if (*starved)
-		return 0;
-	if (v->count)
-		n = terminal_read(c->terminal, bytes,
-				  min_u64(v->bytes, sizeof(bytes)));
-	else
+	if (!v->count) {
 		virtio_device_break(c->dev, "input buffer is not writable");
-	if (n > 0) {
-		iovs_put(v, bytes, (size_t)n);
-		virtq_push(ring, c->chain.head, (uint32_t)n);
-		return (size_t)n;
+		return false;
 	}
-	virtq_unpop(ring);
+	n = terminal_read(c->terminal, bytes, min_u64(v->bytes, sizeof(bytes)));
 	if (n < 0 && n != -EAGAIN)
-		c->in.fd = -1; /* the end of input, or its loss */
-	return 0;
+		c->in.fd = -1; /* end of input, or an error */
+	if (n <= 0)
+		return false;
+	iovs_put(v, bytes, (size_t)n);
+	virtio_queue_complete(c->dev, QUEUE_RX, chain, (uint32_t)n);
+	c->rx_moved = true;
+	return true;
 }
 
-static void in_ready(void *ctx, uint32_t events);
-
-/*
- * Moves input while there is both input and room, within a budget, and then
- * waits for the one that is missing.
- */
-static void rx_run(struct console *c)
-{
-	struct virtq *ring = &c->dev->queues[QUEUE_RX].ring;
-	unsigned int budget = ring->size;
-	bool starved = false, moved = false;
-
-	virtq_kicks_off(ring);
-	while (c->in.fd >= 0 && budget--) {
-		if (rx_fill(c, &starved) > 0) {
-			moved = true;
-			continue;
-		}
-		/* A buffer may come in just when kicks are asked for. */
-		if (!starved || !c->dev->running || !virtq_kicks_on(ring))
-			break;
-	}
-	if (moved)
-		virtio_queue_signal(c->dev, QUEUE_RX);
-	if (starved || c->in.fd < 0 || !c->dev->running)
-		watch_stop(&c->in);
-	else
-		watch_start(c, &c->in, EPOLLIN, in_ready);
-	/* A file tells nobody that there is more. */
-	if (c->in.always_ready && moved)
-		virtio_queue_kick(c->dev, QUEUE_RX);
-}
-
-/* The terminal has input. */
 static void in_ready(void *ctx, uint32_t events)
 {
 	struct console *c = ctx;
 
 	(void)events;
-	if (virtio_queue_ready(c->dev, QUEUE_RX))
-		rx_run(c);
-	else
-		watch_stop(&c->in);
+	virtio_queue_serve(c->dev, QUEUE_RX);
 }
 
-/* Output cannot be written: the guest goes on without, and it is said once. */
-static void tell_gone(struct console *c, int err)
+/* Watches the input while there is a buffer for it. */
+static void rx_served(struct console *c, enum virtio_served why)
+{
+	bool room = why == VIRTIO_SERVED_WAIT || why == VIRTIO_SERVED_BUDGET;
+	bool moved = c->rx_moved;
+
+	c->rx_moved = false;
+	if (room && c->in.fd >= 0)
+		watch_start(c, &c->in, EPOLLIN, in_ready);
+	else
+		watch_stop(&c->in);
+	/* epoll does not report that a regular file has more. */
+	if (c->in.always_ready && moved)
+		virtio_queue_kick(c->dev, QUEUE_RX);
+}
+
+/* Output cannot be written: logged once, and the guest runs on without. */
+static void log_gone(struct console *c, int err)
 {
 	if (!c->tx_gone)
 		log_errno(err, "virtio console: write to the terminal");
 	c->tx_gone = true;
 }
 
-/* Writes the rest of the chain; whether all of it is out. */
+/* Writes the rest of the chain; whether all of it was written. */
 static bool tx_drain(struct console *c, struct virtq_chain *chain)
 {
 	struct iovs *v = &chain->readable;
@@ -177,7 +157,7 @@ static bool tx_drain(struct console *c, struct virtq_chain *chain)
 		if (n == 0 || n == -EAGAIN)
 			return false;
 		if (n < 0) {
-			tell_gone(c, (int)-n);
+			log_gone(c, (int)-n);
 			break;
 		}
 		iovs_skip(v, (uint64_t)n);
@@ -187,60 +167,49 @@ static bool tx_drain(struct console *c, struct virtq_chain *chain)
 	return true;
 }
 
-static void out_ready(void *ctx, uint32_t events);
-
-/* Moves output until there is none, or the reader is slow, or enough is done. */
-static void tx_run(struct console *c)
+/* Writes one chain of output; false if the reader is slow. */
+static bool tx_handle(struct console *c, struct virtq_chain *chain)
 {
-	struct virtq *ring = &c->dev->queues[QUEUE_TX].ring;
-	unsigned int budget = ring->size;
-	bool slow = false, moved = false;
-
-	virtq_kicks_off(ring);
-	while (!slow && budget--) {
-		if (!virtio_queue_pop(c->dev, QUEUE_TX, &c->chain)) {
-			if (!c->dev->running || !virtq_kicks_on(ring))
-				break;
-			continue;
-		}
-		slow = !tx_drain(c, &c->chain);
-		if (slow) {
-			virtq_unpop(ring);
-		} else {
-			virtq_push(ring, c->chain.head, 0);
-			moved = true;
-		}
-	}
-	if (moved)
-		virtio_queue_signal(c->dev, QUEUE_TX);
-	if (slow)
-		watch_start(c, &c->out, EPOLLOUT, out_ready);
-	else
-		watch_stop(&c->out);
-	if (budget == UINT32_MAX && !slow)
-		virtio_queue_kick(c->dev, QUEUE_TX);
+	if (!tx_drain(c, chain))
+		return false;
+	virtio_queue_complete(c->dev, QUEUE_TX, chain, 0);
+	return true;
 }
 
-/* The terminal takes output again. */
 static void out_ready(void *ctx, uint32_t events)
 {
 	struct console *c = ctx;
 
 	(void)events;
-	if (virtio_queue_ready(c->dev, QUEUE_TX))
-		tx_run(c);
+	virtio_queue_serve(c->dev, QUEUE_TX);
+}
+
+/* Watches the output while a chain waits for a slow reader. */
+static void tx_served(struct console *c, enum virtio_served why)
+{
+	if (why == VIRTIO_SERVED_WAIT)
+		watch_start(c, &c->out, EPOLLOUT, out_ready);
 	else
 		watch_stop(&c->out);
 }
 
-static void console_notify(void *device, unsigned int queue)
+static bool console_handle(void *device, unsigned int queue,
+			   struct virtq_chain *chain)
+{
+	struct console *c = device;
+
+	return queue == QUEUE_RX ? rx_handle(c, chain) : tx_handle(c, chain);
+}
+
+static void console_served(void *device, unsigned int queue,
+			   enum virtio_served why)
 {
 	struct console *c = device;
 
 	if (queue == QUEUE_RX)
-		rx_run(c);
+		rx_served(c, why);
 	else
-		tx_run(c);
+		tx_served(c, why);
 }
 
 /* Puts the size of the window, as it is now, where the driver reads it. */
@@ -325,7 +294,9 @@ static const struct virtio_ops console_ops = {
 	.class_code = 0x078000, /* communication, other */
 	.queue_count = 2,
 	.queue_size = 64,
-	.notify = console_notify,
+	.room = console_room,
+	.handle = console_handle,
+	.served = console_served,
 	.start = console_start,
 	.reset = console_reset,
 	.quiesce = console_quiesce,
@@ -343,7 +314,7 @@ int virtio_console_create(struct device *device, const struct virtio_host *host,
 {
 	/* Nothing here may depend on what the terminal is: it is not saved. */
 	const struct virtio_config config = {
-		.features = UINT64_C(1) << VIRTIO_CONSOLE_F_SIZE,
+		.features = BIT(VIRTIO_CONSOLE_F_SIZE),
 		.space_bytes = sizeof(struct virtio_console_config),
 	};
 	struct console *c = calloc(1, sizeof(*c));

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A virtio device apart from its transport: status, features, queues.
+ * A virtio device apart from its transport, as blk.c, console.c and rng.c see
+ * it.  Calls go one way:
  *
- * Three layers, each with one direction of calls:
+ *	pci.c		transport; calls transport.h
+ *	registers.c	status, features, queue layout, config space
+ *	device.c	init, start, reset, quiesce, resume
+ *	serve.c		queues: kick, pop, complete, interrupt
+ *	blk.c ...	the device: struct virtio_ops, called by the two above
  *
- *	pci.c		registers; calls the functions below
- *	device.c	this; calls the device's struct virtio_ops
- *	blk.c ...	the device; calls the functions at the end of this file
- *
- * Threads.  The registers of a device (status, features, where queues lie) are
- * guarded by its lock, which is never held while guest memory is touched.  The
- * queues' runtime and all of the device belong to the loop thread; a register
- * write that concerns them (enable, reset, DRIVER_OK) goes there by loop_call()
- * and returns when it is done.  So a device needs no lock of its own.
+ * Threads.  The registers of a device are guarded by its lock, which is never
+ * held while guest memory is touched.  The queues' runtime and the device
+ * itself belong to the loop thread; a register write that concerns them
+ * (enable, reset, DRIVER_OK) goes there by loop_call() and returns when it is
+ * done.  A device needs no lock of its own.
  */
 #ifndef VMM_VIRTIO_DEVICE_H
 #define VMM_VIRTIO_DEVICE_H
@@ -33,35 +34,75 @@ struct virtio_device;
 #define VIRTIO_QUEUES_MAX 8
 #define VIRTIO_CONFIG_MAX 256 /* bytes of device config space */
 
-/* In place of a queue: the change of a device's configuration. */
+/* A queue number for interrupt(): the device's configuration changed. */
 #define VIRTIO_CONFIG_CHANGE UINT16_MAX
 
+/* Why virtio_queue_serve() stopped. */
+enum virtio_served {
+	VIRTIO_SERVED_EMPTY, /* no chain left; the driver kicks for the next */
+	VIRTIO_SERVED_WAIT, /* room() or handle() refused; kicks are off */
+	VIRTIO_SERVED_BUDGET, /* a ring's size was served; continues by itself */
+	VIRTIO_SERVED_STOPPED, /* not running, quiesced, or not bus master */
+};
+
 /*
- * One kind of device.  @device is the device's own struct.  All on the loop
- * thread with no lock held; those that may be NULL say so.
+ * One kind of device.  @device is the device's own struct.  All run on the loop
+ * thread with no lock held.  Only handle() and destroy() are required.
+ *
+ * A chain is popped into room(), given to handle(), and completed with
+ * virtio_queue_complete(): within handle(), or later from the event loop, in
+ * any order.  A device that completes later
+ *	- owns room for each chain that it holds, and returns it by room();
+ *	- calls virtio_queue_serve() after a batch of completions, which
+ *	  interrupts the driver and pops the chains that waited for room;
+ *	- has drain().
+ * A device with receive buffers holds them the same way, or refuses a buffer in
+ * handle() while the host has no data, and calls virtio_queue_serve() when data
+ * arrives.
  */
 struct virtio_ops {
 	const char *kind; /* "virtio-blk" */
 	uint16_t type; /* device id, virtio 1.2, 5 */
-	uint32_t class_code; /* what PCI shows */
+	uint32_t class_code; /* PCI class code */
 	uint16_t queue_count;
-	uint16_t queue_size; /* entries at most, of each queue */
-	/* The driver added buffers to a queue, or the device was resumed. */
-	void (*notify)(void *device, unsigned int queue);
-	/* The driver set DRIVER_OK; before the first notify.  May be NULL. */
+	uint16_t queue_size; /* maximum entries of each queue */
+	/*
+	 * Where to pop the next chain of @queue to; the device's own, in use
+	 * once handle() returned true for it.  NULL: no room now.  Without
+	 * room() one struct is used for each chain, valid during handle().
+	 */
+	struct virtq_chain *(*room)(void *device, unsigned int queue);
+	/*
+	 * Takes @chain: completed, or held.  False: the device cannot take it
+	 * now or broke; the chain returns to the avail ring.
+	 */
+	bool (*handle)(void *device, unsigned int queue,
+		       struct virtq_chain *chain);
+	/* virtio_queue_serve() stopped because of @why. */
+	void (*served)(void *device, unsigned int queue,
+		       enum virtio_served why);
+	/*
+	 * Ends what is in flight of @queue.  Each chain held is completed, but
+	 * for the last popped, as many as it returns, which return to the avail ring: receive
+	 * buffers without data.  Only a device that completes in order may
+	 * return some, because the driver reuses the avail ring's entries in
+	 * order.  Called before quiesce and reset, and before bus mastering
+	 * ends.
+	 */
+	unsigned int (*drain)(void *device, unsigned int queue);
+	/* The driver set DRIVER_OK; the queues are served next. */
 	void (*start)(void *device);
-	/* Back to power-on; queues are gone.  May be NULL. */
+	/* Back to power-on; nothing is held. */
 	void (*reset)(void *device);
 	/*
-	 * Leaves nothing in flight and stops watching the host, until resume,
-	 * which is followed by notify of every queue.  May be NULL.
+	 * Stops watching the host until resume, after which each queue is
+	 * served.
 	 */
 	void (*quiesce)(void *device);
 	void (*resume)(void *device);
 	/*
 	 * The device's own state, beyond status, features and queues.  load
-	 * trusts nothing and marks @r as failed; on -errno it has logged.  May
-	 * be NULL.
+	 * trusts nothing and marks @r as failed; on -errno it has logged.
 	 */
 	void (*save)(void *device, struct snap_writer *w);
 	int (*load)(void *device, struct snap_reader *r);
@@ -93,6 +134,7 @@ struct virtio_queue {
 	struct virtq ring;
 	int kick_fd; /* eventfd: the driver's notification; -1: none */
 	struct loop_source *source;
+	bool pushed; /* chains were completed since the last interrupt */
 };
 
 struct virtio_device {
@@ -112,7 +154,7 @@ struct virtio_device {
 	bool quiesced;
 	bool master; /* the transport may access guest memory */
 	bool loaded; /* from a snapshot, and not resumed since */
-	struct virtq_chain chain; /* of virtio_queue_run() */
+	struct virtq_chain chain; /* for devices without room() */
 	uint64_t errors; /* how often the driver broke the device */
 	struct log_budget log;
 
@@ -120,67 +162,6 @@ struct virtio_device {
 	void (*interrupt)(void *transport, uint16_t queue);
 	void *transport;
 };
-
-/*
- * Makes a device.  0 or -errno, logged; virtio_device_finish() cleans up in
- * either case, and destroys @impl.
- */
-int virtio_device_init(struct virtio_device *dev, const struct virtio_ops *ops,
-		       void *impl, const struct virtio_host *host,
-		       const char *name, const struct virtio_config *config);
-void virtio_device_finish(struct virtio_device *dev);
-
-/* For transports: registers.  Any thread but the loop's, no lock held. */
-
-uint8_t virtio_status(struct virtio_device *dev);
-/*
- * A write of the status register.  0 resets and returns when all work has
- * ended; FEATURES_OK stays clear when the features are not acceptable.
- */
-void virtio_status_write(struct virtio_device *dev, uint8_t status);
-
-/* What is offered, and what the driver accepts; 32 bits each. */
-uint32_t virtio_features_offered(const struct virtio_device *dev,
-				 uint32_t select);
-uint32_t virtio_features_accepted(struct virtio_device *dev, uint32_t select);
-void virtio_features_write(struct virtio_device *dev, uint32_t select,
-			   uint32_t value);
-
-/*
- * Where queue @queue lies.  Writes to a queue that is enabled, or that is not
- * there, do nothing.
- */
-struct virtq_layout virtio_queue_layout(struct virtio_device *dev,
-					unsigned int queue, bool *enabled);
-void virtio_queue_set_layout(struct virtio_device *dev, unsigned int queue,
-			     const struct virtq_layout *layout);
-/* Enables it; one that cannot be used breaks the device. */
-void virtio_queue_enable(struct virtio_device *dev, unsigned int queue);
-
-/* The driver notifies a queue; any thread. */
-void virtio_queue_kick(struct virtio_device *dev, unsigned int queue);
-
-/* Device config space: reads of 1 to 8 bytes anywhere; it is read-only. */
-uint64_t virtio_config_read(struct virtio_device *dev, uint64_t offset,
-			    unsigned int size);
-/* A number that is another after the space has changed (virtio 1.2, 2.5.3). */
-uint8_t virtio_config_generation(struct virtio_device *dev);
-
-/*
- * Whether the transport allows accesses to guest memory; at first it does not.
- * Without them no queue is looked at, whatever the driver notifies; with them
- * all are, for what was added meanwhile.  Status and queues stay as they are.
- * Loop thread.
- */
-void virtio_device_set_master(struct virtio_device *dev, bool master);
-
-/* As in struct device_ops. */
-void virtio_device_reset(struct virtio_device *dev);
-void virtio_device_quiesce(struct virtio_device *dev);
-void virtio_device_resume(struct virtio_device *dev);
-/* These two on the loop thread. */
-void virtio_device_save(struct virtio_device *dev, struct snap_writer *w);
-int virtio_device_load(struct virtio_device *dev, struct snap_reader *r);
 
 /* For devices: loop thread, no lock held. */
 
@@ -195,27 +176,25 @@ void virtio_config_put(struct virtio_device *dev, unsigned int offset,
 		       const void *bytes, unsigned int len);
 void virtio_config_signal(struct virtio_device *dev);
 
-/* Whether queue @queue may be popped from and pushed to now. */
-bool virtio_queue_ready(const struct virtio_device *dev, unsigned int queue);
+/*
+ * Serves a queue: pops chains and calls handle() until there is a reason to
+ * stop, then interrupts the driver for all that was completed since the last
+ * interrupt.  At most a ring's size of chains at a time, so that a driver that
+ * never stops adding does not starve other devices.  Not from within handle(),
+ * served() or drain().
+ */
+void virtio_queue_serve(struct virtio_device *dev, unsigned int queue);
 
 /*
- * Takes the next chain of a queue: true, or false when there is none or when it
- * was bad, in which case the device is broken now.
+ * Completes a chain with @written bytes written to it.  The interrupt follows
+ * when the queue is served; after drain() as well.  Does nothing if the device
+ * is broken.
  */
-bool virtio_queue_pop(struct virtio_device *dev, unsigned int queue,
-		      struct virtq_chain *chain);
+void virtio_queue_complete(struct virtio_device *dev, unsigned int queue,
+			   const struct virtq_chain *chain, uint32_t written);
 
-/* Interrupts the driver for what was pushed, when it wants to hear of it. */
-void virtio_queue_signal(struct virtio_device *dev, unsigned int queue);
-
-/*
- * Hands each waiting chain to @handle, which pushes it, and signals once.  No
- * more than a queue of chains at a time: a driver that never stops adding gets
- * its next turn after the other devices.
- */
-void virtio_queue_run(struct virtio_device *dev, unsigned int queue,
-		      void (*handle)(void *device, struct virtq *ring,
-				     struct virtq_chain *chain));
+/* Has the loop serve a queue as if the driver had kicked it.  Any thread. */
+void virtio_queue_kick(struct virtio_device *dev, unsigned int queue);
 
 /*
  * The driver broke the rules: marks the device NEEDS_RESET (virtio 1.2, 2.1.2),

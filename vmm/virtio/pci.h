@@ -6,7 +6,7 @@
 #ifndef VMM_VIRTIO_PCI_H
 #define VMM_VIRTIO_PCI_H
 
-#include "vmm/virtio/device.h"
+#include "vmm/virtio/transport.h"
 
 struct device;
 

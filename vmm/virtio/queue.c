@@ -261,9 +261,9 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain, const char **why)
 	return 1;
 }
 
-void virtq_unpop(struct virtq *q)
+void virtq_unpop(struct virtq *q, unsigned int count)
 {
-	q->next_avail--;
+	q->next_avail = (uint16_t)(q->next_avail - count);
 }
 
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len)

@@ -72,8 +72,8 @@ int virtq_setup(struct virtq *q, const struct memory *memory,
  */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain, const char **why);
 
-/* Puts the chain last popped back: the next pop finds it again. */
-void virtq_unpop(struct virtq *q);
+/* Returns the @count chains popped last to the avail ring. */
+void virtq_unpop(struct virtq *q, unsigned int count);
 
 /* Gives chain @head back with @len bytes written into it. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len);

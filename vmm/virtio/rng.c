@@ -22,14 +22,13 @@ struct rng {
 	struct virtio_device *dev;
 };
 
-/* Fills one request. */
-static void rng_handle(void *device, struct virtq *ring,
+static bool rng_handle(void *device, unsigned int queue,
 		       struct virtq_chain *chain)
 {
+	struct rng *rng = device;
 	struct iovs *v = &chain->writable;
 	uint32_t done = 0;
 
-	(void)device;
 	while (v->count && done < RNG_REQUEST_MAX) {
 		size_t want = min_u64(v->iov->iov_len, RNG_REQUEST_MAX - done);
 		ssize_t got = getrandom(v->iov->iov_base, want, 0);
@@ -41,14 +40,8 @@ static void rng_handle(void *device, struct virtq *ring,
 		iovs_skip(v, (uint64_t)got);
 		done += (uint32_t)got;
 	}
-	virtq_push(ring, chain->head, done);
-}
-
-static void rng_notify(void *device, unsigned int queue)
-{
-	struct rng *rng = device;
-
-	virtio_queue_run(rng->dev, queue, rng_handle);
+	virtio_queue_complete(rng->dev, queue, chain, done);
+	return true;
 }
 
 static void rng_destroy(void *device)
@@ -62,7 +55,7 @@ static const struct virtio_ops rng_ops = {
 	.class_code = 0x00ff00, /* unclassified */
 	.queue_count = 1,
 	.queue_size = 64,
-	.notify = rng_notify,
+	.handle = rng_handle,
 	.destroy = rng_destroy,
 };
 

@@ -103,7 +103,7 @@ static void test_chain(void **state)
 	assert_ptr_equal(x->chain.writable.iov[1].iov_base,
 			 guest_ptr(&x->g, GUEST_HIGH, 1));
 	assert_int_equal(pop(x), 0);
-	virtq_unpop(&x->q);
+	virtq_unpop(&x->q, 1);
 	assert_int_equal(pop(x), 1);
 	virtq_push(&x->q, 3, 77);
 	assert_int_equal(guest_get16(&x->g, USED + 2), 1);

@@ -22,7 +22,6 @@
 #include "vmm/pci/function.h"
 #include "vmm/snap/section.h"
 
-#define BIT(n)	     (UINT64_C(1) << (n))
 #define ALL_FEATURES UINT64_MAX
 /* Without event indices there is an interrupt for each buffer. */
 #define EACH_INTERRUPT (ALL_FEATURES & ~BIT(VIRTIO_RING_F_EVENT_IDX))
