@@ -257,17 +257,6 @@ int loop_add(struct loop *loop, struct loop_source **out, int fd,
 	return 0;
 }
 
-/* Changes what is watched. */
-void loop_modify(struct loop_source *source, uint32_t events)
-{
-	struct epoll_event event = { .events = events,
-				     .data = { .ptr = source } };
-
-	if (epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd,
-		      &event) < 0)
-		log_errno(errno, "epoll: change descriptor %d", source->fd);
-}
-
 /* Stops watching. */
 void loop_remove(struct loop_source *source)
 {

@@ -40,9 +40,6 @@ void loop_stop(struct loop *loop);
 int loop_add(struct loop *loop, struct loop_source **source, int fd,
 	     uint32_t events, loop_handler *handler, void *ctx);
 
-/* Changes the events; 0 leaves it in place; EPOLLHUP and EPOLLERR still come. */
-void loop_modify(struct loop_source *source, uint32_t events);
-
 /* Stops watching; no callback follows.  NULL is fine. */
 void loop_remove(struct loop_source *source);
 

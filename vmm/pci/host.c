@@ -71,37 +71,6 @@ static const struct bus_ops ecam_ops = {
 	.write = ecam_write,
 };
 
-int pci_host_attach(struct pci_host *host, struct pci_function *f)
-{
-	unsigned int slot = 0;
-	int err;
-
-	pthread_mutex_lock(&host->lock);
-	while (slot < PCI_SLOTS && host->slots[slot])
-		slot++;
-	err = slot < PCI_SLOTS ? pci_bars_place(host, f) : -ENOSPC;
-	if (err == 0) {
-		f->slot = slot;
-		f->gsi = host->config.intx_first +
-			 slot % host->config.intx_count;
-		if (f->config[PCI_INTERRUPT_PIN])
-			f->config[PCI_INTERRUPT_LINE] = (uint8_t)f->gsi;
-		memcpy(f->power_on, f->config, sizeof(f->config));
-		host->slots[slot] = f;
-		f->host = host;
-	}
-	pthread_mutex_unlock(&host->lock);
-	return err;
-}
-
-void pci_host_detach(struct pci_host *host, struct pci_function *f)
-{
-	pthread_mutex_lock(&host->lock);
-	pci_bars_remove(host, f);
-	host->slots[f->slot] = NULL;
-	pthread_mutex_unlock(&host->lock);
-}
-
 /* Checks what the architecture says, which is ours to get right. */
 static int config_check(const struct pci_host_config *c)
 {
@@ -109,6 +78,16 @@ static int config_check(const struct pci_host_config *c)
 	    !range_within(c->mmio_gpa, c->mmio_bytes, 4 * GIB))
 		return log_fail(EINVAL, "PCI host: layout cannot be used");
 	return 0;
+}
+
+static void host_destroy(void *state)
+{
+	struct pci_host *host = state;
+
+	bus_remove(host->config.mmio, host->config.ecam_gpa, host);
+	pci_function_finish(&host->bridge);
+	pthread_mutex_destroy(&host->lock);
+	free(host);
 }
 
 int pci_host_create(struct pci_host **out, const struct pci_host_config *config)
@@ -137,21 +116,11 @@ int pci_host_create(struct pci_host **out, const struct pci_host_config *config)
 	if (err == 0)
 		err = bus_add(config->mmio, &ecam);
 	if (err < 0) {
-		pci_host_destroy(host);
+		host_destroy(host);
 		return log_errno(-err, "PCI host");
 	}
 	*out = host;
 	return 0;
-}
-
-void pci_host_destroy(struct pci_host *host)
-{
-	if (!host)
-		return;
-	bus_remove(host->config.mmio, host->config.ecam_gpa, host);
-	pci_function_finish(&host->bridge);
-	pthread_mutex_destroy(&host->lock);
-	free(host);
 }
 
 /* The host as a device of the machine's table. */
@@ -191,11 +160,6 @@ static int host_load(void *state, struct snap_reader *r)
 	if (err < 0)
 		pci_function_reset(&host->bridge);
 	return err;
-}
-
-static void host_destroy(void *state)
-{
-	pci_host_destroy(state);
 }
 
 static const struct device_ops host_device_ops = {

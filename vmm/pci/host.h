@@ -31,17 +31,17 @@ struct pci_host_config {
 	uint32_t intx_first, intx_count;
 };
 
-/* Creates the host with its own bridge at slot 0; -errno, logged. */
+/*
+ * Creates the host with its own bridge at slot 0; -errno, logged.  The device
+ * of pci_host_device() owns it.
+ */
 int pci_host_create(struct pci_host **host,
 		    const struct pci_host_config *config);
-/* Destroys the host; all functions must be gone.  NULL is fine. */
-void pci_host_destroy(struct pci_host *host);
 
 /*
- * Fills *@device with what resets, saves and loads the host's own bridge, for
- * the machine's table, which then owns the host: its destroy is
- * pci_host_destroy().  In the table it comes before the devices on its bus, and
- * is destroyed after them.
+ * Fills *@device with the operations of the host's bridge, for the machine's
+ * table.  In the table it comes before the devices on its bus, and is destroyed
+ * after them.
  */
 void pci_host_device(struct pci_host *host, struct device *device);
 

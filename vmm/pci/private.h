@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the files of this room share and nobody else sees.
+ * Shared by the files of this room only.
  */
 #ifndef VMM_PCI_PRIVATE_H
 #define VMM_PCI_PRIVATE_H
@@ -23,9 +23,13 @@ struct pci_host {
 	struct log_budget log;
 };
 
-/* Finds a slot and an interrupt line.  -ENOSPC, silent. */
-int pci_host_attach(struct pci_host *host, struct pci_function *f);
-void pci_host_detach(struct pci_host *host, struct pci_function *f);
+/*
+ * Calls go one way: host.c, attach.c, function.c, bar.c, msix.c, config.c.
+ */
+
+/* config.c: the host's lock; nothing before the function is attached. */
+void pci_config_lock(struct pci_function *f);
+void pci_config_unlock(struct pci_function *f);
 
 /* bar.c; host's lock held. */
 

@@ -167,11 +167,13 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct world *w = *state;
+	struct device host;
 
 	quiet_end(w);
 	pci_function_finish(&w->cards[0].function);
 	pci_function_finish(&w->cards[1].function);
-	pci_host_destroy(w->host);
+	pci_host_device(w->host, &host);
+	host.ops->destroy(host.state);
 	/* All that was added to the bus is gone again. */
 	assert_int_equal(w->bus.count, 0);
 	irqs_finish(&w->irqs);

@@ -100,9 +100,12 @@ void guest_destroy(struct guest *g, struct device *device)
 
 void guest_finish(struct guest *g)
 {
+	struct device pci;
+
 	if (g->stderr_fd >= 0)
 		guest_log_end(g);
-	pci_host_destroy(g->pci);
+	pci_host_device(g->pci, &pci);
+	pci.ops->destroy(pci.state);
 	loop_destroy(g->loop);
 	CHECK(g->bus.count == 0);
 	irqs_finish(&g->irqs);
