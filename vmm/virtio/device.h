@@ -106,7 +106,7 @@ struct virtio_ops {
 	 */
 	void (*save)(void *device, struct snap_writer *w);
 	int (*load)(void *device, struct snap_reader *r);
-	/* Frees it; the loop is stopped. */
+	/* Frees the device; the loop is stopped. */
 	void (*destroy)(void *device);
 };
 
@@ -169,8 +169,8 @@ struct virtio_device {
 bool virtio_has(struct virtio_device *dev, unsigned int bit);
 
 /*
- * Changes @len bytes of the device config space; virtio_config_signal() tells a
- * driver that is up to read it again.
+ * Changes @len bytes of the device config space; virtio_config_signal() notifies
+ * a running driver of the change.
  */
 void virtio_config_put(struct virtio_device *dev, unsigned int offset,
 		       const void *bytes, unsigned int len);
@@ -197,8 +197,8 @@ void virtio_queue_complete(struct virtio_device *dev, unsigned int queue,
 void virtio_queue_kick(struct virtio_device *dev, unsigned int queue);
 
 /*
- * The driver broke the rules: marks the device NEEDS_RESET (virtio 1.2, 2.1.2),
- * tells the driver, counts, and logs within the budget.
+ * The driver violated the specification: marks the device NEEDS_RESET (virtio
+ * 1.2, 2.1.2), notifies the driver, counts, and logs within the budget.
  */
 void virtio_device_break(struct virtio_device *dev, const char *why);
 

@@ -39,9 +39,6 @@ void virtio_queues_reset(struct virtio_device *dev);
 bool virtio_queue_setup(struct virtio_device *dev, unsigned int queue,
 			uint16_t next_avail, uint16_t next_used);
 
-/* Interrupts if chains were pushed and the driver wants an interrupt. */
-void virtio_queue_signal(struct virtio_device *dev, unsigned int queue);
-
 /* Has the device give back each chain that it holds; see struct virtio_ops. */
 void virtio_queues_drain(struct virtio_device *dev);
 

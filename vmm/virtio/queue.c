@@ -172,7 +172,7 @@ static int walk_add(struct walk *w, const struct virtq_desc *d)
 	if (err == -EFAULT)
 		return walk_fail(w, err, "buffer is not in memory");
 	if (err < 0)
-		return walk_fail(w, err, "buffer cannot be had");
+		return walk_fail(w, err, "buffer is unavailable");
 	chain->iov[at] = (struct iovec){ .iov_base = hva, .iov_len = d->len };
 	if (v->count == 0)
 		v->iov = &chain->iov[at];

@@ -6,7 +6,7 @@
  *	kicked()	the event loop read the queue's eventfd
  *	serve_one()	pops a chain and calls handle()
  *	virtio_queue_complete()	pushes to the used ring
- *	virtio_queue_signal()	interrupts, once for all that was pushed
+ *	signal_driver()	interrupts, once for all that was pushed
  *
  * Loop thread, no lock held; virtio_queue_kick() on any thread.
  */
@@ -105,11 +105,21 @@ static enum virtio_served serve_chains(struct virtio_device *dev,
 	return dev->running ? why : VIRTIO_SERVED_STOPPED;
 }
 
+/* Interrupts if chains were pushed and the driver wants an interrupt. */
+static void signal_driver(struct virtio_device *dev, unsigned int queue)
+{
+	struct virtio_queue *q = &dev->queues[queue];
+
+	if (q->pushed && virtq_wants_interrupt(&q->ring))
+		dev->interrupt(dev->transport, (uint16_t)queue);
+	q->pushed = false;
+}
+
 void virtio_queue_serve(struct virtio_device *dev, unsigned int queue)
 {
 	enum virtio_served why = serve_chains(dev, queue);
 
-	virtio_queue_signal(dev, queue);
+	signal_driver(dev, queue);
 	if (why == VIRTIO_SERVED_BUDGET)
 		virtio_queue_kick(dev, queue);
 	if (dev->ops->served)
@@ -127,15 +137,6 @@ void virtio_queue_complete(struct virtio_device *dev, unsigned int queue,
 	q->pushed = true;
 }
 
-void virtio_queue_signal(struct virtio_device *dev, unsigned int queue)
-{
-	struct virtio_queue *q = &dev->queues[queue];
-
-	if (q->pushed && virtq_wants_interrupt(&q->ring))
-		dev->interrupt(dev->transport, (uint16_t)queue);
-	q->pushed = false;
-}
-
 void virtio_queues_drain(struct virtio_device *dev)
 {
 	for (unsigned int i = 0; dev->ops->drain && i < dev->ops->queue_count;
@@ -143,7 +144,7 @@ void virtio_queues_drain(struct virtio_device *dev)
 		unsigned int unused = dev->ops->drain(dev->impl, i);
 
 		virtq_unpop(&dev->queues[i].ring, unused);
-		virtio_queue_signal(dev, i);
+		signal_driver(dev, i);
 	}
 }
 
