@@ -20,7 +20,6 @@
 #include "vmm/base/log.h"
 #include "vmm/kvm/kvm.h"
 
-
 /* Leaf 1. */
 #define L1_ECX_VMX	  BIT(5)
 #define L1_ECX_DEADLINE	  BIT(24)
