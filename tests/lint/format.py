@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""C files are as clang-format makes them.  Versions differ in details, so only
-the one that the project uses counts."""
+"""clang-format changes no C file.  Versions differ in details, so this needs the
+version that the project uses."""
 import re
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ VERSION = 14
 
 
 def find():
-    """A clang-format of the version, or None."""
+    """The path of a clang-format of VERSION, or None."""
     for name in (f'clang-format-{VERSION}', 'clang-format'):
         path = shutil.which(name)
         if path:
@@ -30,7 +30,7 @@ def main():
     done = subprocess.run([program, '--dry-run', '--ferror-limit=1', '-Werror'] + paths,
                           cwd=tree.TOP, text=True, stderr=subprocess.PIPE)
     complaints = [line for line in done.stderr.split('\n') if 'error:' in line]
-    tree.finish('mend with: clang-format -i FILE', complaints)
+    tree.finish('fix with: clang-format -i FILE', complaints)
 
 
 main()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""No variables of file or static scope: looks at what the objects hold in
-writable sections, so a `static` within a function counts as well.
+"""No variables of file or static scope: reads the writable sections of the
+objects, so it finds a `static` within a function as well.
 
 globals.py BUILD"""
 import glob
@@ -12,14 +12,14 @@ import sys
 
 import tree
 
-# Object file, symbol: why it is right.
+# (object file, symbol): the reason.
 ALLOWED = {
-    ('log.c', 'shown_level'): 'the log is process-wide: how much is shown',
-    ('log.c', 'terminal_is_raw'): 'the log is process-wide: how lines end',
-    ('raw_mode.c', 'rescue'): 'a fatal signal restores the terminal by it',
-    ('sigbus.c', 'guarded'): 'SIGBUS finds guest memory by it',
+    ('log.c', 'shown_level'): 'the level of the process-wide log',
+    ('log.c', 'terminal_is_raw'): 'the line ends of the process-wide log',
+    ('raw_mode.c', 'rescue'): 'a signal handler restores the terminal',
+    ('sigbus.c', 'guarded'): 'a signal handler finds guest memory',
 }
-# Thread-local ones, for signal handlers that have no other way to a vCPU.
+# Files with thread-local variables, for signal handlers.
 ALLOWED_TLS = {'thread.c'}
 
 LINE = re.compile(r'^[0-9a-f]{8,} (.{7}) (\S+)\s+([0-9a-f]+) (?:\.hidden )?(\S+)$')
@@ -35,7 +35,7 @@ def main():
                        + glob.glob(os.path.join(build, 'arch', '**', '*.a'), recursive=True))
     if not libraries:
         tree.finish('no libraries', [f'{build}: nothing is built there'])
-    complaints = []
+    complaints, unmet = [], set(ALLOWED)
     for library in libraries:
         text = subprocess.run([objdump, '-t', library], check=True, text=True,
                               stdout=subprocess.PIPE).stdout
@@ -55,9 +55,14 @@ def main():
                 if member.split('_')[-1] not in ALLOWED_TLS and member not in ALLOWED_TLS:
                     complaints.append(f'{member}: thread-local {name}')
             elif section == '*COM*' or section.startswith(('.bss', '.data')):
-                if section.startswith('.data.rel.ro') or (member, name) in ALLOWED:
+                if section.startswith('.data.rel.ro'):
+                    continue
+                if (member, name) in ALLOWED:
+                    unmet.discard((member, name))
                     continue
                 complaints.append(f'{member}: variable {name} in {section}')
+    complaints += [f'{member}: {name}: a row of the table, but no such variable'
+                   for member, name in sorted(unmet)]
     tree.finish('variables that outlive a function', complaints)
 
 

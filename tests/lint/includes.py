@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who may include whom.  The table is that of doc/design.md; what a room may
-include, its users may include too."""
+"""Each room includes only the rooms below it.  The table is that of
+doc/design.md; what a room may include, its users may include too.  And no header
+includes itself through others."""
 import os
 import re
 
@@ -11,7 +12,6 @@ MAY = {
     'vmm/kvm': ['vmm/base'],
     'vmm/snap': ['vmm/base'],
     'vmm/io': ['vmm/base'],
-    'vmm/sandbox': ['vmm/base'],
     'vmm/mem': ['vmm/kvm'],
     'vmm/bus': ['vmm/kvm'],
     'vmm/boot': ['vmm/mem'],
@@ -25,15 +25,15 @@ MAY = {
     'vmm/vm': ['vmm/arch.h', 'vmm/boot', 'vmm/pci', 'vmm/virtio', 'vmm/dev',
                'vmm/pager', 'vmm/snap'],
     'vmm/ctl': ['vmm/vm'],
-    'vmm/cli': ['vmm/ctl', 'vmm/sandbox', 'vmm/vm'],
+    'vmm/cli': ['vmm/ctl', 'vmm/vm'],
     'vmm/main.c': ['vmm/cli'],
-    # Guests stand alone: their library, and the numbers of the machine.
+    # Payloads use their own library and the numbers of the machine.
     'guest': [],
 }
 
 
 def room_of(path):
-    """The room that a path belongs to; None outside the rooms."""
+    """The room of a path; None outside the rooms."""
     if path in MAY:
         return path
     parts = path.split('/')
@@ -54,21 +54,44 @@ def reach(room):
     return seen
 
 
+INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
+
+
+def rings(graph):
+    """The groups of nodes that reach each other (strongly connected components
+    of more than one node)."""
+    def reachable(node):
+        seen, todo = set(), [node]
+        while todo:
+            for to in graph.get(todo.pop(), ()):
+                if to not in seen:
+                    seen.add(to)
+                    todo.append(to)
+        return seen
+
+    reached = {node: reachable(node) for node in graph}
+    return sorted({tuple(sorted({node} | {to for to in reached[node]
+                                         if node in reached.get(to, ())}))
+                   for node in graph if node in reached[node]})
+
+
 def main():
-    complaints = []
+    complaints, headers = tree.missing(MAY), {}
     for path in tree.files('.c', '.h', '.S'):
         if not path.startswith(('vmm/', 'arch/', 'guest/')):
             continue
         room = room_of(path)
         if room is None:
-            complaints.append(f'{path}: in no room that the table knows')
+            complaints.append(f'{path}: its room is not in the table')
             continue
         allowed = reach(room)
         for number, line in enumerate(tree.code(path, strings=True).split('\n'), 1):
-            match = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+            match = INCLUDE.match(line)
             if not match:
                 continue
             target = match.group(1)
+            if path.endswith('.h'):
+                headers.setdefault(path, set()).add(target)
             there = room_of(target)
             where = f'{path}:{number}'
             if there is None:
@@ -77,7 +100,9 @@ def main():
                     complaints.append(f'{where}: "{target}": not a full path')
             elif there not in allowed:
                 complaints.append(f'{where}: {room} must not include {there} ("{target}")')
+    complaints += [f'{" ".join(ring)}: include each other' for ring in rings(headers)]
     tree.finish('include lines against the table of rooms', complaints)
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One place for each kernel interface: ioctl(2) is called only in the files
-below; KVM requests are issued by vmm/kvm and arch/ only, and one that both
-architectures make is a function of vmm/kvm."""
+"""One place for each kernel interface: only the files below call ioctl(2); only
+vmm/kvm and arch/ issue KVM requests, and one that both architectures issue is a
+function of vmm/kvm."""
 import collections
 import re
 
@@ -16,7 +16,7 @@ ALLOWED = {
     'vmm/io/terminal.c': 'the size of a terminal',
 }
 
-# Made by both architectures, with a struct that differs.
+# Issued by both architectures, with a struct that differs.
 PER_ARCHITECTURE = {'KVM_GET_VCPU_EVENTS', 'KVM_SET_VCPU_EVENTS'}
 
 CALL = re.compile(r'(?<![\w.>])(?:kvm_call|kvm_ioctl|kvm_ioctl_named)\s*\(')
@@ -25,7 +25,7 @@ REQUEST = re.compile(r'\bKVM_(?:GET|SET|CREATE|ENABLE|HAS|CHECK|RUN|IRQ_LINE|IRQ
 
 
 def check_kvm(path, text, users):
-    """Complaints of one file; notes the requests that an architecture names."""
+    """The complaints about one file; adds the requests of an architecture to @users."""
     room = path.split('/')
     if path.startswith('vmm/kvm/'):
         return
@@ -39,7 +39,7 @@ def check_kvm(path, text, users):
 
 
 def main():
-    complaints, users = [], collections.defaultdict(set)
+    complaints, users = tree.missing(ALLOWED), collections.defaultdict(set)
     for path in tree.files('.c', '.h'):
         if not path.startswith(('vmm/', 'arch/')):
             continue
@@ -52,7 +52,7 @@ def main():
             complaints.append(f'{path}:{line}: calls ioctl(2)')
     for request in sorted(users):
         if len(users[request]) > 1 and request not in PER_ARCHITECTURE:
-            complaints.append(f'arch: {request} is made by '
+            complaints.append(f'arch: {request} is issued by '
                               + ' and '.join(sorted(users[request]))
                               + ': make it a function of vmm/kvm')
     tree.finish('ioctl(2) outside its places', complaints)

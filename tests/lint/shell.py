@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shell scripts parse; where shellcheck is there, it finds no error."""
+"""Shell scripts parse, and shellcheck, if installed, finds no error."""
 import os
 import shutil
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Information, never a failure: functions and files that want a second look."""
+"""Lists large functions and files; never fails."""
 import re
 
 import tree
@@ -9,8 +9,8 @@ FILE_LINES = 500
 
 
 def functions(text):
-    """Name and length of each function: the brace that opens it and the one
-    that closes it stand alone at the start of a line."""
+    """(name, lines) of each function: from a line that is `{` to a line that
+    starts with `}`."""
     lines = text.split('\n')
     start = None
     for number, line in enumerate(lines):

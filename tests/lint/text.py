@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every text file: its licence line, no path of somebody's machine, tabs or
-spaces as its kind has them, no blanks at the ends of lines."""
+"""Every text file has its licence line, no path of one machine, no blanks at the
+ends of lines, no long lines in C, and an end of its last line."""
 import re
 
 import tree
@@ -12,7 +12,7 @@ SOURCE = ('.c', '.h', '.S', '.py', '.sh', '.build', '.ini', '.lds', '.1', '.yml'
 
 
 def complain(path, text):
-    """What is wrong with one file."""
+    """The complaints about one file."""
     name = path.split('/')[-1]
     if (name not in NO_LICENCE and not name.endswith(NO_LICENCE_SUFFIX)
             and 'SPDX-License-Identifier: BSD-2-Clause' not in text[:500]):
@@ -25,7 +25,7 @@ def complain(path, text):
         if name.endswith(('.c', '.h')) and len(line.expandtabs(8)) > 100:
             yield f'{path}:{number}: longer than 100 columns'
     if text and not text.endswith('\n'):
-        yield f'{path}: the last line has no end'
+        yield f'{path}: the last line has no newline'
 
 
 def main():

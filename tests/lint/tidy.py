@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""clang-tidy finds nothing, with the checks of .clang-tidy.
+"""clang-tidy reports nothing, with the checks of .clang-tidy.
 
 tidy.py BUILD"""
 import json
@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import tree
 
-# The pieces of gcc's command lines that clang does not know.
+# Options of gcc that clang does not have.
 UNKNOWN = re.compile(r"'clang-diagnostic-(unknown-warning-option|unused-command-line-argument)")
 
 
 def shorten(line, build):
-    """A complaint with its path from the top of the checkout."""
+    """A complaint with its path relative to the top of the checkout."""
     path, rest = line.split(':', 1)
     path = os.path.normpath(os.path.join(build, path))
     return f'{os.path.relpath(path, tree.TOP)}:{rest}'

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the lints share: the files of the checkout, C without its comments, and
-the way a lint ends."""
+"""The library of the lints: the files of the checkout, C without comments, and
+the exit of a lint."""
 import os
 import re
 import sys
@@ -20,7 +20,7 @@ def files(*suffixes):
 
 
 def read(path):
-    """The text of a file; bytes that are no text stay apart."""
+    """The text of a file; bytes that are not UTF-8 become surrogates."""
     with open(os.path.join(TOP, path), encoding='utf-8',
               errors='surrogateescape') as f:
         return f.read()
@@ -31,8 +31,8 @@ TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*
 
 
 def code(path, strings=False):
-    """A C file with comments (and strings, unless wanted) blanked; lines stay
-    where they were."""
+    """A C file with comments, and strings unless @strings, blanked; line
+    numbers stay."""
     def blank(match):
         text = match.group()
         if text[0] in '"\'':
@@ -41,8 +41,14 @@ def code(path, strings=False):
     return TOKEN.sub(blank, read(path))
 
 
+def missing(paths):
+    """A complaint for each row of a table whose file or folder is missing."""
+    return [f'{path}: a row of the table, but no such file'
+            for path in paths if not os.path.exists(os.path.join(TOP, path))]
+
+
 def finish(what, complaints):
-    """Says what is wrong and leaves with the status of a test."""
+    """Prints the complaints and exits with the status of a test."""
     for line in complaints:
         print(line)
     if complaints:
@@ -51,6 +57,6 @@ def finish(what, complaints):
 
 
 def skip(why):
-    """Leaves as a test that cannot run here."""
+    """Exits as a test that cannot run here."""
     print(f'skipped: {why}')
     sys.exit(77)
