@@ -70,7 +70,7 @@ for n in 1 4 15 16 17 40 63 64 65 100 119 120 200 511 512 1024 4096 \
 	refuses 70 "$work/cut" run -k "$work/cut"
 done
 
-# Compressed in ways that are told from noise.
+# Compression formats that have a signature.
 for tool in xz bzip2 zstd lz4; do
 	command -v "$tool" >/dev/null || continue
 	"$tool" -c "$work/text" >"$work/packed" 2>/dev/null

@@ -53,7 +53,7 @@ ln -s /dev/zero "$work/link/state"
 refuses 70 "$work/pipe.*state" inspect "$work/pipe"
 refuses 70 "$work/link.*state" inspect "$work/link"
 
-# Sockets where nobody is.
+# Sockets without a server.
 long=$work/$(printf '%0120d' 0)
 python3 - "$work/dead" <<'EOT' || exit 99
 import socket, sys

@@ -6,7 +6,7 @@
  *	fuzz-x -n COUNT [-s SEED]	inputs made from SEED
  *
  * The inputs are noise with runs of zeros, and mutations of the input before.
- * The seed is printed first, so that a run can be had again.
+ * The seed is printed first, so that a run can be repeated.
  */
 #include <string.h>
 #include <unistd.h>

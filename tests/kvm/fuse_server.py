@@ -47,7 +47,7 @@ def call(function, *arguments):
 
 
 def private_mounts():
-    """What this process mounts from now on is seen by its children alone."""
+    """Mounts of this process are visible only to its children from here on."""
     call(LIBC.unshare, CLONE_NEWNS)
     call(LIBC.mount, b"none", b"/", None, MS_REC | MS_PRIVATE, None)
 
@@ -90,14 +90,14 @@ class Mount:
             return len(f.readlines())
 
     def end(self):
-        """Ends the server; what waits for it fails."""
+        """Ends the server; pending reads and writes fail."""
         self.server.kill()
         self.server.wait()
         LIBC.umount2(self.path.encode(), 2)
 
 
 class Server:
-    """The other side of the descriptor."""
+    """The server's side of the descriptor."""
 
     def __init__(self, fd, directory, state, cache):
         self.fd, self.directory, self.state = fd, directory, state

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A page source that misbehaves in every way it can be told to: the machine
-ends, waits or goes on as its policy says, with one line that says why, and no
-page has other contents than its source.
+"""A page source that fails in every way of --page-inject: the VM ends, waits or
+continues as --on-page-error says, with one line that gives the reason, and each
+page has the contents of its source.
 
-Times are limits for what hangs, not judged otherwise.
+Times only limit hangs.
 
 usage: pager-errors.py THAW GUESTS SUFFIX [CASE...]
 """
@@ -37,7 +37,7 @@ WAITS = "the guest waits(?: until `thaw ctl SOCKET retry`)?"
 
 
 class Bed:
-    """What the cases share: guests, initrds, a snapshot."""
+    """The guests, initrds and snapshot of all cases."""
 
     def __init__(self, thaw, guests, suffix, work):
         self.thaw, self.guests, self.suffix = thaw, guests, suffix
@@ -80,8 +80,7 @@ class Bed:
 
 
 def expect_right(result):
-    """The guest ran, found what it should, and thaw said nothing but that it
-    retries."""
+    """The guest's checks passed, and thaw reported nothing but retries."""
     status, out, err = result
     require(status == DONE and SUMMARY.search(out) and
            not RETRIED.sub("", err),
@@ -111,7 +110,7 @@ def failures_of(guest):
 
 
 def wait_standing(guest, failures=1):
-    """Until it says that it waits for memory, with so many failures."""
+    """Waits until it reports that it waits for memory, with so many failures."""
     def stands():
         require(guest.process.poll() is None, "ended", guest.errors())
         return (status_of(guest)["waits_for_memory"] and
@@ -120,7 +119,7 @@ def wait_standing(guest, failures=1):
 
 
 def wait_end(guest, status):
-    """Until it has ended; its output and errors."""
+    """Waits for its end; its output and errors."""
     got = wait(guest.process)
     out, err = guest.output(), guest.errors()
     require(got == status, "status %d, not %d" % (got, status), out[-500:], err)
@@ -195,7 +194,7 @@ def stands(bed, spec, where, payload=None):
 
 
 def retries(bed, where, payload=None):
-    """An error that goes away: with "retry" the guest never knows of it."""
+    """An error that passes: after "retry" the guest sees the right contents."""
     broken = os.path.join(bed.folder(), "broken")
     open(broken, "w").close()
     guest = bed.start(*(payload or bed.touch)(
@@ -216,7 +215,7 @@ def retries(bed, where, payload=None):
 
 
 def slow(bed):
-    """Slower than the deadline, but it comes: with "pause" all is well."""
+    """A read slower than the deadline: under "pause" the guest continues."""
     options = ["--page-inject=delay=2500@initrd"]
     few = {"initrd": bed.small, "pages": 16}
     status, out, err = bed.finish(bed.touch(*options, **few))
@@ -240,7 +239,7 @@ def chain(bed, *options):
     return bed.run("chain", "steps=0 period=100", "-i", bed.large, *options)
 
 
-# Nobody needs the page but a snapshot, or the filling ahead.
+# Only a snapshot or the background fill needs the page.
 
 def snapshot_fails(bed, spec, policy):
     guest = bed.start(*chain(bed, "--on-page-error=" + policy,
@@ -282,7 +281,7 @@ def snapshot_works_again(bed):
 
 
 def ahead_hangs(bed):
-    """Filling ahead hangs or fails, and the guest does not hear of it."""
+    """The background fill hangs or fails, and the guest runs on."""
     for spec in "never@initrd", "always@initrd":
         guest = bed.start(*chain(bed, "--prefault=full",
                                  "--page-inject=" + spec))
@@ -365,7 +364,7 @@ def device(bed):
     require(gpas, "no device faults")
     ram = 0x40000000 if bed.suffix == "image" else 0
     page = (gpas[0] - ram) // 4096
-    # Before the guest runs nobody can say "retry".
+    # Before the guest runs, no client can send "retry".
     for kind in "always", "never", "short":
         for policy in "stop", "pause":
             status, out, err = bed.finish(restore(
@@ -378,7 +377,7 @@ def device(bed):
 
 
 def cases(bed):
-    """All of them, by name."""
+    """{name: function} of all cases."""
     found = {"passes": lambda: passes(bed),
              "stacks": lambda: small_stacks(bed), "slow": lambda: slow(bed),
              "ahead": lambda: ahead_hangs(bed),

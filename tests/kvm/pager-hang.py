@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Reads and writes that block in the host's kernel, as of a file server that is
-gone: thaw ends when it is to end, with the right status, and the terminal is as
-it was found.  The files are on a FUSE file system of the test's own.
+"""Reads and writes that block in the host kernel, as when a file server is gone:
+thaw still exits, with the right status, and restores the terminal.  The files are
+on a FUSE file system of this test.
 
-A read that a signal interrupts ends at once; any other is left behind after the
-grace period.  Limits are for what hangs, not judged otherwise.
+A read that a signal interrupts ends at once; thaw exits without waiting for any
+other after the grace period.
 
 usage: pager-hang.py THAW GUESTS SUFFIX [CASE...]
 """
@@ -33,7 +33,7 @@ LEFT_BEHIND = re.compile(r"^thaw: a system call did not return within 10 s after
 
 
 class Bed:
-    """What the cases share: guests, an initrd, a snapshot."""
+    """The guests, initrd and snapshot of all cases."""
 
     def __init__(self, thaw, guests, suffix, work):
         self.thaw, self.guests, self.suffix = thaw, guests, suffix
@@ -80,7 +80,7 @@ class Thaw:
             stdout=self.slave, stderr=self.err, preexec_fn=die_with_parent)
 
     def read_output(self):
-        """Takes what it writes, so that it never waits for the terminal."""
+        """Empties the terminal, so that thaw never waits for it."""
         while select.select([self.master], [], [], 0)[0]:
             os.read(self.master, 65536)
 
@@ -129,7 +129,7 @@ ENDS = {"term": (Thaw.term, 128 + signal.SIGTERM), "leave": (Thaw.leave, LEFT),
 
 
 def with_hang(bed, directory, target, mode, cache, options, check):
-    """Runs thaw over a mount until a read hangs, and has it checked."""
+    """Runs thaw on a mount until a read hangs, then calls check()."""
     mount = Mount(directory, bed.folder(), target, cache)
     thaw = None
     try:
@@ -141,7 +141,7 @@ def with_hang(bed, directory, target, mode, cache, options, check):
         wait_until("a read hangs", mount.hung)
         check(thaw, mount)
     finally:
-        # First, as what hangs is let go by it.
+        # First, as it ends the reads that hang.
         mount.end()
         if thaw:
             thaw.end()
@@ -153,14 +153,14 @@ def boot(bed, mode, cache, check, *options):
 
 
 def restore(bed, mode, cache, check):
-    """The background reads, at a rate that leaves work for long."""
+    """A background fill, slow enough to last for the whole case."""
     with_hang(bed, bed.snapshot, "memory", mode, cache,
               lambda mount: ["restore", "--pager=uffd", "--prefault=1M",
                              mount.path], check)
 
 
 def device(bed, check):
-    """It is the event loop that reads, for a device."""
+    """The event loop reads, for a device."""
     with_hang(bed, bed.files, "initrd", "interruptible", "direct",
               lambda mount: ["run", "--pager=uffd", "--page-deadline=600", "-m",
                              "64M", "-k", bed.kernel("entropy"), "-i",
@@ -168,7 +168,7 @@ def device(bed, check):
 
 
 def ends_at_once(how):
-    """A signal ends the read, so all ends in order."""
+    """A signal ends the read, so thaw exits normally."""
     act, status = ENDS[how]
 
     def check(thaw, _):
@@ -191,7 +191,7 @@ def is_left_behind(how):
 
 
 def stays_as_a_process(thaw, mount):
-    """Nothing but its file server ends the read: all but that is in order."""
+    """Only the file server can end the read; everything else is cleaned up."""
     thaw.term()
     wait_until("the message", lambda: LEFT_BEHIND.search(thaw.errors()))
     require(not thaw.is_raw(), "the terminal is raw")
@@ -201,7 +201,7 @@ def stays_as_a_process(thaw, mount):
 
 
 def ends_by_policy(thaw, _):
-    """By the deadline, and after it the grace period."""
+    """Exits after the deadline and the grace period."""
     thaw.wait_end(SOURCE)
     require(re.match(r"thaw: guest memory at 0x[0-9a-f]+: read \S+ \(load plan\): "
                      r"not completed after [0-9.]+ s; the guest stops\s+",
@@ -210,8 +210,8 @@ def ends_by_policy(thaw, _):
 
 
 def output_hangs(bed):
-    """The loop is in a system call, and no pager is there to end it: it has as
-    long as any other, and not as long as a slow reader of the output."""
+    """The loop blocks in write(2) and there is no pager: the usual grace period
+    applies, not the longer one of a slow reader of the output."""
     files = bed.folder()
     open(os.path.join(files, "out"), "w").close()
     mount = Mount(files, bed.folder(), "out", "direct")
@@ -239,7 +239,7 @@ def output_hangs(bed):
 
 
 def errors_not_read(bed):
-    """The reader of standard error does not read: the line is left out."""
+    """The reader of standard error does not read: thaw exits without its line."""
     mount = Mount(bed.files, bed.folder(), "initrd", "cached")
     reader, writer = os.pipe()
     thaw = None
@@ -269,7 +269,7 @@ def errors_not_read(bed):
 
 
 def real_errors(bed):
-    """The kernel's own error of one page: the guest needs others, and runs."""
+    """The kernel fails to read one page: a guest that needs others runs."""
     mount = Mount(bed.files, bed.folder(), "initrd", "direct")
     try:
         # In the block of the last pages that it looks at.
@@ -289,7 +289,7 @@ def real_errors(bed):
 
 
 def cases(bed):
-    """All of them, by name."""
+    """{name: function} of all cases."""
     found = {
         "boot-process": lambda: boot(bed, "hang", "direct",
                                      stays_as_a_process),

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""thaw is killed at random moments while memory arrives, while it restores and
-while it saves: nothing is left behind.  After SIGKILL, which nobody can answer,
-a socket's name or the files of a save may stay; the next one at the same place
-takes them over.
+"""thaw is killed at random moments of demand paging, of a restore and of a save:
+it leaves no process and no file.  After SIGKILL, which cannot be caught, a stale
+socket or the staging directory of a save may stay; the next thaw at the same path
+replaces them.
 
 usage: pager-kill.py THAW GUESTS SUFFIX [ROUNDS [SEED]]
 """
@@ -25,7 +25,7 @@ SNAPSHOT = {"state", "memory", "pages"}
 
 
 def in_session(session):
-    """The processes of a session that are there, zombies of ours aside."""
+    """The processes of a session, without zombies."""
     found = []
     for name in os.listdir("/proc"):
         try:
@@ -71,7 +71,7 @@ class Process:
         self.wait_for("no answer", lambda: self.ask("status").returncode == 0)
 
     def kill(self, number):
-        """Its end by a signal, with nothing of it still there."""
+        """Ends it by a signal; none of its processes may remain."""
         self.process.send_signal(number)
         status = wait(self.process)
         # While it loads nothing is to be put in order yet.
@@ -103,7 +103,7 @@ class Process:
 
 
 class Rounds:
-    """What all rounds share, and what they count."""
+    """The files and counters of all rounds."""
 
     def __init__(self, thaw, kernel, work, chance):
         # They run in another directory.
@@ -148,7 +148,7 @@ class Rounds:
         return options
 
     def check_left(self, work, number, allowed):
-        """Nothing is left but what may be; a name of a socket after KILL."""
+        """Only the allowed files are left, and after SIGKILL a socket."""
         # The thread sanitizer's own, which it makes as it starts.
         left = {n for n in os.listdir(work)
                 if n not in allowed and not n.startswith("tsan.")}
@@ -158,7 +158,7 @@ class Rounds:
             raise Failure("%s leaves %s" % (number.name, sorted(left)))
 
     def start_again(self, work, arguments):
-        """The same place works for the next, after whose end it is clean."""
+        """The next thaw at the same path starts, and leaves no files."""
         process = self.start(work, arguments)
         try:
             process.answers()
@@ -167,7 +167,7 @@ class Rounds:
             process.end()
 
     def leave_first_name(self, process):
-        """As if it had died a moment before its socket got its own name."""
+        """Leaves the socket's temporary name, as a kill before the rename does."""
         name = "%s.%d" % (process.control, process.process.pid)
         if not os.path.exists(name):
             with socket.socket(socket.AF_UNIX) as s:
@@ -248,7 +248,7 @@ class Rounds:
             self.check_left(work, signal.SIGTERM, [])
 
     def kill_save(self):
-        """The machine, or who asks it, ends in the middle of a save."""
+        """The VM, or the client, is killed in the middle of a save."""
         work, folder, number = self.folder(), self.folder(), self.pick()
         path = os.path.join(folder, "s")
         start = ["run", "-m", "64M", "-k", self.kernel, "-i", self.initrd,
@@ -265,7 +265,7 @@ class Rounds:
                 asks.send_signal(number)
                 wait(asks, process.process.pid)
                 number = signal.SIGTERM
-                # Whoever asked, the machine is there for the next.
+                # The VM serves the next client.
                 process.answers()
                 process.quit()
                 self.count("savers without their client")
@@ -283,7 +283,7 @@ class Rounds:
         if left and number != signal.SIGKILL:
             raise Failure("%s leaves %s" % (number.name, sorted(left)))
         if left:
-            self.count("temporary directories taken away")
+            self.count("staging directories removed")
             self.save(path)
             self.verify(path)
             left = set(os.listdir(folder)) - {"s"}

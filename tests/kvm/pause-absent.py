@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A device needs a page that cannot be read, and the guest waits for "retry":
-whatever the control side asks for meanwhile is answered, and the guest goes on
-when the page can be read again.
+"""A device needs a page that cannot be read, and the guest waits for "retry": the
+VM answers every verb in the meantime, and the guest continues when the page can be
+read again.
 
-Times are limits for what hangs, not judged otherwise.
+Times only limit hangs.
 
 usage: pause-absent.py THAW GUESTS SUFFIX [ROUNDS]
 """
@@ -39,7 +39,7 @@ class Machine:
             inject.format(self.broken)])
 
     def ask(self, *words):
-        """An answer, whatever it is: (status, answer)."""
+        """Sends a verb; (status, reply), which may be a refusal."""
         done = complete([self.guest.thaw, "ctl", self.guest.control, *words],
                         [self.guest.process.pid])
         if done.returncode not in (0, HOST):
@@ -48,7 +48,7 @@ class Machine:
         return done.returncode, json.loads(done.stdout)
 
     def must(self, status, *words):
-        """An answer with this status."""
+        """Sends a verb that must end with this status; the reply."""
         got, answer = self.ask(*words)
         if got != status:
             raise Failure("%s: status %d, not %d: %s; %s" % (
@@ -74,7 +74,7 @@ class Machine:
                       lambda: self.must(0, "status")["waits_for_memory"])
 
     def wait_progress(self):
-        """The guest goes on, whoever has to say so how often."""
+        """Sends "retry" until the guest continues."""
         before = self.filled()
 
         def progress():
@@ -84,8 +84,8 @@ class Machine:
 
 
 def request_at_resume(machine, work):
-    """The request is there without a notification, so it begins with the
-    resume; a snapshot resumes as well."""
+    """The guest makes the request without a kick, so the device handles it at the
+    next resume; a snapshot resumes as well."""
     path = os.path.join(work, "snapshot")
     machine.make_broken()
     machine.wait_for("a request", lambda: "page 0 offered" in
@@ -114,8 +114,8 @@ def request_at_resume(machine, work):
 
 
 def requests_all_the_time(machine, work, rounds):
-    """Requests go on while it is paused, saved and resumed, and pages fail at
-    any moment."""
+    """The guest makes requests during pauses, saves and resumes, while pages
+    fail at any moment."""
     path = os.path.join(work, "snapshot")
     for number in range(rounds):
         # A snapshot that succeeds would leave no page absent: so it is only

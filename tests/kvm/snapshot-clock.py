@@ -80,7 +80,7 @@ class Clocks:
         return now
 
     def stop(self, seconds):
-        """The guest is stopped now; time goes by."""
+        """Lets wall time pass while the guest is stopped."""
         began = time.monotonic()
         time.sleep(seconds)
         self.stopped += time.monotonic() - began
@@ -92,7 +92,7 @@ def ask(guest, verb):
 
 
 def check_continue(thaw, work, kernel, cpus, seconds, pauses):
-    """Pauses, a snapshot that goes on, restores."""
+    """Pauses, a snapshot without --stop, and restores."""
     path = os.path.join(work, "snap")
     clocks = Clocks(cpus)
     guest = Guest(thaw, work, ["run", "-k", kernel, "-c", str(cpus), "-m",

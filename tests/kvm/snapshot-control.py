@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The control socket: every verb, with its answer and exit status; what a save
-tells on its way; and clients that are silent, say half of it, too much or
-nonsense, or do not read, none of whom hold up another.
+"""The control socket: every verb, with its reply and exit status; the progress of
+a save; and clients that send nothing, half a line, too much or nonsense, or do not
+read: none delays another client.
 
 usage: snapshot-control.py THAW GUESTS SUFFIX
 """
@@ -28,7 +28,7 @@ LONG = 8192
 
 
 def say(guest, *words):
-    """An answer that must be ok, without "ok"."""
+    """Sends a verb that must succeed; the reply without "ok"."""
     code, out, errors = guest.ask(*words)
     if code or errors or len(out.splitlines()) != 1:
         raise Failure("%s: %d, %r, %r" % (words, code, out, errors))
@@ -38,7 +38,7 @@ def say(guest, *words):
 
 
 def refuse(guest, pattern, *words):
-    """An answer that must be no: in the answer and in a line."""
+    """Sends a verb that must fail, with an error in the reply and in one line."""
     code, out, errors = guest.ask(*words)
     answer = json.loads(out)
     expect(words, answer["ok"], False)
@@ -47,7 +47,7 @@ def refuse(guest, pattern, *words):
 
 
 def steps(guest):
-    """The last step that it has printed."""
+    """The last step in its output."""
     found = LINE.findall(guest.output())
     return int(found[-1][1]) if found else 0
 
@@ -65,7 +65,7 @@ def connect(guest):
 
 
 def receive(guest, client):
-    """What it says next, of whatever length; b"" when it has closed."""
+    """The next bytes from the VM; b"" at the end of the connection."""
     guest.wait_for("an answer",
                    lambda: select.select([client], [], [], 0)[0])
     try:
@@ -87,7 +87,7 @@ def lines(guest, client, count):
 
 
 def let_go(guest, client):
-    """The other side must have closed; what came before."""
+    """Reads to the end of the connection; all bytes before it."""
     data = b""
     while True:
         more = receive(guest, client)
@@ -98,7 +98,7 @@ def let_go(guest, client):
 
 
 def check_verbs(guest, work):
-    """Each verb does what it says, also when there is nothing to do."""
+    """Each verb has its effect, or none in the state that it asks for."""
     mode = os.stat(guest.control).st_mode
     expect("socket", (stat.S_ISSOCK(mode), mode & 0o777), (True, 0o600))
     status = say(guest, "status")
@@ -149,7 +149,7 @@ def check_verbs(guest, work):
 
 
 def check_progress(thaw, kernel, work):
-    """A save tells how far it is who asks for it, and a terminal."""
+    """A save reports its progress to a client that requests it, and to a terminal."""
     guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "448", "-p",
                                "steps=0 pages=98304 period=10"])
     goes_on(guest, "large")
@@ -158,19 +158,19 @@ def check_progress(thaw, kernel, work):
     # Into a folder that is there already the second time.
     for number in range(2):
         client.sendall(b"snapshot --progress %s\n" % path.encode())
-        told = []
-        while not told or "ok" not in told[-1]:
-            told += lines(guest, client, 1)
-        expect("ok", told.pop(), {"ok": True})
-        if not told:
-            raise Failure("nothing told of a save of 384 MiB")
-        done = [line["progress"]["pages"] for line in told]
-        expect("of", {line["progress"]["of"] for line in told},
+        replies = []
+        while not replies or "ok" not in replies[-1]:
+            replies += lines(guest, client, 1)
+        expect("ok", replies.pop(), {"ok": True})
+        if not replies:
+            raise Failure("no progress reports for a save of 384 MiB")
+        done = [line["progress"]["pages"] for line in replies]
+        expect("of", {line["progress"]["of"] for line in replies},
                {(448 << 20) // 4096})
         if done != sorted(done) or done[-1] > (448 << 20) // 4096:
-            raise Failure("told: %s" % told)
+            raise Failure("progress: %s" % replies)
     client.close()
-    # No word of it for who does not ask.
+    # No progress for a client that did not request it.
     expect("unasked", say(guest, "snapshot", path), {})
     expect("no terminal", run(thaw, "snapshot", guest.control, path),
            (0, '{"ok":true}\n', ""))
@@ -189,7 +189,7 @@ def check_progress(thaw, kernel, work):
     expect("at a terminal", (saving.returncode, out), (0, b'{"ok":true}\n'))
     if b"% of 448 MiB" not in shown or not shown.endswith(b"\r\033[K"):
         raise Failure("at a terminal: %r" % shown)
-    # One who asks to be told and does not listen, or goes: it is saved.
+    # A client that requests progress and does not read, or closes: the save succeeds.
     deaf, gone = connect(guest), connect(guest)
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     deaf.sendall(b"snapshot --progress %s\n" % path.encode())
@@ -207,7 +207,7 @@ def check_progress(thaw, kernel, work):
 
 
 def check_held_up(guest, what, clients):
-    """Others are served while these are there: none is let go before."""
+    """Serves another client before it closes the connections of these."""
     for _ in range(20):
         made = [make(guest) for make in clients]
         say(guest, "status")
@@ -227,11 +227,11 @@ def check_held_up(guest, what, clients):
             return made
         for client in made:
             client.close()
-    raise Failure("%s: served after they were let go only" % what)
+    raise Failure("%s: another client was served only after these were closed" % what)
 
 
 def check_bad(guest):
-    """Clients that are no good hold up nobody, and are let go in the end."""
+    """Bad clients delay no other, and their connections are closed in the end."""
     def silent(g):
         return connect(g)
 
@@ -296,8 +296,8 @@ def check_bad(guest):
 
 
 def check_descriptors(guest):
-    """With no descriptor left nobody is accepted, and nothing spins; then the
-    ones that waited are served."""
+    """Without free descriptors no connection is accepted and no thread spins;
+    afterwards the waiting clients are served."""
     pid = guest.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     logged = len(guest.errors().splitlines())
@@ -317,7 +317,7 @@ def check_descriptors(guest):
 
 
 def check_name(thaw, kernel, work):
-    """What has taken the socket's name stays there; the socket itself goes."""
+    """thaw removes its socket, but not another file at that path."""
     guest = Guest(thaw, work, ["run", "-k", kernel, "-p", "steps=0"])
     name = guest.control
     # A second one finds it in use.
@@ -352,7 +352,7 @@ def check_name(thaw, kernel, work):
 
 
 def check_answers(thaw, work):
-    """What thaw ctl makes of another server's words."""
+    """thaw ctl and malformed replies of another server."""
     name = os.path.join(work, "other")
     for words, out, says in (
             (b'{"ok":false,"error":"a \\"b\\" \\\\ c"}\n', True,

@@ -50,7 +50,7 @@ def fails_to_save(guest, path, disk):
 
 
 def sync_fails(thaw, kernel, work):
-    """A host whose fdatasync(2) fails, which is called for disks alone."""
+    """A host whose fdatasync(2) fails; thaw calls it for disks only."""
     folder = os.path.join(work, "snapshots")
     os.mkdir(folder)
     path = os.path.join(folder, "s")
@@ -159,7 +159,7 @@ def opened(guest):
 
 
 def uses(thaw, work, disk, *words):
-    """A restore must go well, and have the disk open."""
+    """A restore must succeed and open the disk."""
     guest = Guest(thaw, work, ["restore", *words])
     found = opened(guest)
     guest.quit()
@@ -168,7 +168,7 @@ def uses(thaw, work, disk, *words):
 
 
 def inside(thaw, path):
-    """What inspect says of where the disks are, twice."""
+    """The disk paths that inspect reports, in JSON and as text."""
     code, out, errors = run(thaw, "inspect", "--json", path)
     expect("inspect", (code, errors), (0, ""))
     disks = json.loads(out)["machine"]["disks"]
@@ -183,7 +183,7 @@ def inside(thaw, path):
 
 
 def untrusted(thaw, path, disk):
-    """A restore must refuse the disk, saying what to type."""
+    """A restore must refuse the disk and name the option to use."""
     expect("inside " + disk, inside(thaw, path), [False])
     refused(run(thaw, "restore", path),
             "%s: a disk is outside the snapshot: pass the disks with -d, or "
@@ -192,7 +192,7 @@ def untrusted(thaw, path, disk):
 
 
 def paths(thaw, kernel, work):
-    """What a snapshot may name, and what of it is opened."""
+    """The disk paths that a snapshot may name, and which are opened."""
     disk = make_disk(os.path.join(work, "disk"))
     path = os.path.join(work, "s")
     guest = Guest(thaw, work, run_words(kernel, disk))

@@ -30,7 +30,7 @@ def present(path):
 
 
 def look(thaw, *words):
-    """What inspect says, as JSON."""
+    """The JSON of inspect."""
     code, out, errors = run(thaw, "inspect", "--json", *words)
     if code or errors:
         raise Failure("inspect: status %d, %s" % (code, errors))
@@ -42,7 +42,7 @@ def look(thaw, *words):
 
 
 def check_whole(thaw, path, arch, disks):
-    """All that a snapshot just made must show."""
+    """All fields of a new snapshot."""
     said = look(thaw, "--verify", path)
     expect("arch", said["arch"], arch)
     expect("format", said["format"], 1)
@@ -74,7 +74,7 @@ def check_whole(thaw, path, arch, disks):
 
 
 def check_text(thaw, path, said):
-    """The text says the same."""
+    """The text has the same facts as the JSON."""
     code, out, errors = run(thaw, "inspect", "--verify", path)
     expect("inspect", (code, errors), (0, ""))
     flat = " ".join(out.split())
@@ -143,7 +143,7 @@ def check_workingset(thaw, whole, work):
 
 
 def check_damage(thaw, whole, work):
-    """A page is looked at with --verify only, all else always."""
+    """Pages are verified only with --verify, all other data always."""
     path = os.path.join(work, "damaged")
     shutil.copytree(whole, path)
     memory = os.path.join(path, "memory")

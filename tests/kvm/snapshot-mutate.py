@@ -36,7 +36,7 @@ def cut(chance, data):
 
 
 def absurd(chance, data):
-    """A large number at a place where one may be."""
+    """A large number at an offset that may hold one."""
     at = chance.randrange(max(1, len(data) - 8)) & ~3
     value = chance.choice([b"\xff" * 8, b"\x00" * 8, b"\xff" * 4,
                            (1 << 40).to_bytes(8, "little"),
@@ -49,7 +49,7 @@ def grow(chance, data):
 
 
 def swap(chance, data):
-    """Two parts change places."""
+    """Swaps two parts of the data."""
     n = chance.randint(1, max(1, len(data) // 4))
     a = chance.randrange(max(1, len(data) - 2 * n))
     b = chance.randrange(a + n, max(a + n + 1, len(data) - n + 1))
@@ -60,7 +60,7 @@ MUTATIONS = (flip, flip, cut, absurd, absurd, grow, swap)
 
 
 def forge(chance, path):
-    """Changes a section and makes its checksum right; what was done."""
+    """Changes a section and recomputes its checksum; a description."""
     file = os.path.join(path, "state")
     with open(file, "rb") as f:
         data = bytearray(f.read())
@@ -78,7 +78,7 @@ def forge(chance, path):
 
 
 def mutate(chance, whole, path):
-    """Makes a damaged copy; what was done."""
+    """Makes a damaged copy; a description of the damage."""
     shutil.rmtree(path, ignore_errors=True)
     # Holes stay holes.
     subprocess.run(["cp", "-r", "--sparse=always", whole, path], check=True)
@@ -125,7 +125,7 @@ def check_sane(errors, what):
 
 
 def judge_forged(thaw, path, pager, what):
-    """What became of a forged snapshot."""
+    """Restores and judges a forged snapshot."""
     try:
         done = subprocess.run(
             [thaw, "restore", "--pager=" + pager, path],
@@ -154,7 +154,7 @@ def check_inspect(thaw, path, what):
 
 
 def judge(done, want, what):
-    """What became of a damaged snapshot."""
+    """Judges the restore of a damaged snapshot."""
     errors = done.stderr.decode(errors="replace")
     check_sane(errors, what)
     if done.returncode == 0:
@@ -170,8 +170,8 @@ def judge(done, want, what):
 
 
 def save_first(thaw, work, kernel, path):
-    """Makes the whole snapshot, of a guest that will end.  It may have ended
-    before it was saved: then the next has more to do."""
+    """Makes the undamaged snapshot, of a guest that will end.  If it ends before
+    the save, the next guest takes more steps."""
     for steps in (STEPS, 4 * STEPS, 16 * STEPS):
         guest = Guest(thaw, work, [
             "run", "-k", kernel, "-m", "32",

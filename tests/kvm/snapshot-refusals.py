@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What cannot be saved or restored is refused with one line that names the thing
-and the reason, and the status of a refusal.  After a save that failed, what was
-there before is whole, nothing is left behind, and the guest runs on and can be
-saved elsewhere.
+"""A save or restore that is impossible fails with status 70 and one line that names
+the object and the reason.  After a failed save the old snapshot is intact, no
+temporary file is left, and the guest runs on and can be saved elsewhere.
 
 usage: snapshot-refusals.py THAW GUESTS SUFFIX
 
@@ -31,8 +30,8 @@ NOBODY = 65534
 
 
 def enter_namespace():
-    """Runs all of it again in a mount namespace, where there is one; whether
-    we are in it."""
+    """Restarts the test in a mount namespace of its own, if the host permits;
+    True inside it."""
     if MARK in os.environ:
         return os.environ[MARK] == "1"
     how = ["unshare", "--mount", "--propagation=private"]
@@ -73,8 +72,8 @@ class Saver:
             LINE.findall(self.guest.output())) > before)
 
     def refuse(self, path, pattern, status=70):
-        """The save must fail in a line of who asks and in one of the machine,
-        leave all as it was, and not be the last of the guest."""
+        """The save must fail with one line of the client and one of the VM,
+        change no file, and leave the guest running."""
         parent = os.path.dirname(path)
         names = os.path.isdir(parent) and sorted(os.listdir(parent))
         said = len(self.guest.errors().splitlines())
@@ -106,13 +105,13 @@ class Saver:
 
 
 def identity(path):
-    """What tells two snapshots apart."""
+    """The identity of a snapshot."""
     with open(os.path.join(path, "state"), "rb") as f:
         return f.read(48)[32:]
 
 
 def save_full(saver, work):
-    """A full disk, while the old snapshot is there and while there is none."""
+    """A full disk, with and without an old snapshot."""
     path = os.path.join(mount(os.path.join(work, "full"), "size=6m"), "s")
     saver.save(path)
     old = identity(path)
@@ -198,8 +197,7 @@ def save_cannot_replace(thaw, kernel, work):
 
 
 def save_exists(saver, work):
-    """What is there and is no snapshot stays; a snapshot or an empty folder is
-    replaced."""
+    """A save replaces a snapshot or an empty folder, and nothing else."""
     at = os.path.join(work, "exists")
     os.mkdir(at)
     kept = {"folder": "x/file", "file": None, "almost": "state"}
@@ -244,7 +242,7 @@ def copies(whole, work):
 
 
 def change_section(path, tag, offset, new):
-    """Puts bytes into the header of a section, and mends its checksum."""
+    """Puts bytes into the header of a section, and recomputes its checksum."""
     with open(path, "r+b") as f:
         data = bytearray(f.read())
         at = sections(data)[tag][0]
@@ -255,7 +253,7 @@ def change_section(path, tag, offset, new):
 
 
 def restore_headers(thaw, fresh):
-    """Of another architecture, newer, with what is not known."""
+    """Another architecture, a newer format, unknown sections."""
     arch = platform.machine()
     path = fresh()
     state = os.path.join(path, "state")
@@ -289,7 +287,7 @@ def restore_headers(thaw, fresh):
 
 
 def restore_files(thaw, fresh, work):
-    """Files that are not there, not whole, not readable."""
+    """Files that are missing, cut short or unreadable."""
     for name in ("state", "memory", "pages"):
         path = fresh()
         file = os.path.join(path, name)
@@ -315,7 +313,7 @@ def restore_files(thaw, fresh, work):
 
 
 def restore_unreadable(thaw, fresh):
-    """Files and folders of somebody else."""
+    """Files and folders that the user may not read."""
     user = {}
     if os.geteuid() == 0:
         user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
@@ -323,7 +321,7 @@ def restore_unreadable(thaw, fresh):
         if run(thaw, "version", **user)[0]:
             raise OSError("no")
     except (OSError, subprocess.SubprocessError):
-        print("# nobody may run this thaw: unreadable files are left out")
+        print("# another user cannot run this thaw: unreadable files are not tested")
         return
     for name in ("state", "memory", "pages", ""):
         path = fresh()
@@ -339,8 +337,7 @@ def restore_unreadable(thaw, fresh):
 
 
 def restore_disks(thaw, fresh, kernel, work):
-    """The disks must be there, as large as they were, and writable where they
-    were."""
+    """The disks must exist, with the saved size, and be writable if they were."""
     disk, other = os.path.join(work, "disk"), os.path.join(work, "other")
     for name, size in ((disk, 2 << 20), (other, 1 << 20)):
         with open(name, "wb") as f:

@@ -15,7 +15,7 @@ from harness import Failure, Guest, arguments, expect, run, skip
 
 
 def save_new(thaw, kernel, work, path, mib="32"):
-    """A snapshot of a guest that has just begun."""
+    """A snapshot of a guest that has just started."""
     guest = Guest(thaw, work, ["run", "-k", kernel, "-m", mib, "-p",
                                "steps=0"])
     guest.save(path)
@@ -23,7 +23,7 @@ def save_new(thaw, kernel, work, path, mib="32"):
 
 
 def record(thaw, work, path):
-    """A guest that records, or None where nothing can."""
+    """A guest that records, or None if no pager of this host can."""
     for pager in "userfault", "uffd":
         try:
             return Guest(thaw, work, ["restore", "--pager=" + pager,

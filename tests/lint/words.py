@@ -7,7 +7,7 @@ import tree
 
 BANNED = [
     # Name the thread, the process or the person.
-    r'whom', r'whoever', r'somebody', r'nobody',
+    r'whom', r'whoever', r'somebody', r'(?-i:[Nn]obody)(?!:)(?<!su nobody)',
     r'(?:to|of|for|by|from|than|with|only|beside|wakes?|stops?|tells?|lets) who',
     r'who (?:walks|waits|needs|asks|jumps|listens|reads|touches|stands|faults)',
     # Name the action: reports, exits, releases, removes, returns, waits.

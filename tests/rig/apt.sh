@@ -105,7 +105,7 @@ rig_apt() {
 
 # Fetch the lists of suite $1, architecture $2, when absent or a day old (the
 # old versions leave a mirror within days).  Returns 1 with the reason on
-# standard error when the suite cannot be had.
+# standard error when the suite is not available.
 rig_apt_ready() {
 	_d=$(rig_cache)/apt/$1-$2
 	mkdir -p "$_d/state/lists/partial" "$_d/cache/archives/partial" || return 1
@@ -119,7 +119,7 @@ rig_apt_ready() {
 			exit 1
 		fi
 		if ! rig_apt "$1" "$2" apt-get -qq update >"$_d/log" 2>&1; then
-			echo "apt: suite $1 ($2) cannot be had:" >&2
+			echo "apt: suite $1 ($2) is not available:" >&2
 			tail -n 3 "$_d/log" >&2
 			exit 1
 		fi

@@ -21,8 +21,8 @@
  *
  * Exit status: CMD's own, 128 plus the signal; 124 when a step or the end did not
  * come in time; 123 when the terminal was not as a step, or its restoration at
- * the end, demanded; 64 for a usage error.  What failed, with the last output, is
- * told on standard error.
+ * the end, demanded; 64 for a usage error.  The failed step and the last output
+ * go to standard error.
  *
  * One thread.
  */

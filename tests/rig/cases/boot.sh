@@ -176,8 +176,8 @@ case_reset_exit() {
 	same "the exit status" "$(status_of reset)" 82
 }
 
-# On arm64 a crashed kernel asks for a reset; on x86 it can be told to triple
-# fault, which nobody has asked for.
+# On arm64 a crashed kernel asks for a reset; on x86 reboot=t makes it
+# triple fault, which counts as a crash.
 case_crash() {
 	boot crash -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
 		-p "$quirk quiet t=crash panic=-1 reboot=t" -m 128M
@@ -191,8 +191,8 @@ case_crash() {
 	fi
 }
 
-# The power button is a key that the guest hears of (KEY_POWER is 116).  Debian's
-# kernel for arm64 has no driver for keys on a board, so nobody could listen.
+# The power button is an input event in the guest (KEY_POWER is 116).  Debian's
+# arm64 kernel has no driver for keys on a board, so no process could read it.
 case_power_button() {
 	thaw run -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
 		-p "$quirk quiet t=button" -m 192M --control /tmp/button.sock \

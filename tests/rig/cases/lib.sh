@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# lib.sh - what the cases are written with.  Runs in the rig, in busybox sh.
+# lib.sh - the library of the cases.  Runs in the rig, in busybox sh.
 #
 # A case is a function case_NAME in a file here, listed in `list'.  It ends with
 # status 0 (ok), through fail (not ok) or through skip.  Cases share guests: the
@@ -48,13 +48,13 @@ fail() {
 	exit 1
 }
 
-# End the case: it cannot be had here, for this reason.
+# End the case: it cannot run here, for this reason.
 skip() {
 	echo "$*"
 	exit 77
 }
 
-# Fail unless $2 is $3, saying what ($1) was looked at.
+# Fail unless $2 is $3, naming $1.
 same() {
 	[ "$2" = "$3" ] || fail "$1 is '$2', not '$3'"
 }
@@ -64,7 +64,7 @@ within() {
 	[ "$2" -ge "$3" ] && [ "$2" -le "$4" ] || fail "$1 is '$2', not in $3..$4"
 }
 
-# Put a figure into the report; it is no verdict.
+# Add a figure to the report; it does not decide the result.
 info() {
 	echo "info $*" >>$state/info
 }
@@ -120,7 +120,7 @@ wait_line() {
 }
 
 # Run thaw with bad input: it must end with status $1 (or one of several, a|b),
-# within seconds, and say one line on standard error.
+# within seconds, and write one line to standard error.
 refuses() {
 	want=$1
 	shift

@@ -164,7 +164,7 @@ case_pager_source_fails() {
 		fail "it said: $(tail -n 1 $state/fails.err)"
 }
 
-# What cannot be had is refused in one line.
+# A pager mode that is not available is refused in one line.
 case_pager_refusals() {
 	refuses 70 thaw run --pager=map
 	refuses 70 thaw run --pager=uffd --memory=guest_memfd

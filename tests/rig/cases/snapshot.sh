@@ -151,7 +151,7 @@ case_snapshot_userfault_guest_memfd() {
 	lives gmem
 }
 
-# Two that start from one snapshot are told that they are not the same guest.
+# Two clones of one snapshot get different generation ids and random numbers.
 case_snapshot_clones_differ() {
 	saved
 	for name in eager map uffd; do

@@ -165,7 +165,7 @@ void case_dirty_together(enum kind kind)
 	log_on(&m, 12);
 }
 
-/* The log goes off while userfault stays on: no large page may come of it. */
+/* The log goes off while userfault stays on: that must create no large page. */
 void case_dirty_off_first(enum kind kind)
 {
 	struct machine m;

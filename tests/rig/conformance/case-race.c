@@ -27,7 +27,7 @@ static unsigned char claims[TEST_PAGES];
 static unsigned long fills, exits, late_exits;
 static pthread_barrier_t start;
 
-/* Fill a page if nobody has claimed it, and publish it. */
+/* Claim, fill and publish a page, unless it is claimed already. */
 static void fill_once(unsigned long page)
 {
 	if (__atomic_exchange_n(&claims[page], 1, __ATOMIC_ACQ_REL))
@@ -46,7 +46,7 @@ static bool bit_is_set(unsigned long page)
 	       1;
 }
 
-/* Enter until the routine ends; every stop on the way is a fault to fill. */
+/* Enter until the routine ends; every stop before that is a fault to fill. */
 static uint64_t run_filling(struct vcpu *v)
 {
 	for (;;) {
@@ -121,7 +121,7 @@ void case_race(enum kind kind)
 	     RACE_ROUNDS * TEST_PAGES, late_exits);
 }
 
-/* A filler that nobody asks, from the last page down. */
+/* A background filler, from the last page down. */
 static void *filler(void *arg)
 {
 	unsigned long page;

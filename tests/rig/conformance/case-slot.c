@@ -177,7 +177,7 @@ void case_fixed(enum kind kind)
 	if (other < 0)
 		fail("create another guest_memfd: %s", strerror(errno));
 
-	/* On the way from off to on, and from on to off. */
+	/* Both changes: from off to on, and from on to off. */
 	slot_set(&m, 0);
 	base.flags = UF_MEM_MEMFD | UF_MEM_USERFAULT;
 	memfd_refusals(&m, &base, other);

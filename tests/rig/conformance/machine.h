@@ -28,7 +28,7 @@
 #define SYS_STOP   0xc000UL
 #define SYS_TABLES 0x10000UL
 
-/* The slot under test: two large pages, so that both can be told apart. */
+/* The slot under test: two large pages, so that a test can distinguish them. */
 #define TEST_SLOT  1
 #define TEST_GPA   0x40000000UL
 #define TEST_PAGES 1024UL

@@ -174,8 +174,8 @@ static int kernel_warnings(void)
 
 /*
  * Let the kernel print again what it warns of only once, so that a warning is
- * laid to each case that causes it and not to the first alone.  Where debugfs
- * cannot be had the first must do.
+ * laid to each case that causes it and not to the first alone.  Without
+ * debugfs only the first case gets it.
  */
 static void kernel_warn_again(void)
 {
@@ -218,7 +218,7 @@ static void child_listen(int fd, char *text, size_t size)
 
 /*
  * Run one case in a child, and keep what it says in `text`: strings that follow
- * each other, then an empty one.  Returns false if no child could be had.
+ * each other, then an empty one.  Returns false if fork(2) failed.
  */
 static bool child_run(size_t i, enum kind kind, char *text, size_t size)
 {

@@ -19,7 +19,7 @@
 #	JOBS=N		processes of make (default: one a processor)
 #	THAW_CACHE=	where results are kept
 #
-# Exit status: 0; 77 when the source or a tool cannot be had here; 64 for a
+# Exit status: 0; 77 when the source or a tool is not available; 64 for a
 # usage error; 1 when the build fails.
 #
 # What is kept, in the cache's folder kernel/:
@@ -27,8 +27,8 @@
 #	source/NAME_VERSION/       an unpacked package, with its tarball
 #	work-HOST-KEY/             sources and objects, while they are useful
 # HOST is ARCH or ARCH-CONFIG, KEY is over the patch and the options.  Debian's version is in the name, but
-# any version will do: a mirror moves on every few days, and nobody gains by a
-# build of ten minutes each time.  A result is renamed into its place when it is
+# any version will do: a mirror has a new one every few days, which is
+# not worth a build of ten minutes.  A result is renamed into its place when it is
 # whole, and one build of a key runs at a time, so callers need not coordinate.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -47,9 +47,9 @@ die() {
 	exit "$status"
 }
 
-# Say that the source cannot be had, and what to do.
+# Say that the source is not available, and what to do.
 no_source() {
-	die 77 "no source of Linux 7.2 to be had ($1): set KERNEL_SRC= to a tarball or tree of it"
+	die 77 "no source of Linux 7.2 available ($1): set KERNEL_SRC= to a tarball or tree of it"
 }
 
 usage() {

@@ -118,7 +118,7 @@ static void test_reserved(void **state)
 	free(t.fdt);
 }
 
-/* What the kernel is told: its parameters, initrd, seeds, and console. */
+/* The properties of /chosen: parameters, initrd, seeds, and console. */
 static void test_chosen(void **state)
 {
 	struct tree t;

@@ -118,7 +118,7 @@ static void strings(void **state)
 	}
 }
 
-/* A full disk is told. */
+/* A full disk is an error. */
 static void stream_error(void **state)
 {
 	FILE *full = fopen("/dev/full", "we");

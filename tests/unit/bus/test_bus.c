@@ -71,8 +71,8 @@ static void dispatches(void **state)
 	bus_finish(&bus);
 }
 
-/* Nobody there: ones and nothing; the same across the end of a range. */
-static void nobody_reads_as_ones(void **state)
+/* Addresses without a device read as ones; so does an access across the end. */
+static void no_device_reads_as_ones(void **state)
 {
 	static const uint64_t bad[] = { 0,	0xfff,	    0x1100, 0x10fd,
 					0x10ff, UINT64_MAX, 0xffd };
@@ -123,7 +123,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dispatches),
-		cmocka_unit_test(nobody_reads_as_ones),
+		cmocka_unit_test(no_device_reads_as_ones),
 		cmocka_unit_test(ranges_do_not_overlap),
 	};
 

@@ -408,7 +408,7 @@ static void end_of_input_does_not_spin(void **state)
 	nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL);
 	/* A loop that spins takes all of the half second. */
 	assert_true(cpu_ms() - before < 100);
-	/* The port goes on, with nobody to hear it. */
+	/* The port works on and drops its output. */
 	for (int i = 0; i < 100; i++) {
 		put(w, DATA, 'x');
 		put(v, DATA, 'x');
@@ -437,7 +437,7 @@ static void slow_reader_loses_nothing(void **state)
 
 	(void)state;
 	put(w, IER, 0x02);
-	/* With nobody reading, the guest must come to a halt. */
+	/* Without a reader, the transmitter must stop. */
 	for (int still = 0; still < 200; nap()) {
 		size_t now = driver_write(w, sent, total);
 

@@ -166,7 +166,7 @@ static void thre_after_a_byte(void **state)
 	assert_false(uart_interrupts(&u));
 }
 
-/* A transmitter that is held says so, and interrupts when it is let go. */
+/* A held transmitter is busy, and interrupts when it is released. */
 static void held_transmitter(void **state)
 {
 	struct uart u = fresh();
@@ -207,7 +207,7 @@ static void receiver_interrupts(void **state)
 	assert_false(uart_interrupts(&u));
 }
 
-/* The highest priority is told first. */
+/* IIR reports the highest priority first. */
 static void priorities(void **state)
 {
 	struct uart u = fresh();

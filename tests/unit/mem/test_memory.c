@@ -137,7 +137,7 @@ static void populates_first(void **state)
 	memory_finish(&memory);
 }
 
-/* A file that ends early is told apart from other errors. */
+/* A file that ends early has an errno of its own. */
 static void loads_from_files(void **state)
 {
 	struct memory memory;

@@ -222,7 +222,7 @@ const void *test_vcpu_access(struct memory *memory, struct pager *pager,
 	return region->hva + (page * PAGE_BYTES - region->offset_bytes);
 }
 
-/* Whether userfaultfd can be had. */
+/* Whether userfaultfd(2) works on this host. */
 bool test_has_uffd(void)
 {
 	int fd = uffd_open(0, NULL);

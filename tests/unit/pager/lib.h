@@ -78,7 +78,7 @@ void fixture_open_granules(struct fixture *f, struct pager_config config,
 			   uint64_t pages, uint32_t granule_pages);
 void fixture_close(struct fixture *f);
 
-/* Whether userfaultfd can be had here. */
+/* Whether userfaultfd(2) works on this host. */
 bool test_has_uffd(void);
 
 #endif

@@ -40,7 +40,7 @@ static void auto_takes_the_best(void **state)
 			 PAGER_MAP);
 }
 
-/* What cannot be had is refused when asked for. */
+/* A mode that is not available is refused if it was chosen by name. */
 static void refusals(void **state)
 {
 	const struct host_caps none = { .userfault = -EINVAL, .uffd = -EPERM };

@@ -80,7 +80,7 @@ static void run_length_is_kept(void **state)
 	fixture_close(&f);
 }
 
-/* Who walks gets 16, 16, 32 and 64 pages; who jumps gets 16. */
+/* Sequential faults fill 16, 16, 32 and 64 pages; random ones 16. */
 static void walk_is_served_in_larger_pieces(void **state)
 {
 	static const uint64_t first[] = { 0, 16, 32, 64, 160 };
@@ -168,9 +168,9 @@ static void *touch_byte(void *arg)
 }
 
 /*
- * With so many runs that some zeros between them are stopped with them, who
- * touches those is let go after the pager was cancelled, too: it may be the
- * loop, which must end before the pager does.
+ * With so many runs that a range includes zeros between them, a thread that
+ * faults on such a zero is woken after pager_cancel(), too: it may be the loop,
+ * which must end before the pager does.
  */
 static void cancelled_pager_passes_zeros(void **state)
 {
@@ -263,7 +263,7 @@ static bool wait_done(struct pager *pager)
 	return false;
 }
 
-/* Whoever touches memory itself is stopped by userfaultfd. */
+/* userfaultfd stops direct accesses to an absent page. */
 static void uffd_fills(void **state)
 {
 	struct fixture f;
@@ -277,7 +277,7 @@ static void uffd_fills(void **state)
 		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
 							  page),
 					 page));
-	/* The kernel lets go of us before the filler has counted. */
+	/* The kernel wakes this thread before the filler has counted. */
 	assert_true(wait_none_absent(f.pager));
 	pager_stats(f.pager, &stats);
 	assert_int_equal(stats.pages[PAGER_CAUSE_UFFD], PAGES * 3 / 4);
@@ -311,7 +311,7 @@ static void background_fills(void **state)
 	fixture_close(&f);
 }
 
-/* An error that passes is tried again, and nobody hears of it. */
+/* An error that passes is retried, without a failure report. */
 static void error_once_is_retried(void **state)
 {
 	struct fixture f;
@@ -329,7 +329,7 @@ static void error_once_is_retried(void **state)
 	fixture_close(&f);
 }
 
-/* An error that stays is told after the deadline; the page stays absent. */
+/* A lasting error is reported after the deadline; the page stays absent. */
 static void error_always_stops(void **state)
 {
 	static const char *const specs[] = { "always@5", "short@5" };
@@ -367,8 +367,8 @@ static void *touch_page_twenty(void *arg)
 	return (void *)(uintptr_t)test_vcpu_access(&f->memory, f->pager, 1, 20);
 }
 
-/* Of two fills that hang each is told of, and once. */
-static void no_answers_are_told_once(void **state)
+/* Two fills that hang are reported, each of them once. */
+static void hangs_are_reported_once(void **state)
 {
 	struct fixture f;
 	pthread_t threads[2];
@@ -393,8 +393,8 @@ static void no_answers_are_told_once(void **state)
 	fixture_close(&f);
 }
 
-/* Under "pause" who needs the page waits until told, again and again. */
-static void pause_waits_until_told(void **state)
+/* Under "pause" a fault waits for pager_retry(), again and again. */
+static void pause_waits_for_retry(void **state)
 {
 	struct fixture f;
 	pthread_t thread;
@@ -423,7 +423,7 @@ static void pause_waits_until_told(void **state)
 	fixture_close(&f);
 }
 
-/* While a guest is loaded nobody waits: not for "go on", not for ever. */
+/* While a guest is loaded, no thread waits for a retry or for ever. */
 static void loader_never_hangs(void **state)
 {
 	static const char *const specs[] = { "always@any", "never@any" };
@@ -450,7 +450,7 @@ static void loader_never_hangs(void **state)
 	}
 }
 
-/* A snapshot hears of an error itself; nothing ends and nobody waits. */
+/* A snapshot gets the error; the guest does not end and no thread waits. */
 static void try_fill_does_not_wait(void **state)
 {
 	struct fixture f;
@@ -526,8 +526,8 @@ int main(void)
 		cmocka_unit_test(background_fills),
 		cmocka_unit_test(error_once_is_retried),
 		cmocka_unit_test(error_always_stops),
-		cmocka_unit_test(no_answers_are_told_once),
-		cmocka_unit_test(pause_waits_until_told),
+		cmocka_unit_test(hangs_are_reported_once),
+		cmocka_unit_test(pause_waits_for_retry),
 		cmocka_unit_test(loader_never_hangs),
 		cmocka_unit_test(try_fill_does_not_wait),
 		cmocka_unit_test(trace_tells_faults),

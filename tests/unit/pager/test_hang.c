@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A source that does not answer: who needs the page is told of, who does not is
- * let go, and it all ends when the pager does.
+ * A source that does not answer: a demand fault is reported, a background fill is
+ * not, and all threads end with the pager.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -49,10 +49,10 @@ static void let_it_be_overdue(void)
 }
 
 /*
- * A read ahead that hangs is no failure before somebody needs the page; from
- * then on it is one, and the guest waits.
+ * A background read that hangs is no failure until a thread needs the page; then
+ * it is one, and the guest waits.
  */
-static void only_who_waits_is_told_of(void **state)
+static void only_demand_is_reported(void **state)
 {
 	struct fixture f;
 	pthread_t thread;
@@ -84,8 +84,8 @@ static void only_who_waits_is_told_of(void **state)
 	fixture_close(&f);
 }
 
-/* Who waits for a reader that hangs is not told of beside that reader. */
-static void reader_is_told_of_once(void **state)
+/* A thread that waits for a hung reader adds no report to the reader's. */
+static void reader_is_reported_once(void **state)
 {
 	struct fixture f;
 	pthread_t threads[2];
@@ -160,7 +160,7 @@ static void try_fill_gives_up(void **state)
 	}
 }
 
-/* A snapshot of a page for which somebody waits already gives up, too. */
+/* A snapshot gives up on a page that another thread waits for, too. */
 static void try_fill_does_not_wait_for_another(void **state)
 {
 	struct fixture f;
@@ -241,8 +241,8 @@ static void fill_all_has_a_deadline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_who_waits_is_told_of),
-		cmocka_unit_test(reader_is_told_of_once),
+		cmocka_unit_test(only_demand_is_reported),
+		cmocka_unit_test(reader_is_reported_once),
 		cmocka_unit_test(slow_failure_is_no_hang),
 		cmocka_unit_test(try_fill_gives_up),
 		cmocka_unit_test(try_fill_does_not_wait_for_another),

@@ -560,7 +560,7 @@ static void test_bus_master(void **state)
 	assert_int_equal(fired(card, 0), 1);
 	master_enable(w, 1, false);
 	assert_false(pci_function_is_master(f));
-	/* Neither by the device nor by who has the eventfd. */
+	/* Neither the device nor a write to the eventfd raises it. */
 	assert_true(pci_msix_raise(f, 0));
 	assert_int_equal(fired(card, 0), 0);
 	assert_false(f->msix.vectors[0].bound);

@@ -203,7 +203,7 @@ static void an_older_one_is_replaced(void **state)
 	assert_int_equal(save_guest(path, 2), 0);
 	assert_int_equal(check_guest(path, 2), 0);
 	assert_int_equal(count_entries(*state), 1);
-	/* Who has the old one open goes on reading it. */
+	/* A process with the old snapshot open reads it to the end. */
 	assert_int_equal(snap_verify(&f, NULL, NULL), 0);
 	snap_close(&f);
 	free(path);
@@ -343,7 +343,7 @@ static void missing_and_strange_files(void **state)
 	free(path);
 }
 
-/* A file of one snapshot in another is told from damage. */
+/* A file of another snapshot is reported as such, not as damage. */
 static void files_of_two_snapshots(void **state)
 {
 	char *one = path_in(*state, "one"), *two = path_in(*state, "two");

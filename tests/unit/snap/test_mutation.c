@@ -4,7 +4,7 @@
  * guest that was saved.  Never a wrong byte, a crash, or two lines.
  *
  * Half of the changes to a header are made with the checksum put right again,
- * as by one who means harm: the checks behind the checksum must hold as well.
+ * as by an attacker: the checks behind the checksum must hold as well.
  * THAW_MUTATIONS says how many; the seed of each is its number.
  */
 #include <errno.h>

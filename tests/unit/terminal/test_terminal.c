@@ -485,7 +485,7 @@ static size_t write_until_full(struct terminal *t)
 	return 0;
 }
 
-/* A reader that does not read gets what was taken, and blocks nobody. */
+/* Output to a reader that does not read is kept, and no thread blocks. */
 static void full_output_does_not_block(void **state)
 {
 	struct pty p = pty_open();

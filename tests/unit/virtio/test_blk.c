@@ -330,7 +330,7 @@ static void test_discard_and_zeroes(void **state)
 	if (request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16, NULL) == 0)
 		memset(x->image + 128 * 512, 0, 16 * 512);
 	file_is_as_expected(x);
-	/* Discard knows no unmap, nobody knows other flags. */
+	/* Discard has no unmap flag, and no request has other flags. */
 	put_range(x, 0, 0, 8, 1);
 	assert_int_equal(request(x, VIRTIO_BLK_T_DISCARD, 0, DATA, 16, NULL),
 			 VIRTIO_BLK_S_UNSUPP);

@@ -432,7 +432,7 @@ static void test_size_follows(void **state)
 	assert_int_equal(rows_seen(x), 33);
 	before = generation(x);
 	assert_int_equal(ioctl(master, TIOCSWINSZ, &size), 0);
-	/* The kernel sends it to who has it as the controlling terminal. */
+	/* The kernel sends it to the processes of the controlling terminal. */
 	kill(getpid(), SIGWINCH);
 	wait_for_change(x);
 	assert_int_equal(cols_seen(x), 132);

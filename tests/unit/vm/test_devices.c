@@ -49,7 +49,7 @@ struct bed {
 	bool at_rest;
 };
 
-/* Whether the loop's thread stands still for the page, a moment at most. */
+/* Waits a moment; whether the loop's thread waits for the page. */
 static bool wait_wanted(const struct bed *bed)
 {
 	for (int i = 0; i < 300 && !pager_has_demand(bed->memory.pager); i++)

@@ -116,7 +116,7 @@ static const uint8_t *ram(const struct attempt *a, gpa_t gpa, uint64_t len)
 	return p;
 }
 
-/* A bzImage: kernel, command line, initrd and tables are where they are told. */
+/* A bzImage: kernel, command line, initrd and tables are at the addresses in the header. */
 static void test_bzimage(void **state)
 {
 	struct attempt a = { .initrd = "initrd!", .cmdline = "a=b c" };

@@ -182,7 +182,7 @@ static void test_address_bits(void **state)
 	free(t);
 }
 
-/* What a host lacks is told by name, or by its place. */
+/* A missing feature is reported by name, or by leaf and bit. */
 static void test_missing(void **state)
 {
 	struct kvm_cpuid2 *host = make(INTEL);
@@ -206,7 +206,7 @@ static void test_missing(void **state)
 	free(host);
 }
 
-/* What a table has is told once each, and the processor in words. */
+/* Each feature of a table is reported once, with the processor's name. */
 static void test_features(void **state)
 {
 	struct kvm_cpuid2 *t = cpuid_alloc(CPUID_ENTRIES_MAX);
