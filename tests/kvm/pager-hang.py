@@ -218,11 +218,13 @@ def output_hangs(bed):
     thaw = None
     try:
         with tempfile.TemporaryFile(dir=bed.work) as err:
-            with open(os.path.join(mount.path, "out"), "r+b") as out:
-                mount.set_mode("hang")
-                thaw = subprocess.Popen(
-                    [bed.thaw, *bed.chain("pages=16")], stdout=out, stderr=err,
-                    stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
+            # Not a file object: its close() seeks, which waits for the write.
+            out = os.open(os.path.join(mount.path, "out"), os.O_RDWR)
+            mount.set_mode("hang")
+            thaw = subprocess.Popen(
+                [bed.thaw, *bed.chain("pages=16")], stdout=out, stderr=err,
+                stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
+            os.close(out)
             wait_until("a write hangs", mount.hung)
             thaw.terminate()
             wait_until("the message", lambda: LEFT_BEHIND.fullmatch(
