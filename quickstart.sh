@@ -1,17 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# quickstart.sh - from a fresh checkout to a running guest: installs what is
-# missing (as root on Debian; elsewhere it says what), builds, tells what this
-# machine's KVM can do, boots the guest that is part of the program, saves
-# another and restores it.
+# quickstart.sh - from a fresh checkout to a running guest: installs missing
+# packages (as root on Debian; otherwise lists them), builds, probes this
+# machine's KVM, boots the embedded guest, and saves and restores another.
 #
-# Exit status: 0 when the guests ran; else what went wrong is said in words.
+# Exit status: 0 if the guests ran; otherwise 1, after an error message.
 set -eu
 cd "$(dirname "$0")"
 exec </dev/null
 
-# Say what is wrong and leave.
+# Print an error message and exit.
 fail() {
 	printf 'quickstart: %s\n' "$@" >&2
 	exit 1
@@ -19,7 +18,7 @@ fail() {
 
 echo '== Tools'
 sh tests/deps.sh build || fail 'install the packages above, then run this again'
-echo 'all there'
+echo 'all installed'
 
 echo '== Build'
 build=build
@@ -44,34 +43,34 @@ echo "$thaw, $("$thaw" version)"
 
 echo '== This machine'
 if ! [ -e /dev/kvm ]; then
-	fail 'there is no /dev/kvm here, so no guest can run.' \
-		'On a real machine: enable virtualization in the firmware and' \
+	fail 'no /dev/kvm: this machine cannot run guests.' \
+		'On hardware: enable virtualization in the firmware and' \
 		'load the module (modprobe kvm_intel, or kvm_amd).' \
 		'In a virtual machine: nested virtualization must be allowed.' \
 		'In a container: pass the device in (--device /dev/kvm).'
 fi
 if ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; then
-	fail "user $(id -un) may not open /dev/kvm: join the group that owns it" \
+	fail "user $(id -un) cannot open /dev/kvm: join its group" \
 		"($(stat -c %G /dev/kvm)), or run this as root."
 fi
 "$thaw" probe >"$log" || fail "this machine's KVM cannot run a guest"
 sed -n '/^Host:/,/^$/p; /^Pager:/,/^$/p' "$log"
 
 echo '== A guest'
-"$thaw" run || fail 'the guest did not end as it should'
+"$thaw" run || fail 'the guest failed'
 
-echo '== A guest that is saved, and goes on with its memory coming as it is touched'
+echo '== A guest is saved and restored with demand paging'
 "$thaw" run -k $build/$answer -p pages=4096 --control "$work/control" \
 	>"$work/console" &
 guest=$!
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 	! grep -q ready "$work/console" || break
-	kill -0 $guest 2>/dev/null || fail 'the guest ended too early'
+	kill -0 $guest 2>/dev/null || fail 'the guest ended early'
 	sleep 0.5
 done
 "$thaw" snapshot --stop "$work/control" "$work/snapshot" >"$log" ||
 	fail 'the guest could not be saved'
-wait $guest || fail 'the guest did not end as it should'
+wait $guest || fail 'the guest failed'
 guest=
 du -sh "$work/snapshot" | sed "s|$work/||; s/^/saved: /"
 printf q | "$thaw" restore --stats "$work/snapshot" ||
@@ -80,10 +79,10 @@ printf q | "$thaw" restore --stats "$work/snapshot" ||
 cat <<EOT
 
 == What next
-  $thaw probe                 all that this machine can do for a guest
+  $thaw probe                 show what this machine supports
   $thaw run -k vmlinuz -i initrd.img -d disk.img
-                                   a Linux guest; Ctrl-A x leaves
-  $thaw help restore          how a saved guest goes on
+                                   boot Linux; Ctrl-A x ends it
+  $thaw help restore          restore a saved guest
   $thaw help run              all options
   sh tests/run.sh                  all tests
 EOT

@@ -11,7 +11,7 @@ trace() {
 	{
 		echo '# thaw fault trace 1'
 		echo '# memory 268435456'
-		echo '# time_us who gpa pages cause stall_us'
+		echo '# time_us vcpu gpa pages cause stall_us'
 		cat
 	} >"$trace"
 }
