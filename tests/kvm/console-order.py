@@ -59,7 +59,7 @@ def main():
         steps = [int(LINE.fullmatch(line).group(2)) for line in lines
                  if LINE.fullmatch(line)]
         expect("steps", steps, list(range(1, STEPS + 1)))
-        own = [i for i, line in enumerate(lines) if "pager eager" in line]
+        own = [i for i, line in enumerate(lines) if "pager: eager" in line]
         last = max(i for i, line in enumerate(lines) if "chain:" in line)
         if len(own) != 1 or own[0] < last:
             raise Failure("the statistics are in line %r, the guest's last "
