@@ -132,7 +132,7 @@ for word in x 0 -1 257 4294967295 18446744073709551616 1.0; do
 done
 trace_with '1.0 0 0xffffffffff000 2 vcpu 1.0'
 refuses 70 "$trace: line 5 is malformed" plot "$trace"
-trace_with '1.0 0 0x1000 1 nobody 1.0'
+trace_with '1.0 0 0x1000 1 ghost 1.0'
 refuses 70 "$trace: line 5 is malformed" plot "$trace"
 
 refuses 64 'FILE|argument|operand' plot

@@ -12,7 +12,6 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
 
-/* Makes an empty bus. */
 int bus_init(struct bus *bus)
 {
 	int r;
@@ -84,7 +83,6 @@ static int add_locked(struct bus *bus, const struct bus_range *range)
 	return 0;
 }
 
-/* Adds a range. */
 int bus_add(struct bus *bus, const struct bus_range *range)
 {
 	int r;
@@ -97,7 +95,6 @@ int bus_add(struct bus *bus, const struct bus_range *range)
 	return r;
 }
 
-/* Removes a range. */
 void bus_remove(struct bus *bus, uint64_t base, const void *ctx)
 {
 	unsigned int at;
@@ -132,7 +129,6 @@ static bool find(struct bus *bus, uint64_t addr, unsigned int size,
 	return found;
 }
 
-/* One read. */
 bool bus_read(struct bus *bus, uint64_t addr, void *data, unsigned int size)
 {
 	struct bus_range range;
@@ -145,7 +141,6 @@ bool bus_read(struct bus *bus, uint64_t addr, void *data, unsigned int size)
 	return true;
 }
 
-/* One write. */
 bool bus_write(struct bus *bus, uint64_t addr, const void *data,
 	       unsigned int size)
 {

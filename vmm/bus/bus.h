@@ -51,8 +51,8 @@ void bus_remove(struct bus *bus, uint64_t base, const void *ctx);
 
 /*
  * One access of @size bytes, 1 to 8, at @addr; @data holds or receives the
- * bytes.  Nobody there, or an access across the end of a range: reads give all
- * ones, writes go nowhere; returns false then, so that the caller can count it.
+ * bytes.  No device there, or an access across the end of a range: reads give all
+ * ones, writes have no effect; returns false, so that the caller can count it.
  */
 bool bus_read(struct bus *bus, uint64_t addr, void *data, unsigned int size);
 bool bus_write(struct bus *bus, uint64_t addr, const void *data,

@@ -2,8 +2,8 @@
 /*
  * Interrupt lines and MSI routes.
  *
- * The lock guards the sources of the lines and the table of MSIs, and orders
- * what the kernel is told with what the table says.
+ * The lock guards the sources of the lines and the table of MSIs, and keeps
+ * the kernel's routes in the order of the table's changes.
  */
 #include "vmm/bus/irq.h"
 
@@ -15,7 +15,7 @@
 #include "vmm/base/log.h"
 #include "vmm/kvm/kvm.h"
 
-/* Sets up the tables; the kernel is told with the first route. */
+/* Sets up the tables; the kernel gets them with the first route. */
 int irqs_init(struct irqs *irqs, const struct kvm_vm *kvm,
 	      const struct irq_map *map)
 {
@@ -29,7 +29,6 @@ int irqs_init(struct irqs *irqs, const struct kvm_vm *kvm,
 	return r ? log_errno(r, "interrupt lock") : 0;
 }
 
-/* Frees the tables. */
 void irqs_finish(struct irqs *irqs)
 {
 	if (!irqs->msis)
@@ -98,7 +97,6 @@ static int routes_push(struct irqs *irqs)
 	return kvm_routes_set(irqs->kvm, entries, count);
 }
 
-/* Reserves a GSI. */
 int irq_msi_alloc(struct irqs *irqs)
 {
 	int gsi = -ENOSPC;
@@ -123,7 +121,6 @@ static struct irq_msi *msi_of(struct irqs *irqs, int gsi)
 	return index < IRQ_MSIS_MAX ? &irqs->msis[index] : NULL;
 }
 
-/* Gives a GSI back. */
 void irq_msi_free(struct irqs *irqs, int gsi)
 {
 	struct irq_msi *msi = msi_of(irqs, gsi);
@@ -135,7 +132,6 @@ void irq_msi_free(struct irqs *irqs, int gsi)
 	pthread_mutex_unlock(&irqs->lock);
 }
 
-/* Routes a GSI. */
 int irq_msi_route(struct irqs *irqs, int gsi, uint64_t addr, uint32_t data,
 		  uint32_t devid)
 {
@@ -162,7 +158,6 @@ int irq_msi_route(struct irqs *irqs, int gsi, uint64_t addr, uint32_t data,
 	return r;
 }
 
-/* Binds an eventfd. */
 int irq_fd_bind(struct irqs *irqs, int gsi, int eventfd)
 {
 	if (!irqs->kvm)
@@ -170,7 +165,6 @@ int irq_fd_bind(struct irqs *irqs, int gsi, int eventfd)
 	return kvm_irqfd_bind(irqs->kvm, eventfd, (uint32_t)gsi);
 }
 
-/* Unbinds it. */
 void irq_fd_unbind(struct irqs *irqs, int gsi, int eventfd)
 {
 	if (irqs->kvm)

@@ -71,7 +71,6 @@ static void loop_free(struct loop *loop)
 	free(loop);
 }
 
-/* Initialises the locks. */
 static void init_locks(struct loop *loop)
 {
 	pthread_mutexattr_t attr;
@@ -84,7 +83,6 @@ static void init_locks(struct loop *loop)
 	clock_cond_init(&loop->call_done);
 }
 
-/* Creates a loop. */
 int loop_create(struct loop **out)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
@@ -120,7 +118,6 @@ static void free_dead(struct loop *loop)
 	}
 }
 
-/* Frees it all. */
 void loop_destroy(struct loop *loop)
 {
 	if (!loop)
@@ -132,7 +129,6 @@ void loop_destroy(struct loop *loop)
 	loop_free(loop);
 }
 
-/* Wakes the thread. */
 static void wake(struct loop *loop)
 {
 	uint64_t one = 1;
@@ -197,7 +193,6 @@ static void *loop_thread(void *arg)
 	return NULL;
 }
 
-/* Starts the thread. */
 int loop_start(struct loop *loop)
 {
 	int r;
@@ -231,7 +226,6 @@ void loop_stop(struct loop *loop)
 	pthread_mutex_unlock(&loop->idle);
 }
 
-/* Watches a descriptor. */
 int loop_add(struct loop *loop, struct loop_source **out, int fd,
 	     uint32_t events, loop_handler *handler, void *ctx)
 {
@@ -257,7 +251,6 @@ int loop_add(struct loop *loop, struct loop_source **out, int fd,
 	return 0;
 }
 
-/* Stops watching. */
 void loop_remove(struct loop_source *source)
 {
 	struct loop_source **at;

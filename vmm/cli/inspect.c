@@ -94,7 +94,7 @@ static int look(struct inspection *in, const char *path, bool verify)
 	return r;
 }
 
-/* Returns the exit status. */
+/* Returns an exit status of exit.h. */
 static int inspect(const char *path, const struct inspect_options *options)
 {
 	CLEANUP_FREE struct inspection *in = calloc(1, sizeof(*in));

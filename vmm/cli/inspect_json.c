@@ -8,7 +8,7 @@
 #include "vmm/base/json.h"
 #include "vmm/cli/inspection.h"
 
-/* null for another architecture. */
+/* Writes null for the CPU of another architecture. */
 static void write_cpu(struct json *json, const struct inspection *in)
 {
 	CLEANUP_FREE char *features = strdup(in->features);

@@ -27,7 +27,7 @@ struct probe_host {
 /* Whether this host has a VM and every capability that thaw needs. */
 bool probe_can_run(const struct probe_host *host);
 
-/* Each adds its section. */
+/* Each adds the section of its name to the report. */
 void probe_report_host(const struct probe_host *host, struct report *report);
 void probe_report_kvm(const struct probe_host *host, struct report *report);
 void probe_report_memory(const struct probe_host *host, struct report *report);

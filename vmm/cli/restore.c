@@ -245,7 +245,7 @@ static void ended(const struct vm *vm, void *ctx)
 			 restore->file.path, count);
 }
 
-/* Returns the exit status. */
+/* Returns an exit status of exit.h. */
 static int run(struct restore *restore)
 {
 	const struct vm_description *machine = &restore->machine;

@@ -68,7 +68,6 @@ extern const char *const session_clock_names[];
 		.metavar = "PATH", .help = "KVM device (default: /dev/kvm)"  \
 	}
 
-/* Sets the defaults. */
 void session_options_init(struct session_options *options,
 			  enum pager_mode mode);
 

@@ -9,14 +9,14 @@
  *
  * The alarm: the raw interrupt is set when the clock comes to the match
  * register.  The clock is not watched at each second, and the host's can be
- * stepped, stand still for a machine that is paused, or be days ahead after a
+ * stepped, be stopped while the VM is paused, or be days ahead after a
  * restore.  So the second at which the registers were last looked at is kept
  * (and saved), and a match between that one and now counts, late as it may be.
  * Where the clock went back there is nothing between.
  *
  * vCPU threads touch the registers, the loop thread waits for the timer; one
- * mutex guards all of it.  The timer is armed only while an interrupt can come
- * of it.
+ * mutex guards all of it.  The timer is armed only while it can cause an
+ * interrupt.
  */
 #include "vmm/dev/rtc.h"
 
@@ -355,7 +355,6 @@ static int rtc_set_up(struct rtc *rtc)
 	return err ? err : bus_add(rtc->config.bus, &range);
 }
 
-/* Makes the clock. */
 int rtc_create(struct device *device, const char *name,
 	       const struct rtc_config *config)
 {

@@ -22,7 +22,7 @@ struct rtc_config {
 	struct loop *loop;
 };
 
-/* Fills *@device; -errno, logged. */
+/* Fills *@device; 0, or -errno, which is logged. */
 int rtc_create(struct device *device, const char *name,
 	       const struct rtc_config *config);
 

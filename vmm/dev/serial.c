@@ -5,7 +5,7 @@
  *
  * Two sides meet here.  vCPU threads read and write registers; the event loop
  * moves bytes between the buffers and the terminal.  One mutex guards all of
- * struct serial but its configuration and the loop's own part; nobody holds it
+ * struct serial but its configuration and the loop's own part; no thread holds it
  * across a system call other than the one that moves the interrupt line, so a
  * vCPU never waits for a reader of the output.  Lock order: serial, then irqs.
  *
@@ -77,7 +77,7 @@ struct serial {
 	pthread_mutex_t lock;
 	struct uart uart;
 	bool line_up; /* the interrupt line as we set it */
-	bool tx_gone; /* nobody reads: output is dropped */
+	bool tx_gone; /* there is no reader: output is dropped */
 	bool stopped; /* quiesced */
 	bool backlog_waiting; /* bytes for the FIFO when it is empty */
 	uint64_t tx_head, tx_tail; /* put at head, taken at tail */
@@ -86,7 +86,7 @@ struct serial {
 	int64_t filled_ns; /* when the FIFO was last filled */
 	int64_t refill_ns; /* not before this */
 
-	/* The loop thread's, or whoever stopped it. */
+	/* The loop thread's, or the thread's that stopped it. */
 	struct loop_source *wake_source, *timer_source;
 	struct loop_source *in_source, *out_source; /* there while watched */
 	int wake_fd, timer_fd;
@@ -185,7 +185,6 @@ static uint64_t serial_read(void *ctx, uint64_t offset, unsigned int size)
 	return value;
 }
 
-/* A write. */
 static void serial_write(void *ctx, uint64_t offset, unsigned int size,
 			 uint64_t value)
 {
@@ -206,7 +205,7 @@ static const struct bus_ops serial_bus_ops = {
 	.write = serial_write,
 };
 
-/* ---- the host side; the loop thread, or whoever stopped it ---- */
+/* ---- the host side; the loop thread, or the thread that stopped it ---- */
 
 static void on_host(void *ctx, uint32_t events);
 
@@ -457,7 +456,6 @@ static int serial_quiesce(void *state)
 	return 0;
 }
 
-/* Starts it again. */
 static void serial_resume(void *state)
 {
 	struct serial *s = state;
@@ -465,7 +463,7 @@ static void serial_resume(void *state)
 	loop_call(s->config.loop, start_on_loop, s);
 }
 
-/* Writes the registers, the FIFO, and output that nobody has taken yet. */
+/* Writes the registers, the FIFO, and output that is not written yet. */
 static int serial_save(void *state, struct snap_writer *w)
 {
 	struct serial *s = state;
@@ -578,7 +576,6 @@ static int serial_attach(struct serial *s)
 	return bus_add(s->config.bus, &range);
 }
 
-/* Makes the port. */
 int serial_create(struct device *device, const char *name,
 		  const struct serial_config *config)
 {

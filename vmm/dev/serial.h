@@ -25,7 +25,7 @@ struct serial_config {
 	struct terminal *terminal; /* NULL: output is dropped */
 };
 
-/* Fills *@device; -errno, logged. */
+/* Fills *@device; 0, or -errno, which is logged. */
 int serial_create(struct device *device, const char *name,
 		  const struct serial_config *config);
 

@@ -147,7 +147,6 @@ static uint8_t read_iir(struct uart *u)
 	return id | (u->fcr & FCR_ENABLE ? IIR_FIFOS : 0);
 }
 
-/* Reads a register. */
 uint8_t uart_read(struct uart *u, unsigned int reg)
 {
 	uint8_t value;
@@ -227,7 +226,6 @@ static void write_mcr(struct uart *u, uint8_t value)
 	update_modem(u);
 }
 
-/* Writes a register. */
 bool uart_write(struct uart *u, unsigned int reg, uint8_t value)
 {
 	u->polls = 0;
@@ -284,7 +282,6 @@ bool uart_listens(const struct uart *u)
 	return !u->rts_seen && ((u->ier & IER_RDI) || u->polls >= POLLS_ENOUGH);
 }
 
-/* Fills the empty FIFO. */
 size_t uart_receive(struct uart *u, const uint8_t *bytes, size_t len)
 {
 	size_t n = min_u64(len, u->fcr & FCR_ENABLE ? UART_FIFO_BYTES : 1);
@@ -304,7 +301,6 @@ void uart_reset(struct uart *u)
 			    .dll = 12 /* 9600 baud */ };
 }
 
-/* Writes every field. */
 void uart_save(const struct uart *u, struct snap_writer *w)
 {
 	snap_put_u8(w, u->ier);
@@ -323,7 +319,6 @@ void uart_save(const struct uart *u, struct snap_writer *w)
 	snap_put_blob(w, u->fifo, u->fifo_len);
 }
 
-/* Reads every field. */
 void uart_load(struct uart *u, struct snap_reader *r)
 {
 	const uint8_t *fifo;

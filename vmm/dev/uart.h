@@ -33,7 +33,7 @@ struct uart {
 	uint8_t fifo[UART_FIFO_BYTES];
 };
 
-/* Power-on. */
+/* Sets all registers to their power-on values. */
 void uart_reset(struct uart *u);
 
 /* Reads register @reg, 0 to 7. */

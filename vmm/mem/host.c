@@ -80,7 +80,6 @@ static void add_pool(struct mem_host *host, const char *directory)
 		host->pool_count++;
 }
 
-/* Adds the hugetlbfs pools. */
 static void read_pools(struct mem_host *host)
 {
 	DIR *dir = opendir(SYS_MM "/hugepages");

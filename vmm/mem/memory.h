@@ -115,7 +115,6 @@ static inline uint64_t memory_page(const struct memory_region *region,
 /* The host's page size, in pages of PAGE_BYTES. */
 uint32_t memory_host_pages(void);
 
-/* Bytes of a granule. */
 static inline uint64_t memory_granule_bytes(const struct memory *memory)
 {
 	return memory->granule_pages * PAGE_BYTES;

@@ -169,7 +169,7 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 
 	if (r == 0) {
 		need->filled = claim.count;
-		/* Before publish(): whoever sees the page sees the counts. */
+		/* Before publish(): a thread that sees the page sees the counts. */
 		record_fill(pager, need, page, claim.first, claim.count);
 		publish(pager, &claim);
 		return 0;

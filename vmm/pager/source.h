@@ -48,7 +48,7 @@ struct page_source {
 	size_t run_count;
 };
 
-/* NULL is fine. */
+/* Destroys it; NULL has no effect. */
 void page_source_destroy(struct page_source *source);
 
 /*

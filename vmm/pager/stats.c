@@ -43,7 +43,6 @@ void counters_stall(struct pager_counters *counters, uint64_t ns,
 	keep_max(&counters->last_ns, at_ns);
 }
 
-/* One counter's value. */
 static uint64_t value(const _Atomic uint64_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);

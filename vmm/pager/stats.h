@@ -60,7 +60,6 @@ static inline void count_add(_Atomic uint64_t *counter, uint64_t n)
 void counters_stall(struct pager_counters *counters, uint64_t ns,
 		    uint64_t at_ns);
 
-/* Copies the counters. */
 void counters_read(const struct pager_counters *counters,
 		   struct pager_stats *stats);
 

@@ -93,7 +93,6 @@ static int open_guard(struct pager *pager, uint64_t page)
 	return r;
 }
 
-/* Serves one fault event. */
 static void serve(struct pager *pager, uint64_t page)
 {
 	struct pager_need need = { .cause = PAGER_CAUSE_UFFD, .vcpu = -1 };

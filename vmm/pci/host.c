@@ -36,7 +36,7 @@ static const struct pci_identity bridge_identity = {
 static const struct pci_function_ops bridge_ops = { 0 };
 
 /*
- * The function at an ECAM offset, or NULL when nobody is there or the access
+ * The function at an ECAM offset, or NULL when there is none or the access
  * runs across the end of its config space.
  */
 static struct pci_function *ecam_find(const struct pci_host *host,

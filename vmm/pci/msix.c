@@ -83,8 +83,8 @@ static void vector_unbind(struct pci_function *f, struct pci_vector *v)
 
 /*
  * Routes and binds the vector as its table entry says.  A message that the
- * kernel does not take leaves it unbound: its interrupts go nowhere, which is
- * what hardware does with a write to a place where nobody is.
+ * kernel does not take leaves it unbound: its interrupts are lost, as on
+ * hardware a write to an address without a device.
  */
 static void vector_bind(struct pci_function *f, unsigned int vector)
 {

@@ -51,7 +51,7 @@ void virtio_pci_write(void *ctx, unsigned int bar, uint64_t offset,
 
 /* pci_state.c; each takes the lock, except virtio_pci_vector(). */
 
-/* Power-on state, INTA low. */
+/* Sets the power-on state, with INTA low. */
 void virtio_pci_state_reset(struct virtio_pci *p);
 
 /* A consistent copy of the state. */

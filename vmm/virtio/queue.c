@@ -142,7 +142,7 @@ struct walk {
 	const char *why;
 };
 
-/* Notes what is wrong. */
+/* Sets the reason of a failure; returns the error. */
 static int walk_fail(struct walk *w, int err, const char *why)
 {
 	w->why = why;

@@ -57,7 +57,7 @@ uint8_t virtio_config_generation(struct virtio_device *dev);
  */
 void virtio_device_set_master(struct virtio_device *dev, bool master);
 
-/* As in struct device_ops. */
+/* As reset() in struct device_ops. */
 void virtio_device_reset(struct virtio_device *dev);
 void virtio_device_quiesce(struct virtio_device *dev);
 void virtio_device_resume(struct virtio_device *dev);

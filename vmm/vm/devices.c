@@ -183,7 +183,7 @@ static void resume_devices(struct vm *vm, unsigned int count)
 		vm->devices[i].ops->resume(vm->devices[i].state);
 }
 
-/* Loop thread. */
+/* For loop_call(): runs on the loop thread. */
 static void resume_on_loop(void *ctx)
 {
 	const struct devices_call *call = ctx;

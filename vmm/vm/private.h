@@ -84,7 +84,6 @@ void vm_devices_destroy(struct vm *vm);
  * a page or a file, -ECANCELED, or an error of a device; logged.
  */
 int vm_devices_quiesce(struct vm *vm);
-/* Resumes all of them. */
 void vm_devices_resume(struct vm *vm);
 
 /* vcpu.c: the vCPUs with the interrupt controller, then their threads. */

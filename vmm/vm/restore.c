@@ -161,7 +161,6 @@ static int load_device(struct vm *vm, unsigned int n, struct snap_reader *r)
 	return vm->devices[n].ops->load(vm->devices[n].state, r);
 }
 
-/* Loads one section. */
 static int load_section(struct vm *vm, const char *tag, struct loader loader)
 {
 	const struct snap_file *file = vm->config.snapshot;

@@ -107,7 +107,7 @@ static void test_lines(void **state)
 	expect(f, "y\n");
 }
 
-/* The longest line is taken; a longer one is refused and the client let go. */
+/* The longest line is accepted; a longer one is refused and closes the connection. */
 static void test_long(void **state)
 {
 	struct fixture *f = *state;
@@ -123,7 +123,7 @@ static void test_long(void **state)
 	expect(f, "no: request too long\n");
 }
 
-/* Who goes is let go, in the middle of a line as well. */
+/* A client may close at any moment, in the middle of a line as well. */
 static void test_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -171,8 +171,8 @@ static void test_told(void **state)
 }
 
 /*
- * Who does not read holds nobody up, misses lines before the answer but no
- * answer, and no line is cut.
+ * A client that does not read delays no other; it may miss progress lines, but no
+ * reply, and no line is cut.
  */
 static void test_reads_late(void **state)
 {
