@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The life of the pager: its parts and threads, created, started, stopped and
- * joined here.  Control thread.
+ * joined here.  Main thread, except where the header permits any.
  */
 #include "vmm/pager/pager.h"
 

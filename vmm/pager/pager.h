@@ -9,8 +9,9 @@
  * the page and its absent neighbours, reads them from the source, installs and
  * publishes them.  doc/design.md follows one fault through the files.
  *
- * Threads: created and destroyed by the control thread; pager_vcpu_fault() is
- * for vCPU threads; the memory's populator for any thread without a lock.
+ * Threads: the main thread creates, starts, stops and destroys it.  Functions for
+ * other threads say so; the memory's populator is for any thread that holds no
+ * lock.
  */
 #ifndef VMM_PAGER_PAGER_H
 #define VMM_PAGER_PAGER_H
@@ -39,7 +40,7 @@ extern const char *const pager_mode_names[];
 
 /* What an unavailable page does. */
 enum pager_on_error {
-	PAGER_STOP, /* ends the machine */
+	PAGER_STOP, /* ends the VM */
 	PAGER_PAUSE, /* blocks the threads that need it until pager_retry() */
 };
 
@@ -113,9 +114,9 @@ void pager_stop(struct pager *pager);
 void pager_destroy(struct pager *pager);
 
 /*
- * Fills the page of a userfault exit.  0: enter the guest again; -EINTR: check
- * the phase first; -ECANCELED or -EIO: do not enter; -EFAULT: @gpa is not in
- * RAM.
+ * Fills the page of a userfault exit, on the vCPU's thread.  0: enter the guest
+ * again; -EINTR: check the phase first; -ECANCELED or -EIO: do not enter;
+ * -EFAULT: @gpa is not in RAM.
  */
 int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa);
 
@@ -123,10 +124,10 @@ int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa);
 void pager_retry(struct pager *pager);
 /*
  * Whether a thread waits for such a retry, or for a source that has exceeded
- * the deadline.
+ * the deadline.  Any thread.
  */
 bool pager_is_stalled(const struct pager *pager);
-/* Whether a thread is blocked on a page at this moment. */
+/* Whether a thread is blocked on a page at this moment.  Any thread. */
 bool pager_has_demand(const struct pager *pager);
 
 /*
@@ -138,8 +139,9 @@ int pager_fill_all(struct pager *pager);
 /*
  * Fills pages for a snapshot.  No thread needs them now, so a failure is the
  * caller's alone: it is not logged, and waits neither for a retry nor beyond
- * the deadline.  -EIO, -ETIMEDOUT when the source does not answer, -ECANCELED.
- * One thread at a time, after pager_start().
+ * the deadline.  -EIO, -ETIMEDOUT when the source does not answer, -ECANCELED;
+ * another -errno, logged, when the worker cannot be started.  The thread that
+ * saves, after pager_start().
  */
 int pager_try_fill(struct pager *pager, uint64_t first, uint64_t count);
 

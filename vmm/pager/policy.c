@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Failure policy: how long a failed read is retried, what is reported, and
- * whether the machine ends or the thread waits for a retry.
+ * whether the VM ends or the thread waits for a retry.
  *
  * Runs on the threads that fill, and on the watch thread; no lock.
  */
@@ -52,7 +52,7 @@ void policy_mark_suspect(struct pager *pager, uint64_t first, uint64_t end)
 			     page / POLICY_BLOCK_PAGES + 1);
 }
 
-/* Whether a failure ends the machine: before the start nothing can wait. */
+/* Whether a failure ends the VM: before the start nothing can wait. */
 static bool stops(const struct pager *pager)
 {
 	return pager->config.on_error == PAGER_STOP ||
@@ -60,15 +60,15 @@ static bool stops(const struct pager *pager)
 }
 
 /*
- * Whether the caller is to report a failure.  Only the first that ends the
- * machine is reported: other threads hit the same one until it has ended.
+ * Whether the caller is to report a failure.  Only the first that ends the VM is
+ * reported: other threads hit the same one until it has ended.
  */
 static bool claim_failure_report(struct pager *pager, bool stop)
 {
 	return !stop || !atomic_exchange(&pager->stopping, true);
 }
 
-/* Tells the machine that it ends, or that a thread waits for a retry. */
+/* Reports to the VM that it must end, or that a thread waits for a retry. */
 static void notify_owner(struct pager *pager, bool stop)
 {
 	if (pager->config.failed)

@@ -79,12 +79,12 @@ struct pager {
 	atomic_bool cancelled;
 	/*
 	 * pager_start() was called.  Before, the loader itself needs the pages,
-	 * and no client can retry: a failure ends the machine.
+	 * and no client can retry: a failure ends the VM.
 	 */
 	atomic_bool started;
 	_Atomic uint32_t retry; /* a futex: the number of pager_retry() calls */
 	atomic_uint waiters; /* threads that wait for it */
-	atomic_bool stopping; /* a failure that ends the machine was reported */
+	atomic_bool stopping; /* a failure that ends the VM was reported */
 	atomic_uint demand; /* fills that a thread is blocked on */
 	struct fill_slot fills[FILL_SLOTS];
 	/*
@@ -124,7 +124,7 @@ static inline bool pager_is_cancelled(const struct pager *pager)
 
 /*
  * fill.c: makes a page present.  0, -EINTR (a vCPU must check the phase),
- * -ECANCELED, -EIO (reported).
+ * -ECANCELED, -EIO (reported, except for a background fill).
  */
 int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need);
 /* Makes pages present one by one, until the first error. */
@@ -144,7 +144,7 @@ struct policy_retry {
 bool policy_retries(struct pager *pager, struct policy_retry *retry,
 		    uint64_t page, int err);
 /*
- * Reports that @page is unavailable.  -EIO: the machine ends; under PAGER_PAUSE
+ * Reports that @page is unavailable.  -EIO: the VM ends; under PAGER_PAUSE
  * waits until pager_retry() is called for the time after @seen (pager->retry):
  * -EAGAIN, or -EINTR when a signal comes.
  */

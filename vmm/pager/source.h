@@ -34,7 +34,8 @@ struct page_source_ops {
 		    uint8_t *to);
 	/*
 	 * Makes reads that block, those in progress and all later ones, return
-	 * -ECANCELED; any thread.  NULL: no read of this source blocks.
+	 * -ECANCELED; any thread.  NULL: a read blocks in system calls only,
+	 * which the watch thread interrupts by its kicks.
 	 */
 	void (*cancel)(struct page_source *source);
 	/* A name for where @page comes from, for messages: "initrd". */
