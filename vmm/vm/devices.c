@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The devices of a machine: the table of them, whose order gives the PCI slots,
- * and how all of them are quiesced for a pause.
+ * The devices of a VM: the table of them, whose order gives the PCI slots, and how
+ * all of them are quiesced for a pause.
  *
- * Control thread, except *_on_loop().
+ * Main thread creates and destroys them, the control thread pauses them; *_on_loop()
+ * run on the loop.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@
 /* The interval at which the reason is checked. */
 #define CHECK_NS (UINT64_C(20) * 1000 * 1000)
 
-/* The part of the machine that virtio devices use. */
+/* The part of the VM that virtio devices use. */
 static struct virtio_host virtio_host(struct vm *vm)
 {
 	return (struct virtio_host){ .memory = &vm->machine.memory,
@@ -36,7 +37,7 @@ static struct virtio_host virtio_host(struct vm *vm)
 				     .kvm = &vm->machine.vm };
 }
 
-/* The serial port, which every machine has. */
+/* The serial port, which every VM has. */
 static int create_serial(struct vm *vm, struct device *device, unsigned int n)
 {
 	struct machine *m = &vm->machine;

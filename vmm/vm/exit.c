@@ -3,7 +3,7 @@
  * Handling of exits from KVM_RUN, on the vCPU's thread.
  *
  * Exits common to both architectures are here; the rest goes to
- * arch_vcpu_exit().  An exit that neither handles ends the machine, with the
+ * arch_vcpu_exit().  An exit that neither handles ends the VM, with the
  * reason and the registers logged.
  */
 #include <errno.h>
@@ -37,7 +37,7 @@ static void nothing(void *ctx)
 	(void)ctx;
 }
 
-/* Logs the reason and the registers, and ends the machine. */
+/* Logs the reason and the registers, and ends the VM. */
 static void __attribute__((format(printf, 3, 4)))
 give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
 {
@@ -137,7 +137,7 @@ static void handle_failure(struct vcpu *vcpu, int err)
 	struct thaw_memory_fault fault;
 	bool known = err == EFAULT && kvm_vcpu_fault(vcpu->cpu, &fault);
 
-	/* The pager reports a page that is unavailable, and ends the machine. */
+	/* The pager reports a page that is unavailable, and ends the VM. */
 	if (known && pager && (fault.flags & THAW_MEMORY_FAULT_USERFAULT) &&
 	    pager_vcpu_fault(pager, vcpu->cpu->id, fault.gpa) != -EFAULT)
 		return;

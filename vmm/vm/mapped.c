@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A machine whose memory is the snapshot's file, mapped (--pager=map).
+ * A VM whose memory is the snapshot's file, mapped (--pager=map).
  *
  * The kernel pages it, so no checksum is verified, and the file must not change:
  * truncation removes its pages, including those that the guest has written to,
  * and writes to it become visible to the guest.  Both are found by whichever
  * comes first: inotify, in the event loop; the populator, before an access of
  * this program; SIGBUS, during one; KVM, which fails to enter the guest.  The
- * machine then ends as for any unavailable page.
+ * VM then ends as for any unavailable page.
  *
- * Opened by the control thread; the other functions are for any thread.
+ * Main thread opens and closes it; the other functions are for any thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ static bool is_written(struct vm *vm)
 	return atomic_load(&vm->mapped.written);
 }
 
-/* Reports why memory at @gpa is lost, once, and ends the machine. */
+/* Reports why memory at @gpa is lost, once, and ends the VM. */
 static void lose(struct vm *vm, gpa_t gpa)
 {
 	const char *path = vm->config.snapshot->path;

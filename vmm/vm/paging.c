@@ -3,7 +3,7 @@
  * How guest memory is populated: the choice of the pager mode, and the pager over
  * a load plan or a snapshot.
  *
- * Control thread, except on_failed().
+ * Main thread, except on_failed() and vm_pager_stats().
  */
 #include <errno.h>
 
@@ -31,11 +31,11 @@ int vm_paging_choose(struct vm *vm)
 	/* EAGER needs no capability of the host. */
 	if (vm->config.paging.mode != PAGER_EAGER)
 		host_caps_probe(&caps, &m->vm);
-	r = pager_choose(&vm->paging, vm->config.paging.mode, &caps);
+	r = pager_choose(&vm->pager_choice, vm->config.paging.mode, &caps);
 	if (r < 0)
 		return r;
-	log_info("pager: %s: %s", pager_mode_names[vm->paging.mode],
-		 vm->paging.why);
+	log_info("pager: %s: %s", pager_mode_names[vm->pager_choice.mode],
+		 vm->pager_choice.why);
 	return 0;
 }
 
@@ -52,7 +52,7 @@ static int create_pager(struct vm *vm, struct page_source *source)
 {
 	const struct vm_paging *paging = &vm->config.paging;
 	struct pager_config config = {
-		.mode = vm->paging.mode,
+		.mode = vm->pager_choice.mode,
 		.memory = &vm->machine.memory,
 		.source = source,
 		.run_pages = paging->run_pages,
@@ -91,7 +91,7 @@ int vm_memory_from_plan(struct vm *vm, struct plan *plan)
 	struct page_source *source;
 	int r;
 
-	if (vm->paging.mode == PAGER_EAGER)
+	if (vm->pager_choice.mode == PAGER_EAGER)
 		return apply_now(vm, plan);
 	r = source_plan_create(&source, plan, memory);
 	if (r >= 0)
@@ -129,20 +129,20 @@ int vm_memory_from_snapshot(struct vm *vm)
 	struct page_source *source;
 	int r;
 
-	if (vm->paging.mode == PAGER_MAP)
+	if (vm->pager_choice.mode == PAGER_MAP)
 		return vm_mapped_open(vm);
 	r = source_snapshot_create(&source, vm->config.snapshot);
 	if (r >= 0)
 		r = inject(vm, &source);
 	if (r < 0)
 		return r;
-	return vm->paging.mode == PAGER_EAGER ? fill_now(vm, source) :
-						create_pager(vm, source);
+	return vm->pager_choice.mode == PAGER_EAGER ? fill_now(vm, source) :
+						      create_pager(vm, source);
 }
 
 const struct pager_choice *vm_pager_choice(const struct vm *vm)
 {
-	return &vm->paging;
+	return &vm->pager_choice;
 }
 
 size_t vm_workingset(const struct vm *vm, const uint64_t **pages)

@@ -2,7 +2,7 @@
 /*
  * Pausing and resuming: vCPUs parked with complete registers, devices quiesced.
  *
- * Control thread.
+ * Control thread; vm_resume() at the start after a restore: main thread.
  */
 #include <errno.h>
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The machine, and what the files of vm/ share.
- */
+/* The VM, and what the files of vm/ share. */
 #ifndef VMM_VM_PRIVATE_H
 #define VMM_VM_PRIVATE_H
 
@@ -31,7 +29,7 @@ struct mapped {
 	struct loop_source *source;
 	struct sigbus_watch sigbus;
 	atomic_bool written; /* by another process, according to inotify */
-	atomic_bool reported; /* why the machine ends */
+	atomic_bool reported; /* why the VM ends */
 };
 
 /* One vCPU thread. */
@@ -39,16 +37,16 @@ struct vcpu {
 	struct vm *vm;
 	struct kvm_vcpu *cpu; /* in machine.cpus */
 	pthread_t thread;
-	bool started;
+	bool started; /* changed by the main thread, under vm->lock */
 	bool parked; /* vm->lock */
 	atomic_bool left; /* the guest, for good */
 	bool unfinished; /* an I/O exit that the next entry completes */
 };
 
 /*
- * The machine.  @lock guards phase, end and the parked flags; @changed is
- * signalled when any of them changes.  @phase is atomic as well, so that the
- * run loop reads it without the lock.
+ * The VM.  @lock guards phase, end and the flags of the vCPU threads; @changed is
+ * signalled when phase, end or a parked flag changes.  @phase is atomic as well, so
+ * that the run loop reads it without the lock.
  */
 struct vm {
 	struct machine machine;
@@ -58,10 +56,10 @@ struct vm {
 	struct device devices[VM_DEVICES_MAX];
 	unsigned int device_count;
 	struct vcpu *vcpus;
-	struct pager_choice paging;
+	struct pager_choice pager_choice;
 	struct pager *pager; /* NULL: no page is absent */
 	struct mapped mapped; /* under PAGER_MAP */
-	struct pager_stats eager_stats; /* of a machine without a pager */
+	struct pager_stats eager_stats; /* without a pager */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	_Atomic enum vm_phase phase;
@@ -90,7 +88,7 @@ void vm_devices_resume(struct vm *vm);
 int vcpus_create(struct vm *vm);
 int vcpus_start(struct vm *vm);
 /* Joins the threads; vm_end() has kicked them. */
-void vcpus_stop(struct vm *vm);
+void vcpus_join(struct vm *vm);
 /* Joins the threads that end within @ns; whether all have. */
 bool vcpus_wait(struct vm *vm, uint64_t ns);
 
@@ -105,8 +103,8 @@ int vm_memory_from_snapshot(struct vm *vm);
 /*
  * mapped.c: watches the file that memory is mapped from (PAGER_MAP); in other
  * modes these do nothing.  check: whether the file has changed; fault: whether
- * KVM failed to access @gpa because of the file.  If so the machine ends, with
- * the reason logged.
+ * KVM failed to access @gpa because of the file.  If so the VM ends, with the
+ * reason logged.
  */
 int vm_mapped_open(struct vm *vm);
 void vm_mapped_close(struct vm *vm);

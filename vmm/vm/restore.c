@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Restoring a machine from a snapshot, which is untrusted: its description of the
- * machine is validated here, a device's section by the device.
+ * Restoring a VM from a snapshot, which is untrusted: its description of the VM is
+ * validated here, a device's section by the device.
  *
- * Control thread.
+ * Main thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -66,7 +66,7 @@ static int describe_about(const struct snap_file *file,
 		       0;
 }
 
-/* Reads the section of the machine's size and disks. */
+/* Reads the section of the VM's size and disks. */
 static int describe_machine(const struct snap_file *file,
 			    struct vm_description *d)
 {
@@ -121,7 +121,7 @@ int vm_describe_cpu(const struct snap_file *file, char model[ARCH_MODEL_BYTES],
 	return err == -EBADMSG ? snap_section_bad(file, tag) : err;
 }
 
-/* -EBADMSG, logged, if the snapshot's RAM ranges differ from the machine's. */
+/* -EBADMSG, logged, if the snapshot's RAM ranges differ from the VM's. */
 static int check_layout(const struct vm *vm, const struct snap_file *file)
 {
 	const struct memory *memory = &vm->machine.memory;
@@ -133,8 +133,7 @@ static int check_layout(const struct vm *vm, const struct snap_file *file)
 			       file->ranges[i].size_bytes;
 	if (same)
 		return 0;
-	return log_fail(EBADMSG,
-			"%s: memory layout differs from this machine's",
+	return log_fail(EBADMSG, "%s: memory layout differs from this VM's",
 			file->path);
 }
 
@@ -175,7 +174,7 @@ static int load_section(struct vm *vm, const char *tag, struct loader loader)
 	return err == -EBADMSG ? snap_section_bad(file, tag) : err;
 }
 
-/* Whether the machine has the part that a section is of. */
+/* Whether the VM has the part that a section is of. */
 static bool is_known(const struct vm *vm, const char *section)
 {
 	char tag[VM_TAG_BYTES];
@@ -196,7 +195,7 @@ static bool is_known(const struct vm *vm, const char *section)
 	return false;
 }
 
-/* Refuses sections of parts that this machine lacks: the guest has them. */
+/* Refuses sections of parts that this VM lacks: the guest has them. */
 static int check_sections(const struct vm *vm)
 {
 	const struct snap_file *file = vm->config.snapshot;

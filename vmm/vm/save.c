@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Saving a machine.  It is paused, so only KVM changes its state meanwhile: an ITS
+ * Saving a VM.  It is paused, so only KVM changes its state meanwhile: an ITS
  * saves its tables into guest memory, so memory comes last.
  *
  * Control thread.
@@ -48,7 +48,7 @@ static void put_disk_path(const char *path, struct snap_writer *w)
 	snap_put_blob(w, path, strlen(path));
 }
 
-/* Writes the machine's size and disks; describe_machine() reads them. */
+/* Writes the VM's size and disks; describe_machine() reads them. */
 static void put_machine(const struct vm *vm, struct snap_writer *w)
 {
 	const struct vm_config *config = &vm->config;
@@ -167,8 +167,7 @@ static int save_region(struct vm *vm, struct snap_save *save,
 
 		/* At the end, threads blocked on pages are woken and see zeros. */
 		if (atomic_load(&vm->phase) == VM_PHASE_END) {
-			r = log_fail(ECANCELED,
-				     "snapshot: the machine has ended");
+			r = log_fail(ECANCELED, "snapshot: the VM has ended");
 			break;
 		}
 		r = memory_map(memory, gpa, n * PAGE_BYTES, &hva);
@@ -222,7 +221,7 @@ static int save_all(struct vm *vm, struct snap_save *save,
 	memory->populator = before;
 	/* After the end, zeros may have been read in place of contents. */
 	if (r >= 0 && atomic_load(&vm->phase) == VM_PHASE_END)
-		r = log_fail(ECANCELED, "snapshot: the machine has ended");
+		r = log_fail(ECANCELED, "snapshot: the VM has ended");
 	return r;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The sections of a machine's snapshot: their tags and their versions.  A
+ * The sections of a VM's snapshot: their tags and their versions.  A
  * device's fields are its own; see its save callback.
  */
 #ifndef VMM_VM_SECTIONS_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Saving a machine to a snapshot and restoring it, and the description that a
- * restore needs before it creates the machine.
+ * Saving a VM to a snapshot and restoring it, and the description that a restore
+ * needs before it creates the VM.
  *
- * Control thread; 0 or -errno, logged.
+ * Main thread, except vm_save().  0 or -errno, logged.
  */
 #ifndef VMM_VM_SNAPSHOT_H
 #define VMM_VM_SNAPSHOT_H
@@ -21,7 +21,7 @@ struct snap_file;
 #define VM_DEVICES_MAX	   40
 
 /*
- * The machine in a snapshot.  @thaw (the version that saved it, "" if unknown)
+ * The VM in a snapshot.  @thaw (the version that saved it, "" if unknown)
  * and @devices are for display only.
  */
 struct vm_description {
@@ -48,9 +48,9 @@ struct vm_progress {
 };
 
 /*
- * Saves the machine, which is paused, to the directory @path.  Syncs its writable
- * disks first, and fails if that does.  Fills absent pages.  @progress may be
- * NULL.
+ * Saves the VM, which is paused, to the directory @path.  Syncs its writable disks
+ * first, and fails if that does.  Fills absent pages.  @progress may be NULL.
+ * Control thread.
  */
 int vm_save(struct vm *vm, const char *path,
 	    const struct vm_progress *progress);
@@ -76,8 +76,8 @@ int vm_describe_cpu(const struct snap_file *file, char model[ARCH_MODEL_BYTES],
 		    FILE *features);
 
 /*
- * Restores the machine from vm_config's snapshot, instead of vm_boot().  It is
- * paused then.
+ * Restores the VM from vm_config's snapshot, instead of vm_boot().  It is paused
+ * then.
  */
 int vm_restore(struct vm *vm);
 

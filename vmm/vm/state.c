@@ -31,7 +31,7 @@ void vm_end(struct vm *vm, enum vm_end_kind kind, int detail)
 		vcpus_kick(vm);
 		/* No descriptor: creation failed early, and no thread waits. */
 		if (write(vm->end_fd, &one, sizeof(one)) < 0)
-			log_debug("machine ended before its creation");
+			log_debug("VM ended before its creation");
 	}
 	pthread_mutex_unlock(&vm->lock);
 }

@@ -157,7 +157,7 @@ bool vcpus_wait(struct vm *vm, uint64_t ns)
 	return true;
 }
 
-void vcpus_stop(struct vm *vm)
+void vcpus_join(struct vm *vm)
 {
 	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++) {
 		struct vcpu *vcpu = &vm->vcpus[i];

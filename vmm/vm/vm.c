@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The life of a machine: created in the order that arch.h gives, started, stopped
- * and destroyed.  Control thread, except raise_event(), which is for any.
+ * The life of a VM: created in the order that arch.h gives, started, stopped and
+ * destroyed.  Main thread, except where the header permits any.
  */
 #include "vmm/vm/vm.h"
 
@@ -20,7 +20,7 @@
 /* How long vCPU threads may take to end before the pager is cancelled. */
 #define STOP_PATIENCE_NS (UINT64_C(200) * 1000 * 1000)
 
-/* A device or an exit ends the machine.  Any thread. */
+/* A device or an exit ends the VM.  Any thread. */
 static void raise_event(struct machine *machine, enum machine_event event)
 {
 	struct vm *vm = container_of(machine, struct vm, machine);
@@ -60,14 +60,14 @@ static int create_memory(struct vm *vm)
 	r = vm_paging_choose(vm);
 	if (r < 0)
 		return r;
-	if (vm->paging.mode == PAGER_MAP) {
+	if (vm->pager_choice.mode == PAGER_MAP) {
 		config.backing = MEMORY_FILE;
 		config.file_fd = vm->config.snapshot->memory_fd;
 	}
 	r = memory_init(&m->memory, &config, &m->vm);
 	if (r < 0)
 		return r;
-	r = pager_prepare(&m->memory, vm->paging.mode);
+	r = pager_prepare(&m->memory, vm->pager_choice.mode);
 	if (r < 0)
 		return r;
 	return memory_attach(&m->memory, &m->vm);
@@ -174,7 +174,7 @@ static void stop_threads(struct vm *vm)
 		loop_stop(vm->loop);
 		pager_stop(vm->pager);
 	}
-	vcpus_stop(vm);
+	vcpus_join(vm);
 	if (vm->loop)
 		loop_stop(vm->loop);
 }
@@ -244,7 +244,7 @@ uint64_t vm_entered_ns(const struct vm *vm)
 	return atomic_load(&vm->entered_ns);
 }
 
-/* Lets the vCPUs run, unless the machine has ended before its start. */
+/* Lets the vCPUs run, unless the VM has ended before its start. */
 static void first_run(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One machine: created from a config, booted or restored, run, paused, ended.
+ * One VM: created from a config, booted or restored, run, paused, ended.
  *
- * Threads: one caller (the control thread) creates, starts, pauses and destroys
- * it; functions for any thread say so.  Errors are 0 or -errno, logged.
+ * Threads: the main thread creates, loads, starts, waits for, stops and destroys
+ * it.  While it runs, one thread (of the control socket) pauses, resumes and
+ * saves it.  Functions for any thread say so.  Errors are 0 or -errno, logged.
  */
 #ifndef VMM_VM_VM_H
 #define VMM_VM_VM_H
@@ -40,7 +41,7 @@ struct vm_paging {
 	uint64_t deadline_ns;
 	uint32_t run_pages;
 	int trace_fd; /* -1: none */
-	/* The working set to fill first; the caller's, outlives the machine. */
+	/* The working set to fill first; the caller's, outlives the VM. */
 	const uint64_t *workingset;
 	size_t workingset_count;
 	bool record; /* the working set; see vm_workingset() */
@@ -49,7 +50,7 @@ struct vm_paging {
 
 struct vm_end;
 
-/* Everything that it points to outlives the machine. */
+/* Everything that it points to outlives the VM. */
 struct vm_config {
 	const char *kvm_path; /* NULL: /dev/kvm */
 	uint64_t memory_bytes; /* a multiple of the page size */
@@ -62,16 +63,16 @@ struct vm_config {
 	unsigned int disk_count;
 	struct vm_paging paging;
 	/*
-	 * Called once, when the machine ends, on the thread that ends it; must
-	 * not wait.  May be NULL.
+	 * Called once, when the VM ends, on the thread that ends it and with the
+	 * VM's lock held: must not wait, or call a function below.  May be NULL.
 	 */
 	void (*ended)(void *ctx, struct vm_end end);
 	void *ended_ctx;
-	/* For vm_restore(); NULL: the machine is booted. */
+	/* For vm_restore(); NULL: the guest is booted. */
 	const struct snap_file *snapshot;
 };
 
-/* How a machine ended. */
+/* How a VM ended. */
 enum vm_end_kind {
 	VM_END_NONE, /* it runs */
 	VM_END_POWER_OFF, /* by the guest */
@@ -89,7 +90,7 @@ struct vm_end {
 	int detail;
 };
 
-/* Creates the machine with its devices; no vCPU runs. */
+/* Creates the VM with its devices; no vCPU runs. */
 int vm_create(struct vm **vm, const struct vm_config *config);
 
 /* Stops it and frees it.  NULL is fine. */
@@ -104,14 +105,17 @@ void vm_retry_pages(struct vm *vm);
 /* Loads kernel, initrd and tables into guest memory, or its page source. */
 int vm_boot(struct vm *vm, const struct boot_config *boot);
 
-/* Starts the event loop, the pager's background and the vCPUs. */
+/*
+ * Starts the event loop, the pager's background and the vCPUs; after a restore,
+ * the clocks and the devices first.
+ */
 int vm_start(struct vm *vm);
 
-/* Waits until the machine ends; returns how. */
+/* Waits until the VM ends; returns how. */
 struct vm_end vm_wait(struct vm *vm);
 
 /*
- * Ends the machine, unless it has ended, and joins its threads.  Blocks for as
+ * Ends the VM, unless it has ended, and joins its threads.  Blocks for as
  * long as a thread is in a system call that a signal does not interrupt.
  */
 void vm_stop(struct vm *vm);
@@ -123,25 +127,25 @@ void vm_stop(struct vm *vm);
 void vm_finish_devices(struct vm *vm);
 
 /*
- * Makes the machine end.  Any thread (a vCPU's and the loop's included), does not
- * wait.  The first reason counts.
+ * Makes the VM end.  Any thread (a vCPU's and the loop's included), does not wait.
+ * The first reason counts.
  */
 void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
 
 /*
  * Pauses: no vCPU runs, no device touches guest memory, until vm_resume().
  * -ETIMEDOUT when a vCPU or a device waits for a page, -EBUSY when a device waits
- * for a disk's file, -ECANCELED when the machine has ended: it is not paused
- * then.  The guest's clocks stop meanwhile, or not (enum vm_clock); a machine
- * whose clocks cannot be set is not resumed.
+ * for a disk's file, -ECANCELED when the VM has ended: it is not paused then.  The
+ * guest's clocks stop meanwhile, or not (enum vm_clock); a VM whose clocks cannot
+ * be set is not resumed.  One that has ended is not resumed either: 0.
  */
 int vm_pause(struct vm *vm);
 int vm_resume(struct vm *vm);
 bool vm_is_paused(const struct vm *vm);
 
-/* The config of vm_create(); valid as long as the machine. */
+/* The config of vm_create(); valid as long as the VM. */
 const struct vm_config *vm_get_config(const struct vm *vm);
-/* Whether a thread waits for an unavailable page; see pager_is_stalled(). */
+/* Whether a thread waits for an unavailable page.  Any thread. */
 bool vm_is_stalled(const struct vm *vm);
 
 /*
@@ -152,22 +156,22 @@ bool vm_is_stalled(const struct vm *vm);
 const struct pager_choice *vm_pager_choice(const struct vm *vm);
 void vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
 
-/* How the machine has ended; kind NONE: it has not.  Any thread. */
+/* How the VM has ended; kind NONE: it has not.  Any thread. */
 struct vm_end vm_get_end(struct vm *vm);
 
 /* CLOCK_MONOTONIC when a vCPU first entered the guest, in ns; 0: not yet. */
 uint64_t vm_entered_ns(const struct vm *vm);
 
 /*
- * The pages that the guest asked for, in order; how many.  The array is the
- * machine's.  After vm_stop().
+ * The pages that the guest accessed, in order; how many.  The array is the VM's.
+ * After vm_stop().
  */
 size_t vm_workingset(const struct vm *vm, const uint64_t **pages);
 
 /*
- * Makes SIGTERM, SIGINT and SIGHUP end the machine, in vm_wait().  The caller
- * has blocked them (vm_block_signals(true)) before vm_start(); while it is created
- * and loaded they may do what they do to any process.
+ * Makes SIGTERM, SIGINT and SIGHUP end the VM, in vm_wait().  The caller has
+ * blocked them (vm_block_signals(true)) before vm_start(); while the VM is created
+ * and loaded they have their default actions.
  */
 void vm_block_signals(bool block);
 int vm_catch_signals(struct vm *vm);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Waiting for the end of a machine, for the signals that cause it, and for keys
+ * Waiting for the end of a VM, for the signals that cause it, and for keys
  * that the event loop does not read in time.  Main thread.
  */
 #include <errno.h>
@@ -20,7 +20,7 @@
 #define NS_PER_MS (NS_PER_S / 1000)
 
 /*
- * A signal ends the machine.  This thread reads it, not the loop, which may be
+ * A signal ends the VM.  This thread reads it, not the loop, which may be
  * blocked on an unavailable page.
  */
 static void take_signal(struct vm *vm)
@@ -82,7 +82,7 @@ struct vm_end vm_wait(struct vm *vm)
 	return vm_get_end(vm);
 }
 
-/* The signals that end a machine. */
+/* The signals that end a VM. */
 static void end_signals(sigset_t *set)
 {
 	sigemptyset(set);
