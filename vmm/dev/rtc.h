@@ -15,7 +15,7 @@ struct irqs;
 struct loop;
 
 struct rtc_config {
-	struct bus *bus; /* the space that it lives in */
+	struct bus *bus; /* MMIO or ports */
 	uint64_t base;
 	struct irqs *irqs;
 	uint32_t gsi;

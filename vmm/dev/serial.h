@@ -17,7 +17,7 @@ struct loop;
 struct terminal;
 
 struct serial_config {
-	struct bus *bus; /* the space that it lives in */
+	struct bus *bus; /* MMIO or ports */
 	uint64_t base;
 	struct irqs *irqs;
 	uint32_t gsi;

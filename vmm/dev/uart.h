@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The registers of a 16550A (National Semiconductor PC16550D data sheet, June
- * 1995), and nothing else: no host, no lock, no time.  serial.c puts it on a
- * bus and gives it a terminal; within the room only.
+ * 1995), and nothing else: no host, no lock, no time.  The serial port embeds
+ * it and guards it with its lock.
  *
  * To the guest a byte is sent the moment it is written, as long as the owner
  * keeps the transmitter ready.
