@@ -19,9 +19,9 @@ for c in two -1 1.5 ''; do
 	refuses 64 'not a number' run -c "$c"
 done
 refuses 64 'out of range' run -c 0
-refuses 64 'not known: use serial or virtio' run --console=paper
-refuses 64 'not known: use anon or guest_memfd' run --memory=paper
-refuses 64 'not known' run --on-reboot=paper
+refuses 64 'unknown value paper .expected serial or virtio' run --console=paper
+refuses 64 'unknown value paper .expected anon or guest_memfd' run --memory=paper
+refuses 64 'unknown value' run --on-reboot=paper
 
 # No KVM.
 refuses 70 "open $work/none: no such device" run --kvm "$work/none"
@@ -55,7 +55,7 @@ refuses 70 'memory|RAM|range|address' run -m 8000000T
 seq 1 100000 >"$work/text"
 refuses 70 "$work/text.*text file" run -k "$work/text"
 head -c 1000000 /dev/zero >"$work/zeros"
-refuses 70 "$work/zeros.*a file of zeros" run -k "$work/zeros"
+refuses 70 "$work/zeros.*an all-zero file" run -k "$work/zeros"
 head -c 100000 /dev/urandom | tr '\0-\37' '\200' >"$work/noise"
 refuses 70 "$work/noise" run -k "$work/noise"
 printf x >"$work/one"

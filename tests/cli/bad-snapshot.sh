@@ -9,18 +9,18 @@
 # Arguments.
 for command in restore inspect; do
 	refuses 64 'DIR|argument|operand' "$command"
-	refuses 64 'argument too many' "$command" a b
+	refuses 64 'unexpected argument' "$command" a b
 done
 refuses 64 'SOCKET|argument|operand' snapshot
 refuses 64 'DIR|argument|operand' snapshot a
-refuses 64 'argument too many' snapshot a b c
+refuses 64 'unexpected argument' snapshot a b c
 refuses 64 'DIR is empty' snapshot a ''
 refuses 64 'SOCKET|argument|operand' ctl
 refuses 64 'VERB|argument|operand' ctl a
-refuses 64 'not known: use use, record or off' restore --workingset=x "$work"
-refuses 64 'not known' restore --pager=x "$work"
-refuses 64 'no such option' restore -k x "$work"
-refuses 64 'no such option' inspect -v "$work"
+refuses 64 'unknown value x .expected use, record or off' restore --workingset=x "$work"
+refuses 64 'unknown value' restore --pager=x "$work"
+refuses 64 'unknown option' restore -k x "$work"
+refuses 64 'unknown option' inspect -v "$work"
 
 # Folders that are no snapshot.
 mkdir "$work/empty" "$work/other" "$work/cut" "$work/odd"

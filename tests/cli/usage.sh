@@ -19,13 +19,13 @@ shows '--mem=SIZE' run -h
 refuses 64 'frobnicate: no such command' frobnicate
 refuses 64 'frobnicate: no such command' help frobnicate
 refuses 64 '--frobnicate: no such command' --frobnicate
-refuses 64 '--frobnicate: no such option' run --frobnicate
-refuses 64 '--ker: no such option' run --ker x
-refuses 64 '-z: no such option' probe -z
-refuses 64 'stray: one argument too many' probe stray
-refuses 64 'stray: one argument too many' run stray
+refuses 64 '--frobnicate: unknown option' run --frobnicate
+refuses 64 '--ker: unknown option' run --ker x
+refuses 64 '-z: unknown option' probe -z
+refuses 64 'stray: unexpected argument' probe stray
+refuses 64 'stray: unexpected argument' run stray
 refuses 64 '--json: takes no value' probe --json=yes
-refuses 64 '--kernel: needs a value' run -k
+refuses 64 '--kernel: missing value' run -k
 
 # No command at all: the list, on standard error.
 run

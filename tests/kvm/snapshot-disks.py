@@ -212,8 +212,8 @@ def paths(thaw, kernel, work):
     # Saving over it would take the disk away.
     guest = Guest(thaw, work, ["restore", moved])
     code, _, errors = run(thaw, "snapshot", guest.control, moved)
-    refused((code, "", errors), "snapshot %s: has other files in its "
-            "directory, so it is not replaced; remove it first" % moved)
+    refused((code, "", errors), "snapshot %s: its directory contains "
+            "files that are not part of a snapshot; remove it first" % moved)
     guest.quit()
     expect("files", sorted(os.listdir(moved)),
            ["disk", "memory", "pages", "state"])

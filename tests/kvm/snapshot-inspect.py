@@ -108,12 +108,13 @@ def check_other(thaw, whole, work, arch, said):
     code, out, _ = run(thaw, "inspect", path)
     if code or "its features are shown by thaw for" not in out:
         raise Failure("nothing said of the features: " + out)
-    refused(run(thaw, "restore", path), "a guest of %s, this is %s" % (
-        other["arch"], arch))
+    refused(run(thaw, "restore", path),
+            "snapshot of a guest for %s, this host is %s" % (
+                other["arch"], arch))
 
 
 def check_workingset(thaw, whole, work):
-    """It is shown when it is there; a damaged one is no reason but for
+    """It is shown when it is there; a corrupt one is no reason but for
     --verify."""
     path = os.path.join(work, "recorded")
     shutil.copytree(whole, path)
@@ -136,10 +137,10 @@ def check_workingset(thaw, whole, work):
     with open(os.path.join(path, "workingset"), "r+b") as f:
         f.seek(60)
         f.write(b"\xff")
-    refused(run(thaw, "inspect", "--verify", path), "workingset: damaged")
+    refused(run(thaw, "inspect", "--verify", path), "workingset: corrupt")
     code, out, errors = run(thaw, "inspect", path)
-    if code or "workingset: damaged" not in errors or "workingset" in out:
-        raise Failure("damaged working set: %d, %s" % (code, errors))
+    if code or "workingset: corrupt" not in errors or "workingset" in out:
+        raise Failure("corrupt working set: %d, %s" % (code, errors))
 
 
 def check_damage(thaw, whole, work):
@@ -163,7 +164,7 @@ def check_damage(thaw, whole, work):
         byte = f.read(1)[0]
         f.seek(-5, os.SEEK_END)
         f.write(bytes([byte ^ 1]))
-    refused(run(thaw, "inspect", path), "section [a-z0-9.]+ is damaged")
+    refused(run(thaw, "inspect", path), "corrupt section [a-z0-9.]+")
 
 
 def main():

@@ -189,8 +189,8 @@ def save_cannot_replace(thaw, kernel, work):
     names = sorted(os.listdir(work))
     code, _, errors = run(thaw, "snapshot", guest.control, path)
     refused((code, "", errors),
-            "snapshot %s: this file system cannot replace it at once; remove "
-            "it first" % path)
+            "snapshot %s: this file system does not support atomic "
+            "exchange; remove the old snapshot first" % path)
     expect("folder", sorted(os.listdir(work)), names)
     expect("old one", identity(path), old)
     guest.quit()
@@ -207,7 +207,7 @@ def save_exists(saver, work):
             os.makedirs(os.path.dirname(os.path.join(path, inside)))
         with open(os.path.join(path, inside) if inside else path, "w") as f:
             f.write("mine")
-        saver.refuse(path, "exists and is not a snapshot, so it is not replaced")
+        saver.refuse(path, "exists and is not a snapshot; not replaced")
         with open(os.path.join(path, inside) if inside else path) as f:
             expect(path, f.read(), "mine")
     path = os.path.join(at, "empty")
@@ -260,14 +260,15 @@ def restore_headers(thaw, fresh):
     change_header(state, 16, OTHER[arch].ljust(16, b"\0"))
     for command in (("restore",), ("restore", "--verify"),
                     ("restore", "--pager=map")):
-        refused(run(thaw, *command, path), "%s: a guest of %s, this is %s" % (
-            state, OTHER[arch].decode(), arch))
+        refused(run(thaw, *command, path),
+                "%s: snapshot of a guest for %s, this host is %s" % (
+                    state, OTHER[arch].decode(), arch))
     state = os.path.join(fresh(), "state")
     change_header(state, 8, (2).to_bytes(4, "little"))
     for command in ("restore", "inspect"):
         refused(run(thaw, command, path),
-                r"%s: made by a newer thaw \(format 2, this one reads 1\)" %
-                state)
+                r"%s: made by a newer thaw \(format version 2, maximum "
+                r"supported: 1\)" % state)
     pages = os.path.join(fresh(), "pages")
     with open(pages, "r+b") as f:
         head = bytearray(f.read(88))
@@ -279,7 +280,7 @@ def restore_headers(thaw, fresh):
     state = os.path.join(fresh(), "state")
     change_section(state, "cpu0", 24, (9).to_bytes(4, "little"))
     refused(run(thaw, "restore", path),
-            "%s: section cpu0 has version 9, this thaw reads up to 1" % state)
+            "%s: section cpu0 has version 9, maximum supported: 1" % state)
     state = os.path.join(fresh(), "state")
     change_section(state, "dev.rng", 0, b"dev.other".ljust(16, b"\0"))
     refused(run(thaw, "restore", path),
@@ -302,14 +303,14 @@ def restore_files(thaw, fresh, work):
         file = os.path.join(fresh(), name)
         with open(file, "ab") as f:
             f.write(b"\0")
-        refused(run(thaw, "restore", path), file + ": (longer|not as long)")
+        refused(run(thaw, "restore", path), file + ": larger than")
     os.mkdir(os.path.join(work, "nothing"))
     refused(run(thaw, "restore", os.path.join(work, "nothing")),
             "nothing/state: No such file")
     refused(run(thaw, "restore", os.path.join(work, "none")),
             "none: No such file")
     refused(run(thaw, "restore", os.path.join(path, "state")),
-            "state: not a snapshot: it is no folder")
+            "state: not a snapshot: not a directory")
 
 
 def restore_unreadable(thaw, fresh):

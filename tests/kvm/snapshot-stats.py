@@ -14,7 +14,7 @@ import tempfile
 
 from harness import Failure, Guest, arguments, expect
 
-WHY = "all memory is filled before the guest runs"
+WHY = "all memory is populated before the guest runs"
 
 
 def check_json(errors, least):
@@ -72,7 +72,7 @@ def main():
         with open(os.path.join(work, "err")) as f:
             lines = f.read().splitlines()
         expect("map", lines[1:], [
-            "pager: map (as asked for)",
+            "pager: map (requested)",
             "  no statistics: the host kernel pages guest memory"])
         for command, mode, idle in (
                 (["run", "-k", kernel, "-m", "64", "-p", "steps=0"], "eager",

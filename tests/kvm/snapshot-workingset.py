@@ -64,13 +64,13 @@ def main():
         guest = record(thaw, work, path)
         save_new(thaw, kernel, other, path, "48")
         expect("another's", (guest.quit(), recorded(thaw, path)), ([
-            "thaw: %s: was replaced by the snapshot of another machine while "
-            "its guest ran; no working set is kept" % path], None))
+            "thaw: %s: snapshot was replaced by one with another memory "
+            "layout while the guest ran; working set not saved" % path], None))
         guest = record(thaw, work, path)
         shutil.rmtree(path)
         expect("removed", guest.quit(), [
-            "thaw: %s: was removed while its guest ran; no working set is "
-            "kept" % path])
+            "thaw: %s: snapshot was removed while the guest ran; working "
+            "set not saved" % path])
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return 0

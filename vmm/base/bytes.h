@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Little things about numbers and bytes: rounding, little-endian loads and
- * stores at any alignment, and the limits of a range.
+ * Helpers for numbers and bytes: rounding, little-endian loads and stores at
+ * any alignment, and range checks.
  */
 #ifndef VMM_BASE_BYTES_H
 #define VMM_BASE_BYTES_H
@@ -20,7 +20,7 @@
 #define GIB (UINT64_C(1) << 30)
 #define TIB (UINT64_C(1) << 40)
 
-/* The page of guest memory: 4 KiB on both architectures. */
+/* Page size of guest memory: 4 KiB on both architectures. */
 #define PAGE_BYTES UINT64_C(4096)
 
 #define container_of(ptr, type, member) \
@@ -54,15 +54,15 @@ static inline bool is_power_of_two(uint64_t x)
 }
 
 /*
- * Whether [start, start + length) lies within [0, limit), without overflow.
- * An empty range lies within when its start does not pass the limit.
+ * Whether [start, start + length) is within [0, limit), without overflow. An
+ * empty range is within if start <= limit.
  */
 static inline bool range_within(uint64_t start, uint64_t length, uint64_t limit)
 {
 	return start <= limit && length <= limit - start;
 }
 
-/* Loads and stores of little-endian numbers at any alignment. */
+/* Little-endian loads and stores at any alignment. */
 static inline uint16_t get_le16(const void *p)
 {
 	const uint8_t *b = p;
@@ -104,8 +104,8 @@ static inline void put_le64(void *p, uint64_t v)
 }
 
 /*
- * Reads or writes a number of @size bytes, little-endian: what a bus access of
- * that size carries.  @size is 1 to 8.
+ * Loads or stores a little-endian number of @size bytes, 1 to 8: the data of a
+ * bus access of that size.
  */
 static inline uint64_t get_le(const void *p, unsigned int size)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Scope cleanups: a variable so marked releases what it holds when it goes out
- * of scope, and keeps errno.  Take the value out with take_fd() or take_ptr()
- * where ownership passes on.
+ * Scope cleanups: a variable with such an attribute releases its resource at
+ * the end of its scope, and preserves errno. Use take_fd() or take_ptr() to
+ * transfer ownership.
  */
 #ifndef VMM_BASE_CLEANUP_H
 #define VMM_BASE_CLEANUP_H
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Closes *fd unless it is negative; errno is kept. */
+/* Closes *fd unless it is negative. Preserves errno. */
 static inline void cleanup_close(int *fd)
 {
 	int saved = errno;
@@ -21,7 +21,7 @@ static inline void cleanup_close(int *fd)
 	errno = saved;
 }
 
-/* Frees what the pointer variable at @p points to; errno is kept. */
+/* Frees the pointer stored at @p. Preserves errno. */
 static inline void cleanup_free(void *p)
 {
 	int saved = errno;
@@ -33,7 +33,7 @@ static inline void cleanup_free(void *p)
 #define CLEANUP_CLOSE __attribute__((cleanup(cleanup_close)))
 #define CLEANUP_FREE  __attribute__((cleanup(cleanup_free)))
 
-/* Gives *fd to the caller and leaves -1 behind. */
+/* Transfers ownership of *fd to the caller and stores -1. */
 static inline int take_fd(int *fd)
 {
 	int taken = *fd;
@@ -42,7 +42,7 @@ static inline int take_fd(int *fd)
 	return taken;
 }
 
-/* Gives the pointer to the caller and leaves NULL behind. */
+/* Transfers ownership of the pointer to the caller and stores NULL. */
 #define take_ptr(p)                         \
 	({                                  \
 		__typeof__(p) taken_ = (p); \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CLOCK_MONOTONIC in nanoseconds, and condition variables whose deadlines are of
- * it, so that no change of the wall clock moves them; and the wall clock, by
- * which alone two hosts can be compared.
+ * CLOCK_MONOTONIC in nanoseconds, and condition variables with deadlines on it,
+ * which are unaffected by changes of the wall clock; and the wall clock, for
+ * times compared between hosts.
  */
 #ifndef VMM_BASE_CLOCK_H
 #define VMM_BASE_CLOCK_H
@@ -37,8 +37,8 @@ static inline uint64_t clock_wall_ns(void)
 }
 
 /*
- * How much wall time has passed since @wall_ns: 0 when the host's clock is
- * behind it, or ahead by more than a century, which is nonsense.
+ * Wall time since @wall_ns: 0 if the host's clock is behind it, or ahead by
+ * more than a century, which is implausible.
  */
 static inline uint64_t clock_wall_since_ns(uint64_t wall_ns)
 {
@@ -50,14 +50,14 @@ static inline uint64_t clock_wall_since_ns(uint64_t wall_ns)
 	return now - wall_ns;
 }
 
-/* A time, as the system calls take it. */
+/* Converts nanoseconds to a timespec. */
 static inline struct timespec clock_timespec(uint64_t ns)
 {
 	return (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_S),
 				  .tv_nsec = (long)(ns % NS_PER_S) };
 }
 
-/* Initialises @cond for deadlines of CLOCK_MONOTONIC. */
+/* Initialises @cond for deadlines on CLOCK_MONOTONIC. */
 static inline void clock_cond_init(pthread_cond_t *cond)
 {
 	pthread_condattr_t attr;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CRC-32C, eight bytes a step.  Pure functions over a constant table; any
+ * CRC-32C, eight bytes per step. Pure functions over a constant table; any
  * thread.
  *
- * steps[k][b] is what byte b does to the register when k more bytes follow it
- * within the step.  The checksum is linear over exclusive or, so each row of
- * 256 follows from the eight entries of single bits, which is how it is written
- * below; the unit test derives the table anew, bit by bit.
+ * steps[k][b] is the effect of byte b on the register when k more bytes follow
+ * it within the step. The checksum is linear over exclusive or, so each row of
+ * 256 follows from the eight entries of single bits; the table below is written
+ * that way. The unit test computes the table independently, bit by bit.
  */
 #include "vmm/base/crc32c.h"
 
@@ -61,7 +61,6 @@ static uint32_t take_eight(uint32_t crc, const uint8_t *p)
 	       steps[1][v >> 48 & 0xff] ^ steps[0][v >> 56];
 }
 
-/* The checksum; see the header. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len)
 {
 	const uint8_t *p = data;

@@ -10,12 +10,13 @@
 #include <stdint.h>
 
 /*
- * The checksum of @len bytes at @data that follow what @crc was made of; start
- * with 0.  crc32c(crc32c(0, a, n), b, m) is the checksum of a and b together.
+ * The checksum of @len bytes at @data, appended to the bytes with checksum
+ * @crc; start with 0. crc32c(crc32c(0, a, n), b, m) is the checksum of a and b
+ * together.
  */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
-/* The same function by another way, for those who have a faster one. */
+/* Type of crc32c() and of faster implementations. */
 typedef uint32_t crc32c_function(uint32_t crc, const void *data, size_t len);
 
 #endif

@@ -7,13 +7,13 @@
 #include <stdint.h>
 
 /*
- * Sleeps while *@word is @value, until futex_wake_all().  0, also for a wake-up
- * without a reason and when *@word is another value already: check the
- * condition again.  -EINTR when a signal came.
+ * Sleeps while *@word is @value, until futex_wake_all(). 0, also for a spurious
+ * wake-up and if *@word has another value already: check the condition again.
+ * -EINTR after a signal.
  */
 int futex_wait(_Atomic uint32_t *word, uint32_t value);
 
-/* Wakes all threads that sleep on @word; change *@word first. */
+/* Wakes all threads that sleep on @word. Change *@word first. */
 void futex_wake_all(_Atomic uint32_t *word);
 
 #endif

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Starts a value on @to. */
 void json_init(struct json *json, FILE *to, bool pretty)
 {
 	*json = (struct json){ .to = to, .pretty = pretty };
@@ -20,7 +19,7 @@ int json_finish(struct json *json)
 	return fflush(json->to) == 0 && !ferror(json->to) ? 0 : -EIO;
 }
 
-/* Starts a line at the depth that it belongs to. */
+/* Starts a line with the indentation of the current depth. */
 static void new_line(const struct json *json)
 {
 	if (json->pretty)
@@ -28,9 +27,9 @@ static void new_line(const struct json *json)
 }
 
 /*
- * The length of the UTF-8 sequence at @s (RFC 3629, section 4), 0 when it is
- * none: overlong forms, surrogates and what lies past U+10FFFF included.  The
- * terminating zero is never a continuation byte, so nothing past it is read.
+ * The length of the UTF-8 sequence at @s (RFC 3629, section 4); 0 if it is
+ * invalid, including overlong forms, surrogates and values above U+10FFFF. The
+ * terminating zero is never a continuation byte, so nothing after it is read.
  */
 static unsigned int utf8_length(const unsigned char *s)
 {
@@ -60,7 +59,7 @@ static unsigned int utf8_length(const unsigned char *s)
 	return len;
 }
 
-/* Writes one ASCII character as a string holds it. */
+/* Writes one ASCII character, escaped if necessary. */
 static void write_ascii(FILE *to, unsigned char c)
 {
 	static const char named[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
@@ -74,7 +73,6 @@ static void write_ascii(FILE *to, unsigned char c)
 		fputc(c, to);
 }
 
-/* Writes a string with its quotes. */
 static void write_string(FILE *to, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -96,7 +94,7 @@ static void write_string(FILE *to, const char *text)
 	fputc('"', to);
 }
 
-/* Writes what comes before a value: the comma, the line, the key. */
+/* Writes the separator, the line break and the key before a value. */
 static void begin_value(struct json *json, const char *key)
 {
 	uint32_t bit = UINT32_C(1) << json->depth;
@@ -113,7 +111,6 @@ static void begin_value(struct json *json, const char *key)
 	fputs(json->pretty ? ": " : ":", json->to);
 }
 
-/* Opens an object or an array. */
 static void open_level(struct json *json, const char *key, char bracket)
 {
 	assert(json->depth + 1 < JSON_DEPTH_MAX);
@@ -123,7 +120,6 @@ static void open_level(struct json *json, const char *key, char bracket)
 	json->has_member &= ~(UINT32_C(1) << json->depth);
 }
 
-/* Closes an object or an array. */
 static void close_level(struct json *json, char bracket)
 {
 	bool empty = !(json->has_member & UINT32_C(1) << json->depth);
@@ -135,7 +131,6 @@ static void close_level(struct json *json, char bracket)
 	fputc(bracket, json->to);
 }
 
-/* Opens and closes objects and arrays. */
 void json_object_begin(struct json *json, const char *key)
 {
 	open_level(json, key, '{');
@@ -156,7 +151,6 @@ void json_array_end(struct json *json)
 	close_level(json, ']');
 }
 
-/* Writes a string, or null. */
 void json_string(struct json *json, const char *key, const char *value)
 {
 	begin_value(json, key);

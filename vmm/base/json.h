@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A streaming JSON writer (RFC 8259).  Values are written as they come; @key is
- * the member's name within an object, NULL within an array and at the top.
- * Strings may hold any bytes: what is not UTF-8 becomes U+FFFD, control
+ * A streaming JSON writer (RFC 8259). Values are written at once; @key is the
+ * member's name within an object, NULL within an array and at the top level.
+ * Strings may contain any bytes: invalid UTF-8 becomes U+FFFD, control
  * characters are escaped.
  *
- * One thread.  The stream stays the caller's; its errors are found by
- * json_finish().
+ * One thread. The stream stays the caller's; json_finish() reports its errors.
  */
 #ifndef VMM_BASE_JSON_H
 #define VMM_BASE_JSON_H
@@ -15,20 +14,20 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* How deep objects and arrays may nest. */
+/* Maximum nesting of objects and arrays. */
 #define JSON_DEPTH_MAX 32
 
 struct json {
 	FILE *to;
 	bool pretty; /* line breaks and indentation */
 	unsigned int depth;
-	uint32_t has_member; /* one bit a level */
+	uint32_t has_member; /* one bit per level */
 };
 
-/* Starts a value on @to; @pretty for people, one line otherwise. */
+/* Starts a value on @to, on one line, or indented if @pretty. */
 void json_init(struct json *json, FILE *to, bool pretty);
 
-/* Ends with a newline; 0, or -EIO when the stream did not take it all. */
+/* Ends with a newline; 0, or -EIO if a write failed. */
 int json_finish(struct json *json);
 
 void json_object_begin(struct json *json, const char *key);

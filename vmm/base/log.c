@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The log.  Two words of state, both atomic and process-wide on purpose: how
- * much is shown, and whether the terminal is raw.  They carry no data between
- * threads, so relaxed order is enough.
+ * The log. Its state is two words, atomic and process-wide on purpose: the
+ * level, and whether the terminal is raw. They carry no data between threads,
+ * so relaxed order is enough.
  */
 #include "vmm/base/log.h"
 
@@ -22,13 +22,12 @@ void log_set_level(enum log_level level)
 	atomic_store_explicit(&shown_level, (int)level, memory_order_relaxed);
 }
 
-/* Says whether lines must end in CR LF. */
 void log_set_raw(bool raw)
 {
 	atomic_store_explicit(&terminal_is_raw, raw, memory_order_relaxed);
 }
 
-/* Writes one line, cut at LINE_BYTES, by one write(2). */
+/* Writes one line, truncated to LINE_BYTES, by one write(2). */
 static void emit(const char *format, va_list ap, const char *suffix)
 {
 	static const char prefix[] = "thaw: ";
@@ -45,7 +44,7 @@ static void emit(const char *format, va_list ap, const char *suffix)
 	at += n < 0 ? 0 : (size_t)n;
 	if (at >= room)
 		at = room - 1;
-	/* A name from a file or a guest must not speak to the terminal. */
+	/* Names from a file or a guest may contain control characters. */
 	for (size_t i = 0; i < at; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
@@ -69,13 +68,12 @@ void log_at(enum log_level level, const char *format, ...)
 	errno = saved;
 }
 
-/* Logs the message with the words of @err; returns -@err. */
 int log_errno(int err, const char *format, ...)
 {
 	char suffix[160], words[128];
 	va_list ap;
 
-	/* The GNU strerror_r: it may return its own text, not the buffer. */
+	/* The GNU strerror_r() may return its own string, not the buffer. */
 	snprintf(suffix, sizeof(suffix), ": %s",
 		 strerror_r(err, words, sizeof(words)));
 	va_start(ap, format);
@@ -84,7 +82,6 @@ int log_errno(int err, const char *format, ...)
 	return -err;
 }
 
-/* Logs the message; returns -@err. */
 int log_fail(int err, const char *format, ...)
 {
 	va_list ap;
@@ -95,7 +92,6 @@ int log_fail(int err, const char *format, ...)
 	return -err;
 }
 
-/* Logs a warning while the budget lasts. */
 void log_guest(struct log_budget *budget, const char *format, ...)
 {
 	unsigned int n = atomic_fetch_add_explicit(&budget->used, 1,
@@ -103,14 +99,14 @@ void log_guest(struct log_budget *budget, const char *format, ...)
 	va_list ap;
 
 	if (n >= GUEST_BUDGET_LINES) {
-		/* Keep the count from wrapping back into the budget. */
+		/* Keep the count from wrapping to a value within the budget. */
 		atomic_store_explicit(&budget->used, GUEST_BUDGET_LINES,
 				      memory_order_relaxed);
 		return;
 	}
 	va_start(ap, format);
 	emit(format, ap,
-	     n == GUEST_BUDGET_LINES - 1 ? " (more of these are not shown)" :
+	     n == GUEST_BUDGET_LINES - 1 ? " (further messages suppressed)" :
 					   "");
 	va_end(ap);
 }

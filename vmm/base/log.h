@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What thaw says on standard error: one line per call, prefixed "thaw: ", with
- * no newline in the format.  Any thread; a line is written by one write(2), so
- * lines of two threads do not mix.
+ * Messages on standard error: one line per call, prefixed "thaw: "; formats
+ * contain no newline. Any thread; a line is written by one write(2), so lines
+ * of different threads do not mix.
  *
- * The rule for errors: the function that knows the noun logs once and returns
- * -errno; callers pass it on and say nothing.
+ * Rule for errors: the function that knows the object logs once and returns
+ * -errno; callers pass the error on and log nothing.
  */
 #ifndef VMM_BASE_LOG_H
 #define VMM_BASE_LOG_H
@@ -21,16 +21,21 @@ enum log_level {
 	LOG_DEBUG, /* with --verbose twice */
 };
 
-/* Sets what is shown; the default is LOG_WARN.  Before threads start. */
+/*
+ * Sets the maximum level shown; the default is LOG_WARN. Call before threads
+ * start.
+ */
 void log_set_level(enum log_level level);
 
 /*
- * Says whether the terminal is in raw mode, so that a line must end in CR LF.
+ * Sets whether the terminal is in raw mode, so that lines must end in CR LF.
  * Any thread.
  */
 void log_set_raw(bool raw);
 
-/* Logs a line at @level; keeps errno.  log_error() and kin are its names. */
+/*
+ * Logs a line at @level; preserves errno. Use log_error() and the others below.
+ */
 void log_at(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -40,24 +45,22 @@ void log_at(enum log_level level, const char *format, ...)
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 
 /*
- * Logs "<message>: <words of @err>" as an error and returns -@err, so that
- *
- *	return log_errno(errno, "open %s", path);
- *
- * is a whole error path.  @err is a positive errno value.
+ * Logs "<message>: <strerror of @err>" as an error and returns -@err, so that
+ * return log_errno(errno, "open %s", path); is a complete error path. @err is a
+ * positive errno value.
  */
 int log_errno(int err, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Logs the message as an error and returns -@err, for a reason that strerror
- * does not tell: log_fail(EINVAL, "%s: not a kernel image", path).
+ * Logs the message as an error and returns -@err, for a reason that strerror()
+ * does not describe: log_fail(EINVAL, "%s: not a kernel image", path).
  */
 int log_fail(int err, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * A budget of log lines for things that a guest can provoke.  One per source,
+ * A budget of log lines for events that a guest can cause. One per source,
  * zero-initialised; any thread.
  */
 struct log_budget {
@@ -65,8 +68,8 @@ struct log_budget {
 };
 
 /*
- * Logs a warning while the budget of ten lines lasts; the tenth says that more
- * are not shown.
+ * Logs a warning while the budget of ten lines lasts; the tenth line says that
+ * further ones are suppressed.
  */
 void log_guest(struct log_budget *budget, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

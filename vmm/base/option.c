@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Command-line options as a table of rows.  One thread, no state of its own. */
+/* Command-line options as a table of rows. One thread, no global state. */
 #include "vmm/base/option.h"
 
 #include <errno.h>
@@ -15,24 +15,24 @@
 /* The column where the help texts start. */
 #define HELP_COLUMN 28
 
-/* Where a parse is. */
+/* State of a parse. */
 struct parser {
 	const struct option_spec *spec;
 	void *values;
 	int argc;
 	char **argv;
-	int next; /* the argument to look at next */
-	int operand_end; /* argv[1] up to here are operands already seen */
-	bool only_operands; /* "--" or operands_last ended the options */
+	int next; /* the next argument */
+	int operand_end; /* end of the operands, which begin at argv[1] */
+	bool only_operands; /* after "--" or operands_last */
 };
 
-/* Whether the row's option is followed by a value. */
+/* Whether the option takes a value. */
 static bool takes_value(const struct option *option)
 {
 	return option->kind != OPTION_FLAG && option->kind != OPTION_COUNT;
 }
 
-/* The row of a long name of @len characters, or NULL. */
+/* The row of the long name @name of @len characters, or NULL. */
 static const struct option *find_name(const struct option_spec *spec,
 				      const char *name, size_t len)
 {
@@ -46,7 +46,7 @@ static const struct option *find_name(const struct option_spec *spec,
 	return NULL;
 }
 
-/* The row of a letter, or NULL. */
+/* The row of the letter @letter, or NULL. */
 static const struct option *find_letter(const struct option_spec *spec,
 					char letter)
 {
@@ -70,8 +70,8 @@ static int store_uint(const struct option *option, const char *text, void *to)
 				option->name, *text ? text : "\"\"");
 	if (value < option->min || value > max)
 		return log_fail(ERANGE,
-				"--%s: %s is out of range: from %" PRIu64
-				" to %" PRIu64,
+				"--%s: %s is out of range (%" PRIu64
+				" to %" PRIu64 ")",
 				option->name, text, option->min, max);
 	stored = (unsigned int)value;
 	memcpy(to, &stored, sizeof(stored));
@@ -101,7 +101,7 @@ static int store_size(const struct option *option, const char *text, void *to)
 	return 0;
 }
 
-/* Stores the index of a word; an error lists the words there are. */
+/* Stores the index of a choice; the error message lists the choices. */
 static int store_choice(const struct option *option, const char *text, void *to)
 {
 	char words[200] = "";
@@ -120,8 +120,8 @@ static int store_choice(const struct option *option, const char *text, void *to)
 				       option->choices[i + 1] ? ", " :
 								" or ",
 				       option->choices[i]);
-	return log_fail(EINVAL, "--%s: %s is not known: use %s", option->name,
-			*text ? text : "\"\"", words);
+	return log_fail(EINVAL, "--%s: unknown value %s (expected %s)",
+			option->name, *text ? text : "\"\"", words);
 }
 
 /* Adds a value to a list. */
@@ -136,7 +136,7 @@ static int store_list(const struct option *option, const char *text, void *to)
 	return 0;
 }
 
-/* Stores a value (NULL where the kind takes none) by the row's kind. */
+/* Stores a value by the row's kind; NULL if the kind takes none. */
 static int store(const struct parser *parser, const struct option *option,
 		 const char *text)
 {
@@ -166,7 +166,7 @@ static int store(const struct parser *parser, const struct option *option,
 	return 0;
 }
 
-/* Stores an option whose value may be @attached, or the next argument. */
+/* Stores an option with the value @attached or, if NULL, the next argument. */
 static int store_with_value(struct parser *parser, const struct option *option,
 			    const char *attached)
 {
@@ -174,7 +174,7 @@ static int store_with_value(struct parser *parser, const struct option *option,
 		attached = option->choices[0];
 	if (!attached) {
 		if (parser->next == parser->argc)
-			return log_fail(EINVAL, "--%s: needs a value: %s",
+			return log_fail(EINVAL, "--%s: missing value: %s",
 					option->name,
 					option->metavar ? option->metavar :
 							  "VALUE");
@@ -191,7 +191,7 @@ static int parse_name(struct parser *parser, const char *text)
 	const struct option *option = find_name(parser->spec, text, len);
 
 	if (!option)
-		return log_fail(EINVAL, "--%.*s: no such option; see %s --help",
+		return log_fail(EINVAL, "--%.*s: unknown option; see %s --help",
 				(int)min_u64(len, 80), text,
 				parser->spec->command);
 	if (takes_value(option))
@@ -210,7 +210,7 @@ static int parse_letters(struct parser *parser, const char *text)
 
 		if (!option)
 			return log_fail(EINVAL,
-					"-%c: no such option; see %s --help",
+					"-%c: unknown option; see %s --help",
 					*text, parser->spec->command);
 		if (takes_value(option))
 			return store_with_value(parser, option,
@@ -240,7 +240,7 @@ static int parse_one(struct parser *parser)
 	return parse_letters(parser, text + 1);
 }
 
-/* Whether --help or -h is among the options, before any "--". */
+/* Whether --help or -h is given, before any "--". */
 static bool wants_help(const struct parser *parser)
 {
 	const char *text = parser->argv[parser->next];
@@ -257,16 +257,16 @@ static int check_operands(const struct parser *parser)
 
 	if (count > spec->operands_max)
 		return log_fail(EINVAL,
-				"%s: one argument too many; see %s --help",
+				"%s: unexpected argument; see %s --help",
 				parser->argv[1 + spec->operands_max],
 				spec->command);
 	if (count < spec->operands_min)
-		return log_fail(EINVAL, "%s: needs %s; see %s --help",
+		return log_fail(EINVAL, "%s: missing %s; see %s --help",
 				spec->command, spec->operands, spec->command);
 	return 0;
 }
 
-/* Writes a help text at the help column; @at is the column now. */
+/* Prints a help text at the help column; @at is the current column. */
 static void print_text(const char *text, int at)
 {
 	if (at >= HELP_COLUMN - 1) {
@@ -282,7 +282,7 @@ static void print_text(const char *text, int at)
 	putchar('\n');
 }
 
-/* Writes one row of the list of options. */
+/* Prints one row of the list of options. */
 static void print_row(const struct option *option)
 {
 	int at;
@@ -308,14 +308,14 @@ static void print_row(const struct option *option)
 	print_text(option->help, at);
 }
 
-/* Writes what --help shows to standard output. */
+/* Prints the help to standard output. */
 static void print_help(const struct option_spec *spec)
 {
 	static const struct option help = {
 		.kind = OPTION_FLAG,
 		.letter = 'h',
 		.name = "help",
-		.help = "show this",
+		.help = "show this help",
 	};
 
 	printf("usage: %s [OPTION]...%s%s\n\n%s\n", spec->command,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Searching a sorted array of runs: of pages, of addresses. */
+/* Search in a sorted array of runs, of pages or of addresses. */
 #ifndef VMM_BASE_RUN_H
 #define VMM_BASE_RUN_H
 
@@ -12,9 +12,9 @@ struct run {
 };
 
 /*
- * The index of the first of @n runs that ends after @at; @n if there is none.
- * They are sorted and do not overlap.  Each begins with the fields of struct
- * run and takes @stride bytes.
+ * The index of the first of @n runs that ends after @at; @n if none does. The
+ * runs are sorted and do not overlap. Each element begins with the fields of
+ * struct run and has @stride bytes.
  */
 size_t run_search(const void *runs, size_t n, size_t stride, uint64_t at);
 

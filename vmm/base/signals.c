@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Kinds of signals, as signal(7) has them. */
+/* Kinds of signals, from signal(7). */
 #include "vmm/base/signals.h"
 
 #include "vmm/base/bytes.h"
 
-/* What the kernel sends for an instruction that fails, and abort(3) for us. */
+/* Sent by the kernel for a faulting instruction, or by abort(3). */
 static const int crash_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE,
 				     SIGTRAP, SIGSYS, SIGABRT };
 
-/* Those whose default action is to stop, to continue, or nothing. */
+/* Signals whose default action is to stop, to continue, or none. */
 static const int harmless_signals[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
 					SIGCONT, SIGCHLD, SIGURG,  SIGWINCH };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Kinds of signals, and the mask of a thread that takes none.
+ * Kinds of signals, and the signal mask of threads other than the main thread.
  *
- * Signals sent to the process are the main thread's.  Every other thread is
- * started with all of them blocked but those of a crash: a fault that is blocked
- * where it happens ends the process without its handler, which restores the
- * terminal (vmm/io/raw_mode.c).
+ * Signals sent to the process are handled by the main thread. Every other
+ * thread starts with all signals blocked except crashes: a blocked fault would
+ * end the process without its handler, which restores the terminal
+ * (vmm/io/raw_mode.c).
  */
 #ifndef VMM_BASE_SIGNALS_H
 #define VMM_BASE_SIGNALS_H
@@ -13,18 +13,18 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* Whether the process itself causes @sig, by a fault or abort(3). */
+/* Whether @sig is caused by the process itself: a fault or abort(3). */
 bool signal_is_crash(int sig);
 
 /*
- * Whether @sig ends the process by default, and may be caught.  True for
- * numbers that signal(7) does not name, as those of real-time signals.
+ * Whether @sig ends the process by default and can be caught. True for numbers
+ * not in signal(7), such as real-time signals.
  */
 bool signal_is_fatal(int sig);
 
 /*
- * Blocks all signals but those of a crash in this thread, for the threads that
- * it starts until it restores *@before.
+ * Blocks all signals except crashes in this thread, and thus in threads that it
+ * starts, until it restores *@before.
  */
 void signals_block_in_thread(sigset_t *before);
 

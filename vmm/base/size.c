@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sizes as people write them.  Pure functions; any thread. */
+/* Human-readable sizes. Pure functions; any thread. */
 #include "vmm/base/size.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ static const struct unit {
 	{ 'T', TIB }, { 'G', GIB }, { 'M', MIB }, { 'K', KIB }, { 'B', 1 },
 };
 
-/* The unit of a letter in either case, or NULL. */
+/* The unit of a letter, in either case, or NULL. */
 static const struct unit *find_unit(char letter)
 {
 	if (letter >= 'a' && letter <= 'z')
@@ -27,7 +27,7 @@ static const struct unit *find_unit(char letter)
 	return NULL;
 }
 
-/* Reads the unit at @text, which must be all that is left; 0: none such. */
+/* The unit at @text, which must be the rest of the string; 0: invalid. */
 static uint64_t parse_unit(const char *text)
 {
 	const struct unit *unit;
@@ -46,7 +46,7 @@ static uint64_t parse_unit(const char *text)
 	return *text == '\0' ? unit->bytes : 0;
 }
 
-/* Reads the digits at *@text into *@value and steps past them. */
+/* Reads the digits at *@text into *@value and advances *@text. */
 static int parse_digits(const char **text, uint64_t *value)
 {
 	*value = 0;
@@ -58,8 +58,8 @@ static int parse_digits(const char **text, uint64_t *value)
 }
 
 /*
- * Reads up to nine digits after the point, as a count of billionths; further
- * ones are skipped, they are less than a byte in any sensible unit.
+ * Reads up to nine digits after the point, in billionths; further digits are
+ * ignored, being less than a byte in any sensible unit.
  */
 static uint64_t parse_fraction(const char **text)
 {
@@ -70,7 +70,6 @@ static uint64_t parse_fraction(const char **text)
 	return value;
 }
 
-/* Reads a size; see the header. */
 int size_parse(const char *text, uint64_t *bytes)
 {
 	uint64_t whole, billionths = 0, unit, product;
@@ -100,7 +99,6 @@ int size_parse(const char *text, uint64_t *bytes)
 	return 0;
 }
 
-/* Writes a size; see the header. */
 char *size_format(uint64_t bytes, char text[SIZE_TEXT_BYTES])
 {
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Sizes as people write them: a number with K, M, G or T, in powers of 1024.
- */
+/* Human-readable sizes: a number with K, M, G or T, in powers of 1024. */
 #ifndef VMM_BASE_SIZE_H
 #define VMM_BASE_SIZE_H
 
@@ -9,17 +7,17 @@
 #include <stdint.h>
 
 /*
- * Reads "512M", "2G", "64k", "1.5G", "4096B"; a plain number counts MiB, as the
- * memory options of other launchers do.  A "B" or "iB" after the unit is fine.
- * -EINVAL when it is no size, -ERANGE when it does not fit; silent.
+ * Parses "512M", "2G", "64k", "1.5G", "4096B"; a plain number is in MiB, like
+ * the memory options of other VMMs. A "B" or "iB" after the unit is accepted.
+ * -EINVAL if malformed, -ERANGE if too large; silent.
  */
 int size_parse(const char *text, uint64_t *bytes);
 
 #define SIZE_TEXT_BYTES 32
 
 /*
- * Writes @bytes with the largest unit that leaves a whole number ("512M",
- * "4097K", "100B"): what size_parse() reads back to the same.  Returns @text.
+ * Formats @bytes with the largest unit that gives a whole number ("512M",
+ * "4097K", "100B"); size_parse() returns the same value. Returns @text.
  */
 char *size_format(uint64_t bytes, char text[SIZE_TEXT_BYTES]);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See the header.  Any thread. */
+/* Thread creation, and kicks. Any thread. */
 #include "vmm/base/thread.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 #include "vmm/base/signals.h"
 
-/* For the handler alone. */
+/* Accessed by the handler. */
 static _Thread_local volatile uint8_t *volatile kick_flag;
 
 static int kick_signal(void)
@@ -17,7 +17,9 @@ static int kick_signal(void)
 	return SIGRTMIN;
 }
 
-/* The kick; without SA_RESTART, so that the system call ends. */
+/*
+ * Handler of the kick. No SA_RESTART, so that the system call is interrupted.
+ */
 static void on_kick(int signal)
 {
 	(void)signal;
@@ -25,7 +27,6 @@ static void on_kick(int signal)
 		*kick_flag = 1;
 }
 
-/* Makes the process survive kicks. */
 static void catch_kicks(void)
 {
 	struct sigaction kick = { .sa_handler = on_kick };
@@ -33,7 +34,6 @@ static void catch_kicks(void)
 	sigaction(kick_signal(), &kick, NULL);
 }
 
-/* Makes the calling thread take kicks. */
 void thread_take_kicks(void)
 {
 	sigset_t mask;
@@ -44,7 +44,6 @@ void thread_take_kicks(void)
 	pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
 }
 
-/* Has kicks of this thread set a flag. */
 void thread_set_kick_flag(volatile uint8_t *flag)
 {
 	kick_flag = flag;
@@ -55,7 +54,6 @@ void thread_kick(pthread_t thread)
 	pthread_kill(thread, kick_signal());
 }
 
-/* Kicks a thread that may be gone. */
 void thread_kick_id(pid_t id)
 {
 	syscall(SYS_tgkill, getpid(), id, kick_signal());

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ELF64 executables: the program headers into the plan, and the PVH note.
+ * ELF64 executables: adds the program headers to the plan, and finds the PVH
+ * note.
  *
- * Owns nothing.  One thread, no lock.  The order is: the header, then the
- * table's bounds, then each entry's bounds, then its bytes; counts that a
- * kernel never has are refused before anything is read by them.
+ * Owns nothing. One thread, no lock. Order: the header, then the bounds of the
+ * table, then the bounds of each entry, then its contents; counts beyond those
+ * of any kernel are refused before they are used.
  *
  * Every segment is placed at its physical address plus one distance, which is
- * zero but for a position-independent file that is linked below RAM.
+ * zero except for a position-independent file that is linked below RAM.
  *
- * Offsets are those of the System V ABI, chapter 4 (ELF header) and 5 (program
- * header), read one by one so that alignment and padding do not matter.
+ * Offsets are from the System V ABI, chapter 4 (ELF header) and 5 (program
+ * header). Fields are read one by one, independent of alignment and padding.
  */
 #include "vmm/boot/elf.h"
 
@@ -27,15 +28,15 @@
 #define EHDR_BYTES 64
 #define PHDR_BYTES 56
 #define E_TYPE	   16
-/* Linux has 5; more than this is no kernel. */
+/* Limit; Linux has 5. */
 #define PHDRS_MAX 64
-/* Linux has some 500 bytes of notes. */
+/* Limit; Linux has about 500 bytes of notes. */
 #define NOTES_BYTES_MAX (64 * KIB)
 
-/* Xen, public/elfnote.h: where 32-bit PVH entry is. */
+/* Xen, public/elfnote.h: address of the 32-bit PVH entry. */
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 
-/* An alignment that is more than this is no kernel's. */
+/* Limit of a segment's alignment. */
 #define ALIGN_MAX GIB
 
 /* One program header. */
@@ -44,7 +45,7 @@ struct phdr {
 	uint64_t offset, paddr, filesz, memsz, align;
 };
 
-/* The table of program headers, and how far its segments are moved up. */
+/* The program header table, and the distance by which segments are moved up. */
 struct segments {
 	uint8_t table[PHDRS_MAX * PHDR_BYTES];
 	unsigned int count;
@@ -64,7 +65,7 @@ static struct phdr phdr_decode(const uint8_t *b)
 	};
 }
 
-/* Reads the ELF header and checks that it is one that can be loaded. */
+/* Reads the ELF header and checks class, machine and type. */
 static int read_header(const struct image *image, uint16_t machine,
 		       uint8_t ehdr[EHDR_BYTES])
 {
@@ -76,29 +77,26 @@ static int read_header(const struct image *image, uint16_t machine,
 	if (n < 4 || memcmp(ehdr, ELFMAG, SELFMAG) != 0)
 		return log_fail(EINVAL, "%s: not an ELF file", name);
 	if (n < EHDR_BYTES)
-		return log_fail(ENODATA, "%s: truncated in its ELF header",
-				name);
+		return log_fail(ENODATA, "%s: truncated ELF header", name);
 	if (ehdr[EI_CLASS] != ELFCLASS64 || ehdr[EI_DATA] != ELFDATA2LSB ||
 	    get_le16(ehdr + 18) != machine)
 		return log_fail(ENOEXEC,
-				"%s: %s, which this host's architecture "
-				"does not run",
+				"%s: %s, not supported on this architecture",
 				name, image_describe(ehdr, EHDR_BYTES));
 	if (ehdr[EI_VERSION] != EV_CURRENT)
-		return log_fail(EINVAL, "%s: unknown ELF version %u", name,
+		return log_fail(EINVAL, "%s: unsupported ELF version %u", name,
 				ehdr[EI_VERSION]);
 	switch (get_le16(ehdr + E_TYPE)) {
 	case ET_EXEC:
 	case ET_DYN:
 		return 0;
 	default:
-		return log_fail(EINVAL,
-				"%s: an ELF file that is not an executable",
+		return log_fail(EINVAL, "%s: ELF file is not an executable",
 				name);
 	}
 }
 
-/* Reads the program headers that @ehdr tells of. */
+/* Reads the program header table described by @ehdr. */
 static int read_table(const struct image *image, const uint8_t *ehdr,
 		      struct segments *s)
 {
@@ -110,26 +108,26 @@ static int read_table(const struct image *image, const uint8_t *ehdr,
 				image->name);
 	if (get_le16(ehdr + 54) != PHDR_BYTES || count > PHDRS_MAX)
 		return log_fail(EINVAL,
-				"%s: bad ELF program headers (%u of %u bytes)",
+				"%s: invalid ELF program headers (%u of %u "
+				"bytes)",
 				image->name, count, get_le16(ehdr + 54));
 	if (!range_within(offset, (uint64_t)count * PHDR_BYTES,
 			  image->size_bytes))
-		return log_fail(ENODATA,
-				"%s: truncated in its ELF program headers",
+		return log_fail(ENODATA, "%s: truncated ELF program headers",
 				image->name);
 	s->count = count;
 	return image_read(image, offset, s->table, (size_t)count * PHDR_BYTES);
 }
 
-/* Whether a program header is of bytes in memory. */
+/* Whether the segment occupies memory. */
 static bool is_loaded(const struct phdr *p)
 {
 	return p->type == PT_LOAD && (p->memsz != 0 || p->filesz != 0);
 }
 
 /*
- * How far a position-independent file must be moved: by nothing when it is
- * linked in RAM.  The distance keeps the alignment of each segment.
+ * Computes the distance by which a position-independent file is moved: 0 if it
+ * is linked in RAM. It preserves the alignment of each segment.
  */
 static int find_distance(struct segments *s, const struct memory *memory,
 			 const struct image *image, gpa_t base)
@@ -143,7 +141,7 @@ static int find_distance(struct segments *s, const struct memory *memory,
 			continue;
 		if (p.align > ALIGN_MAX || (p.align & (p.align - 1)) != 0)
 			return log_fail(EINVAL,
-					"%s: ELF segment %u has a bad "
+					"%s: ELF segment %u has invalid "
 					"alignment (0x%" PRIx64 ")",
 					image->name, i, p.align);
 		lowest = min_u64(lowest, p.paddr);
@@ -154,7 +152,7 @@ static int find_distance(struct segments *s, const struct memory *memory,
 	return 0;
 }
 
-/* Adds one PT_LOAD to the plan and widens the range of the kernel. */
+/* Adds one PT_LOAD to the plan and extends the kernel's range. */
 static int load_segment(struct plan *plan, const struct memory *memory,
 			const struct image *image, const struct phdr *p,
 			unsigned int i, gpa_t gpa, struct elf_kernel *kernel)
@@ -167,13 +165,13 @@ static int load_segment(struct plan *plan, const struct memory *memory,
 				"than in memory",
 				image->name, i);
 	if (!range_within(p->offset, p->filesz, image->size_bytes))
-		return log_fail(ENODATA, "%s: truncated in ELF segment %u",
+		return log_fail(ENODATA, "%s: truncated ELF segment %u",
 				image->name, i);
 	if (gpa < p->paddr || !memory_find(memory, gpa, p->memsz))
 		return log_fail(EFAULT,
 				"%s: ELF segment %u (%" PRIu64
 				" KiB at 0x%" PRIx64
-				") lies outside the guest's memory",
+				") is outside guest memory",
 				image->name, i, p->memsz / KIB, gpa);
 	kernel->lowest = min_u64(kernel->lowest, gpa);
 	kernel->highest = max_u64(kernel->highest, gpa + p->memsz);
@@ -182,8 +180,8 @@ static int load_segment(struct plan *plan, const struct memory *memory,
 }
 
 /*
- * Looks for the PVH entry among the notes in @b.  Notes that do not fit end the
- * search: they are not needed to boot.
+ * Finds the PVH entry among the notes at @b. A malformed note ends the search,
+ * since notes are not needed to boot.
  */
 static void scan_notes(const uint8_t *b, size_t len, uint64_t align,
 		       struct elf_kernel *kernel)
@@ -209,7 +207,7 @@ static void scan_notes(const uint8_t *b, size_t len, uint64_t align,
 	}
 }
 
-/* Reads one PT_NOTE and looks for the PVH entry in it. */
+/* Reads one PT_NOTE and searches it for the PVH entry. */
 static int load_notes(const struct image *image, const struct phdr *p,
 		      unsigned int i, struct elf_kernel *kernel)
 {
@@ -217,7 +215,7 @@ static int load_notes(const struct image *image, const struct phdr *p,
 	int err;
 
 	if (!range_within(p->offset, p->filesz, image->size_bytes))
-		return log_fail(ENODATA, "%s: truncated in ELF segment %u",
+		return log_fail(ENODATA, "%s: truncated ELF segment %u",
 				image->name, i);
 	if (p->filesz > NOTES_BYTES_MAX)
 		return log_fail(EINVAL, "%s: ELF segment %u has too many notes",
@@ -234,7 +232,6 @@ static int load_notes(const struct image *image, const struct phdr *p,
 	return err;
 }
 
-/* Handles one program header by its type. */
 static int load_phdr(struct plan *plan, const struct memory *memory,
 		     const struct image *image, const struct segments *s,
 		     unsigned int i, struct elf_kernel *kernel)
@@ -252,7 +249,6 @@ static int load_phdr(struct plan *plan, const struct memory *memory,
 	}
 }
 
-/* Adds an ELF kernel to the plan. */
 int elf_load(struct plan *plan, const struct memory *memory,
 	     const struct image *image, uint16_t machine, gpa_t base,
 	     struct elf_kernel *kernel)
@@ -272,7 +268,7 @@ int elf_load(struct plan *plan, const struct memory *memory,
 	if (err)
 		return err;
 	if (kernel->lowest == UINT64_MAX)
-		return log_fail(EINVAL, "%s: no ELF segment to load",
+		return log_fail(EINVAL, "%s: no loadable ELF segment",
 				image->name);
 	kernel->entry = get_le64(ehdr + 24) + s.distance;
 	return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Image files: opening, reading, naming what they are, and placing an initrd.
+ * Image files: opening, reading, format detection, and placement of the initrd.
  *
- * Owns nothing: descriptors are the caller's.  One thread, no lock.  What is in
- * a file is hostile; this code looks at it through bounds only.
+ * Owns nothing: descriptors are the caller's. One thread, no lock. File
+ * contents are hostile; every access is bounds-checked.
  */
 #include "vmm/boot/image.h"
 
@@ -18,7 +18,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 
-/* Checks that @fd is a file with something in it; its size in *@size. */
+/* Checks that @fd is a regular, non-empty file; stores its size. */
 static int check_file(int fd, const char *what, const char *name,
 		      uint64_t *size)
 {
@@ -31,12 +31,12 @@ static int check_file(int fd, const char *what, const char *name,
 	if (!S_ISREG(st.st_mode))
 		return log_fail(EINVAL, "%s%s: not a regular file", what, name);
 	if (st.st_size <= 0)
-		return log_fail(EINVAL, "%s%s: the file is empty", what, name);
+		return log_fail(EINVAL, "%s%s: empty file", what, name);
 	*size = (uint64_t)st.st_size;
 	return 0;
 }
 
-/* Opens @path; O_NONBLOCK so that a FIFO is refused, not waited for. */
+/* O_NONBLOCK: opening a FIFO must not block before it is refused. */
 int image_open(const char *what, const char *path)
 {
 	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -52,7 +52,6 @@ int image_open(const char *what, const char *path)
 	return err ? err : take_fd(&fd);
 }
 
-/* Fills *@image from a descriptor. */
 int image_init(struct image *image, int fd, const char *name)
 {
 	image->fd = fd;
@@ -60,7 +59,6 @@ int image_init(struct image *image, int fd, const char *name)
 	return check_file(fd, "", name, &image->size_bytes);
 }
 
-/* Reads exactly @len bytes at @offset. */
 int image_read(const struct image *image, uint64_t offset, void *to, size_t len)
 {
 	uint8_t *p = to;
@@ -82,11 +80,9 @@ int image_read(const struct image *image, uint64_t offset, void *to, size_t len)
 	}
 	return 0;
 truncated:
-	return log_fail(ENODATA, "%s: truncated, the file ends too early",
-			image->name);
+	return log_fail(ENODATA, "%s: truncated", image->name);
 }
 
-/* Reads the start of the file, as much as there is of @room. */
 int image_head(const struct image *image, uint8_t *head, size_t room)
 {
 	size_t len = (size_t)min_u64(room, image->size_bytes);
@@ -95,18 +91,18 @@ int image_head(const struct image *image, uint8_t *head, size_t room)
 	return err ? err : (int)len;
 }
 
-/* A format that is known by bytes at a fixed place. */
+/* A format, identified by bytes at a fixed offset. */
 struct magic {
 	uint16_t offset;
 	uint8_t len;
 	const char *bytes;
-	const char *words;
+	const char *description;
 };
 
 /*
- * First match wins.  The compressed formats are those of the Linux build
- * (scripts/Makefile.lib); Image and bzImage are from Documentation/arch/arm64/
- * booting.rst and Documentation/arch/x86/boot.rst.
+ * First match wins. The compressed formats are those of the Linux build
+ * (scripts/Makefile.lib); Image and bzImage are specified in
+ * Documentation/arch/arm64/booting.rst and Documentation/arch/x86/boot.rst.
  */
 static const struct magic magics[] = {
 	{ 0x38, 4, "ARM\x64", "an arm64 Image" },
@@ -137,7 +133,7 @@ static bool magic_fits(const struct magic *m, const uint8_t *head, size_t len)
 	       memcmp(head + m->offset, m->bytes, m->len) == 0;
 }
 
-/* What an ELF file is: class, byte order and machine (System V ABI, 4). */
+/* Describes an ELF file by class, byte order and machine (System V ABI, 4). */
 static const char *describe_elf(const uint8_t *head, size_t len)
 {
 	if (len < 20)
@@ -161,7 +157,7 @@ static const char *describe_elf(const uint8_t *head, size_t len)
 	}
 }
 
-/* Whether all of @head could be text: no control bytes but white space. */
+/* Whether @head could be text: no control characters except white space. */
 static bool looks_like_text(const uint8_t *head, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -171,7 +167,6 @@ static bool looks_like_text(const uint8_t *head, size_t len)
 	return len > 0;
 }
 
-/* What the file is, in words. */
 const char *image_describe(const uint8_t *head, size_t len)
 {
 	size_t zeros = 0;
@@ -183,17 +178,17 @@ const char *image_describe(const uint8_t *head, size_t len)
 		return describe_elf(head, len);
 	for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
 		if (magic_fits(&magics[i], head, len))
-			return magics[i].words;
+			return magics[i].description;
 	if (looks_like_text(head, len))
 		return "a text file";
 	while (zeros < len && head[zeros] == 0)
 		zeros++;
 	if (len && zeros == len)
-		return "a file of zeros";
+		return "an all-zero file";
 	return IMAGE_UNKNOWN;
 }
 
-/* The highest place in one region for @need bytes; false when there is none. */
+/* Finds the highest free address in one region for @need bytes; false: none. */
 static bool place_in_region(const struct memory_region *region, uint64_t need,
 			    gpa_t floor, gpa_t limit, gpa_t *gpa)
 {
@@ -207,7 +202,6 @@ static bool place_in_region(const struct memory_region *region, uint64_t need,
 	return true;
 }
 
-/* Adds the initrd to the plan, as high as it fits. */
 int initrd_add(struct plan *plan, const struct memory *memory,
 	       const struct image *initrd, gpa_t floor, gpa_t limit, gpa_t *gpa)
 {
@@ -219,7 +213,7 @@ int initrd_add(struct plan *plan, const struct memory *memory,
 			return plan_add_file(plan, "initrd", *gpa,
 					     initrd->size_bytes, initrd->fd, 0);
 	return log_fail(EFBIG,
-			"initrd %s: %" PRIu64 " KiB do not fit into the "
-			"guest's memory; give it more with --mem",
+			"initrd %s: %" PRIu64
+			" KiB do not fit in guest memory; increase --mem",
 			initrd->name, initrd->size_bytes / KIB);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What both architectures load with: the opening of an image file, its head,
- * the words for formats that are not read, the placing of an initrd, and ELF.
- *
- * One thread: set-up.
+ * Loading of images, for both architectures: opening, reading and describing an
+ * image file, and placing an initrd. One thread: set-up.
  */
 #ifndef VMM_BOOT_IMAGE_H
 #define VMM_BOOT_IMAGE_H
@@ -13,10 +11,10 @@
 
 #include "vmm/mem/plan.h"
 
-/* How much of a file image_describe() likes to see. */
+/* Bytes of a file that image_describe() can use. */
 #define IMAGE_HEAD_BYTES 4096
 
-/* An image by its descriptor, which stays the caller's. */
+/* An image; the descriptor stays the caller's. */
 struct image {
 	int fd;
 	uint64_t size_bytes;
@@ -25,38 +23,39 @@ struct image {
 
 /*
  * Opens @path for reading as a kernel or initrd (@what, for messages) and
- * checks that it is a regular file with something in it; the descriptor, or
- * -errno with one line: of open(2), -EISDIR, -EINVAL (empty, not a file).
+ * checks that it is a regular, non-empty file. The descriptor, or -errno,
+ * logged: from open(2), -EISDIR, or -EINVAL.
  */
 int image_open(const char *what, const char *path);
 
-/* Fills *@image from a descriptor of a file with something in it; as above. */
+/* Fills *@image from an open regular file; the same checks and errors. */
 int image_init(struct image *image, int fd, const char *name);
 
 /*
- * Reads exactly @len bytes at @offset.  -ENODATA, logged as "truncated", when
- * the file ends before; another -errno, logged, when it cannot be read.
+ * Reads exactly @len bytes at @offset. -errno, logged; -ENODATA if the file is
+ * truncated.
  */
 int image_read(const struct image *image, uint64_t offset, void *to,
 	       size_t len);
 
 /*
- * Reads up to @room bytes from the start of the file into @head; how many
- * there were, or -errno, logged.
+ * Reads up to @room bytes from the start of the file into @head; returns their
+ * number, or -errno, logged.
  */
 int image_head(const struct image *image, uint8_t *head, size_t room);
 
 /*
- * What a file that is no kernel for this architecture looks like, in words for
- * an error line: "an arm64 Image", "a gzip file", "a text file", "a PE/EFI
- * image", "an ELF file for AArch64"...; IMAGE_UNKNOWN when nothing fits.
+ * Describes a file that is not a kernel for this architecture, for error
+ * messages: "an arm64 Image", "a gzip file", "a text file", "a PE/EFI image",
+ * "an ELF file for AArch64"...; IMAGE_UNKNOWN if the format is unknown.
  */
 #define IMAGE_UNKNOWN "not a kernel image"
 const char *image_describe(const uint8_t *head, size_t len);
 
 /*
- * Adds the initrd to the plan, as high as it fits below @limit (exclusive) in
- * RAM and above @floor, page-aligned.  -EFBIG with a line when it does not fit.
+ * Adds the initrd to the plan, at the highest page-aligned address in RAM that
+ * is above @floor and ends below @limit (exclusive). -EFBIG, logged, if it does
+ * not fit.
  */
 int initrd_add(struct plan *plan, const struct memory *memory,
 	       const struct image *initrd, gpa_t floor, gpa_t limit,

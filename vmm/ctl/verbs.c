@@ -52,15 +52,15 @@ static const char *save_reason(int err)
 {
 	switch (err) {
 	case EEXIST:
-		return "exists and is not a snapshot, so it is not replaced";
+		return "exists and is not a snapshot; not replaced";
 	case ENOTEMPTY:
-		return "has other files in its directory, so it is not "
-		       "replaced; remove it first";
+		return "its directory contains files that are not part of a "
+		       "snapshot; remove it first";
 	case EINVAL:
 		return "not a valid directory name";
 	case EOPNOTSUPP:
-		return "this file system cannot replace it at once; remove it "
-		       "first";
+		return "this file system does not support atomic exchange; "
+		       "remove the old snapshot first";
 	case EIO:
 		return "Input/output error; see the standard error of the VM "
 		       "process";

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Raw disk images by plain system calls.
+ * Raw disk images, by plain system calls.
  *
- * Little state beyond the descriptor, so any one thread at a time; the counts of
- * errors are atomic (relaxed: they order nothing), because others look at them.
- * What comes in here has been checked against the size by the device already; the
- * kernel checks the rest.
+ * The only mutable state beside the descriptor are the error counts, which are
+ * atomic (relaxed: they order nothing) because other threads read them. The
+ * device has checked requests against the size; the kernel checks the rest.
  */
 #include "vmm/io/disk.h"
 
@@ -27,9 +26,10 @@
 #include "vmm/base/log.h"
 
 #define SECTOR_BYTES 512
-#define ZERO_BYTES   (64 * KIB) /* written at a time where zeroing is not had */
+#define ZERO_BYTES \
+	(64 * KIB) /* per write, without kernel support for zeroing */
 
-/* No more than one line of an operation in this time. */
+/* Minimum time between two log lines of one operation. */
 #define LOG_INTERVAL_NS (10 * NS_PER_S)
 
 const char *const disk_op_names[DISK_OPS] = {
@@ -45,27 +45,29 @@ uint64_t disk_errors(const struct disk *disk, enum disk_op op)
 				    memory_order_relaxed);
 }
 
-/* Whether an error is one of the host, and no refusal. */
+/* Whether @err is an error of the host, not a refusal. */
 static bool is_host_error(int err)
 {
 	return err < 0 && err != -EROFS && err != -EOPNOTSUPP && err != -EFAULT;
 }
 
-/* Writes the line of a failed operation; @why where errno does not say it. */
+/* Logs a failed operation; @why replaces the text of @err unless NULL. */
 static void log_failure(const struct disk *disk, enum disk_op op, int err,
 			const char *why)
 {
-	char more[48] = "";
+	char more[64] = "";
 	uint64_t since = disk_errors(disk, op) - disk->errors[op].logged;
 
 	if (since > 1)
-		snprintf(more, sizeof(more), " (%llu errors since the last)",
+		snprintf(more, sizeof(more),
+			 " (%llu errors since the last "
+			 "message)",
 			 (unsigned long long)since);
 	log_error("disk %s: %s: %s%s", disk->path, disk_op_names[op],
 		  why ? why : strerror(-err), more);
 }
 
-/* Counts an error, and logs it if it is time.  Returns @err. */
+/* Counts an error, and logs it unless rate-limited. Returns @err. */
 static int note(struct disk *disk, enum disk_op op, int err, const char *why)
 {
 	struct disk_errors *e = &disk->errors[op];
@@ -82,7 +84,7 @@ static int note(struct disk *disk, enum disk_op op, int err, const char *why)
 	return err;
 }
 
-/* What transfer() gives where the file ends before what is asked for. */
+/* Returned by transfer() at the end of the file. */
 #define TRANSFER_SHORT 1
 
 /* The size of an open image; -errno, logged. */
@@ -98,16 +100,16 @@ static int image_size(int fd, const char *path, uint64_t *size)
 		*size = (uint64_t)st.st_size;
 	else if (!S_ISBLK(st.st_mode))
 		return log_fail(EINVAL,
-				"disk %s: neither a file nor a block device",
+				"disk %s: not a regular file or block device",
 				path);
 	else if (ioctl(fd, BLKGETSIZE64, size) < 0)
 		return log_errno(errno, "disk %s: size", path);
 	if (*size < SECTOR_BYTES)
 		return log_fail(EINVAL, "disk %s: %s", path,
-				*size ? "less than a sector" : "empty");
+				*size ? "smaller than one sector" : "empty");
 	if (*size % SECTOR_BYTES)
-		log_warn("disk %s: the guest does not see the last %u bytes, "
-			 "which are no whole sector",
+		log_warn("disk %s: size is not a multiple of 512 bytes; the "
+			 "guest cannot access the last %u bytes",
 			 path, (unsigned int)(*size % SECTOR_BYTES));
 	*size = align_down(*size, SECTOR_BYTES);
 	return 0;
@@ -115,7 +117,7 @@ static int image_size(int fd, const char *path, uint64_t *size)
 
 int disk_open(struct disk *disk, const char *path, bool read_only)
 {
-	/* Not blocking: opening a FIFO must not hang.  Files do not care. */
+	/* O_NONBLOCK: opening a FIFO must not block. No effect on files. */
 	int flags = O_CLOEXEC | O_NONBLOCK | (read_only ? O_RDONLY : O_RDWR);
 	int fd = open(path, flags);
 
@@ -136,9 +138,7 @@ int disk_take(struct disk *disk, int open_fd, const char *path, bool read_only)
 		return err;
 	if (flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
-			return log_fail(EBUSY,
-					"disk %s: in use by another "
-					"machine",
+			return log_fail(EBUSY, "disk %s: in use by another VM",
 					path);
 		return log_errno(errno, "lock disk %s", path);
 	}
@@ -160,8 +160,8 @@ void disk_close(struct disk *disk)
 }
 
 /*
- * Transfers all of @iov by preadv(2) or pwritev(2), going on after a short
- * transfer, which the kernel makes at 2 GiB or at a signal.  0, -errno, or
+ * Transfers all of @iov by preadv(2) or pwritev(2), continuing after short
+ * transfers, which occur at 2 GiB or after a signal. 0, -errno, or
  * TRANSFER_SHORT.
  */
 static int transfer(struct disk *disk, const struct iovec *iov, int count,
@@ -173,7 +173,7 @@ static int transfer(struct disk *disk, const struct iovec *iov, int count,
 	while (count > 0) {
 		ssize_t n;
 
-		/* A vector that was begun is finished on its own. */
+		/* Finish a partly transferred vector separately. */
 		part = (struct iovec){
 			.iov_base = (char *)iov->iov_base + skip,
 			.iov_len = iov->iov_len - skip,
@@ -208,7 +208,7 @@ int disk_readv(struct disk *disk, const struct iovec *iov, int count,
 
 	if (err == TRANSFER_SHORT)
 		return note(disk, DISK_READ, -EIO,
-			    "the image is shorter than when it was opened");
+			    "image was truncated after it was opened");
 	return note(disk, DISK_READ, err, NULL);
 }
 
@@ -223,7 +223,7 @@ int disk_writev(struct disk *disk, const struct iovec *iov, int count,
 	return note(disk, DISK_WRITE, err == TRANSFER_SHORT ? -EIO : err, NULL);
 }
 
-/* fdatasync, or the error that is kept; silent. */
+/* fdatasync(2), or the saved error. Silent. */
 static int flush(struct disk *disk)
 {
 	int err = disk->sync_error;
@@ -241,12 +241,15 @@ int disk_flush(struct disk *disk)
 
 int disk_sync(struct disk *disk)
 {
-	/* The kernel reports lost writes once: the flush must hear of them. */
+	/*
+	 * The kernel reports lost writes once; save the error for the next
+	 * flush.
+	 */
 	disk->sync_error = flush(disk);
 	return disk->sync_error;
 }
 
-/* fallocate(2) with signals retried; block devices take it too. */
+/* fallocate(2) with EINTR retried. Also works on block devices. */
 static int allocate(struct disk *disk, int mode, uint64_t offset, uint64_t len)
 {
 	int err;
@@ -267,7 +270,7 @@ int disk_discard(struct disk *disk, uint64_t offset, uint64_t len_bytes)
 		    NULL);
 }
 
-/* Writes zeros, for hosts that have no better way. */
+/* Writes zeros, for hosts without support for zeroing. */
 static int write_zeros(struct disk *disk, uint64_t offset, uint64_t len_bytes)
 {
 	CLEANUP_FREE void *zeros = calloc(1, ZERO_BYTES);
@@ -295,7 +298,7 @@ int disk_write_zeroes(struct disk *disk, uint64_t offset, uint64_t len_bytes,
 			   unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE,
 			   offset, len_bytes);
 
-	/* What is written notes its own errors. */
+	/* disk_writev() counts its own errors. */
 	if (err == -EOPNOTSUPP || err == -ENODEV)
 		return write_zeros(disk, offset, len_bytes);
 	return note(disk, unmap ? DISK_DISCARD : DISK_WRITE, err, NULL);

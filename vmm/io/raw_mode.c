@@ -2,9 +2,9 @@
 /*
  * Raw mode, and the signal handlers that end it.
  *
- * A handler has no context but the process, so what it needs (the descriptor,
- * the mode to restore, the previous actions) is the one process-wide variable of
- * this file.  The mode is written before the descriptor that guards it, with
+ * Signal handlers have no context argument, so their data (the descriptor, the
+ * mode to restore, the previous actions) is the one process-wide variable of
+ * this file. The mode is written before the descriptor that guards it, with
  * release order, and the handler reads the descriptor with acquire order.
  */
 #include "vmm/io/raw_mode.h"
@@ -19,7 +19,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/signals.h"
 
-/* What is restored when the process ends. */
+/* Restored when the process ends. */
 static struct {
 	atomic_int fd_plus_1; /* 0: no terminal is raw */
 	struct termios mode;
@@ -27,7 +27,7 @@ static struct {
 	struct sigaction before[NSIG]; /* by signal number */
 } rescue;
 
-/* tcsetattr() that works from the background too.  Async-signal-safe. */
+/* tcsetattr() that works in a background process, too. Async-signal-safe. */
 static int set_mode(int fd, const struct termios *mode)
 {
 	sigset_t ttou, before;
@@ -45,8 +45,8 @@ static int set_mode(int fd, const struct termios *mode)
 }
 
 /*
- * Restores the mode if a terminal is raw.  Async-signal-safe.  The descriptor
- * is forgotten last, so that a second thread that dies meanwhile restores too.
+ * Async-signal-safe. Clears the descriptor last, so that a second thread that
+ * crashes meanwhile restores the mode as well.
  */
 void raw_mode_leave(void)
 {
@@ -60,9 +60,9 @@ void raw_mode_leave(void)
 }
 
 /*
- * A fatal signal: restores the mode, puts the action that was there before
- * back, and has the signal happen again when this returns: an instruction that
- * faulted runs again, any other signal is raised again.
+ * Handler of fatal signals: restores the mode and the previous action, and
+ * makes the signal recur when it returns: a faulting instruction is restarted,
+ * any other signal is raised again.
  */
 static void on_fatal(int sig, siginfo_t *info, void *context)
 {
@@ -80,9 +80,9 @@ static void on_fatal(int sig, siginfo_t *info, void *context)
 }
 
 /*
- * Puts on_fatal() in the way of @sig.  One that is ignored, or that has another
- * handler, does not end the process and stays as it is, but for a crash, whose
- * handler (a sanitizer's) comes after ours.
+ * Installs on_fatal() for @sig. A signal that is ignored or has another handler
+ * does not end the process and is left alone, except crashes: their previous
+ * handler (a sanitizer's) runs after ours.
  */
 static void rescue_catch(int sig)
 {
@@ -90,15 +90,15 @@ static void rescue_catch(int sig)
 				    .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	struct sigaction *before = &rescue.before[sig];
 
-	/* Not before the mode is restored. */
+	/* Block all signals until the mode is restored. */
 	sigfillset(&action.sa_mask);
 	if (sigaction(sig, NULL, before) < 0)
-		return; /* the C library's own */
+		return; /* reserved by the C library */
 	if (before->sa_handler == SIG_DFL || signal_is_crash(sig))
 		sigaction(sig, &action, NULL);
 }
 
-/* Installs the handlers and the exit hook, once for the process. */
+/* Installs the handlers and the exit hook, once per process. */
 static int rescue_install(void)
 {
 	if (rescue.installed)
@@ -124,13 +124,13 @@ int raw_mode_enter(int fd)
 		return log_errno(-err, "set the terminal to raw mode");
 	if (atomic_load_explicit(&rescue.fd_plus_1, memory_order_relaxed))
 		return log_fail(EBUSY,
-				"set the terminal to raw mode: another console "
-				"of this process uses it");
+				"set the terminal to raw mode: in use by "
+				"another console");
 	rescue.mode = mode;
 	atomic_store_explicit(&rescue.fd_plus_1, fd + 1, memory_order_release);
 	raw = mode;
 	cfmakeraw(&raw);
-	/* In the background this stops us, as it does any such program. */
+	/* In a background process this stops the process, as usual. */
 	do
 		err = tcsetattr(fd, TCSANOW, &raw) ? -errno : 0;
 	while (err == -EINTR);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Transfers that never block.  Where possible the file is opened again through
- * /proc/self/fd, which makes an open file of our own; a socket takes
- * MSG_DONTWAIT; for the rest poll(2) comes before each small transfer.  A
- * regular file keeps the descriptor it came with: it never blocks a writer, and
- * its position is shared on purpose (">> log").
+ * Transfers that never block. If possible the file is reopened through
+ * /proc/self/fd, for an open file description of our own; a socket uses
+ * MSG_DONTWAIT; otherwise poll(2) precedes each small transfer. A regular file
+ * keeps its descriptor: writes to it never block, and its position is shared on
+ * purpose (">> log").
  */
 #include "vmm/io/stream.h"
 
@@ -20,10 +20,12 @@
 
 #include "vmm/base/bytes.h"
 
-/* The largest write after poll(2), which does not tell how much fits. */
+/*
+ * The largest write after poll(2), which does not report the available space.
+ */
 #define POLLED_WRITE_BYTES 256
 
-/* Whether @fd is the master side of a pty, which must not be opened again. */
+/* Whether @fd is a pty master, which cannot be reopened. */
 static bool is_pty_master(int fd)
 {
 	unsigned int number;
@@ -63,7 +65,7 @@ void stream_close(struct stream *s)
 	s->fd = -1;
 }
 
-/* True when poll(2) reports @events, or a hangup or error. */
+/* True if poll(2) reports @events, a hangup or an error. */
 static bool stream_ready(const struct stream *s, short events)
 {
 	struct pollfd p = { .fd = s->fd, .events = events };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Transfers on the user's descriptors that never block.
+ * Transfers on the user's descriptors that never block. O_NONBLOCK is not set
+ * on the user's open file descriptions, because the shell and other programs
+ * share them.
  *
- * O_NONBLOCK is never set on the user's own open files, because the shell and
- * other programs share them.  One thread at a time for each direction.
+ * One thread at a time for each direction.
  */
 #ifndef VMM_IO_STREAM_H
 #define VMM_IO_STREAM_H
@@ -12,9 +13,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* What keeps a transfer from blocking. */
+/* How a transfer is kept from blocking. */
 enum stream_kind {
-	STREAM_OWN, /* our own open file, O_NONBLOCK */
+	STREAM_OWN, /* reopened with O_NONBLOCK */
 	STREAM_FILE, /* a regular file, never blocks */
 	STREAM_SOCKET, /* MSG_DONTWAIT */
 	STREAM_POLLED, /* poll(2) first */
@@ -27,13 +28,13 @@ struct stream {
 };
 
 /*
- * Finds out how to use @fd, which stays the caller's.  @access: O_RDONLY or
- * O_WRONLY.  @fd -1 is no stream; its fd is -1.
+ * Selects the method for @fd, which stays the caller's. @access: O_RDONLY or
+ * O_WRONLY. @fd -1: no stream; its fd is -1.
  */
 void stream_open(struct stream *s, int fd, int access);
 void stream_close(struct stream *s);
 
-/* read(2) and write(2), with EINTR retried; -EAGAIN where they would block. */
+/* read(2) and write(2), with EINTR retried; -EAGAIN if they would block. */
 ssize_t stream_read(const struct stream *s, void *buf, size_t len);
 ssize_t stream_write(const struct stream *s, const void *buf, size_t len);
 

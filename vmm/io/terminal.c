@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The user's side of a guest console: input with its escape sequences, output,
- * and the size of the window.
+ * The host side of a guest console: input with its escape sequences, output,
+ * and the window size.
  *
  * A struct terminal belongs to one thread at a time, the loop's while the guest
- * runs.  While that thread is blocked another one may read the keys, so the
+ * runs. While that thread is blocked another thread may read the input, so the
  * input has a lock; the leave callback is called with the lock held.
  */
 #include "vmm/io/terminal.h"
@@ -27,24 +27,24 @@
 
 #define ESCAPE_BYTE 0x01 /* Ctrl-A */
 
-/* What terminal_read_ahead() keeps at most; more than that is lost. */
+/* Maximum read-ahead; further input is dropped. */
 #define AHEAD_BYTES 4096
 
 struct terminal {
 	struct terminal_config config;
 	struct stream in, out;
-	int size_fd; /* signalfd of SIGWINCH; -1: the output is no terminal */
-	bool in_is_tty, is_tty; /* the input; both */
-	atomic_bool raw; /* we are raw; the grace thread may restore it */
+	int size_fd; /* signalfd of SIGWINCH; -1: output is not a terminal */
+	bool in_is_tty, is_tty; /* input; both input and output */
+	atomic_bool raw; /* in raw mode; the grace thread may restore it */
 
-	/* Guards what follows, and reads of the input. */
+	/* Guards the fields below, and reads of the input. */
 	pthread_mutex_t in_lock;
-	bool escape; /* Ctrl-A was read, the next key decides */
-	uint8_t ahead[AHEAD_BYTES]; /* read, and not by the guest */
+	bool escape; /* Ctrl-A was read; the next key decides */
+	uint8_t ahead[AHEAD_BYTES]; /* read, but not yet by the guest */
 	size_t ahead_len;
 };
 
-/* Has changes of the window's size come by a descriptor; -1: they do not. */
+/* Opens a signalfd of SIGWINCH; -1 if unavailable. */
 static int open_size_fd(int out_fd)
 {
 	sigset_t winch;
@@ -57,7 +57,6 @@ static int open_size_fd(int out_fd)
 	return signalfd(-1, &winch, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Opens it, in the mode it was found. */
 int terminal_open(struct terminal **terminal,
 		  const struct terminal_config *config)
 {
@@ -73,7 +72,9 @@ int terminal_open(struct terminal **terminal,
 	t->size_fd = open_size_fd(config->out_fd);
 	stream_open(&t->in, config->in_fd, O_RDONLY);
 	stream_open(&t->out, config->out_fd, O_WRONLY);
-	/* An event loop watches a number once; it may need both directions. */
+	/*
+	 * epoll watches a descriptor once, but both directions may be needed.
+	 */
 	if (t->out.fd >= 0 && t->out.fd == t->in.fd) {
 		t->out.fd = fcntl(t->in.fd, F_DUPFD_CLOEXEC, 0);
 		t->out.owned = t->out.fd >= 0;
@@ -82,7 +83,6 @@ int terminal_open(struct terminal **terminal,
 	return 0;
 }
 
-/* Raw mode on and off; nothing where it is no terminal. */
 int terminal_raw(struct terminal *t, bool raw)
 {
 	int err;
@@ -101,7 +101,6 @@ int terminal_raw(struct terminal *t, bool raw)
 	return 0;
 }
 
-/* Restores the mode and frees. */
 void terminal_close(struct terminal *t)
 {
 	if (!t)
@@ -115,22 +114,20 @@ void terminal_close(struct terminal *t)
 	free(t);
 }
 
-/* The descriptor to watch for input. */
 int terminal_in_fd(const struct terminal *t)
 {
 	return t->in.fd;
 }
 
-/* The descriptor to watch for output. */
 int terminal_out_fd(const struct terminal *t)
 {
 	return t->out.fd;
 }
 
 /*
- * Takes the escape sequences out of @len bytes at @buf, in place; how many
- * bytes are left.  @buf has room for one byte more than @len when a Ctrl-A of
- * an earlier read is undecided.
+ * Removes the escape sequences from @len bytes at @buf, in place; returns the
+ * number of bytes left. @buf has room for @len + 1 bytes if a Ctrl-A of an
+ * earlier read is pending.
  */
 static size_t filter_escapes(struct terminal *t, uint8_t *buf, size_t len,
 			     size_t room)
@@ -155,9 +152,9 @@ static size_t filter_escapes(struct terminal *t, uint8_t *buf, size_t len,
 			buf[out++] = ESCAPE_BYTE;
 		} else {
 			/*
-			 * Ctrl-A and an ordinary key mean themselves.  When the
-			 * Ctrl-A came with an earlier read this is one byte
-			 * more than was read, and moves the rest up.
+			 * Ctrl-A and an ordinary key are passed on. If the
+			 * Ctrl-A was in an earlier read, the output is one byte
+			 * longer than the input, and the rest moves up.
 			 */
 			if (out == i && len < room) {
 				memmove(buf + i + 1, buf + i, len - i);
@@ -172,7 +169,7 @@ static size_t filter_escapes(struct terminal *t, uint8_t *buf, size_t len,
 	return out;
 }
 
-/* Takes what was read ahead; how much. */
+/* Moves read-ahead bytes to @buf; returns their number. */
 static size_t take_ahead(struct terminal *t, uint8_t *buf, size_t room)
 {
 	size_t n = min_u64(t->ahead_len, room);
@@ -183,7 +180,7 @@ static size_t take_ahead(struct terminal *t, uint8_t *buf, size_t room)
 	return n;
 }
 
-/* Reads what is for the guest; the lock is held. */
+/* Reads input for the guest. The lock is held. */
 static ssize_t read_input(struct terminal *t, uint8_t *buf, size_t room)
 {
 	size_t want = t->escape && room > 1 ? room - 1 : room;
@@ -194,7 +191,7 @@ static ssize_t read_input(struct terminal *t, uint8_t *buf, size_t room)
 	n = stream_read(&t->in, buf, want);
 	if (n == -EAGAIN)
 		return 0;
-	/* A terminal that hung up says EIO, a socket ECONNRESET. */
+	/* After a hangup a terminal returns EIO, a socket ECONNRESET. */
 	if (n == 0 || n == -EIO || n == -ECONNRESET)
 		return -ENODATA;
 	if (n < 0 || !t->in_is_tty)
@@ -202,7 +199,6 @@ static ssize_t read_input(struct terminal *t, uint8_t *buf, size_t room)
 	return (ssize_t)filter_escapes(t, buf, (size_t)n, room);
 }
 
-/* Reads what is for the guest. */
 ssize_t terminal_read(struct terminal *t, uint8_t *buf, size_t room)
 {
 	ssize_t n;
@@ -217,20 +213,18 @@ ssize_t terminal_read(struct terminal *t, uint8_t *buf, size_t room)
 	return n;
 }
 
-/* The descriptor that the leave key comes by. */
 int terminal_leave_fd(const struct terminal *t)
 {
 	return t->in_is_tty && t->config.leave ? t->in.fd : -1;
 }
 
-/* Reads keys for the one that is for us, and keeps the others. */
 void terminal_read_ahead(struct terminal *t)
 {
 	uint8_t keys[256];
 	ssize_t n;
 
 	pthread_mutex_lock(&t->in_lock);
-	/* Room for a Ctrl-A of before. */
+	/* Room for a pending Ctrl-A. */
 	n = stream_read(&t->in, keys, sizeof(keys) - 1);
 	if (n > 0) {
 		size_t len = filter_escapes(t, keys, (size_t)n, sizeof(keys));
@@ -266,13 +260,11 @@ bool terminal_size(const struct terminal *t, uint16_t *cols, uint16_t *rows)
 	return true;
 }
 
-/* What to watch for changes of the size. */
 int terminal_size_fd(const struct terminal *t)
 {
 	return t->size_fd;
 }
 
-/* The change that was announced is taken note of. */
 void terminal_size_seen(struct terminal *t)
 {
 	struct signalfd_siginfo info;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The KVM requests that both architectures share.  Every ioctl(2) on a KVM
- * descriptor in the program is the one in kvm_ioctl().
+ * The KVM requests that both architectures share. kvm_ioctl() contains the only
+ * ioctl(2) on a KVM descriptor in the program.
  */
 #include "vmm/kvm/kvm.h"
 
@@ -16,7 +16,6 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 
-/* The one system call; EINTR is retried. */
 int kvm_ioctl(int fd, unsigned long request, void *arg)
 {
 	int r;
@@ -27,7 +26,6 @@ int kvm_ioctl(int fd, unsigned long request, void *arg)
 	return r < 0 ? -errno : r;
 }
 
-/* The same, with a line on failure. */
 int kvm_ioctl_named(int fd, unsigned long request, void *arg, const char *name)
 {
 	int r = kvm_ioctl(fd, request, arg);
@@ -35,25 +33,23 @@ int kvm_ioctl_named(int fd, unsigned long request, void *arg, const char *name)
 	return r < 0 ? log_errno(-r, "%s", name) : r;
 }
 
-/* Why a KVM device could not be opened, and what to do. */
 const char *kvm_open_error(int err)
 {
 	switch (err) {
 	case ENOENT:
 	case ENXIO:
 	case ENODEV:
-		return "no such device: is KVM enabled in the firmware, and "
-		       "the kvm module loaded?";
+		return "no such device; check that virtualization is enabled "
+		       "in the firmware and the kvm module is loaded";
 	case EACCES:
 	case EPERM:
-		return "permission denied: become a member of the group that "
-		       "owns it (often kvm)";
+		return "permission denied; add your user to the group that "
+		       "owns the device (usually kvm)";
 	default:
 		return strerrordesc_np(err);
 	}
 }
 
-/* Opens the device and checks its version. */
 int kvm_open(struct kvm *kvm, const char *path)
 {
 	CLEANUP_CLOSE int fd = -1;
@@ -70,8 +66,8 @@ int kvm_open(struct kvm *kvm, const char *path)
 	if (version < 0)
 		return log_fail(ENODEV, "%s: not a KVM device", path);
 	if (version != KVM_API_VERSION)
-		return log_fail(ENODEV, "%s: KVM API version %d, need %d", path,
-				version, KVM_API_VERSION);
+		return log_fail(ENODEV, "%s: KVM API version %d, expected %d",
+				path, version, KVM_API_VERSION);
 	run_bytes = kvm_call(fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (run_bytes < 0)
 		return run_bytes;
@@ -87,7 +83,6 @@ void kvm_close(struct kvm *kvm)
 	*kvm = (struct kvm){ .fd = -1 };
 }
 
-/* The value of a capability, 0 when unknown. */
 int kvm_check_cap(int fd, unsigned int cap)
 {
 	int r = kvm_ioctl(fd, KVM_CHECK_EXTENSION, (void *)(uintptr_t)cap);
@@ -95,7 +90,6 @@ int kvm_check_cap(int fd, unsigned int cap)
 	return r < 0 ? 0 : r;
 }
 
-/* Enables a capability of a VM. */
 int kvm_enable_cap(int fd, unsigned int cap, uint64_t arg0)
 {
 	struct kvm_enable_cap enable = { .cap = cap, .args = { arg0 } };
@@ -112,7 +106,7 @@ int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm, unsigned long type)
 	return fd < 0 ? fd : 0;
 }
 
-/* Closes the VM; the kernel frees it when its vCPUs are closed too. */
+/* The kernel frees the VM when its vCPUs are closed, too. */
 void kvm_vm_destroy(struct kvm_vm *vm)
 {
 	if (vm->kvm)
@@ -120,7 +114,6 @@ void kvm_vm_destroy(struct kvm_vm *vm)
 	*vm = (struct kvm_vm){ .fd = -1 };
 }
 
-/* Creates a vCPU and maps its run page. */
 int kvm_vcpu_create(struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 		    unsigned int id)
 {
@@ -133,7 +126,7 @@ int kvm_vcpu_create(struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 	run = mmap(NULL, vm->kvm->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 		   fd, 0);
 	if (run == MAP_FAILED)
-		return log_errno(errno, "map the run page of vCPU %u", id);
+		return log_errno(errno, "map kvm_run of vCPU %u", id);
 	*vcpu = (struct kvm_vcpu){ .fd = take_fd(&fd),
 				   .id = id,
 				   .run = run,
@@ -141,7 +134,6 @@ int kvm_vcpu_create(struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 	return 0;
 }
 
-/* Unmaps and closes a vCPU. */
 void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 {
 	if (!vcpu->run)
@@ -152,9 +144,9 @@ void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 }
 
 /*
- * Enters the guest.  Not through kvm_ioctl(): an EINTR here is a kick, and must
- * come back.  Only a memory fault's reason is overwritten: arm64 looks at the
- * reason of the last exit to complete an MMIO read.
+ * Not by kvm_ioctl(): EINTR means a kick here and must be returned. Only the
+ * exit reason of a memory fault is overwritten: arm64 needs the last exit
+ * reason to complete an MMIO read.
  */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 {
@@ -163,7 +155,6 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	return ioctl(vcpu->fd, KVM_RUN, NULL) < 0 ? -errno : 0;
 }
 
-/* What a failed entry with EFAULT was about. */
 bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu,
 		    struct thaw_memory_fault *fault)
 {
@@ -174,7 +165,7 @@ bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu,
 	return true;
 }
 
-/* Whether only the second version of the ioctl can say it. */
+/* Whether the slot needs KVM_SET_USER_MEMORY_REGION2. */
 static bool needs_region2(const struct kvm_slot *slot)
 {
 	return slot->guest_memfd >= 0 || slot->userfault_bitmap ||
@@ -207,7 +198,6 @@ int kvm_slot_try(const struct kvm_vm *vm, const struct kvm_slot *slot)
 	return kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &one);
 }
 
-/* The same, with a line on failure. */
 int kvm_slot_set(const struct kvm_vm *vm, const struct kvm_slot *slot)
 {
 	int r = kvm_slot_try(vm, slot);
@@ -221,7 +211,6 @@ int kvm_slot_set(const struct kvm_vm *vm, const struct kvm_slot *slot)
 	return r;
 }
 
-/* Creates a guest_memfd that can be mapped and starts shared. */
 int kvm_guest_memfd_create(const struct kvm_vm *vm, uint64_t size_bytes)
 {
 	struct thaw_guest_memfd create = {
@@ -239,7 +228,6 @@ int kvm_irq_line(const struct kvm_vm *vm, uint32_t irq, bool level)
 	return kvm_call(vm->fd, KVM_IRQ_LINE, &line);
 }
 
-/* Binds an eventfd to a GSI. */
 int kvm_irqfd_bind(const struct kvm_vm *vm, int eventfd, uint32_t gsi)
 {
 	struct kvm_irqfd irqfd = {
@@ -268,13 +256,13 @@ int kvm_routes_set(const struct kvm_vm *vm,
 
 	table = calloc(1, sizeof(*table) + count * sizeof(entries[0]));
 	if (!table)
-		return log_errno(ENOMEM, "interrupt routes");
+		return log_errno(ENOMEM, "GSI routing table");
 	table->nr = (uint32_t)count;
 	memcpy(table->entries, entries, count * sizeof(entries[0]));
 	return kvm_call(vm->fd, KVM_SET_GSI_ROUTING, table);
 }
 
-/* The kernel's form of a binding. */
+/* Converts a binding to the kernel's struct. */
 static struct kvm_ioeventfd ioeventfd_of(const struct kvm_ioevent *ev)
 {
 	return (struct kvm_ioeventfd){
@@ -285,7 +273,6 @@ static struct kvm_ioeventfd ioeventfd_of(const struct kvm_ioevent *ev)
 	};
 }
 
-/* Binds an eventfd to writes. */
 int kvm_ioeventfd_bind(const struct kvm_vm *vm, const struct kvm_ioevent *ev)
 {
 	struct kvm_ioeventfd arg = ioeventfd_of(ev);
@@ -301,7 +288,7 @@ int kvm_ioeventfd_unbind(const struct kvm_vm *vm, const struct kvm_ioevent *ev)
 	return kvm_call(vm->fd, KVM_IOEVENTFD, &arg);
 }
 
-/* One of the requests that take a struct kvm_device_attr. */
+/* Issues a request that takes a struct kvm_device_attr. */
 static int attr_call(int fd, unsigned long request, uint32_t group,
 		     uint64_t attr, const void *value)
 {

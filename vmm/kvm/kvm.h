@@ -2,16 +2,16 @@
 /*
  * The KVM layer: the only room that calls ioctl(2) on a KVM descriptor.
  *
- * Three small structs own the three kinds of descriptor.  A request that both
- * architectures make is a function here.  A request that only one makes, and
+ * Three small structs own the three kinds of descriptor. A request that both
+ * architectures use is a function here. A request that only one uses, and
  * KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS, whose struct differs, are named
- * in arch/ and issued by kvm_call() or kvm_ioctl().  No other room names a
+ * in arch/ and issued by kvm_call() or kvm_ioctl(). No other room names a
  * request; tests/lint/ioctl.py checks all of this.
  *
  * Threads: a struct kvm_vcpu belongs to its vCPU thread once that runs; the
  * others may be used from any thread, the kernel does the locking.
  *
- * Errors: 0 or a positive result, or -errno.  Functions log the failure once
+ * Errors: 0 or a positive result, or -errno. Functions log the failure once
  * unless their comment says that they are silent.
  */
 #ifndef VMM_KVM_KVM_H
@@ -43,7 +43,7 @@ struct kvm_vcpu {
 	size_t run_bytes;
 };
 
-/* ioctl() with EINTR retried; 0 or more, or -errno; silent. */
+/* ioctl() with EINTR retried. 0 or more, or -errno; silent. */
 int kvm_ioctl(int fd, unsigned long request, void *arg);
 
 /* The same, logging "KVM_X: reason" on failure. */
@@ -54,55 +54,55 @@ int kvm_ioctl_named(int fd, unsigned long request, void *arg, const char *name);
 	kvm_ioctl_named(fd, request, (void *)(uintptr_t)(arg), #request)
 
 /*
- * Opens @path, or /dev/kvm when it is NULL, and checks the API version (12).
- * Logs what is wrong and what to do: no such device, no permission.
+ * Opens @path (NULL: /dev/kvm) and checks the API version (12). Logs the reason
+ * of a failure and its remedy.
  */
 int kvm_open(struct kvm *kvm, const char *path);
 
 /*
- * Why a KVM device could not be opened, from a positive errno value, and what
- * to do about it.
+ * The reason why a KVM device could not be opened, from a positive errno value,
+ * and its remedy.
  */
 const char *kvm_open_error(int err);
 
-/* Closes it; a zeroed struct or one with fd -1 is fine. */
+/* A zeroed struct, or one with fd -1, is fine. */
 void kvm_close(struct kvm *kvm);
 
-/* The value of a capability, 0 when unknown; silent.  @fd: system or VM. */
+/* The value of a capability, 0 if unknown; silent. @fd: system or VM. */
 int kvm_check_cap(int fd, unsigned int cap);
 
 /* Enables a capability of a VM; silent. */
 int kvm_enable_cap(int fd, unsigned int cap, uint64_t arg0);
 
-/* Creates a VM; @type is what the architecture asks for, usually 0. */
+/* Creates a VM; @type is specific to the architecture, usually 0. */
 int kvm_vm_create(struct kvm_vm *vm, const struct kvm *kvm, unsigned long type);
 void kvm_vm_destroy(struct kvm_vm *vm);
 
-/* Creates vCPU @id and maps its run page. */
+/* Creates vCPU @id and maps its struct kvm_run. */
 int kvm_vcpu_create(struct kvm_vcpu *vcpu, const struct kvm_vm *vm,
 		    unsigned int id);
 void kvm_vcpu_destroy(struct kvm_vcpu *vcpu);
 
 /*
- * KVM_RUN.  0 after an exit to be handled, -EINTR after a kick, -EFAULT when
- * KVM reported a fault (then kvm_vcpu_fault() tells which), another -errno when
- * the vCPU cannot run.  Silent.  An exit_reason that says memory fault is
- * replaced by a sentinel first, because KVM leaves the struct as it was on some
- * errors; any other stays, because KVM on arm64 completes by it.
+ * KVM_RUN. 0 after an exit that must be handled, -EINTR after a kick, -EFAULT
+ * when KVM reported a fault (kvm_vcpu_fault() returns it), another -errno when
+ * the vCPU cannot run. Silent. If exit_reason is that of a memory fault, it is
+ * replaced by a sentinel first, because KVM does not write it on some errors;
+ * any other value is kept, because KVM on arm64 completes the exit by it.
  */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu);
 
-/* The exit_reason that kvm_vcpu_run() puts in place of an old fault's. */
+/* The exit_reason that kvm_vcpu_run() stores over that of an old fault. */
 #define KVM_EXIT_SENTINEL UINT32_C(0xffffffff)
 
 /*
- * After -EFAULT: what the fault was.  True and *@fault filled when KVM wrote a
- * memory fault; false when it did not (a bad userfault bitmap, for example).
+ * After -EFAULT: true, with *@fault filled, if KVM reported a memory fault;
+ * false if it did not (a bad userfault bitmap, for example).
  */
 bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu,
 		    struct thaw_memory_fault *fault);
 
-/* One memslot, as the kernel takes it. */
+/* A memslot, as passed to the kernel. */
 struct kvm_slot {
 	uint32_t id;
 	uint32_t flags; /* KVM_MEM_* */
@@ -115,19 +115,19 @@ struct kvm_slot {
 };
 
 /*
- * Sets a slot, by the first version of the ioctl where that can say it all.
+ * Sets a slot, by the first version of the ioctl if that suffices.
  * kvm_slot_try() is silent, for probing.
  */
 int kvm_slot_set(const struct kvm_vm *vm, const struct kvm_slot *slot);
 int kvm_slot_try(const struct kvm_vm *vm, const struct kvm_slot *slot);
 
 /*
- * Creates a guest_memfd of @size_bytes that can be mapped and starts shared.
- * The descriptor, or -errno; silent.  The caller owns the descriptor.
+ * Creates a guest_memfd of @size_bytes that can be mapped and is shared
+ * initially. Returns the descriptor, owned by the caller, or -errno; silent.
  */
 int kvm_guest_memfd_create(const struct kvm_vm *vm, uint64_t size_bytes);
 
-/* An interrupt line: KVM_IRQ_LINE with the architecture's encoding in @irq. */
+/* KVM_IRQ_LINE; @irq has the encoding of the architecture. */
 int kvm_irq_line(const struct kvm_vm *vm, uint32_t irq, bool level);
 
 /*
@@ -142,8 +142,8 @@ int kvm_routes_set(const struct kvm_vm *vm,
 		   const struct kvm_irq_routing_entry *entries, size_t count);
 
 /*
- * Binds @eventfd to writes of @size_bytes (0: any size, where KVM has that) at
- * @addr of the MMIO space, or of the port space with @pio.
+ * Binds @eventfd to writes of @size_bytes (0: any size, if KVM supports it) at
+ * @addr of the MMIO space, or of the port space if @pio.
  */
 struct kvm_ioevent {
 	uint64_t addr;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What this host's KVM can do.  One thread; see the header. */
+/* Probes the capabilities of this host's KVM. One thread. */
 #include "vmm/kvm/probe.h"
 
 #include <errno.h>
@@ -10,12 +10,12 @@
 #include "vmm/kvm/kvm.h"
 
 /*
- * Slots and guest_memfds need whole host pages; 64 KiB is one on every host of
- * either architecture.
+ * A multiple of the host page size on both architectures, as slots and
+ * guest_memfds require.
  */
 #define SCRATCH_BYTES UINT64_C(65536)
 
-/* Needed first, then in order of age. */
+/* Required capabilities first, then by age. */
 static const struct kvm_probe_cap caps[] = {
 	{
 		.cap = KVM_CAP_USER_MEMORY,
@@ -27,13 +27,13 @@ static const struct kvm_probe_cap caps[] = {
 		.cap = KVM_CAP_IRQFD,
 		.needed = true,
 		.name = "irqfd",
-		.use = "interrupts without a system call",
+		.use = "interrupt injection by eventfd",
 	},
 	{
 		.cap = KVM_CAP_IOEVENTFD,
 		.needed = true,
 		.name = "ioeventfd",
-		.use = "virtqueue kicks that do not stop the vCPU",
+		.use = "virtqueue kicks without an exit to userspace",
 	},
 	{
 		.cap = KVM_CAP_SIGNAL_MSI,
@@ -45,80 +45,79 @@ static const struct kvm_probe_cap caps[] = {
 		.cap = KVM_CAP_IMMEDIATE_EXIT,
 		.needed = true,
 		.name = "immediate_exit",
-		.use = "stopping a vCPU without a race",
+		.use = "race-free vCPU kicks",
 		.since = "Linux 4.11",
 	},
 	{
 		.cap = KVM_CAP_MP_STATE,
 		.name = "mp_state",
-		.use = "snapshots of several processors",
-		.without = "there are no snapshots",
+		.use = "save and restore of vCPU run states",
+		.without = "snapshots are not supported",
 	},
 	{
 		.cap = KVM_CAP_IRQ_ROUTING,
 		.name = "irq_routing",
-		.use = "MSIs by irqfd",
-		.without = "each MSI costs a system call",
+		.use = "MSI injection by eventfd",
+		.without = "one ioctl per MSI",
 	},
 	{
 		.cap = KVM_CAP_IRQFD_RESAMPLE,
 		.name = "irqfd_resample",
-		.use = "level interrupts of PCI devices",
-		.without = "the guest's drivers need MSI-X",
+		.use = "level-triggered interrupts of PCI devices",
+		.without = "guest drivers must use MSI-X",
 	},
 	{
 		.cap = KVM_CAP_IOEVENTFD_ANY_LENGTH,
 		.name = "ioeventfd_any_length",
-		.use = "kicks of any width by one ioeventfd",
-		.without = "each width takes one",
+		.use = "one ioeventfd for all access widths",
+		.without = "one ioeventfd per access width",
 	},
 	{
 		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
 		.name = "manual_dirty_log_protect2",
-		.use = "dirty logging in small steps",
-		.without = "dirty logs are cleared whole",
+		.use = "incremental clearing of the dirty log",
+		.without = "dirty logs are cleared as a whole",
 		.since = "Linux 5.2",
 	},
 	{
 		.cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
 		.name = "dirty_log_ring_acq_rel",
-		.use = "dirty pages as a list for each vCPU",
-		.without = "they come from the bitmap",
+		.use = "per-vCPU dirty rings",
+		.without = "dirty bitmaps are used",
 		.since = "Linux 6.1",
 	},
 	{
 		.cap = KVM_CAP_USER_MEMORY2,
 		.name = "user_memory2",
-		.use = "slots with guest_memfd or userfault",
-		.without = "memory is anonymous",
+		.use = "memslots with guest_memfd or userfault",
+		.without = "anonymous memory only",
 		.since = "Linux 6.8",
 	},
 	{
 		.cap = KVM_CAP_MEMORY_FAULT_INFO,
 		.name = "memory_fault_info",
-		.use = "the address of a failed access",
-		.without =
-			"errors may come without an address (arm64 has it all the same)",
+		.use = "guest address of a failed access",
+		.without = "errors may lack a guest address (arm64 reports it "
+			   "regardless)",
 		.since = "Linux 6.8",
 	},
 	{
 		.cap = KVM_CAP_PRE_FAULT_MEMORY,
 		.name = "pre_fault_memory",
-		.use = "KVM's page tables filled ahead of the guest",
-		.without = "pages are mapped at the first touch",
+		.use = "prefaulting of stage-2 page tables",
+		.without = "pages are mapped on first access",
 		.since = "Linux 6.11",
 	},
 };
 _Static_assert(ARRAY_SIZE(caps) <= KVM_PROBE_CAPS_MAX, "probe has room");
 
-/* The table; see the header. */
 const struct kvm_probe_cap *kvm_probe_caps(size_t *count)
 {
 	*count = ARRAY_SIZE(caps);
 	return caps;
 }
 
-/* Sets @slot and deletes it again; 0 or -errno. */
+/* Sets @slot and deletes it; 0 or -errno. */
 static int try_slot(const struct kvm_vm *vm, struct kvm_slot slot)
 {
 	int err = kvm_slot_try(vm, &slot);
@@ -133,7 +132,10 @@ static int try_slot(const struct kvm_vm *vm, struct kvm_slot slot)
 	return 0;
 }
 
-/* Whether a slot over @hva (and @guest_memfd, unless -1) takes userfault. */
+/*
+ * Sets a slot with userfault over @hva (and @guest_memfd, unless -1); 0 or
+ * -errno.
+ */
 static int try_userfault(const struct kvm_vm *vm, void *hva, int guest_memfd)
 {
 	unsigned long bitmap[SCRATCH_BYTES / PAGE_BYTES / 8] = { 0 };
@@ -150,7 +152,7 @@ static int try_userfault(const struct kvm_vm *vm, void *hva, int guest_memfd)
 			    });
 }
 
-/* Creates a guest_memfd with @flags: the descriptor or -errno. */
+/* Creates a guest_memfd with @flags. The descriptor, or -errno. */
 static int create_guest_memfd(const struct kvm_vm *vm, uint64_t flags)
 {
 	struct thaw_guest_memfd create = { .size = SCRATCH_BYTES,
@@ -159,7 +161,7 @@ static int create_guest_memfd(const struct kvm_vm *vm, uint64_t flags)
 	return kvm_ioctl(vm->fd, THAW_CREATE_GUEST_MEMFD, &create);
 }
 
-/* Whether a guest_memfd with @flags can be created. */
+/* 0 if a guest_memfd with @flags can be created, else -errno. */
 static int try_guest_memfd(const struct kvm_vm *vm, uint64_t flags)
 {
 	CLEANUP_CLOSE int fd = create_guest_memfd(vm, flags);
@@ -167,7 +169,6 @@ static int try_guest_memfd(const struct kvm_vm *vm, uint64_t flags)
 	return fd < 0 ? fd : 0;
 }
 
-/* Anonymous memory: userfault; see the header. */
 int kvm_probe_userfault(const struct kvm_vm *vm)
 {
 	void *hva = mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE,
@@ -182,13 +183,15 @@ int kvm_probe_userfault(const struct kvm_vm *vm)
 	return err;
 }
 
-/* A shared guest_memfd: its mapping, a slot with it, userfault. */
+/* Probes a shared guest_memfd: mmap(), a slot with it, userfault. */
 static void probe_shared(struct kvm_probe *probe, const struct kvm_vm *vm)
 {
 	CLEANUP_CLOSE int fd = kvm_guest_memfd_create(vm, SCRATCH_BYTES);
 	void *hva;
 
-	/* What cannot be tried is refused for the reason that stopped it. */
+	/*
+	 * A trial that cannot be made gets the error of the step that failed.
+	 */
 	probe->guest_memfd_shared = fd < 0 ? fd : 0;
 	probe->guest_memfd_map = probe->guest_memfd_shared;
 	probe->guest_memfd_slot = probe->guest_memfd_shared;
@@ -212,7 +215,6 @@ static void probe_shared(struct kvm_probe *probe, const struct kvm_vm *vm)
 	munmap(hva, SCRATCH_BYTES);
 }
 
-/* Asks and tries; see the header. */
 void kvm_probe(struct kvm_probe *probe, const struct kvm *kvm,
 	       const struct kvm_vm *vm)
 {
@@ -222,7 +224,7 @@ void kvm_probe(struct kvm_probe *probe, const struct kvm *kvm,
 		probe->caps[i] = kvm_check_cap(vm->fd, caps[i].cap);
 	probe->vcpus_advised = kvm_check_cap(vm->fd, KVM_CAP_NR_VCPUS);
 	probe->vcpus_max = kvm_check_cap(vm->fd, KVM_CAP_MAX_VCPUS);
-	/* api.rst 4.4: without the capability, four processors. */
+	/* api.rst 4.4: without the capability, four vCPUs. */
 	if (probe->vcpus_advised == 0)
 		probe->vcpus_advised = 4;
 	if (probe->vcpus_max == 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The KVM interface: <linux/kvm.h>, and the parts of it that are younger than
- * the headers on many build machines.  Values and layouts are from the kernel
- * document Documentation/virt/kvm/api.rst; those of userfault, which no
- * released kernel has, from the API text of KVM_MEM_USERFAULT.
+ * The KVM interface: <linux/kvm.h>, and definitions newer than the headers of
+ * many build machines. Values and layouts are from the kernel document
+ * Documentation/virt/kvm/api.rst; those of userfault, which is in no released
+ * kernel, from the API text of KVM_MEM_USERFAULT.
  */
 #ifndef VMM_KVM_UAPI_H
 #define VMM_KVM_UAPI_H
@@ -59,14 +59,14 @@ struct thaw_guest_memfd {
 #define THAW_MEMORY_FAULT_PRIVATE   (1ULL << 3)
 #define THAW_MEMORY_FAULT_USERFAULT (1ULL << 4)
 
-/* What run->memory_fault holds; the union of kvm_run starts at this. */
+/* Layout of run->memory_fault, at the start of the union of kvm_run. */
 struct thaw_memory_fault {
 	uint64_t flags;
 	uint64_t gpa;
 	uint64_t size; /* bytes */
 };
 
-/* Capabilities, by the numbers of the released kernels. */
+/* Capability numbers of released kernels. */
 #ifndef KVM_CAP_USER_MEMORY2
 #define KVM_CAP_USER_MEMORY2 231
 #endif

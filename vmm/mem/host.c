@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's memory, from the kernel's documents filesystems/proc.rst,
- * admin-guide/mm/transhuge.rst and hugetlbpage.rst.  One thread.
+ * The host's memory. Formats are from the kernel documents
+ * filesystems/proc.rst, admin-guide/mm/transhuge.rst and hugetlbpage.rst. One
+ * thread.
  */
 #include "vmm/mem/host.h"
 
@@ -15,7 +16,7 @@
 
 #define SYS_MM "/sys/kernel/mm"
 
-/* Reads the start of a small file as a string; "" when it cannot be read. */
+/* Reads a small file as a string; "" on error. */
 static void read_text(const char *path, char *text, size_t room)
 {
 	FILE *file = fopen(path, "re");
@@ -26,7 +27,7 @@ static void read_text(const char *path, char *text, size_t room)
 		fclose(file);
 }
 
-/* Reads a decimal number; 0 when there is none. */
+/* Reads a decimal number; 0 on error. */
 static uint64_t read_number(const char *path)
 {
 	char text[32];
@@ -35,7 +36,7 @@ static uint64_t read_number(const char *path)
 	return strtoull(text, NULL, 10);
 }
 
-/* Copies the word in brackets of "always [madvise] never". */
+/* Copies the bracketed word of "always [madvise] never". */
 static void read_choice(const char *path, char *word, size_t room)
 {
 	char text[128];
@@ -51,7 +52,7 @@ static void read_choice(const char *path, char *word, size_t room)
 	}
 }
 
-/* The bytes of a line "MemAvailable:  123 kB" of /proc/meminfo. */
+/* The value of a line "MemAvailable: 123 kB" of /proc/meminfo, in bytes. */
 static uint64_t meminfo_bytes(const char *text, const char *name)
 {
 	const char *line = strstr(text, name);
@@ -59,7 +60,7 @@ static uint64_t meminfo_bytes(const char *text, const char *name)
 	return line ? strtoull(line + strlen(name), NULL, 10) * KIB : 0;
 }
 
-/* Adds the pool of a directory hugepages-2048kB, unless it is empty. */
+/* Adds the pool of a directory such as hugepages-2048kB, unless it is empty. */
 static void add_pool(struct mem_host *host, const char *directory)
 {
 	struct mem_host_pool *pool = &host->pools[host->pool_count];

@@ -55,7 +55,7 @@ static int map_private(struct memory_region *region, int fd, uint64_t offset)
 	return 0;
 }
 
-/* Backs and maps one region. */
+/* Maps one region of any backing. -errno, logged. */
 static int map_region(struct memory_region *region,
 		      const struct memory_config *config,
 		      const struct kvm_vm *kvm)
@@ -83,7 +83,7 @@ uint32_t memory_host_pages(void)
 	return bytes > (long)PAGE_BYTES ? (uint32_t)bytes / PAGE_BYTES : 1;
 }
 
-/* -EINVAL, logged, for a range that is not of whole granules. */
+/* -EINVAL, logged, if the range is not a multiple of granules. */
 static int check_range(const struct memory *memory,
 		       const struct memory_range *range)
 {

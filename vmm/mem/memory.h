@@ -2,14 +2,14 @@
 /*
  * Guest memory: its address ranges, its backing, and the accessor.
  *
- * A gpa_t is a guest physical address and never mixes with a pointer.  RAM is a
- * few ranges, sorted by address, one memslot each; the architecture chooses them
- * (struct memory_range), this room backs and maps them.
+ * A gpa_t is a guest physical address and never mixes with a pointer. RAM is a
+ * few ranges, sorted by address, one memslot each; the architecture chooses
+ * them (struct memory_range), this room backs and maps them.
  *
- * Everything in the program that reads or writes guest memory goes through
- * memory_map(), or memory_read(), memory_write() and memory_load_fd(), which use
- * it.  It checks the bounds and has the pager populate absent pages *before* it
- * returns, so call it with no lock held.
+ * All accesses to guest memory go through memory_map(), or through
+ * memory_read(), memory_write() and memory_load_fd(), which use it. It checks
+ * the bounds and has the pager populate absent pages *before* it returns, so
+ * call it with no lock held.
  *
  * Threads: set up by one thread before vCPUs run; the accessors are for any
  * thread afterwards.
@@ -60,9 +60,9 @@ struct memory_region {
 };
 
 /*
- * Called before an access to [gpa, gpa + len), which lies within one region:
- * returns 0 when all its pages are present, or -EIO when one is unavailable;
- * during a save -ETIMEDOUT and -ECANCELED as well.  Any thread, no lock held.
+ * Called before an access to [gpa, gpa + len), which is within one region:
+ * returns 0 when all its pages are present, or -EIO if one is unavailable;
+ * during a save also -ETIMEDOUT and -ECANCELED. Any thread, no lock held.
  */
 struct memory_populator {
 	int (*populate)(void *ctx, gpa_t gpa, uint64_t len_bytes);
@@ -81,15 +81,16 @@ struct memory {
 	uint64_t size_bytes; /* of all regions */
 	unsigned int region_count;
 	struct memory_region regions[MEMORY_RANGES_MAX];
-	struct memory_populator populator; /* populate NULL: all is present */
+	struct memory_populator
+		populator; /* populate NULL: all pages are present */
 	const struct kvm_vm *kvm; /* NULL: not attached, for tests */
 };
 
 /*
- * Backs and maps the ranges.  MEMORY_GUEST_MEMFD needs @kvm, the others take
- * NULL; MEMORY_FILE maps @file_fd from @file_offset and leaves the descriptor
- * to the caller.  @granule_pages is 0 for the host's page size; a test may ask
- * for more.  -errno, logged; -EINVAL for a range that is not of whole granules.
+ * Maps the ranges. MEMORY_GUEST_MEMFD needs @kvm, the others take NULL;
+ * MEMORY_FILE maps @file_fd from @file_offset; the descriptor stays the
+ * caller's. @granule_pages is 0 for the host's page size; tests may use larger
+ * ones. -errno, logged; -EINVAL if a range is not a multiple of granules.
  */
 struct memory_config {
 	enum memory_backing backing;
@@ -102,7 +103,7 @@ struct memory_config {
 int memory_init(struct memory *memory, const struct memory_config *config,
 		const struct kvm_vm *kvm);
 
-/* Unmaps everything; a zeroed struct is fine.  The VM must be gone or idle. */
+/* A zeroed struct is fine. The VM must be gone or idle. */
 void memory_finish(struct memory *memory);
 
 /* The number of the page of RAM that holds @gpa, which is in @region. */
@@ -120,38 +121,38 @@ static inline uint64_t memory_granule_bytes(const struct memory *memory)
 	return memory->granule_pages * PAGE_BYTES;
 }
 
-/* The region that holds page @page of RAM; never NULL for a page of RAM. */
+/* The region that contains page @page of RAM; never NULL for a page of RAM. */
 struct memory_region *memory_region_of_page(const struct memory *memory,
 					    uint64_t page);
 
-/* Creates one memslot a region in @kvm. */
+/* Creates one memslot per region in @kvm. */
 int memory_attach(struct memory *memory, const struct kvm_vm *kvm);
 
-/* Sets the slot of a region again after its flags or bitmap changed. */
+/* Updates the slot of a region after its flags or bitmap changed. */
 int memory_update_slot(struct memory *memory, struct memory_region *region);
 
-/* The region that holds the whole of [gpa, gpa + len), or NULL. */
+/* The region that contains all of [gpa, gpa + len), or NULL. */
 struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
 				  uint64_t len_bytes);
 
 /*
- * Makes [gpa, gpa + len) present and stores where it is mapped in *@hva.
- * -EFAULT when it does not lie within one region of RAM, -EIO when a page is
- * unavailable.  Silent: the caller knows the source of the address.  The pointer
- * is valid as long as the memory.
+ * Populates [gpa, gpa + len) and stores its host address in *@hva. -EFAULT if
+ * it is not within one region of RAM, -EIO if a page is unavailable. Silent:
+ * the caller knows the source of the address. The pointer is valid as long as
+ * the memory.
  */
 int memory_map(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 	       void **hva);
 
-/* Copies out of, or into, guest memory; errors as memory_map(). */
+/* Copies from or to guest memory; errors as memory_map(). */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to,
 		uint64_t len_bytes);
 int memory_write(const struct memory *memory, gpa_t gpa, const void *from,
 		 uint64_t len_bytes);
 
 /*
- * Reads [gpa, gpa + len) from @fd at @offset; -ENODATA when the file ends
- * before, else errors of pread(2) and of memory_map().  Silent.
+ * Reads from @fd at @offset into [gpa, gpa + len); -ENODATA if the file is too
+ * short, else errors of pread(2) and memory_map(). Silent.
  */
 int memory_load_fd(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 		   int fd, uint64_t offset);

@@ -48,7 +48,7 @@ const struct plan_segment *plan_find(const struct plan *plan, gpa_t gpa,
 	return s->gpa < gpa || s->gpa - gpa < len_bytes ? s : NULL;
 }
 
-/* Adds @segment at its place; frees it on failure, which is logged. */
+/* Inserts @segment in order; on failure, which is logged, frees it. */
 static int insert(struct plan *plan, struct plan_segment segment)
 {
 	const struct plan_segment *other;
@@ -56,7 +56,9 @@ static int insert(struct plan *plan, struct plan_segment segment)
 
 	if (segment.gpa + segment.len_bytes < segment.gpa) {
 		segment_finish(&segment);
-		return log_fail(ERANGE, "%s: ends beyond the address space",
+		return log_fail(ERANGE,
+				"%s: extends past the end of the "
+				"address space",
 				segment.what);
 	}
 	other = plan_find(plan, segment.gpa, segment.len_bytes);

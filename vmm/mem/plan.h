@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A load plan: what guest memory holds before the guest first runs.  Loaders
- * and table writers add segments (a range of a file, or bytes); what no segment
- * covers is zero.  The plan is then either applied at once, or becomes the page
- * source of a guest whose memory starts absent, which is why no loader writes
- * guest memory itself.
+ * A load plan: the initial contents of guest memory. Loaders and table writers
+ * add segments (a range of a file, or bytes); memory outside segments is zero.
+ * The plan is either applied at once, or becomes the page source of a guest
+ * whose memory starts absent, so no loader writes guest memory itself.
  *
- * One thread.  Segments do not overlap.
+ * One thread. Segments do not overlap.
  */
 #ifndef VMM_MEM_PLAN_H
 #define VMM_MEM_PLAN_H
@@ -16,7 +15,7 @@
 
 #include "vmm/mem/memory.h"
 
-/* Begins as struct run does. */
+/* Starts with the fields of struct run. */
 struct plan_segment {
 	gpa_t gpa;
 	uint64_t len_bytes;
@@ -35,8 +34,8 @@ struct plan {
 void plan_finish(struct plan *plan);
 
 /*
- * Adds a range of a file; the descriptor is duplicated.  -ERANGE when it overlaps
- * another segment, -ENOMEM; logged.  An empty range adds nothing.
+ * Adds a range of a file; the descriptor is duplicated. -ERANGE if it overlaps
+ * another segment, or -ENOMEM; logged. An empty range adds nothing.
  */
 int plan_add_file(struct plan *plan, const char *what, gpa_t gpa,
 		  uint64_t len_bytes, int fd, uint64_t offset);
@@ -46,7 +45,7 @@ int plan_add_bytes(struct plan *plan, const char *what, gpa_t gpa,
 		   const void *data, uint64_t len_bytes);
 
 /*
- * Writes all segments into @memory.  -EFAULT: outside RAM; -ENODATA: a file was
+ * Writes all segments to @memory. -EFAULT: outside RAM; -ENODATA: a file was
  * truncated; or an I/O error; logged.
  */
 int plan_apply(const struct plan *plan, const struct memory *memory);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which pages have contents.  Where the kernel cannot be asked, all have.  It
- * answers for pages of the host, which may hold several of PAGE_BYTES.
+ * Finds pages with contents, in units of host pages, which may contain several
+ * of PAGE_BYTES. If the kernel does not report it, all pages count.
  *
- * Anonymous memory: the page is present or swapped out, by pagemap.  guest_memfd:
- * it is in the file, by mincore(2).  A mapped file: always.
+ * Anonymous memory: the page is present or swapped out, by pagemap.
+ * guest_memfd: the page is in the file, by mincore(2). A mapped file: all
+ * pages.
  */
 #include "vmm/mem/resident.h"
 
@@ -35,7 +36,7 @@ void resident_close(struct resident *resident)
 	resident->fd = -1;
 }
 
-/* By pagemap, for @count pages of the host; false when it cannot be read. */
+/* By pagemap, for @count host pages; false on error. */
 static bool look_pagemap(const struct resident *resident, const uint8_t *hva,
 			 uint64_t count, uint8_t *may)
 {
@@ -53,7 +54,7 @@ static bool look_pagemap(const struct resident *resident, const uint8_t *hva,
 	return true;
 }
 
-/* By mincore, for @count pages of the host; false when it is refused. */
+/* By mincore(2), for @count host pages; false on error. */
 static bool look_mincore(const struct resident *resident, uint8_t *hva,
 			 uint64_t count, uint8_t *may)
 {
@@ -64,7 +65,7 @@ static bool look_mincore(const struct resident *resident, uint8_t *hva,
 	return true;
 }
 
-/* Expands entries for pages of the host to @count pages, from the end. */
+/* Expands entries of host pages to @count pages, from the end. */
 static void spread(const struct resident *resident, uint64_t count,
 		   uint8_t *may)
 {

@@ -11,9 +11,10 @@
 struct memory;
 
 /*
- * fd is /proc/self/pagemap (the kernel's Documentation/admin-guide/mm/pagemap.rst)
- * for anonymous memory, -1 otherwise.  Both it and mincore(2) have one entry per
- * page of the host, which holds host_pages pages.
+ * fd is /proc/self/pagemap (the kernel's
+ * Documentation/admin-guide/mm/pagemap.rst) for anonymous memory, else -1. Both
+ * it and mincore(2) have one entry per host page, which contains host_pages
+ * pages.
  */
 struct resident {
 	const struct memory *memory;
@@ -26,9 +27,10 @@ void resident_open(struct resident *resident, const struct memory *memory);
 void resident_close(struct resident *resident);
 
 /*
- * Stores in @may, for each of @count pages of RAM from @page on, 1 if it may hold
- * anything but zeros, else 0.  They lie within one region, and start at a page of
- * the host; @count is at most RESIDENT_PAGES_MAX.  The guest does not run.
+ * For each of @count pages of RAM from @page on, stores 1 in @may if it may
+ * contain anything but zeros, else 0. The pages are within one region and start
+ * at a host page; @count is at most RESIDENT_PAGES_MAX. The guest must be
+ * paused.
  */
 #define RESIDENT_PAGES_MAX 512
 void resident_look(const struct resident *resident, uint64_t page,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The handler of SIGBUS.  A handler has no context, so it uses the only variable
- * of this file: the watch, stored with release order after all that it points to,
- * and loaded by the handler with acquire order.
+ * The SIGBUS handler. Handlers have no context argument, so it uses the only
+ * variable of this file: the watch, stored with release order after everything
+ * it points to, and loaded by the handler with acquire order.
  */
 #include "vmm/mem/sigbus.h"
 
@@ -20,7 +20,7 @@ static struct {
 	uint64_t page_bytes; /* the host's */
 } guarded;
 
-/* Stores the guest address of @hva; false: not in guest memory. */
+/* Stores the guest physical address of @hva; false: not in guest memory. */
 static bool find_gpa(const struct memory *memory, const void *hva, gpa_t *gpa)
 {
 	uintptr_t at = (uintptr_t)hva;
@@ -37,7 +37,7 @@ static bool find_gpa(const struct memory *memory, const void *hva, gpa_t *gpa)
 	return false;
 }
 
-/* Restores the earlier action: the signal is raised again on return. */
+/* Restores the previous action: the signal recurs on return. */
 static void pass_on(const siginfo_t *info)
 {
 	sigaction(SIGBUS, &guarded.before, NULL);
@@ -45,7 +45,7 @@ static void pass_on(const siginfo_t *info)
 		raise(SIGBUS);
 }
 
-/* Maps a page of zeros there, so that the access completes. */
+/* Maps a zero page at @hva, so that the access completes. */
 static bool put_zeros(void *hva)
 {
 	void *page = (void *)((uintptr_t)hva & ~(guarded.page_bytes - 1));
@@ -90,7 +90,7 @@ int sigbus_watch(const struct sigbus_watch *watch)
 	return 0;
 }
 
-/* The handler stays, as another one may have been installed after it. */
+/* The handler stays installed, as another one may have replaced it since. */
 void sigbus_unwatch(void)
 {
 	atomic_store_explicit(&guarded.watch, NULL, memory_order_release);

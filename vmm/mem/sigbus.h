@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SIGBUS on an access to guest memory by this program: a mapped file was truncated
- * or cannot be read, or the host has a memory error.  Instead of killing the
- * process, the access completes with zeros after the owner was called.
+ * SIGBUS on an access to guest memory by this process: a mapped file was
+ * truncated or cannot be read, or the host has a memory error. Instead of
+ * killing the process, the handler calls the owner, and the access completes
+ * with zeros.
  *
  * One watch per process at a time.
  */
@@ -24,13 +25,13 @@ struct sigbus_watch {
 };
 
 /*
- * Handles SIGBUS for addresses in *@watch->memory, whose memory_init() is done;
- * @watch outlives it.  For other addresses the earlier action is taken.  -errno,
- * logged.
+ * Handles SIGBUS for addresses in *@watch->memory, after memory_init(). @watch
+ * must stay valid until sigbus_unwatch(). Other addresses get the previous
+ * action. -errno, logged.
  */
 int sigbus_watch(const struct sigbus_watch *watch);
 
-/* No thread accesses the memory any more. */
+/* Call when no thread accesses the memory any more. */
 void sigbus_unwatch(void);
 
 #endif

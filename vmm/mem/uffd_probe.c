@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What this host's userfaultfd can do.  One thread; see the header.  Semantics
- * are those of userfaultfd(2), ioctl_userfaultfd(2) and the kernel's document
+ * Probes the capabilities of this host's userfaultfd. One thread. Semantics are
+ * from userfaultfd(2), ioctl_userfaultfd(2) and the kernel document
  * admin-guide/mm/userfaultfd.rst.
  */
 #include "vmm/mem/uffd_probe.h"
@@ -18,7 +18,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 
-/* One page on every host of either architecture. */
+/* A multiple of the host page size on both architectures. */
 #define SCRATCH_BYTES UINT64_C(65536)
 
 /* Since Linux 5.11 and 6.1; older headers lack them. */
@@ -30,10 +30,10 @@
 #endif
 
 /*
- * Features that change what a descriptor does or need privileges of their own;
- * a probe does not ask for them.
+ * Features that change the behaviour of a descriptor or need privileges; the
+ * probe does not enable them.
  */
-#define FEATURES_NOT_ASKED                                      \
+#define FEATURES_NOT_PROBED                                     \
 	(UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP |   \
 	 UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP | \
 	 UFFD_FEATURE_SIGBUS)
@@ -58,7 +58,7 @@ static int open_device(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* UFFDIO_API; stores the features of the kernel unless @supported is NULL. */
+/* UFFDIO_API; stores the kernel's features unless @supported is NULL. */
 static int enable_api(int fd, uint64_t features, uint64_t *supported)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
@@ -97,7 +97,7 @@ static int try_register(int uffd, void *hva, uint64_t mode)
 	return 0;
 }
 
-/* Maps memory (@fd -1: anonymous), tries @mode on it, unmaps it. */
+/* Maps memory (@fd -1: anonymous), tries @mode on it, and unmaps it. */
 static int try_memory(int uffd, int fd, uint64_t mode)
 {
 	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, err;
@@ -140,7 +140,7 @@ static void probe_ranges(struct uffd_probe *probe, int uffd, int guest_memfd)
 	}
 }
 
-/* The value of vm.unprivileged_userfaultfd; -1: not known. */
+/* The value of vm.unprivileged_userfaultfd; -1: unknown. */
 static int read_unprivileged(void)
 {
 	FILE *file = fopen("/proc/sys/vm/unprivileged_userfaultfd", "re");
@@ -153,8 +153,8 @@ static int read_unprivileged(void)
 	return value >= '0' && value <= '9' ? value - '0' : -1;
 }
 
-/* 0 for a descriptor, which is closed; or the -errno in @fd. */
-static int close_answer(int fd)
+/* Closes the descriptor and returns 0; a negative @fd is returned. */
+static int close_probed(int fd)
 {
 	if (fd < 0)
 		return fd;
@@ -167,10 +167,10 @@ void uffd_probe(struct uffd_probe *probe, int guest_memfd)
 	CLEANUP_CLOSE int uffd = -1;
 
 	*probe = (struct uffd_probe){ .unprivileged = read_unprivileged() };
-	probe->syscall = close_answer(open_syscall(0));
+	probe->syscall = close_probed(open_syscall(0));
 	probe->syscall_user_only =
-		close_answer(open_syscall(UFFD_USER_MODE_ONLY));
-	probe->device = close_answer(open_device());
+		close_probed(open_syscall(UFFD_USER_MODE_ONLY));
+	probe->device = close_probed(open_device());
 	probe->kernel_faults = probe->syscall == 0 || probe->device == 0;
 
 	/* A first UFFDIO_API returns the features, a second enables them. */
@@ -180,6 +180,7 @@ void uffd_probe(struct uffd_probe *probe, int guest_memfd)
 	if (uffd >= 0)
 		enable_api(uffd, 0, &probe->features);
 	cleanup_close(&uffd);
-	uffd = uffd_open(probe->features & ~(uint64_t)FEATURES_NOT_ASKED, NULL);
+	uffd = uffd_open(probe->features & ~(uint64_t)FEATURES_NOT_PROBED,
+			 NULL);
 	probe_ranges(probe, uffd, guest_memfd);
 }

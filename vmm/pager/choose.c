@@ -11,7 +11,7 @@
 #include "vmm/kvm/probe.h"
 #include "vmm/mem/uffd_probe.h"
 
-/* The order of `auto`: best first; the last one always works. */
+/* The order of `auto`: best first; the last mode is always available. */
 static const enum pager_mode order[] = { PAGER_USERFAULT, PAGER_UFFD, PAGER_MAP,
 					 PAGER_EAGER };
 
@@ -25,7 +25,7 @@ void host_caps_probe(struct host_caps *caps, const struct kvm_vm *vm)
 		close(fd);
 }
 
-/* Why userfaultfd cannot be used, or NULL. */
+/* The reason why userfaultfd is unavailable, or NULL. */
 static const char *uffd_refusal(const struct host_caps *caps)
 {
 	if (caps->uffd < 0)
@@ -42,7 +42,7 @@ const char *pager_mode_refusal(enum pager_mode mode,
 		if (caps->userfault < 0)
 			return "not supported by this kernel (see `thaw "
 			       "probe`)";
-		/* KVM's own accesses do not look at the bitmap. */
+		/* KVM's own accesses ignore the bitmap. */
 		return uffd_refusal(caps);
 	case PAGER_UFFD:
 		if (caps->backing == MEMORY_GUEST_MEMFD)
@@ -51,7 +51,7 @@ const char *pager_mode_refusal(enum pager_mode mode,
 		return uffd_refusal(caps);
 	case PAGER_MAP:
 		if (!caps->has_file)
-			return "needs a snapshot to map";
+			return "no snapshot to map";
 		if (caps->backing == MEMORY_GUEST_MEMFD)
 			return "guest_memfd cannot map a file; use "
 			       "--memory=anon";
@@ -63,7 +63,7 @@ const char *pager_mode_refusal(enum pager_mode mode,
 	return NULL;
 }
 
-/* Takes the first available mode; says why those before it are not. */
+/* Selects the first available mode; stores the reasons against earlier ones. */
 static void choose_first(struct pager_choice *choice,
 			 const struct host_caps *caps)
 {
@@ -102,8 +102,8 @@ int pager_choose(struct pager_choice *choice, enum pager_mode wanted,
 	if (!choice->why[0])
 		snprintf(choice->why, sizeof(choice->why), "%s",
 			 wanted == PAGER_AUTO  ? "best available" :
-			 wanted == PAGER_EAGER ? "all memory is filled "
+			 wanted == PAGER_EAGER ? "all memory is populated "
 						 "before the guest runs" :
-						 "as asked for");
+						 "requested");
 	return 0;
 }

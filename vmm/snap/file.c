@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Opening a snapshot directory, and reading and checking its pages.  An open
- * snapshot is not changed by anything here, so there is no lock.
+ * Opens a snapshot directory, and reads and checks its pages. An open snapshot
+ * is immutable, so there is no lock.
  */
 #include "vmm/snap/file.h"
 
@@ -18,13 +18,13 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/parse.h"
 
-/* Checksums are read so many at a time; pages, when all are verified. */
+/* Checksums per read, and pages per read of snap_verify(). */
 #define SUMS_AT_ONCE  1024
 #define PAGES_AT_ONCE 256
 
 /*
  * Opens one file and stores its size; the descriptor, or -errno, logged.
- * O_NONBLOCK: a FIFO in its place must not hold us up before it is refused.
+ * O_NONBLOCK: opening a FIFO must not block before it is refused.
  */
 static int open_file(const struct snap_file *f, const char *name,
 		     uint64_t *size)
@@ -54,7 +54,7 @@ static int open_state(struct snap_file *f, const char *arch)
 	if (fd < 0)
 		return fd;
 	if (size > SNAP_STATE_BYTES_MAX)
-		return snap_bad(f, SNAP_STATE_NAME, "larger than it can be");
+		return snap_bad(f, SNAP_STATE_NAME, "too large");
 	f->state = malloc(size + 1);
 	if (!f->state)
 		return log_errno(ENOMEM, "%s/%s", f->path, SNAP_STATE_NAME);
@@ -78,7 +78,7 @@ static int open_memory(struct snap_file *f)
 		return snap_bad(f, SNAP_MEMORY_NAME,
 				size < f->memory_bytes ?
 					"truncated" :
-					"longer than the guest's memory");
+					"larger than guest memory");
 	f->pages_fd = open_file(f, SNAP_PAGES_NAME, &size);
 	return f->pages_fd < 0 ? f->pages_fd : snap_parse_pages(f, size);
 }
@@ -89,7 +89,7 @@ static int open_dir(struct snap_file *f)
 	if (f->dir_fd >= 0)
 		return 0;
 	if (errno == ENOTDIR)
-		return log_fail(ENOTDIR, "%s: not a snapshot: it is no folder",
+		return log_fail(ENOTDIR, "%s: not a snapshot: not a directory",
 				f->path);
 	return log_errno(errno, "%s", f->path);
 }
@@ -114,7 +114,6 @@ int snap_open(struct snap_file *f, const char *path, const char *arch)
 	return err;
 }
 
-/* Closes it.  A struct that was zeroed, not opened, owns no descriptor. */
 void snap_close(struct snap_file *f)
 {
 	const int fds[] = { f->dir_fd, f->memory_fd, f->pages_fd };
@@ -132,7 +131,7 @@ void snap_close(struct snap_file *f)
 				 .pages_fd = -1 };
 }
 
-/* The guest address of @page of `memory`. */
+/* The guest physical address of @page of `memory`. */
 static uint64_t page_gpa(const struct snap_file *f, uint64_t page)
 {
 	uint64_t offset = page * SNAP_PAGE_BYTES;
@@ -144,8 +143,8 @@ static uint64_t page_gpa(const struct snap_file *f, uint64_t page)
 }
 
 /*
- * Checks pages against their checksums, silently: -EBADMSG with the first that
- * differs in *@bad, or why the checksums cannot be read.
+ * Checks pages against their checksums. Silent; -EBADMSG with the first corrupt
+ * page in *@bad, or the error of reading the checksums.
  */
 static int check_pages(const struct snap_file *f, uint64_t first,
 		       uint64_t count, const void *data, uint64_t *bad)
@@ -172,7 +171,6 @@ static int check_pages(const struct snap_file *f, uint64_t first,
 	return 0;
 }
 
-/* Reads pages and checks them, silently. */
 int snap_read_pages(const struct snap_file *f, uint64_t first, uint64_t count,
 		    void *to)
 {
@@ -184,7 +182,7 @@ int snap_read_pages(const struct snap_file *f, uint64_t first, uint64_t count,
 	return err ? err : check_pages(f, first, count, to, &bad);
 }
 
-/* Logs a page whose contents are not those that were saved; -EBADMSG. */
+/* Logs a corrupt page; -EBADMSG. */
 static int page_bad(const struct snap_file *f, uint64_t page)
 {
 	return log_fail(EBADMSG, "%s/%s: corrupt page at guest address %#llx",
@@ -192,7 +190,7 @@ static int page_bad(const struct snap_file *f, uint64_t page)
 			(unsigned long long)page_gpa(f, page));
 }
 
-/* Reads pages of one run and checks them; logs the first error. */
+/* Reads and checks pages of one run; logs the first error. */
 static int verify_pages(const struct snap_file *f, uint64_t first,
 			uint64_t count, void *to)
 {
@@ -215,7 +213,7 @@ static int verify_pages(const struct snap_file *f, uint64_t first,
 		     0;
 }
 
-/* Checks that [first, end) of `memory`, which is absent, reads as zeros. */
+/* Checks that the absent pages [first, end) of `memory` read as zeros. */
 static int verify_absent(const struct snap_file *f, uint64_t first,
 			 uint64_t end, uint8_t *buf)
 {
@@ -223,7 +221,7 @@ static int verify_absent(const struct snap_file *f, uint64_t first,
 	off_t end_at = (off_t)(end * SNAP_PAGE_BYTES), at;
 
 	for (uint64_t page = first; page < end; page++) {
-		/* From hole to hole: data is what has to be looked at. */
+		/* Skip holes: only data must be compared. */
 		at = lseek(f->memory_fd, (off_t)(page * SNAP_PAGE_BYTES),
 			   SEEK_DATA);
 		if ((at < 0 && errno == ENXIO) || at >= end_at)
@@ -232,7 +230,7 @@ static int verify_absent(const struct snap_file *f, uint64_t first,
 			page = (uint64_t)at / SNAP_PAGE_BYTES;
 		if (snap_read_at(f->memory_fd, buf, SNAP_PAGE_BYTES,
 				 page * SNAP_PAGE_BYTES))
-			return log_fail(EIO, "%s/%s: cannot be read", f->path,
+			return log_fail(EIO, "%s/%s: read failed", f->path,
 					SNAP_MEMORY_NAME);
 		if (memcmp(buf, zeros, sizeof(zeros)) != 0)
 			return page_bad(f, page);
@@ -240,7 +238,7 @@ static int verify_absent(const struct snap_file *f, uint64_t first,
 	return 0;
 }
 
-/* Checks one run, and the gap before it that began at @from. */
+/* Checks one run, and the gap before it, which begins at @from. */
 static int verify_run(const struct snap_file *f, const struct snap_run *run,
 		      uint64_t from, uint8_t *buf)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The numbers of the snapshot format, version 1.  doc/snapshot-format.md tells
- * it in full; this is what both the writer and the reader use.
+ * Constants of the snapshot format, version 1, for both the writer and the
+ * reader. doc/snapshot-format.md specifies the format.
  */
 #ifndef VMM_SNAP_FORMAT_H
 #define VMM_SNAP_FORMAT_H
@@ -14,7 +14,7 @@
 #define SNAP_MEMORY_NAME     "memory"
 #define SNAP_PAGES_NAME	     "pages"
 #define SNAP_WORKINGSET_NAME "workingset"
-/* The name under which a working set is written before it replaces another. */
+/* Temporary name of a working set until it replaces the old one. */
 #define SNAP_WORKINGSET_TEMPORARY ".workingset.tmp"
 
 /* The first eight bytes of each file with a header. */
@@ -39,7 +39,7 @@
 #define SNAP_RUN_BYTES		     16
 #define SNAP_WORKINGSET_HEADER_BYTES 56
 
-/* What a reader accepts, and so what a writer keeps to. */
+/* Limits of the reader, which the writer observes. */
 #define SNAP_SECTIONS_MAX     4096
 #define SNAP_RANGES_MAX	      64
 #define SNAP_STATE_BYTES_MAX  (UINT64_C(64) << 20)
@@ -47,7 +47,7 @@
 #define SNAP_RUNS_MAX	      (UINT64_C(1) << 22)
 #define SNAP_WORKINGSET_MAX   (UINT64_C(1) << 24)
 
-/* A range of RAM: its place in the guest and in the file `memory`. */
+/* A range of RAM: its guest physical address and its offset in `memory`. */
 struct snap_range {
 	uint64_t gpa;
 	uint64_t size_bytes;

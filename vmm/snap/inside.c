@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Files that are kept in a snapshot's directory beside its own, such as the
- * disks of its guest.  The directory may be from anywhere, so the kernel holds
- * the walk within it: no ".." and no link leads out.
+ * Opens files in a snapshot's directory that are not part of the snapshot, such
+ * as the guest's disks. The directory is untrusted, so the kernel confines path
+ * resolution to it: no ".." and no link leads out.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,12 +15,12 @@
 #include "vmm/snap/file.h"
 #include "vmm/snap/staging.h"
 
-/* A rename in the directory makes the kernel give up a walk over "..". */
+/* A concurrent rename makes openat2() fail with EAGAIN for paths with "..". */
 #define WALK_TRIES 16
 
 /*
- * Whether @st is of one of the snapshot's own files, by whatever name it was
- * reached: "./memory" and links to it are many.
+ * Whether @st is one of the snapshot's own files, whatever path led to it:
+ * "./memory", or a link.
  */
 static bool is_own(const struct snap_file *f, const struct stat *st)
 {
@@ -34,7 +34,7 @@ static bool is_own(const struct snap_file *f, const struct stat *st)
 	return false;
 }
 
-/* openat2(2), which the C library lacks; the descriptor, or -errno. */
+/* openat2(2), which the C library lacks. The descriptor, or -errno. */
 static int open_beneath(int dir_fd, const char *path, int flags)
 {
 	struct open_how how = {
@@ -56,7 +56,7 @@ int snap_open_inside(const struct snap_file *f, const char *path, int flags)
 	CLEANUP_CLOSE int fd = -1;
 	struct stat st;
 
-	/* A FIFO must not hold us up before it is refused. */
+	/* Opening a FIFO must not block before it is refused. */
 	if (!(flags & O_PATH))
 		flags |= O_NONBLOCK | O_NOCTTY;
 	fd = open_beneath(f->dir_fd, path, flags);
@@ -66,6 +66,6 @@ int snap_open_inside(const struct snap_file *f, const char *path, int flags)
 		return -errno;
 	if (is_own(f, &st))
 		return -EPERM;
-	/* A device node is a way out, too. */
+	/* A device node would lead out of the directory, too. */
 	return S_ISREG(st.st_mode) ? take_fd(&fd) : -EXDEV;
 }

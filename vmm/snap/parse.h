@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The parsers behind file.h, apart from the opening of files so that a fuzzer
- * can reach them.  Within the room, and its tests.
+ * The parsers behind file.h, separate from opening files so that a fuzzer can
+ * call them. For this room and its tests only.
  */
 #ifndef VMM_SNAP_PARSE_H
 #define VMM_SNAP_PARSE_H
@@ -12,13 +12,13 @@
 struct snap_file;
 
 /*
- * Parses f->state, of f->state_bytes bytes, for @arch or any (NULL).  Fills
- * the fields of `state`; what is allocated goes with snap_close().
+ * Parses f->state, of f->state_bytes bytes, for @arch (NULL: any). Fills the
+ * fields of `state`; snap_close() frees them.
  */
 int snap_parse_state(struct snap_file *f, const char *arch);
 
 /*
- * Parses the header and the runs of f->pages_fd, which has @size bytes; after
+ * Parses the header and the runs of f->pages_fd, of @size bytes. Call after
  * snap_parse_state().
  */
 int snap_parse_pages(struct snap_file *f, uint64_t size);
@@ -26,9 +26,9 @@ int snap_parse_pages(struct snap_file *f, uint64_t size);
 /* Logs "path/name: reason"; -EBADMSG. */
 int snap_bad(const struct snap_file *f, const char *name, const char *reason);
 
-/* pread(2) of all @len bytes; -ENODATA when the file ends before. */
+/* pread(2) of all @len bytes; -ENODATA if the file ends before. */
 int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset);
-/* The same, but -EINTR when a signal ends a read that waits. */
+/* The same, but -EINTR if a signal interrupts a blocked read. */
 int snap_read_until_signal(int fd, void *to, uint64_t len, uint64_t offset);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Parsing `pages`: the header, and the runs, which are read a piece at a time
- * and checked as they come, so that a file that claims more than it holds costs
- * no more than what it holds.
+ * Parses `pages`: the header and the runs. Runs are read and checked in pieces,
+ * so a file that claims more runs than it contains costs no more than its real
+ * size.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,6 @@
 
 #define RUNS_AT_ONCE 4096
 
-/* pread(2) of all of it, until a signal comes. */
 int snap_read_until_signal(int fd, void *to, uint64_t len, uint64_t offset)
 {
 	uint8_t *p = to;
@@ -36,7 +35,6 @@ int snap_read_until_signal(int fd, void *to, uint64_t len, uint64_t offset)
 	return 0;
 }
 
-/* pread(2) of all of it. */
 int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset)
 {
 	int err;
@@ -57,22 +55,24 @@ static int read_pages_file(const struct snap_file *f, void *to, uint64_t len,
 	return err ? log_errno(-err, "%s/%s: read", f->path, PAGES) : 0;
 }
 
-/* Checks the header, which is at @h. */
+/* Checks the header at @h and stores its fields. */
 static int take_header(struct snap_file *f, const uint8_t *h, uint64_t size)
 {
 	uint64_t page_count = get_le64(h + 32), sums_end;
 	uint32_t version = get_le32(h + 8);
 
 	if (memcmp(h, SNAP_PAGES_MAGIC, SNAP_MAGIC_BYTES) != 0)
-		return snap_bad(f, PAGES, "not the pages of a snapshot");
+		return snap_bad(f, PAGES,
+				"not a snapshot page index (bad "
+				"magic)");
 	if (version > SNAP_VERSION)
 		return log_fail(EPROTONOSUPPORT,
-				"%s/%s: made by a newer thaw (format %u, this "
-				"one reads %d)",
+				"%s/%s: made by a newer thaw (format version "
+				"%u, maximum supported: %d)",
 				f->path, PAGES, version, SNAP_VERSION);
 	if (crc32c(0, h, SNAP_PAGES_HEADER_BYTES - SNAP_SUM_BYTES) !=
 	    get_le32(h + SNAP_PAGES_HEADER_BYTES - SNAP_SUM_BYTES))
-		return snap_bad(f, PAGES, "the header is damaged");
+		return snap_bad(f, PAGES, "corrupt header");
 	if (memcmp(h + 16, f->id, SNAP_ID_BYTES) != 0)
 		return snap_bad(f, PAGES, "belongs to another snapshot");
 	f->present_count = get_le64(h + 40);
@@ -83,23 +83,23 @@ static int take_header(struct snap_file *f, const uint8_t *h, uint64_t size)
 	    get_le32(h + 72) != SNAP_PAGE_BYTES ||
 	    f->present_count > page_count || f->run_count > SNAP_RUNS_MAX ||
 	    f->run_count > f->present_count)
-		return snap_bad(f, PAGES, "the header makes no sense");
-	/* No sum below overflows: runs and pages are bounded. */
+		return snap_bad(f, PAGES, "malformed header");
+	/* No overflow below: runs and pages are bounded. */
 	sums_end = align_up(SNAP_PAGES_HEADER_BYTES +
 				    f->run_count * SNAP_RUN_BYTES,
 			    SNAP_PAGE_BYTES);
 	if (f->sums_offset != sums_end ||
 	    get_le64(h + 64) != sums_end + page_count * SNAP_SUM_BYTES)
-		return snap_bad(f, PAGES, "the header makes no sense");
+		return snap_bad(f, PAGES, "malformed header");
 	if (size != get_le64(h + 64))
 		return snap_bad(f, PAGES,
 				size < get_le64(h + 64) ?
 					"truncated" :
-					"longer than it says");
+					"larger than its header specifies");
 	return 0;
 }
 
-/* Makes room for twice the runs there are, up to run_count. */
+/* Doubles the array of runs, up to run_count. */
 static int grow_runs(struct snap_file *f, uint64_t *room)
 {
 	uint64_t more = min_u64(*room ? *room * 2 : RUNS_AT_ONCE, f->run_count);
@@ -113,7 +113,10 @@ static int grow_runs(struct snap_file *f, uint64_t *room)
 	return 0;
 }
 
-/* Takes a run that begins at or after *@next; *@next: where another may. */
+/*
+ * Stores a run that begins at or after *@next; sets *@next to the first page at
+ * which another run may begin.
+ */
 static bool take_run(const struct snap_file *f, const uint8_t *bytes,
 		     struct snap_run *run, uint64_t *next, uint64_t *present)
 {
@@ -127,7 +130,7 @@ static bool take_run(const struct snap_file *f, const uint8_t *bytes,
 	return true;
 }
 
-/* All runs, against their checksum and the count of pages. */
+/* Reads all runs and checks them against @sum and present_count. */
 static int take_runs(struct snap_file *f, uint32_t expected)
 {
 	uint8_t bytes[RUNS_AT_ONCE * SNAP_RUN_BYTES];
@@ -147,12 +150,11 @@ static int take_runs(struct snap_file *f, uint32_t expected)
 		for (uint64_t i = 0; i < n && !err; i++, at++) {
 			if (!take_run(f, bytes + i * SNAP_RUN_BYTES,
 				      &f->runs[at], &next, &present))
-				err = snap_bad(f, PAGES,
-					       "the runs are damaged");
+				err = snap_bad(f, PAGES, "corrupt page runs");
 		}
 	}
 	if (!err && (sum != expected || present != f->present_count))
-		err = snap_bad(f, PAGES, "the runs are damaged");
+		err = snap_bad(f, PAGES, "corrupt page runs");
 	return err;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Parsing `state`: the header, then the sections, in a buffer that holds the
- * whole file.  Nothing is used before it was checked, and nothing is allocated
- * but the table of sections, whose size is bounded first.
+ * Parses `state`: the header, then the sections, in a buffer that holds the
+ * whole file. Nothing is used before it is checked, and only the table of
+ * sections is allocated, after its size is bounded.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,10 +17,12 @@
 
 #define STATE SNAP_STATE_NAME
 
-/* No guest address reaches this: the widest of the two architectures has 52. */
+/*
+ * Upper bound of guest physical addresses: both architectures have at most 52
+ * bits.
+ */
 #define GPA_LIMIT (UINT64_C(1) << 52)
 
-/* Logs what is wrong with a file. */
 int snap_bad(const struct snap_file *f, const char *name, const char *reason)
 {
 	return log_fail(EBADMSG, "%s/%s: %s", f->path, name, reason);
@@ -33,26 +35,28 @@ static int check_head(const struct snap_file *f, size_t *header_bytes)
 
 	if (f->state_bytes < SNAP_STATE_FIXED_BYTES ||
 	    memcmp(f->state, SNAP_STATE_MAGIC, SNAP_MAGIC_BYTES) != 0)
-		return snap_bad(f, STATE, "not the state of a snapshot");
+		return snap_bad(f, STATE,
+				"not a snapshot state file (bad "
+				"magic)");
 	version = get_le32(f->state + 8);
 	if (version > SNAP_VERSION)
 		return log_fail(EPROTONOSUPPORT,
-				"%s/%s: made by a newer thaw (format %u, this "
-				"one reads %d)",
+				"%s/%s: made by a newer thaw (format version "
+				"%u, maximum supported: %d)",
 				f->path, STATE, version, SNAP_VERSION);
 	if (!version)
-		return snap_bad(f, STATE, "no format has version 0");
+		return snap_bad(f, STATE, "invalid format version 0");
 	*header_bytes = get_le32(f->state + 12);
 	if (*header_bytes < SNAP_STATE_FIXED_BYTES + SNAP_SUM_BYTES ||
 	    *header_bytes > f->state_bytes)
 		return snap_bad(f, STATE, "truncated");
 	if (crc32c(0, f->state, *header_bytes - SNAP_SUM_BYTES) !=
 	    get_le32(f->state + *header_bytes - SNAP_SUM_BYTES))
-		return snap_bad(f, STATE, "the header is damaged");
+		return snap_bad(f, STATE, "corrupt header");
 	return 0;
 }
 
-/* The words that every field of the header is held to. */
+/* Stores and checks the fields of the header. */
 static int take_header(struct snap_file *f, const char *arch,
 		       size_t header_bytes)
 {
@@ -69,26 +73,29 @@ static int take_header(struct snap_file *f, const char *arch,
 		return snap_bad(f, STATE,
 				get_le64(h + 56) > f->state_bytes ?
 					"truncated" :
-					"longer than it says");
+					"larger than its header specifies");
 	for (const char *c = f->arch; *c; c++) {
 		if (*c <= ' ' || *c > '~')
-			return snap_bad(f, STATE, "no architecture's name");
+			return snap_bad(f, STATE,
+					"malformed architecture name");
 	}
 	if (arch && strcmp(arch, f->arch) != 0)
-		return log_fail(ENOEXEC, "%s/%s: a guest of %s, this is %s",
+		return log_fail(ENOEXEC,
+				"%s/%s: snapshot of a guest for %s, "
+				"this host is %s",
 				f->path, STATE, f->arch, arch);
 	if (get_le32(h + 72) != SNAP_PAGE_BYTES)
-		return snap_bad(f, STATE, "pages are not of 4096 bytes");
+		return snap_bad(f, STATE, "page size is not 4096 bytes");
 	if (f->section_count > SNAP_SECTIONS_MAX)
-		return snap_bad(f, STATE, "more sections than there can be");
+		return snap_bad(f, STATE, "too many sections");
 	if (!f->range_count || f->range_count > SNAP_RANGES_MAX ||
 	    header_bytes != SNAP_STATE_FIXED_BYTES + SNAP_SUM_BYTES +
 				    (size_t)f->range_count * SNAP_RANGE_BYTES)
-		return snap_bad(f, STATE, "the memory layout is damaged");
+		return snap_bad(f, STATE, "malformed memory layout");
 	return 0;
 }
 
-/* The ranges of RAM: aligned, in order, one after another in `memory`. */
+/* Stores the ranges of RAM: aligned, in order, contiguous in `memory`. */
 static int take_ranges(struct snap_file *f)
 {
 	uint64_t offset = 0, gpa = 0;
@@ -103,20 +110,18 @@ static int take_ranges(struct snap_file *f)
 		    r.gpa < gpa || r.offset_bytes != offset ||
 		    !range_within(r.gpa, r.size_bytes, GPA_LIMIT) ||
 		    r.size_bytes > SNAP_MEMORY_BYTES_MAX - offset)
-			return snap_bad(f, STATE,
-					"the memory layout makes no "
-					"sense");
+			return snap_bad(f, STATE, "malformed memory layout");
 		gpa = r.gpa + r.size_bytes;
 		offset += r.size_bytes;
 		f->ranges[i] = r;
 	}
 	if (offset != f->memory_bytes)
-		return snap_bad(f, STATE, "the memory layout makes no sense");
+		return snap_bad(f, STATE, "malformed memory layout");
 	f->page_count = f->memory_bytes / SNAP_PAGE_BYTES;
 	return 0;
 }
 
-/* Takes a tag: printing characters, padded with zeros, not seen before. */
+/* Stores a tag: printable characters, padded with zeros, unique. */
 static bool take_tag(const struct snap_file *f, struct snap_section *section,
 		     const uint8_t *bytes)
 {
@@ -140,7 +145,7 @@ static bool take_tag(const struct snap_file *f, struct snap_section *section,
 	return len > 0;
 }
 
-/* One section at *@at, which moves behind it. */
+/* Parses the section at *@at and moves *@at past it. */
 static int take_section(struct snap_file *f, struct snap_section *section,
 			size_t *at)
 {
@@ -149,17 +154,21 @@ static int take_section(struct snap_file *f, struct snap_section *section,
 	uint32_t sum;
 
 	if (!range_within(*at, SNAP_SECTION_HEADER_BYTES, f->state_bytes))
-		return snap_bad(f, STATE, "fewer sections than it says");
+		return snap_bad(f, STATE,
+				"fewer sections than its header "
+				"specifies");
 	len = get_le64(h + 16);
 	if (!range_within(*at + SNAP_SECTION_HEADER_BYTES, len, f->state_bytes))
-		return snap_bad(f, STATE, "a section reaches beyond the end");
+		return snap_bad(f, STATE,
+				"a section extends past the end of "
+				"the file");
 	sum = crc32c(0, h, SNAP_SECTION_HEADER_BYTES - SNAP_SUM_BYTES);
 	sum = crc32c(sum, h + SNAP_SECTION_HEADER_BYTES, len);
 	if (!take_tag(f, section, h))
-		return snap_bad(f, STATE, "a section's name makes no sense");
+		return snap_bad(f, STATE, "malformed section name");
 	if (sum != get_le32(h + 28))
-		return log_fail(EBADMSG, "%s/%s: section %s is damaged",
-				f->path, STATE, section->tag);
+		return log_fail(EBADMSG, "%s/%s: corrupt section %s", f->path,
+				STATE, section->tag);
 	section->version = get_le32(h + 24);
 	section->data = h + SNAP_SECTION_HEADER_BYTES;
 	section->len = len;
@@ -167,7 +176,7 @@ static int take_section(struct snap_file *f, struct snap_section *section,
 	return 0;
 }
 
-/* All sections; the file ends with the last. */
+/* Parses all sections; the file must end with the last. */
 static int take_sections(struct snap_file *f, size_t at)
 {
 	int err = 0;
@@ -178,7 +187,8 @@ static int take_sections(struct snap_file *f, size_t at)
 	for (unsigned int i = 0; i < f->section_count && !err; i++)
 		err = take_section(f, &f->sections[i], &at);
 	if (!err && at != f->state_bytes)
-		err = snap_bad(f, STATE, "bytes after the last section");
+		err = snap_bad(f, STATE,
+			       "trailing data after the last section");
 	return err;
 }
 
@@ -196,7 +206,6 @@ int snap_parse_state(struct snap_file *f, const char *arch)
 	return err;
 }
 
-/* The section of that tag. */
 const struct snap_section *snap_find(const struct snap_file *f, const char *tag)
 {
 	for (unsigned int i = 0; i < f->section_count; i++) {
@@ -206,7 +215,6 @@ const struct snap_section *snap_find(const struct snap_file *f, const char *tag)
 	return NULL;
 }
 
-/* Points a reader at a section. */
 int snap_read_section(const struct snap_file *f, const char *tag,
 		      uint32_t version, struct snap_reader *r)
 {
@@ -217,8 +225,8 @@ int snap_read_section(const struct snap_file *f, const char *tag,
 				f->path, STATE, tag);
 	if (!section->version || section->version > version)
 		return log_fail(EPROTONOSUPPORT,
-				"%s/%s: section %s has version %u, this thaw "
-				"reads up to %u",
+				"%s/%s: section %s has version %u, maximum "
+				"supported: %u",
 				f->path, STATE, tag, section->version, version);
 	*r = (struct snap_reader){ .data = section->data,
 				   .len = section->len,
@@ -226,9 +234,8 @@ int snap_read_section(const struct snap_file *f, const char *tag,
 	return (int)section->version;
 }
 
-/* Logs that a section's fields make no sense. */
 int snap_section_bad(const struct snap_file *f, const char *tag)
 {
-	return log_fail(EBADMSG, "%s/%s: section %s makes no sense", f->path,
-			STATE, tag);
+	return log_fail(EBADMSG, "%s/%s: malformed section %s", f->path, STATE,
+			tag);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writing a snapshot directory: `memory` as pages are given, `pages` and `state`
+ * Writes a snapshot directory: `memory` as pages are saved, `pages` and `state`
  * at the commit, when the runs are known.
  */
 #include "vmm/snap/save.h"
@@ -37,7 +37,7 @@ static void save_free(struct snap_save *s)
 	free(s);
 }
 
-/* Copies the ranges; -EINVAL unless they are as save.h says. */
+/* Copies the ranges; -EINVAL unless they conform to save.h. */
 static int take_ranges(struct snap_state *state,
 		       const struct snap_save_config *config)
 {
@@ -74,7 +74,7 @@ static int save_init(struct snap_save *s, const struct snap_save_config *config)
 			       config->sum);
 }
 
-/* Creates file @name of the snapshot: its descriptor, or -errno, logged. */
+/* Creates file @name of the snapshot. The descriptor, or -errno, logged. */
 static int make_file(struct snap_save *s, const char *name)
 {
 	int fd = openat(s->staging.dir_fd, name,

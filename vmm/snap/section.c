@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fields in and out of a section.  A writer owns its bytes and grows them by
- * doubling; a reader borrows its bytes.  Both remember the first failure and
- * turn later calls into nothing, so that a device checks once, at the end.
+ * Reads and writes fields of a section. A writer owns its buffer and grows it
+ * by doubling; a reader borrows its data. Both keep the first error, after
+ * which calls have no effect, so a device checks once, at the end.
  *
  * One thread at a time for each struct; no lock.
  */
@@ -16,14 +16,16 @@
 
 #define WRITER_FIRST_BYTES 256
 
-/* Frees the bytes; the writer may be used again afterwards. */
+/* Frees the buffer; the writer may be reused. */
 void snap_writer_finish(struct snap_writer *w)
 {
 	free(w->data);
 	memset(w, 0, sizeof(*w));
 }
 
-/* Makes room for @len more bytes and returns where they go; NULL on failure. */
+/*
+ * Extends the buffer by @len bytes and returns their address; NULL on failure.
+ */
 static uint8_t *writer_extend(struct snap_writer *w, size_t len)
 {
 	size_t room = w->room ? w->room : WRITER_FIRST_BYTES;
@@ -56,7 +58,6 @@ void snap_put_u8(struct snap_writer *w, uint8_t v)
 	snap_put_bytes(w, &v, 1);
 }
 
-/* Appends 16 bits. */
 void snap_put_u16(struct snap_writer *w, uint16_t v)
 {
 	uint8_t *at = writer_extend(w, 2);
@@ -65,7 +66,6 @@ void snap_put_u16(struct snap_writer *w, uint16_t v)
 		put_le16(at, v);
 }
 
-/* Appends 32 bits. */
 void snap_put_u32(struct snap_writer *w, uint32_t v)
 {
 	uint8_t *at = writer_extend(w, 4);
@@ -74,7 +74,6 @@ void snap_put_u32(struct snap_writer *w, uint32_t v)
 		put_le32(at, v);
 }
 
-/* Appends 64 bits. */
 void snap_put_u64(struct snap_writer *w, uint64_t v)
 {
 	uint8_t *at = writer_extend(w, 8);
@@ -83,7 +82,6 @@ void snap_put_u64(struct snap_writer *w, uint64_t v)
 		put_le64(at, v);
 }
 
-/* Appends @len bytes as they are. */
 void snap_put_bytes(struct snap_writer *w, const void *p, size_t len)
 {
 	uint8_t *at;
@@ -95,7 +93,6 @@ void snap_put_bytes(struct snap_writer *w, const void *p, size_t len)
 		memcpy(at, p, len);
 }
 
-/* Appends a length of 32 bits and the bytes. */
 void snap_put_blob(struct snap_writer *w, const void *p, size_t len)
 {
 	if (len > UINT32_MAX) {
@@ -106,7 +103,7 @@ void snap_put_blob(struct snap_writer *w, const void *p, size_t len)
 	snap_put_bytes(w, p, len);
 }
 
-/* Steps over @len bytes and returns where they are; NULL when too few. */
+/* Consumes @len bytes and returns their address; NULL if fewer are left. */
 static const uint8_t *reader_take(struct snap_reader *r, size_t len)
 {
 	const uint8_t *at;
@@ -122,7 +119,6 @@ static const uint8_t *reader_take(struct snap_reader *r, size_t len)
 	return at;
 }
 
-/* The next byte, or 0. */
 uint8_t snap_get_u8(struct snap_reader *r)
 {
 	const uint8_t *at = reader_take(r, 1);
@@ -130,7 +126,6 @@ uint8_t snap_get_u8(struct snap_reader *r)
 	return at ? *at : 0;
 }
 
-/* The next 16 bits, or 0. */
 uint16_t snap_get_u16(struct snap_reader *r)
 {
 	const uint8_t *at = reader_take(r, 2);
@@ -138,7 +133,6 @@ uint16_t snap_get_u16(struct snap_reader *r)
 	return at ? get_le16(at) : 0;
 }
 
-/* The next 32 bits, or 0. */
 uint32_t snap_get_u32(struct snap_reader *r)
 {
 	const uint8_t *at = reader_take(r, 4);
@@ -146,7 +140,6 @@ uint32_t snap_get_u32(struct snap_reader *r)
 	return at ? get_le32(at) : 0;
 }
 
-/* The next 64 bits, or 0. */
 uint64_t snap_get_u64(struct snap_reader *r)
 {
 	const uint8_t *at = reader_take(r, 8);
@@ -154,7 +147,6 @@ uint64_t snap_get_u64(struct snap_reader *r)
 	return at ? get_le64(at) : 0;
 }
 
-/* The next @len bytes, or zeros. */
 void snap_get_bytes(struct snap_reader *r, void *p, size_t len)
 {
 	const uint8_t *at;
@@ -168,7 +160,7 @@ void snap_get_bytes(struct snap_reader *r, void *p, size_t len)
 		memset(p, 0, len);
 }
 
-/* A length and that many bytes, which stay the owner's; NULL on failure. */
+/* The bytes stay the owner's; NULL on failure. */
 const uint8_t *snap_get_blob(struct snap_reader *r, size_t max, size_t *len)
 {
 	uint32_t n = snap_get_u32(r);
@@ -182,13 +174,12 @@ const uint8_t *snap_get_blob(struct snap_reader *r, size_t max, size_t *len)
 	return at;
 }
 
-/* Marks the reader as failed. */
 void snap_reader_fail(struct snap_reader *r)
 {
 	r->error = -EBADMSG;
 }
 
-/* Whether all that was read was there and good, and nothing is left. */
+/* -EBADMSG also when bytes are left. */
 int snap_reader_error(const struct snap_reader *r)
 {
 	if (r->error)

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where a snapshot is put.
- *
- * The temporary directory is named ".NAME.XXXXXXXX.tmp" and stays locked
- * (flock) by the saver that lives.  A directory of that form whose lock is free
- * belongs to a saver that died, or is an old snapshot that could not be removed
- * after it was exchanged; the next save to the same place removes it.
+ * The staging directory is named ".NAME.XXXXXXXX.tmp", and its saver holds a
+ * lock (flock) on it. If the lock is free, the saver is gone, or the directory
+ * is an old snapshot that could not be removed after the exchange; the next
+ * save to the same place removes it.
  */
 #include "vmm/snap/staging.h"
 
@@ -29,7 +27,7 @@
 #define RANDOM_DIGITS 8
 #define NAME_TRIES    16
 
-/* What is at the target before the save. */
+/* The state of the target before the save. */
 enum occupant {
 	NOTHING,
 	EMPTY_FOLDER,
@@ -38,13 +36,15 @@ enum occupant {
 	SOMETHING_ELSE,
 };
 
-/* The files of a snapshot: nothing else is ever removed. */
+/* The files of a snapshot. No other file is ever removed. */
 const char *const snap_file_names[SNAP_FILE_NAMES] = {
 	SNAP_STATE_NAME,      SNAP_MEMORY_NAME,		 SNAP_PAGES_NAME,
 	SNAP_WORKINGSET_NAME, SNAP_WORKINGSET_TEMPORARY,
 };
 
-/* Removes directory @name of @parent if it holds a snapshot's files only. */
+/*
+ * Removes directory @name of @parent if it contains only files of a snapshot.
+ */
 static int remove_dir(int parent, const char *name)
 {
 	CLEANUP_CLOSE int dir =
@@ -58,7 +58,7 @@ static int remove_dir(int parent, const char *name)
 	return unlinkat(parent, name, AT_REMOVEDIR) ? -errno : 0;
 }
 
-/* Whether @name is that of a file of a snapshot. */
+/* Whether @name is the name of a file of a snapshot. */
 static bool is_own(const char *name)
 {
 	for (size_t i = 0; i < SNAP_FILE_NAMES; i++)
@@ -67,10 +67,7 @@ static bool is_own(const char *name)
 	return false;
 }
 
-/*
- * Whether @dir holds no entry but itself, its parent, and where @own is set the
- * files of a snapshot.
- */
+/* Whether @dir is empty, apart from the files of a snapshot if @own is set. */
 static bool dir_holds_only(int dir, bool own)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -91,7 +88,7 @@ static bool dir_holds_only(int dir, bool own)
 	return !others;
 }
 
-/* Whether @dir holds a `state` that begins as one does. */
+/* Whether @dir contains a `state` with the right magic. */
 static bool dir_is_snapshot(int dir)
 {
 	CLEANUP_CLOSE int fd =
@@ -103,7 +100,7 @@ static bool dir_is_snapshot(int dir)
 	       !memcmp(magic, SNAP_STATE_MAGIC, sizeof(magic));
 }
 
-/* Looks at the target: an enum occupant, or -errno. */
+/* Examines the target: an enum occupant, or -errno. */
 static int look_at_target(const struct snap_staging *staging)
 {
 	CLEANUP_CLOSE int dir =
@@ -121,7 +118,10 @@ static int look_at_target(const struct snap_staging *staging)
 	return dir_holds_only(dir, false) ? EMPTY_FOLDER : SOMETHING_ELSE;
 }
 
-/* The same, and anything that must not be replaced is refused. */
+/*
+ * Examines the target and refuses to replace anything but a snapshot or an
+ * empty directory.
+ */
 static int check_target(const struct snap_staging *staging)
 {
 	int what = look_at_target(staging);
@@ -130,14 +130,14 @@ static int check_target(const struct snap_staging *staging)
 		return log_errno(-what, "snapshot %s", staging->path);
 	if (what == SOMETHING_ELSE)
 		return log_fail(EEXIST,
-				"snapshot %s: exists and is not a "
-				"snapshot, so it is not replaced",
+				"snapshot %s: exists and is not a snapshot; "
+				"not replaced",
 				staging->path);
-	/* They would go with the old one. */
+	/* Replacing the snapshot would remove the other files. */
 	if (what == SNAPSHOT_AND_MORE)
 		return log_fail(ENOTEMPTY,
-				"snapshot %s: contains files that are not part "
-				"of a snapshot, so it is not replaced",
+				"snapshot %s: contains files that are not "
+				"part of a snapshot; not replaced",
 				staging->path);
 	return what;
 }
@@ -182,7 +182,7 @@ static void remove_stale(const struct snap_staging *staging)
 	closedir(d);
 }
 
-/* Makes one attempt at a temporary directory; -EEXIST to be tried again. */
+/* Tries one random name; -EEXIST: try another. */
 static int try_temporary(struct snap_staging *staging)
 {
 	struct stat st;
@@ -203,7 +203,7 @@ static int try_temporary(struct snap_staging *staging)
 		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (staging->dir_fd < 0)
 		return -errno;
-	/* Until it is locked another saver may take it for a stale one. */
+	/* Before it is locked, another saver may consider it stale. */
 	if (flock(staging->dir_fd, LOCK_EX | LOCK_NB) ||
 	    fstat(staging->dir_fd, &st) || st.st_nlink == 0) {
 		close(staging->dir_fd);
@@ -213,7 +213,7 @@ static int try_temporary(struct snap_staging *staging)
 	return 0;
 }
 
-/* Splits the path into the open parent and the last component. */
+/* Splits the path into the opened parent and the last component. */
 static int split_path(struct snap_staging *staging, const char *path)
 {
 	CLEANUP_FREE char *copy = strdup(path);
@@ -234,7 +234,7 @@ static int split_path(struct snap_staging *staging, const char *path)
 		return log_fail(EINVAL,
 				"snapshot '%s': not a valid directory name",
 				path);
-	/* Room for the temporary name beside it. */
+	/* The staging name must fit, too. */
 	if (strlen(staging->name) > NAME_MAX - RANDOM_DIGITS - 6)
 		return log_errno(ENAMETOOLONG, "snapshot %s", path);
 	if (slash)
@@ -247,7 +247,7 @@ static int split_path(struct snap_staging *staging, const char *path)
 	return 0;
 }
 
-/* Makes the empty file @name in the temporary directory; 0 or -errno. */
+/* Creates the empty file @name in the staging directory; 0 or -errno. */
 static int make_empty(const struct snap_staging *staging, const char *name)
 {
 	CLEANUP_CLOSE int fd =
@@ -257,20 +257,19 @@ static int make_empty(const struct snap_staging *staging, const char *name)
 	return fd < 0 ? -errno : 0;
 }
 
-/* Logs that the snapshot that is there cannot be replaced at once. */
+/* Logs that the file system lacks RENAME_EXCHANGE; -EOPNOTSUPP. */
 static int cannot_exchange(const struct snap_staging *staging)
 {
 	return log_fail(EOPNOTSUPP,
-			"snapshot %s: this file system cannot replace it at "
-			"once; remove it first",
+			"snapshot %s: this file system does not support "
+			"atomic exchange; remove the old snapshot first",
 			staging->path);
 }
 
 /*
- * Tries the exchange that the commit will make, on two empty files in the
- * temporary directory: a file system without it is to be discovered before the
- * guest's memory is written.  The names are those of a snapshot's files, so
- * that they are removed as leftovers, too.
+ * Tries the exchange of the commit on two empty files in the staging directory,
+ * to detect a file system without it before guest memory is written. The files
+ * have names of snapshot files, so cleanup removes them as well.
  */
 static int probe_exchange(const struct snap_staging *staging)
 {
@@ -286,12 +285,12 @@ static int probe_exchange(const struct snap_staging *staging)
 	unlinkat(dir, SNAP_STATE_NAME, 0);
 	if (err == -EINVAL || err == -ENOSYS || err == -EOPNOTSUPP)
 		return cannot_exchange(staging);
-	return err ? log_errno(-err, "snapshot %s: make a folder beside it",
+	return err ? log_errno(-err, "snapshot %s: create staging directory",
 			       staging->path) :
 		     0;
 }
 
-/* Makes the temporary directory beside the target. */
+/* Creates the staging directory beside the target. */
 int snap_staging_open(struct snap_staging *staging, const char *path)
 {
 	int what, err;
@@ -310,12 +309,12 @@ int snap_staging_open(struct snap_staging *staging, const char *path)
 			break;
 	}
 	if (err)
-		return log_errno(-err, "snapshot %s: make a folder beside it",
+		return log_errno(-err, "snapshot %s: create staging directory",
 				 path);
 	return what == SNAPSHOT ? probe_exchange(staging) : 0;
 }
 
-/* Exchanges the new snapshot with the old one and removes the old. */
+/* Exchanges the new snapshot with the old one and removes the old one. */
 static int exchange(struct snap_staging *staging)
 {
 	int err;
@@ -328,24 +327,27 @@ static int exchange(struct snap_staging *staging)
 		return log_errno(err, "snapshot %s: replace", staging->path);
 	}
 	if (fsync(staging->parent_fd))
-		return log_errno(errno, "snapshot %s: sync its folder",
+		return log_errno(errno, "snapshot %s: sync parent directory",
 				 staging->path);
 	err = remove_dir(staging->parent_fd, staging->temporary);
 	if (err)
-		log_warn("snapshot %s: the old one stays behind as %s: %s",
+		log_warn("snapshot %s: old snapshot not removed, left as %s: "
+			 "%s",
 			 staging->path, staging->temporary, strerror(-err));
 	return 0;
 }
 
-/* Gives the new snapshot its name, where nothing is or an empty folder. */
-static int give_name(struct snap_staging *staging, unsigned int flags)
+/*
+ * Renames the new snapshot into place, where nothing or an empty directory is.
+ */
+static int rename_into_place(struct snap_staging *staging, unsigned int flags)
 {
 	int r = renameat2(staging->parent_fd, staging->temporary,
 			  staging->parent_fd, staging->name, flags);
 
 	/*
-	 * Without the flag's help: a rename over anything but an empty folder
-	 * fails as well.
+	 * The flag is not supported. A plain rename also fails over anything
+	 * but an empty directory.
 	 */
 	if (r && errno == EINVAL && flags)
 		r = renameat(staging->parent_fd, staging->temporary,
@@ -353,7 +355,7 @@ static int give_name(struct snap_staging *staging, unsigned int flags)
 	if (r)
 		return log_errno(errno, "snapshot %s: rename", staging->path);
 	if (fsync(staging->parent_fd))
-		return log_errno(errno, "snapshot %s: sync its folder",
+		return log_errno(errno, "snapshot %s: sync parent directory",
 				 staging->path);
 	return 0;
 }
@@ -370,8 +372,8 @@ int snap_staging_commit(struct snap_staging *staging)
 	if (what == SNAPSHOT)
 		err = exchange(staging);
 	else
-		err = give_name(staging,
-				what == NOTHING ? RENAME_NOREPLACE : 0);
+		err = rename_into_place(staging,
+					what == NOTHING ? RENAME_NOREPLACE : 0);
 	if (err)
 		return err;
 	close(staging->dir_fd);
@@ -379,7 +381,6 @@ int snap_staging_commit(struct snap_staging *staging)
 	return 0;
 }
 
-/* Removes what is not in staging, and frees. */
 void snap_staging_close(struct snap_staging *staging)
 {
 	if (staging->dir_fd >= 0) {

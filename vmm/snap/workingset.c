@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The working set of a snapshot: an optional file of page numbers, written by
- * a restore and read by the next.  It is a hint: a snapshot is whole without.
+ * one restore and read by the next. It is a hint; a snapshot is complete
+ * without it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@
 #define NAME	  SNAP_WORKINGSET_NAME
 #define TEMPORARY SNAP_WORKINGSET_TEMPORARY
 
-/* The header, for the pages that are in @body. */
+/* Writes the header for the pages in @body. */
 static void put_header(const struct snap_file *f, struct snap_writer *w,
 		       uint64_t count, const struct snap_writer *body)
 {
@@ -38,7 +39,7 @@ static void put_header(const struct snap_file *f, struct snap_writer *w,
 		snap_put_u32(w, crc32c(0, w->data, w->len));
 }
 
-/* Writes @w's bytes to a new file and syncs it; 0 or -errno. */
+/* Writes the contents of @w to a new file and syncs it; 0 or -errno. */
 static int write_new(int dir, const char *name, const struct snap_writer *head,
 		     const struct snap_writer *body)
 {
@@ -58,15 +59,15 @@ static int write_new(int dir, const char *name, const struct snap_writer *head,
 }
 
 /*
- * Writes it into the directory of @f; 0, or -errno: -ENOENT where the directory
- * was removed.  The lock keeps restores that end together from renaming each
- * other's half-written file.
+ * Writes it into the directory of @f; 0 or -errno, -ENOENT if the directory was
+ * removed. The lock keeps concurrent restores from renaming each other's
+ * incomplete file.
  */
 static int write_into(const struct snap_file *f, const uint64_t *pages,
 		      uint64_t count)
 {
 	struct snap_writer head = { 0 }, body = { 0 };
-	/* Of its own: a lock belongs to an open file. */
+	/* A separate open file description, because flock() locks those. */
 	CLEANUP_CLOSE int dir =
 		openat(f->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int err = dir < 0 || flock(dir, LOCK_EX) ? -errno : 0;
@@ -88,7 +89,7 @@ static int write_into(const struct snap_file *f, const uint64_t *pages,
 	return err;
 }
 
-/* Whether page numbers of one snapshot mean the same addresses in the other. */
+/* Whether page numbers of @a and @b mean the same guest addresses. */
 static bool same_layout(const struct snap_file *a, const struct snap_file *b)
 {
 	bool same =
@@ -101,8 +102,8 @@ static bool same_layout(const struct snap_file *a, const struct snap_file *b)
 }
 
 /*
- * Writes it into the snapshot that has replaced @f.  That is most often a later
- * one of the same guest; of another it is a poor hint, but no more than that.
+ * Writes it into the snapshot that has replaced @f, usually a later one of the
+ * same guest. For another guest it is a poor hint, but harmless.
  */
 static int write_into_newer(const struct snap_file *f, const uint64_t *pages,
 			    uint64_t count)
@@ -112,8 +113,8 @@ static int write_into_newer(const struct snap_file *f, const uint64_t *pages,
 
 	if (access(f->path, F_OK))
 		return log_fail(ENOENT,
-				"%s: was removed while its guest ran; no "
-				"working set is kept",
+				"%s: snapshot was removed while the guest "
+				"ran; working set not saved",
 				f->path);
 	err = snap_open(&newer, f->path, NULL);
 	if (err < 0)
@@ -122,9 +123,9 @@ static int write_into_newer(const struct snap_file *f, const uint64_t *pages,
 		err = write_into(&newer, pages, count);
 	else
 		err = log_fail(ESTALE,
-			       "%s: was replaced by the snapshot of another "
-			       "machine while its guest ran; no working set is "
-			       "kept",
+			       "%s: snapshot was replaced by one with another "
+			       "memory layout while the guest ran; working "
+			       "set not saved",
 			       f->path);
 	if (err && err != -ESTALE)
 		log_errno(-err, "%s/%s: write", f->path, NAME);
@@ -142,7 +143,9 @@ int snap_workingset_write(const struct snap_file *f, const uint64_t *pages,
 	return err ? log_errno(-err, "%s/%s: write", f->path, NAME) : 0;
 }
 
-/* Checks the header at @h of a file of @size bytes; how many pages follow. */
+/*
+ * Checks the header at @h of a file of @size bytes; stores the number of pages.
+ */
 static int check_header(const struct snap_file *f, const uint8_t *h,
 			uint64_t size, uint64_t *count)
 {
@@ -152,25 +155,25 @@ static int check_header(const struct snap_file *f, const uint8_t *h,
 	    get_le32(h + 12) != SNAP_WORKINGSET_HEADER_BYTES ||
 	    crc32c(0, h, SNAP_WORKINGSET_HEADER_BYTES - SNAP_SUM_BYTES) !=
 		    get_le32(h + SNAP_WORKINGSET_HEADER_BYTES - SNAP_SUM_BYTES))
-		return snap_bad(f, NAME, "the header is damaged");
+		return snap_bad(f, NAME, "corrupt header");
 	if (memcmp(h + 16, f->id, SNAP_ID_BYTES) != 0)
 		return snap_bad(f, NAME, "belongs to another snapshot");
 	if (*count > SNAP_WORKINGSET_MAX ||
 	    size != SNAP_WORKINGSET_HEADER_BYTES + *count * 8)
-		return snap_bad(f, NAME, "not as long as it says");
+		return snap_bad(f, NAME, "size does not match its header");
 	return 0;
 }
 
-/* Turns @count numbers at @bytes into pages, each within the guest. */
+/* Decodes @count page numbers at @bytes; each must be within the guest. */
 static int take_pages(const struct snap_file *f, const uint8_t *bytes,
 		      uint64_t *pages, uint64_t count, uint32_t expected)
 {
 	if (crc32c(0, bytes, count * 8) != expected)
-		return snap_bad(f, NAME, "damaged");
+		return snap_bad(f, NAME, "corrupt");
 	for (uint64_t i = 0; i < count; i++) {
 		pages[i] = get_le64(bytes + i * 8);
 		if (pages[i] >= f->page_count)
-			return snap_bad(f, NAME, "names pages beyond memory");
+			return snap_bad(f, NAME, "page number out of range");
 	}
 	return 0;
 }
@@ -190,13 +193,13 @@ static int read_from(const struct snap_file *f, int fd, uint64_t size,
 	err = check_header(f, header, size, count);
 	if (err)
 		return err;
-	/* The numbers are turned in place: each is read before it is stored. */
+	/* Decoded in place: each number is read before it is stored. */
 	pages = malloc(*count * 8 + 8);
 	if (!pages)
 		return log_errno(ENOMEM, "%s/%s", f->path, NAME);
 	bytes = (uint8_t *)pages;
 	if (snap_read_at(fd, bytes, *count * 8, sizeof(header)))
-		return snap_bad(f, NAME, "cannot be read");
+		return snap_bad(f, NAME, "read failed");
 	err = take_pages(f, bytes, pages, *count, get_le32(header + 48));
 	if (!err)
 		*out = take_ptr(pages);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The writers behind save.h: the files `pages` and `state`, each into a
- * descriptor.  Within the room only.
+ * The writers behind save.h: each writes one of the files `pages` and `state`
+ * to a descriptor. For this room only.
  *
- * Threads: snap_index_note() from any number at once, for different pages;
- * everything else from one, while none is in it.  Silent: 0 or -errno.
+ * Threads: snap_index_note() from any number of threads at once, for different
+ * pages; everything else from one thread, while no other call is in progress.
+ * Silent: 0 or -errno.
  */
 #ifndef VMM_SNAP_WRITE_H
 #define VMM_SNAP_WRITE_H
@@ -30,18 +31,18 @@ int snap_index_init(struct snap_index *index, uint64_t page_count,
 		    crc32c_function *sum);
 void snap_index_finish(struct snap_index *index);
 
-/* Records the contents of @page at @data; false when they are all zeros. */
+/* Records the contents of @page at @data; false if they are all zeros. */
 bool snap_index_note(struct snap_index *index, uint64_t page,
 		     const uint8_t *data);
 
 /*
- * Writes `pages`.  Joins runs, by counting zero pages between them as present,
- * where there are more than SNAP_RUNS_MAX.
+ * Writes `pages`. If there are more than SNAP_RUNS_MAX runs, joins runs by
+ * marking zero pages between them present.
  */
 int snap_index_write(struct snap_index *index, const uint8_t id[SNAP_ID_BYTES],
 		     int fd);
 
-/* What `state` holds. */
+/* The contents of `state`. */
 struct snap_state {
 	char arch[SNAP_ARCH_BYTES];
 	uint8_t id[SNAP_ID_BYTES];
@@ -56,8 +57,8 @@ struct snap_state {
 void snap_state_finish(struct snap_state *state);
 
 /*
- * Adds a section; see snap_save_section().  -EEXIST: the tag is in use, -EFBIG
- * or -E2BIG: more than a reader accepts.
+ * Adds a section; see snap_save_section(). -EEXIST: the tag is in use; -EFBIG
+ * or -E2BIG: exceeds the limits of the reader.
  */
 int snap_state_add(struct snap_state *state, const char *tag, uint32_t version,
 		   const struct snap_writer *w);

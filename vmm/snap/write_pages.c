@@ -2,9 +2,9 @@
 /*
  * The file `pages`: runs of present pages, and checksums.
  *
- * Presence is one byte a page and a checksum one word a page, in memory that is
- * mapped and not touched until it is used.  Threads that save different pages
- * touch different bytes of both, so there is no lock; the count of pages is
+ * The index has one byte per page for presence and one word per page for the
+ * checksum, in mapped memory that is populated as it is used. Threads that save
+ * different pages write different bytes, so there is no lock; the page count is
  * atomic, relaxed, because it orders nothing.
  */
 #include <errno.h>
@@ -16,10 +16,10 @@
 #include "vmm/base/bytes.h"
 #include "vmm/snap/write.h"
 
-/* Checksums that are written at once. */
+/* Checksums per write. */
 #define SUMS_AT_ONCE 4096
 
-/* Maps @bytes zeros that take no memory until touched; NULL on failure. */
+/* Maps @bytes of zeros, populated on first access; NULL on failure. */
 static void *map_zeros(uint64_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -65,7 +65,9 @@ bool snap_index_note(struct snap_index *index, uint64_t page,
 	return true;
 }
 
-/* The next run at or after *@at, *@at then behind it; false: no more. */
+/*
+ * Stores the next run at or after *@at and moves *@at past it; false: no more.
+ */
 static bool next_run(const struct snap_index *index, uint64_t *at,
 		     struct snap_run *run)
 {
@@ -84,7 +86,6 @@ static bool next_run(const struct snap_index *index, uint64_t *at,
 	return true;
 }
 
-/* How many runs there are. */
 static uint64_t count_runs(const struct snap_index *index)
 {
 	struct snap_run run;
@@ -95,7 +96,7 @@ static uint64_t count_runs(const struct snap_index *index)
 	return n;
 }
 
-/* Makes gaps of up to @gap pages between runs present, as the zeros they are. */
+/* Marks gaps of up to @gap zero pages between runs present. */
 static void fill_gaps(struct snap_index *index, uint64_t gap)
 {
 	static const uint8_t zeros[SNAP_PAGE_BYTES];
@@ -115,7 +116,7 @@ static void fill_gaps(struct snap_index *index, uint64_t gap)
 	}
 }
 
-/* Collects all runs, at most SNAP_RUNS_MAX, as they are written. */
+/* Encodes all runs, at most SNAP_RUNS_MAX. */
 static void put_runs(struct snap_index *index, struct snap_writer *w,
 		     uint64_t *count)
 {
@@ -133,7 +134,9 @@ static void put_runs(struct snap_index *index, struct snap_writer *w,
 	}
 }
 
-/* Writes the checksums of one run at @offset of the file; 0 or -errno. */
+/*
+ * Writes the checksums of one run, whose array begins at @offset; 0 or -errno.
+ */
 static int write_sums(const struct snap_index *index, int fd, uint64_t offset,
 		      const struct snap_run *run)
 {
@@ -152,7 +155,7 @@ static int write_sums(const struct snap_index *index, int fd, uint64_t offset,
 	return err;
 }
 
-/* The header of `pages`, for runs that are in @runs. */
+/* Encodes the header of `pages` for the encoded @runs. */
 static void pages_header(const struct snap_index *index,
 			 const uint8_t id[SNAP_ID_BYTES], uint64_t run_count,
 			 const struct snap_writer *runs, uint64_t sums_offset,

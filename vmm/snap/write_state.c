@@ -9,7 +9,10 @@
 #include "vmm/base/crc32c.h"
 #include "vmm/snap/write.h"
 
-/* Of all sections: with the header, a reader accepts the file. */
+/*
+ * Size limit of all sections; with the header, the file is within the reader's
+ * limit.
+ */
 #define SNAP_SECTIONS_BYTES_MAX (SNAP_STATE_BYTES_MAX - 65536)
 
 void snap_state_finish(struct snap_state *state)
@@ -18,7 +21,7 @@ void snap_state_finish(struct snap_state *state)
 	free(state->tags);
 }
 
-/* Adds @tag to the table; -EEXIST when it is there. */
+/* Adds @tag to the table; -EEXIST if it is in use. */
 static int take_tag(struct snap_state *state, const char *tag)
 {
 	char padded[SNAP_TAG_BYTES] = { 0 };
@@ -65,7 +68,7 @@ int snap_state_add(struct snap_state *state, const char *tag, uint32_t version,
 	return state->sections.error;
 }
 
-/* The header of `state`, its ranges and checksum included. */
+/* Encodes the header of `state`, with its ranges and checksum. */
 static void put_state_header(const struct snap_state *state,
 			     struct snap_writer *w)
 {

@@ -203,27 +203,26 @@ static void mistakes(void **state)
 		{ "-m 2T", "thaw: --mem: 2T is too large: at most 1T\n" },
 		{ "-m 99999999T",
 		  "thaw: --mem: 99999999T is too large: at most 1T\n" },
-		{ "-n 0",
-		  "thaw: --number: 0 is out of range: from 1 to 255\n" },
+		{ "-n 0", "thaw: --number: 0 is out of range (1 to 255)\n" },
 		{ "-n 256",
-		  "thaw: --number: 256 is out of range: from 1 to 255\n" },
+		  "thaw: --number: 256 is out of range (1 to 255)\n" },
 		{ "-n 99999999999999999999",
-		  "thaw: --number: 99999999999999999999 is out of range: "
-		  "from 1 to 255\n" },
+		  "thaw: --number: 99999999999999999999 is out of range "
+		  "(1 to 255)\n" },
 		{ "-n 3x", "thaw: --number: 3x is not a number\n" },
 		{ "-n -1", "thaw: --number: -1 is not a number\n" },
 		{ "-n ''", "thaw: --number: \"\" is not a number\n" },
-		{ "--way fourth", "thaw: --way: fourth is not known: use "
-				  "first, second or third\n" },
+		{ "--way fourth", "thaw: --way: unknown value fourth "
+				  "(expected first, second or third)\n" },
 		{ "--flag=1", "thaw: --flag: takes no value\n" },
-		{ "-t", "thaw: --text: needs a value: FILE\n" },
-		{ "--text", "thaw: --text: needs a value: FILE\n" },
+		{ "-t", "thaw: --text: missing value: FILE\n" },
+		{ "--text", "thaw: --text: missing value: FILE\n" },
 		{ "--nope",
-		  "thaw: --nope: no such option; see thaw test --help\n" },
+		  "thaw: --nope: unknown option; see thaw test --help\n" },
 		{ "--fla",
-		  "thaw: --fla: no such option; see thaw test --help\n" },
-		{ "-fx", "thaw: -x: no such option; see thaw test --help\n" },
-		{ "a b c", "thaw: c: one argument too many; see thaw test "
+		  "thaw: --fla: unknown option; see thaw test --help\n" },
+		{ "-fx", "thaw: -x: unknown option; see thaw test --help\n" },
+		{ "a b c", "thaw: c: unexpected argument; see thaw test "
 			   "--help\n" },
 	};
 
@@ -252,7 +251,7 @@ static void counts(void **state)
 	two.operands_min = 1;
 	capture_start(&c, STDERR_FILENO);
 	assert_int_equal(parse_with(&two, "-f", &v, NULL), OPTION_BAD);
-	assert_string_equal(capture_end(&c), "thaw: thaw test: needs FROM "
+	assert_string_equal(capture_end(&c), "thaw: thaw test: missing FROM "
 					     "[TO]; see thaw test --help\n");
 	for (unsigned int i = 0; i <= OPTION_LIST_MAX; i++)
 		strcat(line, "-dx ");

@@ -98,13 +98,13 @@ static void test_truncated(void **state)
 	for (size_t len = 1; len < sizeof(e); len++)
 		refused(&e, len, len < 4 ? -EINVAL : -ENODATA,
 			len < 4		       ? "not an ELF file" :
-			len < ELF_OFFSET(phdr) ? "in its ELF header" :
+			len < ELF_OFFSET(phdr) ? "truncated ELF header" :
 			len < ELF_OFFSET(note) ? "ELF program headers" :
-						 "in ELF segment 0");
+						 "truncated ELF segment 0");
 	e.phdr[0].p_type = PT_NULL;
-	refused(&e, ELF_OFFSET(data) + 1, -ENODATA, "in ELF segment 1");
+	refused(&e, ELF_OFFSET(data) + 1, -ENODATA, "truncated ELF segment 1");
 	e.phdr[1].p_type = PT_NULL;
-	refused(&e, ELF_OFFSET(note) + 1, -ENODATA, "in ELF segment 2");
+	refused(&e, ELF_OFFSET(note) + 1, -ENODATA, "truncated ELF segment 2");
 }
 
 /* Each field that makes no sense is named. */
@@ -127,8 +127,8 @@ static void test_nonsense(void **state)
 	SPOILT(ehdr.e_ident[EI_VERSION], 9, -EINVAL, "version");
 	SPOILT(ehdr.e_type, ET_REL, -EINVAL, "not an executable");
 	SPOILT(ehdr.e_phnum, 0, -EINVAL, "no ELF program headers");
-	SPOILT(ehdr.e_phnum, 0xffff, -EINVAL, "bad ELF program headers");
-	SPOILT(ehdr.e_phentsize, 55, -EINVAL, "bad ELF program headers");
+	SPOILT(ehdr.e_phnum, 0xffff, -EINVAL, "invalid ELF program headers");
+	SPOILT(ehdr.e_phentsize, 55, -EINVAL, "invalid ELF program headers");
 	SPOILT(ehdr.e_phoff, UINT64_MAX, -ENODATA, "program headers");
 	SPOILT(phdr[0].p_offset, UINT64_MAX - 1, -ENODATA, "segment 0");
 	SPOILT(phdr[0].p_filesz, UINT64_MAX, -EINVAL, "segment 0");
@@ -139,7 +139,7 @@ static void test_nonsense(void **state)
 #undef SPOILT
 	e = good;
 	e.phdr[0].p_type = e.phdr[1].p_type = PT_NULL;
-	refused(&e, sizeof(e), -EINVAL, "no ELF segment");
+	refused(&e, sizeof(e), -EINVAL, "no loadable ELF segment");
 	e = good;
 	e.phdr[1].p_paddr = ELF_TEXT_GPA + 0x800;
 	refused(&e, sizeof(e), -ERANGE, "kernel");
@@ -234,7 +234,7 @@ static void test_moved(void **state)
 	placed_high(&e, GIB + 8 * MIB);
 	make_pie(&e);
 	e.ehdr.e_type = ET_EXEC;
-	refused_high(&e, -EFAULT, "outside the guest's memory");
+	refused_high(&e, -EFAULT, "is outside guest memory");
 }
 
 /* One that cannot be moved is refused, whatever its numbers are. */
@@ -252,9 +252,9 @@ static void test_moved_nonsense(void **state)
 	}
 	make_pie(&e);
 	e.phdr[1].p_align = 0x1800;
-	refused_high(&e, -EINVAL, "segment 1 has a bad alignment (0x1800)");
+	refused_high(&e, -EINVAL, "segment 1 has invalid alignment (0x1800)");
 	e.phdr[1].p_align = UINT64_C(1) << 63;
-	refused_high(&e, -EINVAL, "segment 1 has a bad alignment");
+	refused_high(&e, -EINVAL, "segment 1 has invalid alignment");
 }
 
 /* Notes whose lengths lie are left alone. */

@@ -93,7 +93,7 @@ static void test_describe(void **state)
 		{ "070701000", 9, "cpio" },
 		{ "#!/bin/sh\n", 10, "a text file" },
 		{ "\xc3\xa4\n", 3, "a text file" },
-		{ "\0\0\0", 3, "a file of zeros" },
+		{ "\0\0\0", 3, "an all-zero file" },
 		{ "\1\2\3", 3, "not a kernel image" },
 		{ "", 0, "not a kernel image" },
 		{ "\177ELF", 4, "truncated ELF" },

@@ -248,7 +248,8 @@ static void test_full(void **state)
 	assert_int_equal(disk_writev(&x->disk, &iov, 1, 0), -ENOSPC);
 	log_end(&log);
 	log_is(&log, x,
-	       "write: No space left on device (1000 errors since the last)");
+	       "write: No space left on device (1000 errors since the last "
+	       "message)");
 }
 
 /* A sync that fails. */
@@ -281,7 +282,7 @@ static void test_truncated(void **state)
 	assert_int_equal(disk_readv(&x->disk, &iov, 1, 4096), -EIO);
 	assert_int_equal(disk_readv(&x->disk, &iov, 1, 4096), -EIO);
 	log_end(&log);
-	log_is(&log, x, "read: the image is shorter than when it was opened");
+	log_is(&log, x, "read: image was truncated after it was opened");
 	assert_int_equal(disk_errors(&x->disk, DISK_READ), 2);
 }
 
