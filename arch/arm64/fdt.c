@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes the device tree front to back with libfdt's sequential functions.
+ * The nodes of this machine's device tree.  If the buffer is too small, the tree
+ * is written again into one of twice the size.
  *
- * Those return an error code each.  A struct fdt_out carries the first one, so
- * that the writing reads as a list of what is in the tree; a block that turns
- * out too small is tried again at twice the size.
- *
- * Bindings: Documentation/devicetree/bindings/ of the Linux kernel, the file
- * named above each function.
+ * Bindings: Documentation/devicetree/bindings/ of the Linux kernel; the comment
+ * above each function names the file.
  */
-#include <endian.h>
 #include <errno.h>
 #include <libfdt.h>
 #include <linux/input-event-codes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "arch/arm64/dt_writer.h"
 #include "arch/arm64/fdt.h"
 #include "arch/arm64/layout.h"
 #include "vmm/base/bytes.h"
@@ -27,9 +24,6 @@ enum { PHANDLE_GIC = 1, PHANDLE_ITS, PHANDLE_APB_CLOCK };
 /* Interrupt specifiers (interrupt-controller/arm,gic-v3.yaml). */
 enum { GIC_SPI = 0, GIC_PPI = 1 };
 enum { IRQ_EDGE_RISING = 1, IRQ_LEVEL_HIGH = 4 };
-
-/* A #address-cells and #size-cells of two: an address or a size. */
-#define CELLS(x) (uint32_t)((uint64_t)(x) >> 32), (uint32_t)(x)
 
 #define SERIAL_REG_BYTES 8
 #define SERIAL_CLOCK_HZ	 1843200 /* PC16550D data sheet, 8.5 */
@@ -43,125 +37,35 @@ enum { IRQ_EDGE_RISING = 1, IRQ_LEVEL_HIGH = 4 };
 
 #define FIRST_BYTES 16384
 
-struct fdt_out {
-	void *block;
-	int err; /* the first FDT_ERR_*, 0 so far */
-};
-
-/* Keeps the first error of all calls. */
-static void note(struct fdt_out *out, int err)
-{
-	if (out->err == 0 && err < 0)
-		out->err = err;
-}
-
-/* Opens a node; one with an address gets it into its name. */
-static void begin(struct fdt_out *out, const char *name)
-{
-	note(out, fdt_begin_node(out->block, name));
-}
-
-static void begin_at(struct fdt_out *out, const char *name, uint64_t at)
-{
-	char full[64];
-
-	snprintf(full, sizeof(full), "%s@%llx", name, (unsigned long long)at);
-	begin(out, full);
-}
-
-static void end(struct fdt_out *out)
-{
-	note(out, fdt_end_node(out->block));
-}
-
-/* One property each, of bytes, nothing, a string, or a number. */
-static void put_bytes(struct fdt_out *out, const char *name, const void *data,
-		      size_t len)
-{
-	if (len > INT32_MAX)
-		note(out, -FDT_ERR_NOSPACE);
-	else
-		note(out, fdt_property(out->block, name, data, (int)len));
-}
-
-static void put_flag(struct fdt_out *out, const char *name)
-{
-	put_bytes(out, name, NULL, 0);
-}
-
-static void put_string(struct fdt_out *out, const char *name, const char *s)
-{
-	put_bytes(out, name, s, strlen(s) + 1);
-}
-
-static void put_u32(struct fdt_out *out, const char *name, uint32_t v)
-{
-	note(out, fdt_property_u32(out->block, name, v));
-}
-
-static void put_u64(struct fdt_out *out, const char *name, uint64_t v)
-{
-	note(out, fdt_property_u64(out->block, name, v));
-}
-
-/* A property of several cells, which the tree has big-endian. */
-static void put_cell_array(struct fdt_out *out, const char *name,
-			   const uint32_t *cells, size_t count)
-{
-	uint32_t big[64];
-
-	if (count > ARRAY_SIZE(big)) {
-		note(out, -FDT_ERR_INTERNAL);
-		return;
-	}
-	for (size_t i = 0; i < count; i++)
-		big[i] = htobe32(cells[i]);
-	put_bytes(out, name, big, count * sizeof(big[0]));
-}
-
-#define put_cells(out, name, ...)                                    \
-	put_cell_array(out, name, (const uint32_t[]){ __VA_ARGS__ }, \
-		       ARRAY_SIZE(((const uint32_t[]){ __VA_ARGS__ })))
-
-/* Several strings in one property: an array of chars with NULs in between. */
-#define put_strings(out, name, s) put_bytes(out, name, s, sizeof(s))
-
-/* The cells that say how addresses below this node are written. */
-static void put_cell_sizes(struct fdt_out *out, uint32_t address, uint32_t size)
-{
-	put_u32(out, "#address-cells", address);
-	put_u32(out, "#size-cells", size);
-}
-
 /* chosen.yaml of dt-schema: the command line, the initrd, seeds. */
-static void write_chosen(struct fdt_out *out, const struct fdt_config *config)
+static void write_chosen(struct dt_writer *dt, const struct fdt_config *config)
 {
 	char path[64];
 
-	begin(out, "chosen");
-	put_string(out, "bootargs", config->cmdline);
+	dt_begin(dt, "chosen");
+	dt_string(dt, "bootargs", config->cmdline);
 	if (config->has_serial) {
 		snprintf(path, sizeof(path), "/serial@%llx",
 			 (unsigned long long)config->layout->serial_base);
-		put_string(out, "stdout-path", path);
+		dt_string(dt, "stdout-path", path);
 	}
 	if (config->initrd_bytes != 0) {
-		put_u64(out, "linux,initrd-start", config->initrd_gpa);
-		put_u64(out, "linux,initrd-end",
-			config->initrd_gpa + config->initrd_bytes);
+		dt_u64(dt, "linux,initrd-start", config->initrd_gpa);
+		dt_u64(dt, "linux,initrd-end",
+		       config->initrd_gpa + config->initrd_bytes);
 	}
-	put_u64(out, "kaslr-seed", config->kaslr_seed);
-	put_bytes(out, "rng-seed", config->rng_seed, FDT_RNG_SEED_BYTES);
-	end(out);
+	dt_u64(dt, "kaslr-seed", config->kaslr_seed);
+	dt_bytes(dt, "rng-seed", config->rng_seed, FDT_RNG_SEED_BYTES);
+	dt_end(dt);
 }
 
 /* memory.yaml of dt-schema. */
-static void write_memory(struct fdt_out *out, struct memory_range range)
+static void write_memory(struct dt_writer *dt, struct memory_range range)
 {
-	begin_at(out, "memory", range.gpa);
-	put_string(out, "device_type", "memory");
-	put_cells(out, "reg", CELLS(range.gpa), CELLS(range.size_bytes));
-	end(out);
+	dt_begin_at(dt, "memory", range.gpa);
+	dt_string(dt, "device_type", "memory");
+	dt_cells(dt, "reg", CELLS(range.gpa), CELLS(range.size_bytes));
+	dt_end(dt);
 }
 
 /*
@@ -169,43 +73,43 @@ static void write_memory(struct fdt_out *out, struct memory_range range)
  * because the driver of the generation id maps its page as a device's, which
  * Linux refuses for memory that it has mapped itself.
  */
-static void write_reserved(struct fdt_out *out)
+static void write_reserved(struct dt_writer *dt)
 {
-	begin(out, "reserved-memory");
-	put_cell_sizes(out, 2, 2);
-	put_flag(out, "ranges");
-	begin_at(out, "machine", ARM64_RAM_GPA);
-	put_cells(out, "reg", CELLS(ARM64_RAM_GPA), CELLS(ARM64_OWN_BYTES));
-	put_flag(out, "no-map");
-	end(out);
-	end(out);
+	dt_begin(dt, "reserved-memory");
+	dt_cell_sizes(dt, 2, 2);
+	dt_flag(dt, "ranges");
+	dt_begin_at(dt, "machine", ARM64_RAM_GPA);
+	dt_cells(dt, "reg", CELLS(ARM64_RAM_GPA), CELLS(ARM64_OWN_BYTES));
+	dt_flag(dt, "no-map");
+	dt_end(dt);
+	dt_end(dt);
 }
 
 /* arm/cpus.yaml; the number of a CPU is its MPIDR's affinity. */
-static void write_cpus(struct fdt_out *out, const struct fdt_config *config)
+static void write_cpus(struct dt_writer *dt, const struct fdt_config *config)
 {
-	begin(out, "cpus");
-	put_cell_sizes(out, 1, 0);
+	dt_begin(dt, "cpus");
+	dt_cell_sizes(dt, 1, 0);
 	for (unsigned int i = 0; i < config->cpu_count; i++) {
 		uint32_t affinity = config->mpidrs[i] & 0xffffff;
 
-		begin_at(out, "cpu", affinity);
-		put_string(out, "device_type", "cpu");
-		put_string(out, "compatible", "arm,armv8");
-		put_string(out, "enable-method", "psci");
-		put_u32(out, "reg", affinity);
-		end(out);
+		dt_begin_at(dt, "cpu", affinity);
+		dt_string(dt, "device_type", "cpu");
+		dt_string(dt, "compatible", "arm,armv8");
+		dt_string(dt, "enable-method", "psci");
+		dt_u32(dt, "reg", affinity);
+		dt_end(dt);
 	}
-	end(out);
+	dt_end(dt);
 }
 
 /* arm/psci.yaml; the functions' numbers are PSCI 0.2's own. */
-static void write_psci(struct fdt_out *out)
+static void write_psci(struct dt_writer *dt)
 {
-	begin(out, "psci");
-	put_strings(out, "compatible", "arm,psci-1.0\0arm,psci-0.2");
-	put_string(out, "method", "hvc");
-	end(out);
+	dt_begin(dt, "psci");
+	dt_strings(dt, "compatible", "arm,psci-1.0\0arm,psci-0.2");
+	dt_string(dt, "method", "hvc");
+	dt_end(dt);
 }
 
 /* A PPI as an interrupt specifier. */
@@ -214,61 +118,61 @@ static void write_psci(struct fdt_out *out)
 #define EDGE_SPI(n) GIC_SPI, (n), IRQ_EDGE_RISING
 
 /* timer/arm,arch_timer.yaml: secure, non-secure, virtual, hypervisor. */
-static void write_timer(struct fdt_out *out)
+static void write_timer(struct dt_writer *dt)
 {
-	begin(out, "timer");
-	put_string(out, "compatible", "arm,armv8-timer");
-	put_cells(out, "interrupts", PPI(ARM64_PTIMER_SECURE_INTID),
-		  PPI(ARM64_PTIMER_INTID), PPI(ARM64_VTIMER_INTID),
-		  PPI(ARM64_HTIMER_INTID));
-	put_flag(out, "always-on");
-	end(out);
+	dt_begin(dt, "timer");
+	dt_string(dt, "compatible", "arm,armv8-timer");
+	dt_cells(dt, "interrupts", PPI(ARM64_PTIMER_SECURE_INTID),
+		 PPI(ARM64_PTIMER_INTID), PPI(ARM64_VTIMER_INTID),
+		 PPI(ARM64_HTIMER_INTID));
+	dt_flag(dt, "always-on");
+	dt_end(dt);
 }
 
 /* arm/pmu.yaml. */
-static void write_pmu(struct fdt_out *out)
+static void write_pmu(struct dt_writer *dt)
 {
-	begin(out, "pmu");
-	put_string(out, "compatible", "arm,armv8-pmuv3");
-	put_cells(out, "interrupts", PPI(ARM64_PMU_INTID));
-	end(out);
+	dt_begin(dt, "pmu");
+	dt_string(dt, "compatible", "arm,armv8-pmuv3");
+	dt_cells(dt, "interrupts", PPI(ARM64_PMU_INTID));
+	dt_end(dt);
 }
 
 /* interrupt-controller/arm,gic-v3.yaml, with the ITS as its child. */
-static void write_gic(struct fdt_out *out, const struct fdt_config *config)
+static void write_gic(struct dt_writer *dt, const struct fdt_config *config)
 {
-	begin_at(out, "interrupt-controller", ARM64_GICD_GPA);
-	put_string(out, "compatible", "arm,gic-v3");
-	put_u32(out, "#interrupt-cells", 3);
-	put_flag(out, "interrupt-controller");
-	put_cell_sizes(out, 2, 2);
-	put_flag(out, "ranges");
-	put_cells(out, "reg", CELLS(ARM64_GICD_GPA), CELLS(ARM64_GICD_BYTES),
-		  CELLS(ARM64_GICR_GPA),
-		  CELLS(ARM64_GICR_STRIDE * config->cpu_count));
-	put_u32(out, "phandle", PHANDLE_GIC);
-	begin_at(out, "msi-controller", ARM64_ITS_GPA);
-	put_string(out, "compatible", "arm,gic-v3-its");
-	put_flag(out, "msi-controller");
-	put_u32(out, "#msi-cells", 1);
-	put_cells(out, "reg", CELLS(ARM64_ITS_GPA), CELLS(ARM64_ITS_BYTES));
-	put_u32(out, "phandle", PHANDLE_ITS);
-	end(out);
-	end(out);
+	dt_begin_at(dt, "interrupt-controller", ARM64_GICD_GPA);
+	dt_string(dt, "compatible", "arm,gic-v3");
+	dt_u32(dt, "#interrupt-cells", 3);
+	dt_flag(dt, "interrupt-controller");
+	dt_cell_sizes(dt, 2, 2);
+	dt_flag(dt, "ranges");
+	dt_cells(dt, "reg", CELLS(ARM64_GICD_GPA), CELLS(ARM64_GICD_BYTES),
+		 CELLS(ARM64_GICR_GPA),
+		 CELLS(ARM64_GICR_STRIDE * config->cpu_count));
+	dt_u32(dt, "phandle", PHANDLE_GIC);
+	dt_begin_at(dt, "msi-controller", ARM64_ITS_GPA);
+	dt_string(dt, "compatible", "arm,gic-v3-its");
+	dt_flag(dt, "msi-controller");
+	dt_u32(dt, "#msi-cells", 1);
+	dt_cells(dt, "reg", CELLS(ARM64_ITS_GPA), CELLS(ARM64_ITS_BYTES));
+	dt_u32(dt, "phandle", PHANDLE_ITS);
+	dt_end(dt);
+	dt_end(dt);
 }
 
 /*
  * The interrupt-map of pci.txt: slot n, pin A, is line n % intx_count.  The
  * functions have no other pin.
  */
-static void write_intx(struct fdt_out *out, const struct layout *layout)
+static void write_intx(struct dt_writer *dt, const struct layout *layout)
 {
 	enum { CELLS_EACH = 3 + 1 + 1 + 2 + 3, LINES_MAX = 6 };
 	uint32_t map[CELLS_EACH * LINES_MAX] = { 0 };
 	uint32_t lines = layout->intx_count;
 
 	if (lines > LINES_MAX || !is_power_of_two(lines)) {
-		note(out, -FDT_ERR_INTERNAL);
+		dt_note(dt, -FDT_ERR_INTERNAL);
 		return;
 	}
 	for (uint32_t n = 0; n < lines; n++) {
@@ -280,131 +184,129 @@ static void write_intx(struct fdt_out *out, const struct layout *layout)
 
 		memcpy(map + n * CELLS_EACH, entry, sizeof(entry));
 	}
-	put_u32(out, "#interrupt-cells", 1);
-	put_cells(out, "interrupt-map-mask", (lines - 1) << PCI_DEVICE_SHIFT, 0,
-		  0, 7);
-	put_cell_array(out, "interrupt-map", map, (size_t)lines * CELLS_EACH);
+	dt_u32(dt, "#interrupt-cells", 1);
+	dt_cells(dt, "interrupt-map-mask", (lines - 1) << PCI_DEVICE_SHIFT, 0,
+		 0, 7);
+	dt_cell_array(dt, "interrupt-map", map, (size_t)lines * CELLS_EACH);
 }
 
 /* pci/host-generic-pci.yaml: ECAM, one window of 32-bit memory, MSIs. */
-static void write_pci(struct fdt_out *out, const struct layout *layout)
+static void write_pci(struct dt_writer *dt, const struct layout *layout)
 {
-	begin_at(out, "pcie", layout->ecam_gpa);
-	put_string(out, "compatible", "pci-host-ecam-generic");
-	put_string(out, "device_type", "pci");
-	put_cell_sizes(out, 3, 2);
-	put_cells(out, "reg", CELLS(layout->ecam_gpa),
-		  CELLS(layout->ecam_bytes));
-	put_cells(out, "bus-range", 0,
-		  (uint32_t)(layout->ecam_bytes / MIB) - 1);
-	put_u32(out, "linux,pci-domain", 0);
-	put_cells(out, "ranges", PCI_MEMORY_32, CELLS(layout->pci_mmio_gpa),
-		  CELLS(layout->pci_mmio_gpa), CELLS(layout->pci_mmio_bytes));
-	put_flag(out, "dma-coherent");
-	put_cells(out, "msi-map", 0, PHANDLE_ITS, 0, 0x10000);
-	write_intx(out, layout);
-	end(out);
+	dt_begin_at(dt, "pcie", layout->ecam_gpa);
+	dt_string(dt, "compatible", "pci-host-ecam-generic");
+	dt_string(dt, "device_type", "pci");
+	dt_cell_sizes(dt, 3, 2);
+	dt_cells(dt, "reg", CELLS(layout->ecam_gpa), CELLS(layout->ecam_bytes));
+	dt_cells(dt, "bus-range", 0, (uint32_t)(layout->ecam_bytes / MIB) - 1);
+	dt_u32(dt, "linux,pci-domain", 0);
+	dt_cells(dt, "ranges", PCI_MEMORY_32, CELLS(layout->pci_mmio_gpa),
+		 CELLS(layout->pci_mmio_gpa), CELLS(layout->pci_mmio_bytes));
+	dt_flag(dt, "dma-coherent");
+	dt_cells(dt, "msi-map", 0, PHANDLE_ITS, 0, 0x10000);
+	write_intx(dt, layout);
+	dt_end(dt);
 }
 
 /* serial/8250.yaml: eight registers of one byte. */
-static void write_serial(struct fdt_out *out, const struct layout *layout)
+static void write_serial(struct dt_writer *dt, const struct layout *layout)
 {
-	begin_at(out, "serial", layout->serial_base);
-	put_string(out, "compatible", "ns16550a");
-	put_cells(out, "reg", CELLS(layout->serial_base),
-		  CELLS(SERIAL_REG_BYTES));
-	put_cells(out, "interrupts", SPI(layout->serial_gsi));
-	put_u32(out, "clock-frequency", SERIAL_CLOCK_HZ);
-	put_u32(out, "reg-shift", 0);
-	put_u32(out, "reg-io-width", 1);
-	end(out);
+	dt_begin_at(dt, "serial", layout->serial_base);
+	dt_string(dt, "compatible", "ns16550a");
+	dt_cells(dt, "reg", CELLS(layout->serial_base),
+		 CELLS(SERIAL_REG_BYTES));
+	dt_cells(dt, "interrupts", SPI(layout->serial_gsi));
+	dt_u32(dt, "clock-frequency", SERIAL_CLOCK_HZ);
+	dt_u32(dt, "reg-shift", 0);
+	dt_u32(dt, "reg-io-width", 1);
+	dt_end(dt);
 }
 
 /* rtc/arm,pl031.yaml, and the clock that an AMBA device must have. */
-static void write_rtc(struct fdt_out *out, const struct layout *layout)
+static void write_rtc(struct dt_writer *dt, const struct layout *layout)
 {
-	begin(out, "apb-clock");
-	put_string(out, "compatible", "fixed-clock");
-	put_u32(out, "#clock-cells", 0);
-	put_u32(out, "clock-frequency", APB_CLOCK_HZ);
-	put_u32(out, "phandle", PHANDLE_APB_CLOCK);
-	end(out);
-	begin_at(out, "rtc", layout->rtc_gpa);
-	put_strings(out, "compatible", "arm,pl031\0arm,primecell");
-	put_cells(out, "reg", CELLS(layout->rtc_gpa), CELLS(RTC_REG_BYTES));
-	put_cells(out, "interrupts", SPI(layout->rtc_gsi));
-	put_u32(out, "clocks", PHANDLE_APB_CLOCK);
-	put_string(out, "clock-names", "apb_pclk");
-	end(out);
+	dt_begin(dt, "apb-clock");
+	dt_string(dt, "compatible", "fixed-clock");
+	dt_u32(dt, "#clock-cells", 0);
+	dt_u32(dt, "clock-frequency", APB_CLOCK_HZ);
+	dt_u32(dt, "phandle", PHANDLE_APB_CLOCK);
+	dt_end(dt);
+	dt_begin_at(dt, "rtc", layout->rtc_gpa);
+	dt_strings(dt, "compatible", "arm,pl031\0arm,primecell");
+	dt_cells(dt, "reg", CELLS(layout->rtc_gpa), CELLS(RTC_REG_BYTES));
+	dt_cells(dt, "interrupts", SPI(layout->rtc_gsi));
+	dt_u32(dt, "clocks", PHANDLE_APB_CLOCK);
+	dt_string(dt, "clock-names", "apb_pclk");
+	dt_end(dt);
 }
 
 /*
  * rng/microsoft,vmgenid.yaml; Linux reads it since 6.10.  Its address is that of
  * RAM, and two children of one node must not have the same: hence the bus.
  */
-static void write_generation(struct fdt_out *out, const struct layout *layout)
+static void write_generation(struct dt_writer *dt, const struct layout *layout)
 {
-	begin(out, "bus");
-	put_string(out, "compatible", "simple-bus");
-	put_cell_sizes(out, 2, 2);
-	put_flag(out, "ranges");
-	begin_at(out, "rng", layout->generation_gpa);
-	put_string(out, "compatible", "microsoft,vmgenid");
-	put_cells(out, "reg", CELLS(layout->generation_gpa), CELLS(PAGE_BYTES));
-	put_cells(out, "interrupts", EDGE_SPI(layout->event_gsi));
-	end(out);
-	end(out);
+	dt_begin(dt, "bus");
+	dt_string(dt, "compatible", "simple-bus");
+	dt_cell_sizes(dt, 2, 2);
+	dt_flag(dt, "ranges");
+	dt_begin_at(dt, "rng", layout->generation_gpa);
+	dt_string(dt, "compatible", "microsoft,vmgenid");
+	dt_cells(dt, "reg", CELLS(layout->generation_gpa), CELLS(PAGE_BYTES));
+	dt_cells(dt, "interrupts", EDGE_SPI(layout->event_gsi));
+	dt_end(dt);
+	dt_end(dt);
 }
 
 /* input/gpio-keys.yaml: a key that is an interrupt and has no GPIO. */
-static void write_power_button(struct fdt_out *out)
+static void write_power_button(struct dt_writer *dt)
 {
-	begin(out, "gpio-keys");
-	put_string(out, "compatible", "gpio-keys");
-	begin(out, "key-power");
-	put_string(out, "label", "Power Button");
-	put_u32(out, "linux,code", KEY_POWER);
-	put_cells(out, "interrupts", EDGE_SPI(ARM64_BUTTON_SPI));
-	end(out);
-	end(out);
+	dt_begin(dt, "gpio-keys");
+	dt_string(dt, "compatible", "gpio-keys");
+	dt_begin(dt, "key-power");
+	dt_string(dt, "label", "Power Button");
+	dt_u32(dt, "linux,code", KEY_POWER);
+	dt_cells(dt, "interrupts", EDGE_SPI(ARM64_BUTTON_SPI));
+	dt_end(dt);
+	dt_end(dt);
 }
 
-static void write_root(struct fdt_out *out, const struct fdt_config *config)
+static void write_root(struct dt_writer *dt, const struct fdt_config *config)
 {
-	begin(out, "");
-	put_string(out, "compatible", "linux,dummy-virt");
-	put_string(out, "model", "thaw");
-	put_cell_sizes(out, 2, 2);
-	put_u32(out, "interrupt-parent", PHANDLE_GIC);
-	write_chosen(out, config);
+	dt_begin(dt, "");
+	dt_string(dt, "compatible", "linux,dummy-virt");
+	dt_string(dt, "model", "thaw");
+	dt_cell_sizes(dt, 2, 2);
+	dt_u32(dt, "interrupt-parent", PHANDLE_GIC);
+	write_chosen(dt, config);
 	for (unsigned int i = 0; i < config->range_count; i++)
-		write_memory(out, config->ranges[i]);
-	write_reserved(out);
-	write_cpus(out, config);
-	write_psci(out);
-	write_timer(out);
+		write_memory(dt, config->ranges[i]);
+	write_reserved(dt);
+	write_cpus(dt, config);
+	write_psci(dt);
+	write_timer(dt);
 	if (config->has_pmu)
-		write_pmu(out);
-	write_gic(out, config);
-	write_pci(out, config->layout);
+		write_pmu(dt);
+	write_gic(dt, config);
+	write_pci(dt, config->layout);
 	if (config->has_serial)
-		write_serial(out, config->layout);
-	write_rtc(out, config->layout);
-	write_generation(out, config->layout);
-	write_power_button(out);
-	end(out);
+		write_serial(dt, config->layout);
+	write_rtc(dt, config->layout);
+	write_generation(dt, config->layout);
+	write_power_button(dt);
+	dt_end(dt);
 }
 
 /* One attempt in a block of @room bytes; 0 or FDT_ERR_*. */
 static int write_tree(void *block, size_t room, const struct fdt_config *config)
 {
-	struct fdt_out out = { .block = block };
+	struct dt_writer dt = { .block = block };
 
-	note(&out, fdt_create(block, (int)room));
-	note(&out, fdt_finish_reservemap(block));
-	write_root(&out, config);
-	note(&out, fdt_finish(block));
-	return out.err;
+	dt_note(&dt, fdt_create(block, (int)room));
+	dt_note(&dt, fdt_finish_reservemap(block));
+	write_root(&dt, config);
+	dt_note(&dt, fdt_finish(block));
+	return dt.err;
 }
 
 int arm64_fdt_build(const struct fdt_config *config, void **fdt,
