@@ -66,10 +66,10 @@ static int check_granule(const struct machine *machine,
 	if ((mmfr0 >> granules[granule].shift & 0xf) !=
 	    granules[granule].absent)
 		return 0;
-	return log_fail(ENOEXEC,
-			"%s: a kernel for pages of %s, which this processor "
-			"does not have",
-			image->name, granules[granule].name);
+	return log_fail(
+		ENOEXEC,
+		"%s: kernel needs %s pages, not supported by this processor",
+		image->name, granules[granule].name);
 }
 
 /* Places an Image at the first 2 MiB boundary past the machine's own. */
@@ -88,7 +88,7 @@ static int load_image(const struct machine *machine, const struct image *image,
 	if (!range_within(loaded->entry - ram->gpa, kernel.size_bytes,
 			  ram->size_bytes))
 		return log_fail(EFBIG,
-				"%s: needs %llu MiB of memory for itself; the "
+				"%s: kernel needs %llu MiB of memory; the "
 				"guest has %llu MiB",
 				image->name,
 				(unsigned long long)(kernel.size_bytes / MIB +
@@ -115,14 +115,14 @@ static int load_elf(const struct machine *machine, const struct image *image,
 		return err;
 	if (kernel.lowest < ARM64_RAM_GPA + ARM64_OWN_BYTES)
 		return log_fail(EFAULT,
-				"%s: an ELF file at %#llx, where the first %llu"
-				" KiB are the machine's own",
+				"%s: ELF segment at %#llx overlaps the first "
+				"%llu KiB of RAM, which are reserved",
 				image->name, (unsigned long long)kernel.lowest,
 				(unsigned long long)(ARM64_OWN_BYTES / KIB));
 	if (kernel.entry < kernel.lowest || kernel.entry >= kernel.highest)
 		return log_fail(ENOEXEC,
-				"%s: an ELF file whose entry %#llx is no "
-				"address of what it loads; give the Image",
+				"%s: ELF entry %#llx is outside the loaded "
+				"segments; give the Image",
 				image->name, (unsigned long long)kernel.entry);
 	loaded->entry = kernel.entry;
 	loaded->end = kernel.highest + ELF_STACK_BYTES;
@@ -185,7 +185,7 @@ static int get_seeds(uint8_t *rng, size_t len, uint64_t *kaslr)
 {
 	if (getrandom(rng, len, 0) != (ssize_t)len ||
 	    getrandom(kaslr, sizeof(*kaslr), 0) != sizeof(*kaslr))
-		return log_errno(errno, "get random numbers for the guest");
+		return log_errno(errno, "getrandom");
 	return 0;
 }
 
@@ -227,9 +227,9 @@ static int set_registers(const struct kvm_vcpu *cpu, gpa_t entry, gpa_t fdt)
 		err = arm64_reg_set(cpu, CORE_X(0), fdt);
 	for (unsigned int n = 1; n <= 3 && err == 0; n++)
 		err = arm64_reg_set(cpu, CORE_X(n), 0);
-	return err != 0 ? log_errno(-err, "vCPU %u: set its first registers",
-				    cpu->id) :
-			  0;
+	return err != 0 ?
+		       log_errno(-err, "vCPU %u: set boot registers", cpu->id) :
+		       0;
 }
 
 /* The part of the tree's configuration that the machine tells. */
@@ -272,8 +272,8 @@ int arch_boot(struct machine *machine, const struct boot_config *boot,
 	fdt = align_up(loaded.end, ARM64_FDT_BYTES_MAX);
 	if (!range_within(fdt - ram->gpa, ARM64_FDT_BYTES_MAX, ram->size_bytes))
 		return log_fail(EFBIG,
-				"%s: no room behind it for the device tree; "
-				"the guest has %llu MiB of memory",
+				"%s: no room for the device tree; the guest "
+				"has %llu MiB of memory",
 				boot->kernel_name,
 				(unsigned long long)(ram->size_bytes / MIB));
 	fdt_config_init(&config, machine, boot, ranges);

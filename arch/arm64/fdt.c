@@ -330,6 +330,6 @@ int arm64_fdt_build(const struct fdt_config *config, void **fdt,
 			return log_fail(EINVAL, "build the device tree: %s",
 					fdt_strerror(err));
 	}
-	return log_fail(EFBIG, "the device tree does not fit into 2 MiB: the "
-			       "command line is too long");
+	return log_fail(EFBIG, "device tree exceeds 2 MiB: the kernel command "
+			       "line is too long");
 }

@@ -27,10 +27,9 @@ static int set(int fd, uint32_t group, uint64_t attr, const void *value,
 static int refuse(const struct kvm_vm *vm, int err)
 {
 	if (arm64_device_test(vm, KVM_DEV_TYPE_ARM_VGIC_V2))
-		return log_fail(EOPNOTSUPP,
-				"this host has a GICv2 interrupt controller "
-				"only; thaw needs GICv3 or later");
-	return log_errno(-err, "create the GICv3 interrupt controller");
+		return log_fail(EOPNOTSUPP, "this host has a GICv2 only; GICv3 "
+					    "or later is required");
+	return log_errno(-err, "create the GICv3");
 }
 
 int arch_irqchip_create(struct machine *machine)
@@ -49,11 +48,11 @@ int arch_irqchip_create(struct machine *machine)
 	if (err == 0)
 		err = set(fd, KVM_DEV_ARM_VGIC_GRP_ADDR,
 			  KVM_VGIC_V3_ADDR_TYPE_DIST, &dist,
-			  "GICv3: place the distributor");
+			  "GICv3: set the distributor address");
 	if (err == 0)
 		err = set(fd, KVM_DEV_ARM_VGIC_GRP_ADDR,
 			  KVM_VGIC_V3_ADDR_TYPE_REDIST, &redist,
-			  "GICv3: place the redistributors");
+			  "GICv3: set the redistributor address");
 	return err;
 }
 
@@ -65,21 +64,20 @@ static int its_create(struct machine *machine)
 	int err;
 
 	if (fd < 0)
-		return log_errno(-fd, "create the ITS interrupt controller");
+		return log_errno(-fd, "create the ITS");
 	machine->arch->its_fd = fd;
 	err = set(fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, &base,
-		  "ITS: place it");
+		  "ITS: set the address");
 	if (err == 0)
 		err = set(fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
-			  KVM_DEV_ARM_VGIC_CTRL_INIT, NULL,
-			  "ITS: initialise it");
+			  KVM_DEV_ARM_VGIC_CTRL_INIT, NULL, "ITS: initialise");
 	return err;
 }
 
 int arch_irqchip_finish(struct machine *machine)
 {
 	int err = set(machine->arch->gic_fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
-		      KVM_DEV_ARM_VGIC_CTRL_INIT, NULL, "GICv3: initialise it");
+		      KVM_DEV_ARM_VGIC_CTRL_INIT, NULL, "GICv3: initialise");
 
 	if (err == 0)
 		err = its_create(machine);

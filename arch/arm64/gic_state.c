@@ -157,7 +157,7 @@ static int level_save(int fd, uint64_t cpu, uint32_t intid,
 			       &value);
 
 	if (err < 0)
-		return refused(err, "read", "the line levels");
+		return refused(err, "read", "line levels");
 	snap_put_u32(w, value);
 	return 0;
 }
@@ -172,7 +172,7 @@ static int level_load(int fd, uint64_t cpu, uint32_t intid,
 		return r->error;
 	err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, cpu | intid,
 			   &value);
-	return err < 0 ? refused(err, "set", "the line levels") : 0;
+	return err < 0 ? refused(err, "set", "line levels") : 0;
 }
 
 static int dist_save(int fd, struct snap_writer *w)
@@ -264,8 +264,8 @@ static int icc_load(int fd, uint64_t cpu, struct snap_reader *r)
 		return err;
 	if (r->error == 0 && saved != bits)
 		return log_fail(ENOTSUP,
-				"the snapshot's GIC has %u bits of interrupt "
-				"priority, this host's has %u",
+				"snapshot needs a GIC with %u priority bits; "
+				"this host has %u",
 				saved, bits);
 	for (size_t i = 0; i < ARRAY_SIZE(icc_regs); i++) {
 		uint64_t value;
@@ -293,7 +293,9 @@ static int redist_get64(int fd, uint64_t cpu, uint32_t offset, uint64_t *value)
 		err = kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
 				   cpu | (offset + 4 * i), &half[i]);
 	*value = half[0] | (uint64_t)half[1] << 32;
-	return err < 0 ? refused(err, "read", "a redistributor's tables") : 0;
+	return err < 0 ? refused(err, "read",
+				 "GICR_PROPBASER and GICR_PENDBASER") :
+			 0;
 }
 
 int arm64_gic_lpis(const struct machine *machine, unsigned int n, bool *enabled,
@@ -325,7 +327,7 @@ int arm64_gic_save(struct machine *machine, struct snap_writer *w)
 			       KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES, NULL);
 
 	if (err < 0)
-		return refused(err, "save", "the pending tables");
+		return refused(err, "save", "pending tables");
 	err = dist_save(fd, w);
 	for (unsigned int i = 0; i < machine->cpu_count && err == 0; i++) {
 		uint64_t mpidr = 0;

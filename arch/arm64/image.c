@@ -55,8 +55,8 @@ static int check_section(const struct image *image, uint64_t table,
 	      get_le32(section + SECTION_RAW_BYTES);
 	if (end > image->size_bytes)
 		return log_fail(ENODATA,
-				"%s: truncated: its section %u ends at byte "
-				"%llu, the file at %llu",
+				"%s: truncated: section %u ends at byte %llu, "
+				"the file at byte %llu",
 				image->name, n, (unsigned long long)end,
 				(unsigned long long)image->size_bytes);
 	return 0;
@@ -80,11 +80,10 @@ static int check_pe(const struct image *image, const uint8_t *head)
 	if (err != 0)
 		return err;
 	if (get_le32(coff) != PE_MAGIC)
-		return log_fail(EINVAL, "%s: its PE header is damaged",
-				image->name);
+		return log_fail(EINVAL, "%s: corrupt PE header", image->name);
 	sections = get_le16(coff + PE_SECTIONS);
 	if (sections > PE_SECTIONS_MAX)
-		return log_fail(EINVAL, "%s: its PE header has %u sections",
+		return log_fail(EINVAL, "%s: corrupt PE header: %u sections",
 				image->name, sections);
 	table = pe + PE_HEAD_BYTES + get_le16(coff + PE_OPTIONAL_BYTES);
 	for (unsigned int i = 0; i < sections && err == 0; i++)
@@ -98,19 +97,17 @@ static int check_head(const struct image *image, const uint8_t *head,
 {
 	if (get_le64(head + HEAD_FLAGS) & FLAG_BIG_ENDIAN)
 		return log_fail(ENOEXEC,
-				"%s: a big-endian kernel; only little-endian "
-				"ones are run",
+				"%s: big-endian kernels are not supported",
 				image->name);
 	if (out->size_bytes == 0)
 		return log_fail(ENOEXEC,
-				"%s: its header tells no size: a kernel from "
-				"before Linux 3.17, which is not run",
+				"%s: no image size in the header: kernels "
+				"before Linux 3.17 are not supported",
 				image->name);
 	if (out->text_offset >= TEXT_OFFSET_MAX ||
 	    out->text_offset % PAGE_BYTES != 0)
 		return log_fail(EINVAL,
-				"%s: the header's text offset %#llx makes no "
-				"sense",
+				"%s: bad text offset %#llx in the header",
 				image->name,
 				(unsigned long long)out->text_offset);
 	return 0;
@@ -127,11 +124,11 @@ static int refuse_other(const struct image *image, const uint8_t *head)
 	if (strcmp(words, IMAGE_UNKNOWN) != 0)
 		return log_fail(ENOEXEC, "%s: %s, not an arm64 Image",
 				image->name, words);
-	return log_fail(ENOEXEC,
-			"%s: not an arm64 Image: a raw binary lacks its "
-			"64-byte header (\"ARM\\x64\" at byte 56, the size in "
-			"memory at byte 16); give the ELF file instead",
-			image->name);
+	return log_fail(
+		ENOEXEC,
+		"%s: not an arm64 Image: no 64-byte header (\"ARM\\x64\" at "
+		"byte 56, image size at byte 16); give the ELF file instead",
+		image->name);
 }
 
 int arm64_image_parse(const struct image *image, struct arm64_image *out)

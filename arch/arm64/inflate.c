@@ -23,9 +23,7 @@ int inflate_next(struct inflate_job *job, uint8_t *buf)
 	if (got < 0)
 		return log_errno(errno, "read %s", job->name);
 	if (got == 0)
-		return log_fail(ENODATA,
-				"%s: truncated: the compressed kernel ends "
-				"early",
+		return log_fail(ENODATA, "%s: truncated compressed data",
 				job->name);
 	job->offset += (uint64_t)got;
 	job->len_bytes -= (uint64_t)got;
@@ -36,8 +34,8 @@ int inflate_put(struct inflate_job *job, const uint8_t *buf, size_t len)
 {
 	if (!range_within(job->out_bytes, len, job->limit_bytes))
 		return log_fail(EFBIG,
-				"%s: unpacks to more than the %llu MiB of "
-				"memory that the guest has",
+				"%s: uncompressed kernel exceeds the guest's "
+				"%llu MiB of memory",
 				job->name,
 				(unsigned long long)(job->limit_bytes / MIB));
 	while (len != 0) {

@@ -22,7 +22,7 @@ static int drain(struct inflate_job *job, z_stream *z, int *state)
 		if (*state == Z_BUF_ERROR)
 			*state = Z_OK; /* it only wants more input */
 		if (*state != Z_OK && *state != Z_STREAM_END)
-			return log_fail(EINVAL, "%s: damaged gzip data: %s",
+			return log_fail(EINVAL, "%s: corrupt gzip data: %s",
 					job->name,
 					z->msg != NULL ? z->msg : "bad stream");
 		err = inflate_put(job, out, sizeof(out) - z->avail_out);
@@ -38,7 +38,7 @@ int inflate_gzip(struct inflate_job *job)
 	int err = 0;
 
 	if (inflateInit2(&z, GZIP_WINDOW) != Z_OK)
-		return log_fail(ENOMEM, "%s: no memory to unpack it",
+		return log_fail(ENOMEM, "%s: out of memory for decompression",
 				job->name);
 	while (err == 0 && state != Z_STREAM_END) {
 		int got = inflate_next(job, in);

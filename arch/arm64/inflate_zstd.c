@@ -21,7 +21,7 @@ static int step(struct inflate_job *job, ZSTD_DStream *stream,
 		out = (ZSTD_outBuffer){ .dst = buf, .size = sizeof(buf) };
 		*left = ZSTD_decompressStream(stream, &out, in);
 		if (ZSTD_isError(*left))
-			return log_fail(EINVAL, "%s: damaged zstd data: %s",
+			return log_fail(EINVAL, "%s: corrupt zstd data: %s",
 					job->name, ZSTD_getErrorName(*left));
 		err = inflate_put(job, buf, out.pos);
 	} while (err == 0 && *left != 0 &&
@@ -37,7 +37,7 @@ int inflate_zstd(struct inflate_job *job)
 	int err = 0;
 
 	if (stream == NULL)
-		return log_fail(ENOMEM, "%s: no memory to unpack it",
+		return log_fail(ENOMEM, "%s: out of memory for decompression",
 				job->name);
 	ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
 	while (err == 0 && left != 0) {

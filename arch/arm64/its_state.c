@@ -192,7 +192,7 @@ int arm64_its_save(struct machine *machine, struct snap_writer *w)
 			       KVM_DEV_ARM_ITS_SAVE_TABLES, NULL);
 
 	if (err < 0)
-		return log_errno(-err, "ITS: save its tables");
+		return log_errno(-err, "ITS: save tables");
 	for (size_t i = 0; i < ARRAY_SIZE(its_regs) && err >= 0; i++) {
 		err = kvm_attr_get(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
 				   its_regs[i].offset, &value);
@@ -233,7 +233,7 @@ int arm64_its_load(struct machine *machine, struct snap_reader *r)
 	err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
 			   KVM_DEV_ARM_ITS_RESTORE_TABLES, NULL);
 	if (err < 0)
-		return log_errno(-err, "ITS: restore its tables");
+		return log_errno(-err, "ITS: restore tables");
 	err = kvm_attr_set(fd, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, GITS_CTLR,
 			   &value);
 	return err < 0 ? log_errno(-err, "ITS: set GITS_CTLR") : 0;

@@ -89,12 +89,12 @@ int arch_ram_ranges(const struct kvm *kvm, uint64_t size_bytes,
 				     (UINT64_C(1) << most) - ARM64_RAM_GPA;
 
 	if (size_bytes > room)
-		return log_fail(ERANGE,
-				"%llu MiB of memory are more than this KVM "
-				"takes: its guests have %u bits of address, "
-				"which leaves %llu MiB",
-				(unsigned long long)(size_bytes / MIB), most,
-				(unsigned long long)(room / MIB));
+		return log_fail(
+			ERANGE,
+			"%llu MiB of memory exceed the %u bits of guest "
+			"physical address that KVM supports: at most %llu MiB",
+			(unsigned long long)(size_bytes / MIB), most,
+			(unsigned long long)(room / MIB));
 	ranges[0] = (struct memory_range){ .gpa = ARM64_RAM_GPA,
 					   .size_bytes = size_bytes };
 	return 1;
@@ -108,7 +108,7 @@ int arch_vm_type(const struct kvm *kvm, gpa_t ram_end, unsigned long *type)
 	if (need > most)
 		return log_fail(ERANGE,
 				"memory up to %#llx needs %u bits of guest "
-				"address; this KVM has %u",
+				"physical address; KVM supports %u bits",
 				(unsigned long long)ram_end, need, most);
 	/* Type 0 works on every KVM that has the default size. */
 	if (need <= IPA_BITS_DEFAULT && most >= IPA_BITS_DEFAULT)

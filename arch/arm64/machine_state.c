@@ -32,8 +32,8 @@ static int counter_load(struct machine *machine, struct snap_reader *r)
 		return r->error;
 	if (hz != arm64_counter_hz())
 		return log_fail(ENOTSUP,
-				"the snapshot's counter runs at %llu Hz, this "
-				"host's at %llu Hz",
+				"snapshot needs a counter frequency of %llu "
+				"Hz; this host has %llu Hz",
 				(unsigned long long)hz,
 				(unsigned long long)arm64_counter_hz());
 	return 0;

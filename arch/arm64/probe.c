@@ -15,26 +15,27 @@ struct row {
 
 static const struct row rows[] = {
 	{ "GICv3", true, KVM_DEV_TYPE_ARM_VGIC_V3,
-	  "interrupt controller in the kernel",
-	  "needed by every guest; a host with GICv2 only cannot run them" },
+	  "in-kernel interrupt controller",
+	  "required: in-kernel GICv3; GICv2 is not supported" },
 	{ "ITS", true, KVM_DEV_TYPE_ARM_VGIC_ITS, "MSI-X for virtio devices",
-	  "needed by every guest: MSIs of PCI devices go through it" },
+	  "required: MSIs of PCI devices" },
 	{ "PSCI 0.2", false, KVM_CAP_ARM_PSCI_0_2,
-	  "power off, reset, starting processors", "needed by every guest" },
-	{ "PMU", false, KVM_CAP_ARM_PMU_V3, "guests have performance counters",
-	  "guests have no performance counters; the host has no PMUv3 that "
-	  "KVM can share" },
-	{ "SVE", false, KVM_CAP_ARM_SVE, "there; guests are not given it",
-	  "the processor has none" },
+	  "power off, reset, CPU start",
+	  "required: CPU start, power off, reset" },
+	{ "PMU", false, KVM_CAP_ARM_PMU_V3,
+	  "performance counters exposed to guests",
+	  "no performance counters in guests: KVM has no PMUv3" },
+	{ "SVE", false, KVM_CAP_ARM_SVE, "supported, not exposed to guests",
+	  "not supported by this processor" },
 	{ "pointer auth", false, KVM_CAP_ARM_PTRAUTH_ADDRESS,
-	  "there; guests are not given it", "the processor has none" },
+	  "supported, not exposed to guests",
+	  "not supported by this processor" },
 	{ "counter offset", false, KVM_CAP_COUNTER_OFFSET,
-	  "both counters of a restored guest continue",
-	  "only the virtual counter of a restored guest continues; Linux 6.4 "
-	  "has it" },
+	  "virtual and physical counters continue at a restore",
+	  "only the virtual counter continues at a restore (Linux 6.4+)" },
 	{ "undecoded aborts", false, KVM_CAP_ARM_NISV_TO_USER,
-	  "an access that cannot be emulated is reported with its address",
-	  "an access that cannot be emulated ends in ENOSYS" },
+	  "accesses that cannot be emulated: address reported",
+	  "accesses that cannot be emulated: ENOSYS" },
 };
 
 /* Fills the line about guest physical addresses. */
@@ -45,10 +46,10 @@ static void probe_ipa(const struct kvm *kvm, struct probe_item *item)
 	*item = (struct probe_item){ .name = "address bits", .yes = bits > 0 };
 	if (bits > 0)
 		snprintf(item->text, sizeof(item->text),
-			 "%d bits of guest physical address", bits);
+			 "%d-bit guest physical addresses", bits);
 	else
 		snprintf(item->text, sizeof(item->text),
-			 "the size cannot be chosen: 40 bits");
+			 "40-bit guest physical addresses, fixed");
 }
 
 size_t arch_probe(const struct kvm *kvm, const struct kvm_vm *vm,

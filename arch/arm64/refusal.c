@@ -16,16 +16,16 @@
  * arm/fw-pseudo-registers.rst).
  */
 static const char *const firmware[] = {
-	"its PSCI version",
+	"PSCI version",
 	"mitigation SMCCC_ARCH_WORKAROUND_1 (Spectre v2)",
 	"mitigation SMCCC_ARCH_WORKAROUND_2 (store bypass)",
 	"mitigation SMCCC_ARCH_WORKAROUND_3 (Spectre-BHB)",
 };
 static const char *const services[] = {
-	"random numbers by firmware call",
+	"SMCCC TRNG",
 	"stolen time",
-	"vendor services (PTP)",
-	"vendor services",
+	"vendor hypervisor services (PTP)",
+	"vendor hypervisor services",
 };
 
 bool arm64_reg_is_id(uint64_t id)
@@ -66,16 +66,15 @@ static void note_id_reg(struct refusal *refusal, uint64_t id, uint64_t want,
 		return;
 	else if (id == REG_MIDR_EL1)
 		snprintf(refusal->other, sizeof(refusal->other),
-			 "it is of another processor model (MIDR_EL1 %#" PRIx64
+			 "different processor model (MIDR_EL1 %#" PRIx64
 			 ", here %#" PRIx64 ")",
 			 want, have);
 	else
-		snprintf(
-			refusal->other, sizeof(refusal->other),
-			"its processor differs in %s (CRm %u, op2 %u): %#" PRIx64
-			", here %#" PRIx64,
-			name != NULL ? name : "an ID register", number >> 3,
-			number & 7, want, have);
+		snprintf(refusal->other, sizeof(refusal->other),
+			 "%s (CRm %u, op2 %u) differs: %#" PRIx64
+			 ", here %#" PRIx64,
+			 name != NULL ? name : "ID register", number >> 3,
+			 number & 7, want, have);
 }
 
 /* A service of the firmware that KVM plays. */
@@ -100,7 +99,8 @@ void arm64_refusal_note(struct refusal *refusal, uint64_t id, uint64_t want,
 		return;
 	case KVM_REG_ARM64_SVE:
 		if (strstr(refusal->missing, "SVE") == NULL)
-			add_missing(refusal, "SVE of the same vector lengths");
+			add_missing(refusal,
+				    "SVE with the same vector lengths");
 		return;
 	default:
 		break;
@@ -110,7 +110,7 @@ void arm64_refusal_note(struct refusal *refusal, uint64_t id, uint64_t want,
 	else if (refusal->other[0] == '\0')
 		snprintf(refusal->other, sizeof(refusal->other),
 			 "register %#" PRIx64 " cannot be set: %s", id,
-			 err == -ENOENT ? "this KVM does not have it" :
+			 err == -ENOENT ? "unknown to this KVM" :
 					  strerror(-err));
 }
 
@@ -118,13 +118,13 @@ int arm64_refusal_report(const struct refusal *refusal, unsigned int cpu)
 {
 	if (refusal->missing[0] != '\0')
 		return log_fail(ENOTSUP,
-				"vCPU %u: the snapshot needs what this host's "
-				"processor or KVM lacks: %s",
+				"vCPU %u: snapshot needs features missing on "
+				"this host: %s",
 				cpu, refusal->missing);
 	if (refusal->other[0] != '\0')
-		return log_fail(ENOTSUP,
-				"vCPU %u: the snapshot does not fit this host: "
-				"%s",
-				cpu, refusal->other);
+		return log_fail(
+			ENOTSUP,
+			"vCPU %u: snapshot is incompatible with this host: %s",
+			cpu, refusal->other);
 	return 0;
 }

@@ -87,18 +87,18 @@ static int zboot_payload(const struct image *image, const uint8_t *head,
 	job->len_bytes = get_le32(head + ZBOOT_PAYLOAD_BYTES);
 	if (!range_within(job->offset, job->len_bytes, image->size_bytes))
 		return log_fail(ENODATA,
-				"%s: truncated: an EFI zboot image whose "
-				"payload ends at byte %llu, the file at %llu",
+				"%s: truncated: EFI zboot payload ends at byte "
+				"%llu, the file at byte %llu",
 				image->name,
 				(unsigned long long)(job->offset +
 						     job->len_bytes),
 				(unsigned long long)image->size_bytes);
 	*format = format_by_name(kind);
 	if (*format == NULL)
-		return log_fail(ENOEXEC,
-				"%s: an EFI zboot image compressed with \"%s\","
-				" which is not read",
-				image->name, kind);
+		return log_fail(
+			ENOEXEC,
+			"%s: EFI zboot compression \"%s\" is not supported",
+			image->name, kind);
 	return 0;
 }
 
@@ -110,8 +110,7 @@ static int unpack(struct image *image, const struct format *format,
 	int err;
 
 	if (fd < 0)
-		return log_errno(errno, "%s: memory file to unpack into",
-				 image->name);
+		return log_errno(errno, "%s: memfd_create", image->name);
 	job->out_fd = fd;
 	err = format->inflate(job);
 	if (err != 0)
@@ -146,8 +145,8 @@ int arm64_image_unpack(struct image *image, uint64_t limit_bytes)
 	}
 	if (format->inflate == NULL)
 		return log_fail(ENOEXEC,
-				"%s: compressed with %s, which this build does "
-				"not read; give the plain Image",
+				"%s: %s compression is not supported by this "
+				"build; give the uncompressed Image",
 				image->name, format->name);
 	return unpack(image, format, &job);
 }

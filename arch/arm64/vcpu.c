@@ -37,7 +37,7 @@ static int pmu_init(const struct kvm_vcpu *cpu)
 	if (err == 0)
 		err = kvm_attr_set(cpu->fd, KVM_ARM_VCPU_PMU_V3_CTRL,
 				   KVM_ARM_VCPU_PMU_V3_INIT, NULL);
-	return err < 0 ? log_errno(-err, "vCPU %u: set up its PMU", cpu->id) :
+	return err < 0 ? log_errno(-err, "vCPU %u: set up the PMU", cpu->id) :
 			 0;
 }
 
@@ -58,9 +58,8 @@ enum exit_result arch_vcpu_exit(struct machine *machine, struct kvm_vcpu *cpu)
 
 	(void)machine;
 	if (run->exit_reason == KVM_EXIT_ARM_NISV)
-		log_error("vCPU %u: access to guest address %#llx, where no "
-			  "memory is, by an instruction that the processor "
-			  "does not describe (syndrome %#llx)",
+		log_error("vCPU %u: access outside memory at guest address "
+			  "%#llx without instruction syndrome (ISS %#llx)",
 			  cpu->id, (unsigned long long)run->arm_nisv.fault_ipa,
 			  (unsigned long long)run->arm_nisv.esr_iss);
 	return EXIT_UNKNOWN;
@@ -71,15 +70,14 @@ const char *arch_exit_reason(const struct kvm_vcpu *cpu)
 	const struct kvm_run *run = cpu->run;
 
 	if (run->exit_reason == KVM_EXIT_ARM_NISV)
-		return "an access outside memory that cannot be decoded: a "
-		       "load or store with writeback, of a pair, or by a "
+		return "access outside memory without instruction syndrome: a "
+		       "load or store with writeback, of a pair, or of a "
 		       "vector register";
 	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY &&
 	    run->fail_entry.hardware_entry_failure_reason &
 		    KVM_EXIT_FAIL_ENTRY_CPU_UNSUPPORTED)
-		return "the vCPU was put on a host CPU that lacks a feature of "
-		       "it (its PMU, most likely: pin thaw to CPUs of one "
-		       "kind)";
+		return "the host CPU lacks a feature of the vCPU (usually its "
+		       "PMU: pin thaw to CPUs of one type)";
 	return "";
 }
 

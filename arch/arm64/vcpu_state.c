@@ -85,11 +85,10 @@ static int list_regs(const struct kvm_vcpu *cpu, struct kvm_reg_list **list)
 
 	if (err != -E2BIG || probe.n > REGS_MAX)
 		return log_errno(err < 0 ? -err : ERANGE,
-				 "vCPU %u: list its registers", cpu->id);
+				 "vCPU %u: list registers", cpu->id);
 	*list = calloc(1, sizeof(**list) + probe.n * sizeof((*list)->reg[0]));
 	if (*list == NULL)
-		return log_errno(ENOMEM, "vCPU %u: list its registers",
-				 cpu->id);
+		return log_errno(ENOMEM, "vCPU %u: list registers", cpu->id);
 	(*list)->n = probe.n;
 	err = kvm_call(cpu->fd, KVM_GET_REG_LIST, *list);
 	return err < 0 ? err : 0;
@@ -286,7 +285,7 @@ static int load_pvtime(const struct machine *machine,
 		err = kvm_attr_set(cpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,
 				   KVM_ARM_VCPU_PVTIME_IPA, &gpa);
 	return err < 0 ?
-		       log_errno(-err, "vCPU %u: account stolen time at %#llx",
+		       log_errno(-err, "vCPU %u: set stolen time address %#llx",
 				 cpu->id, (unsigned long long)gpa) :
 		       0;
 }

@@ -18,10 +18,10 @@ static const struct need {
 	unsigned int cap;
 	const char *words;
 } needs[] = {
-	{ KVM_CAP_ONE_REG, "registers by number" },
-	{ KVM_CAP_DEVICE_CTRL, "KVM devices (an in-kernel GICv3)" },
+	{ KVM_CAP_ONE_REG, "KVM_GET_ONE_REG and KVM_SET_ONE_REG" },
+	{ KVM_CAP_DEVICE_CTRL, "device control (for an in-kernel GICv3)" },
 	{ KVM_CAP_ARM_PSCI_0_2, "PSCI 0.2" },
-	{ KVM_CAP_MP_STATE, "the run state of a vCPU" },
+	{ KVM_CAP_MP_STATE, "vCPU run states (KVM_CAP_MP_STATE)" },
 };
 
 /* Refuses a host that lacks one of the needs, with its name. */
@@ -30,8 +30,7 @@ static int check_needs(const struct kvm_vm *vm)
 	for (size_t i = 0; i < ARRAY_SIZE(needs); i++) {
 		if (kvm_check_cap(vm->fd, needs[i].cap) <= 0)
 			return log_fail(EOPNOTSUPP,
-					"this KVM lacks %s, which every arm64 "
-					"guest needs",
+					"this KVM lacks %s, required on arm64",
 					needs[i].words);
 	}
 	return 0;

@@ -47,8 +47,8 @@ static int add_cmdline(const struct booting *b, uint64_t max)
 	max = min_u64(max, X86_CMDLINE_BYTES - 1);
 	if (len > max)
 		return log_fail(EINVAL,
-				"the kernel command line is %zu bytes long; "
-				"%s takes %" PRIu64,
+				"kernel command line is %zu bytes long; the "
+				"limit of %s is %" PRIu64,
 				len, b->kernel.name, max);
 	return plan_add_bytes(b->plan, "command line", X86_CMDLINE,
 			      b->config->cmdline, len + 1);
@@ -178,8 +178,8 @@ static int boot_elf(struct booting *b)
 	entry = elf.pvh_entry ? elf.pvh_entry : elf.entry;
 	if (entry < elf.lowest || entry >= elf.highest)
 		return log_fail(EINVAL,
-				"%s: its entry 0x%" PRIx64 " is not a physical "
-				"address in it",
+				"%s: ELF entry 0x%" PRIx64
+				" is outside the loaded segments",
 				b->kernel.name, entry);
 	err = add_cmdline(b, CMDLINE_MAX);
 	if (!err)
@@ -203,10 +203,10 @@ static int boot_kernel(struct booting *b)
 	if (n >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0)
 		return boot_elf(b);
 	if (n < SETUP_HEADER_END && n >= 2 && memcmp(head, "MZ", 2) == 0)
-		return log_fail(ENODATA, "%s: truncated in its boot sector",
+		return log_fail(ENODATA, "%s: truncated boot sector",
 				b->kernel.name);
 	return log_fail(ENOEXEC,
-			"%s: %s; x86-64 boots a bzImage or an ELF vmlinux",
+			"%s: %s; expected a bzImage or an x86-64 ELF file",
 			b->kernel.name, image_describe(head, (size_t)n));
 }
 

@@ -69,16 +69,17 @@ static int check_header(const struct bzimage *bz, const char *name)
 	if (version < VERSION_2_12)
 		return log_fail(ENOEXEC,
 				"%s: boot protocol %u.%02u is too old; 2.12 "
-				"(Linux 3.8) is the oldest that is loaded",
+				"(Linux 3.8) or later is required",
 				name, version >> 8, version & 0xff);
 	if (bz->header_end < HEADER_END_2_12 ||
 	    bz->header_end > SETUP_HEADER_END)
-		return log_fail(EINVAL, "%s: bad length of its setup header",
-				name);
+		return log_fail(EINVAL, "%s: bad setup header length", name);
 	if (!(get_le16(h + H_XLOADFLAGS) & XLF_KERNEL_64))
-		return log_fail(ENOEXEC, "%s: a 32-bit kernel", name);
+		return log_fail(ENOEXEC, "%s: 32-bit kernels are not supported",
+				name);
 	if (!(h[H_LOADFLAGS] & LOADED_HIGH))
-		return log_fail(ENOEXEC, "%s: a zImage, which loads low", name);
+		return log_fail(ENOEXEC, "%s: zImage kernels are not supported",
+				name);
 	return 0;
 }
 
@@ -91,14 +92,13 @@ static int find_payload(struct bzimage *bz, const struct image *image)
 		((sectors ? sectors : DEFAULT_SETUP) + 1) * UINT64_C(512);
 	bz->payload_bytes = get_le32(bz->header + H_SYSSIZE) * UINT64_C(16);
 	if (bz->payload_bytes <= ENTRY_64)
-		return log_fail(EINVAL, "%s: an empty kernel", image->name);
+		return log_fail(EINVAL, "%s: empty kernel", image->name);
 	if (bz->payload_offset >= image->size_bytes)
-		return log_fail(ENODATA, "%s: truncated in its setup code",
+		return log_fail(ENODATA, "%s: truncated setup code",
 				image->name);
 	if (!range_within(bz->payload_offset, bz->payload_bytes,
 			  image->size_bytes))
-		return log_fail(ENODATA, "%s: truncated in its kernel",
-				image->name);
+		return log_fail(ENODATA, "%s: truncated kernel", image->name);
 	return 0;
 }
 
@@ -115,8 +115,7 @@ static int choose_address(struct bzimage *bz, const char *name,
 
 	bz->init_bytes = max_u64(get_le32(h + H_INIT_SIZE), bz->payload_bytes);
 	if (bz->init_bytes > INIT_BYTES_MAX)
-		return log_fail(EINVAL,
-				"%s: says it needs %" PRIu64 " MiB to start",
+		return log_fail(EINVAL, "%s: bad init_size: %" PRIu64 " MiB",
 				name, bz->init_bytes / MIB);
 	bz->load_gpa = get_le64(h + H_PREF_ADDRESS);
 	if (bz->load_gpa >= X86_HIGH_RAM &&
@@ -127,14 +126,13 @@ static int choose_address(struct bzimage *bz, const char *name,
 	if (h[H_RELOCATABLE])
 		bz->load_gpa = align_up(X86_HIGH_RAM, align);
 	if (bz->load_gpa < X86_HIGH_RAM)
-		return log_fail(EINVAL, "%s: wants to be loaded at 0x%" PRIx64,
-				name, bz->load_gpa);
+		return log_fail(EINVAL, "%s: bad load address 0x%" PRIx64, name,
+				bz->load_gpa);
 	if (range_within(bz->load_gpa, bz->init_bytes, end))
 		return 0;
 	return log_fail(EFBIG,
-			"%s: needs %" PRIu64 " MiB at 0x%" PRIx64 " to start, "
-			"which %" PRIu64 " MiB of memory do not hold; give "
-			"the guest more with --mem",
+			"%s: kernel needs %" PRIu64 " MiB at 0x%" PRIx64
+			", the guest has %" PRIu64 " MiB of memory; see --mem",
 			name, bz->init_bytes / MIB + 1, bz->load_gpa,
 			memory->size_bytes / MIB);
 }
@@ -154,7 +152,7 @@ int bzimage_read(struct bzimage *bz, const struct image *image,
 	bz->header_end = H_MAGIC + (size_t)bz->header[H_JUMP_LENGTH];
 	if (n < HEADER_END_2_12 ||
 	    (size_t)n < min_u64(bz->header_end, SETUP_HEADER_END))
-		return log_fail(ENODATA, "%s: truncated in its setup header",
+		return log_fail(ENODATA, "%s: truncated setup header",
 				image->name);
 	err = check_header(bz, image->name);
 	if (!err)

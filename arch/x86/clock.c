@@ -165,7 +165,7 @@ static int start_timer(const struct cpu_clock *clock,
 	if (clock->deadline &&
 	    msr_set(cpu, MSR_TSC_DEADLINE, clock->deadline) < 0)
 		return log_fail(EOPNOTSUPP,
-				"vCPU %u: KVM does not set its TSC deadline",
+				"vCPU %u: KVM refuses to set the TSC deadline",
 				cpu->id);
 	if (!clock->timer_count)
 		return 0;

@@ -36,7 +36,7 @@ static struct kvm_cpuid2 *current_cpuid(const struct kvm_vcpu *cpu)
 	struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
 
 	if (!table) {
-		log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
+		log_errno(ENOMEM, "vCPU %u: CPUID table", cpu->id);
 		return NULL;
 	}
 	table->nent = CPUID_ENTRIES_MAX;
@@ -101,18 +101,18 @@ static int check_cpuid(const struct kvm_vcpu *cpu,
 	if (!have)
 		return -EIO;
 	if (!same_vendor(want, have))
-		return log_fail(EOPNOTSUPP, "the snapshot is of a processor of "
-					    "another maker than this host's");
+		return log_fail(EOPNOTSUPP,
+				"snapshot needs a processor of another vendor");
 	missing = list_missing(want, have, names);
 	if (missing)
 		return log_fail(EOPNOTSUPP,
-				"this host lacks %u processor features of the "
-				"snapshot: %.900s",
+				"snapshot needs %u processor features missing "
+				"on this host: %.900s",
 				missing, names);
 	if (cpuid_address_bits(want) > cpuid_address_bits(have))
 		return log_fail(EOPNOTSUPP,
-				"the snapshot has %u bits of physical address, "
-				"this host gives %u",
+				"snapshot needs %u bits of physical address; "
+				"this host has %u",
 				cpuid_address_bits(want),
 				cpuid_address_bits(have));
 	return 0;
@@ -145,7 +145,7 @@ int cpuid_describe(struct snap_reader *r, char *model, size_t room,
 	CLEANUP_FREE struct kvm_cpuid2 *table = get_table(r);
 
 	if (!table)
-		return r->error ? -EBADMSG : log_errno(ENOMEM, "CPUID");
+		return r->error ? -EBADMSG : log_errno(ENOMEM, "CPUID table");
 	cpuid_model(table, model, room);
 	cpuid_features(table, features);
 	return 0;
@@ -158,9 +158,9 @@ int cpuid_load(const struct kvm_vcpu *cpu, struct snap_reader *r)
 	int err;
 
 	if (!table)
-		return r->error ?
-			       -EBADMSG :
-			       log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
+		return r->error ? -EBADMSG :
+				  log_errno(ENOMEM, "vCPU %u: CPUID table",
+					    cpu->id);
 	err = check_cpuid(cpu, table);
 	if (err)
 		return err;

@@ -52,13 +52,13 @@ const char *arch_exit_reason(const struct kvm_vcpu *cpu)
 		/* Intel SDM volume 3, 26.8: bit 31 and basic reason 33. */
 		if (run->fail_entry.hardware_entry_failure_reason ==
 		    UINT64_C(0x80000021))
-			return "its registers make no sense to the processor";
+			return "invalid guest state";
 		return "";
 	case KVM_EXIT_HLT:
-		return "halted with no interrupt controller";
+		return "halted without an in-kernel interrupt controller";
 	case KVM_EXIT_SET_TPR:
 	case KVM_EXIT_TPR_ACCESS:
-		return "an access to the task priority";
+		return "task priority access";
 	default:
 		return "";
 	}

@@ -85,10 +85,11 @@ int arch_ram_ranges(const struct kvm *kvm, uint64_t size_bytes,
 	int err;
 
 	if (size_bytes < RAM_BYTES_MIN)
-		return log_fail(ERANGE,
-				"%" PRIu64 " KiB of memory are too little; "
-				"an x86 guest needs at least 2 MiB",
-				size_bytes / KIB);
+		return log_fail(
+			ERANGE,
+			"%" PRIu64
+			" KiB of memory are too little; the minimum is 2 MiB",
+			size_bytes / KIB);
 	ranges[0] = (struct memory_range){ 0, size_bytes - above };
 	if (!above)
 		return 1;
@@ -97,8 +98,9 @@ int arch_ram_ranges(const struct kvm *kvm, uint64_t size_bytes,
 		return err;
 	if (!range_within(X86_HOLE_END, above, UINT64_C(1) << bits))
 		return log_fail(ERANGE,
-				"%" PRIu64 " GiB of memory are more than the "
-				"%u address bits that KVM gives a guest here",
+				"%" PRIu64
+				" GiB of memory exceed the %u bits of guest "
+				"physical address that KVM supports",
 				size_bytes / GIB, bits);
 	ranges[1] = (struct memory_range){ X86_HOLE_END, above };
 	return 2;

@@ -149,8 +149,8 @@ static void warn_changed(const struct kvm_vcpu *cpu,
 	if (there)
 		snprintf(found, sizeof(found), "0x%llx",
 			 (unsigned long long)have);
-	log_warn("vCPU %u: KVM does not load MSR 0x%x: the guest had 0x%llx in "
-		 "it, and finds %s",
+	log_warn("vCPU %u: KVM refuses to load MSR 0x%x: saved value 0x%llx, "
+		 "now %s",
 		 cpu->id, msr->index, (unsigned long long)msr->data, found);
 }
 
@@ -165,13 +165,14 @@ static int refused(const struct kvm_vcpu *cpu, const char *verb,
 	bool there = msr_get(cpu, msr->index, &have) == 0;
 
 	if (is_essential(msr->index))
-		return log_fail(EOPNOTSUPP, "vCPU %u: KVM does not %s MSR 0x%x",
-				cpu->id, verb, msr->index);
+		return log_fail(EOPNOTSUPP,
+				"vCPU %u: KVM refuses to %s MSR 0x%x", cpu->id,
+				verb, msr->index);
 	if (msr->data != have)
 		warn_changed(cpu, msr, there, have);
 	else
-		log_info("vCPU %u: KVM does not %s MSR 0x%x, left out", cpu->id,
-			 verb, msr->index);
+		log_info("vCPU %u: KVM refuses to %s MSR 0x%x; skipped",
+			 cpu->id, verb, msr->index);
 	return 0;
 }
 

@@ -21,22 +21,21 @@ struct cap_row {
 
 static const struct cap_row rows[] = {
 	{ "irqchip", KVM_CAP_IRQCHIP,
-	  "interrupt controllers in the kernel: local APICs and an IOAPIC",
-	  "no interrupt controller in the kernel: guests cannot run" },
+	  "in-kernel interrupt controllers: local APICs, IOAPIC",
+	  "required: in-kernel interrupt controllers" },
 	{ "tsc-deadline", KVM_CAP_TSC_DEADLINE_TIMER,
-	  "guests get the TSC deadline timer",
-	  "guests use the local APIC's own timer" },
+	  "TSC deadline timer exposed to guests",
+	  "guests use the local APIC timer" },
 	{ "tsc-control", KVM_CAP_TSC_CONTROL,
-	  "a guest restored from a host of another clock rate keeps its rate",
-	  "a snapshot from a host of another TSC rate runs at this host's" },
+	  "a restored guest keeps its TSC frequency",
+	  "a restored guest runs at this host's TSC frequency" },
 	{ "kvmclock", KVM_CAP_ADJUST_CLOCK,
-	  "guests have a clock that goes on across snapshots",
-	  "no kvmclock: a restored guest's time is not corrected" },
-	{ "xsave", KVM_CAP_XSAVE, "vector registers can be saved whole",
-	  "without XSAVE no snapshot can be made" },
-	{ "sregs2", KVM_CAP_SREGS2,
-	  "page directory pointers are part of a snapshot",
-	  "32-bit PAE guests cannot be saved while they change CR3" },
+	  "guest time continues across snapshots",
+	  "guest time is not corrected at a restore" },
+	{ "xsave", KVM_CAP_XSAVE, "complete vector state in snapshots",
+	  "required for snapshots" },
+	{ "sregs2", KVM_CAP_SREGS2, "PAE page directory pointers in snapshots",
+	  "snapshots lack the PAE page directory pointers" },
 };
 
 static void __attribute__((format(printf, 4, 5)))
@@ -65,10 +64,10 @@ static size_t probe_cpuid(const struct kvm *kvm, struct probe_item *items,
 	leaf1 = cpuid_find(cpuid, 1, 0);
 	x2apic = leaf1 && (leaf1->ecx & UINT32_C(1) << 21);
 	fill(&items[0], "x2apic", x2apic, "%s",
-	     x2apic ? "interrupts between vCPUs need no exit to this program" :
+	     x2apic ? "IPIs without exits" :
 		      "guests use the memory-mapped local APIC");
-	fill(&items[1], "address-bits", true,
-	     "%u bits of guest physical addresses", cpuid_address_bits(cpuid));
+	fill(&items[1], "address-bits", true, "%u-bit guest physical addresses",
+	     cpuid_address_bits(cpuid));
 	return 2;
 }
 

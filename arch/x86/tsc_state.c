@@ -47,7 +47,8 @@ int tsc_stop(struct cpu_clock *clock, const struct kvm_vcpu *cpu)
 	clock->wall_ns = clock_wall_ns();
 	if (msr_get(cpu, MSR_TSC, &clock->tsc) < 0)
 		return log_fail(EOPNOTSUPP,
-				"vCPU %u: KVM does not tell its TSC", cpu->id);
+				"vCPU %u: KVM refuses to read the TSC",
+				cpu->id);
 	return 0;
 }
 
@@ -70,8 +71,8 @@ void tsc_set_rate(const struct cpu_clock *clock, const struct kvm_vcpu *cpu)
 	if (kvm_ioctl(cpu->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)clock->khz) <
 		    0 &&
 	    cpu->id == 0)
-		log_warn("the guest's TSC ran at %u kHz, here at %d kHz; "
-			 "a guest that counts by it will be off",
+		log_warn("TSC frequency changes from %u kHz to %d kHz: time "
+			 "that the guest measures with it will be wrong",
 			 clock->khz, khz);
 }
 
@@ -145,7 +146,8 @@ int tsc_start_all(const struct machine *machine, uint64_t gap_ns)
 			err = start_value(cpu, &clocks[i], gap_ns, &offset);
 		if (err)
 			log_fail(EOPNOTSUPP,
-				 "vCPU %u: KVM does not set its TSC", cpu->id);
+				 "vCPU %u: KVM refuses to set the TSC",
+				 cpu->id);
 	}
 	return err;
 }

@@ -46,7 +46,7 @@ static int set_cpuid(struct machine *machine, struct kvm_vcpu *cpu)
 	int err;
 
 	if (!table)
-		return log_errno(ENOMEM, "CPUID of vCPU %u", cpu->id);
+		return log_errno(ENOMEM, "vCPU %u: CPUID table", cpu->id);
 	cpuid_for_vcpu(machine->arch->cpuid, cpu->id, machine->cpu_count,
 		       machine->arch->has_deadline, table);
 	err = kvm_call(cpu->fd, KVM_SET_CPUID2, table);
@@ -61,7 +61,7 @@ static void set_optional_msr(const struct kvm_vcpu *cpu, uint32_t index,
 			     uint64_t value)
 {
 	if (msr_set(cpu, index, value) < 0)
-		log_info("vCPU %u: KVM refuses MSR 0x%x, left as it is",
+		log_info("vCPU %u: KVM refuses MSR 0x%x; left unchanged",
 			 cpu->id, index);
 }
 

@@ -253,7 +253,7 @@ static int save_xsave(const struct machine *machine, const struct kvm_vcpu *cpu,
 	int err;
 
 	if (!area)
-		return log_errno(ENOMEM, "vector state of vCPU %u", cpu->id);
+		return log_errno(ENOMEM, "vCPU %u: vector state", cpu->id);
 	err = machine->arch->xsave_bytes ?
 		      kvm_call(cpu->fd, KVM_GET_XSAVE2, area) :
 		      kvm_call(cpu->fd, KVM_GET_XSAVE, area);
@@ -270,13 +270,13 @@ static int load_xsave(const struct machine *machine, const struct kvm_vcpu *cpu,
 	int err;
 
 	if (!area)
-		return log_errno(ENOMEM, "vector state of vCPU %u", cpu->id);
+		return log_errno(ENOMEM, "vCPU %u: vector state", cpu->id);
 	if (!saved || len < XSAVE_BYTES)
 		return -EBADMSG;
 	if (len > room)
 		return log_fail(EOPNOTSUPP,
-				"the snapshot's vector state of %zu bytes is "
-				"larger than this host's %zu",
+				"snapshot needs %zu bytes of vector state; "
+				"this host has %zu",
 				len, room);
 	memcpy(area, saved, len);
 	err = kvm_call(cpu->fd, KVM_SET_XSAVE, area);

@@ -94,7 +94,7 @@ static void test_other_files(void **state)
 	for (size_t i = 0; i < sizeof(b); i += 4)
 		put_le32(b + i, 0xd503201f);
 	refused(b, sizeof(b), -ENOEXEC,
-		"lacks its 64-byte header (\"ARM\\x64\" at byte 56");
+		"no 64-byte header (\"ARM\\x64\" at byte 56");
 }
 
 /* Headers that make no sense, or a kernel that is not run. */

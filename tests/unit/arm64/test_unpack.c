@@ -254,7 +254,7 @@ static void test_unknown(void **state)
 	make_zboot(&z, "new\x1b[2Jkind", &p);
 	refused(z.b, z.len, SAMPLE_BYTES, -ENOEXEC, "\"new?[2Jkind\"");
 	memset(z.b + 24, 'a', 40);
-	refused(z.b, z.len, SAMPLE_BYTES, -ENOEXEC, "not read");
+	refused(z.b, z.len, SAMPLE_BYTES, -ENOEXEC, "not supported");
 }
 
 int main(void)

@@ -157,7 +157,7 @@ static void test_bzimage_moves(void **state)
 	b[0x234] = 0;
 	a = (struct attempt){ .ram_bytes = 8 * MIB };
 	assert_int_equal(boot(&a, b, sizeof(b)), -EFBIG);
-	capture_one_line(&a.capture, "give the guest more");
+	capture_one_line(&a.capture, "see --mem");
 	finish(&a);
 }
 
@@ -171,10 +171,10 @@ static void test_bzimage_truncated(void **state)
 	refused(b, 1, -ENOEXEC, "a text file");
 	for (size_t len = 2; len < BZ_BYTES; len += len < SETUP ? 1 : 97)
 		refused(b, len, -ENODATA,
-			len < 0x206  ? "in its boot sector" :
-			len < 0x26c  ? "in its setup header" :
-			len <= SETUP ? "in its setup code" :
-				       "in its kernel");
+			len < 0x206  ? "truncated boot sector" :
+			len < 0x26c  ? "truncated setup header" :
+			len <= SETUP ? "truncated setup code" :
+				       "truncated kernel");
 }
 
 /* Each field of the header that makes no sense is refused. */
@@ -188,15 +188,15 @@ static void test_bzimage_nonsense(void **state)
 		const char *words;
 	} rows[] = {
 		{ 0x206, 2, -ENOEXEC, 0x20b, "2.11 is too old" },
-		{ 0x201, 1, -EINVAL, 0x10, "length of its setup header" },
-		{ 0x201, 1, -EINVAL, 0xff, "length of its setup header" },
+		{ 0x201, 1, -EINVAL, 0x10, "bad setup header length" },
+		{ 0x201, 1, -EINVAL, 0xff, "bad setup header length" },
 		{ 0x236, 2, -ENOEXEC, 0, "32-bit" },
 		{ 0x211, 1, -ENOEXEC, 0, "zImage" },
-		{ 0x1f4, 4, -EINVAL, 0, "an empty kernel" },
-		{ 0x1f4, 4, -ENODATA, UINT32_MAX, "in its kernel" },
-		{ 0x1f1, 1, -ENODATA, 0xff, "in its setup code" },
-		{ 0x260, 4, -EINVAL, UINT32_MAX, "MiB to start" },
-		{ 0x260, 4, -EFBIG, 0x3f000000, "give the guest more" },
+		{ 0x1f4, 4, -EINVAL, 0, "empty kernel" },
+		{ 0x1f4, 4, -ENODATA, UINT32_MAX, "truncated kernel" },
+		{ 0x1f1, 1, -ENODATA, 0xff, "truncated setup code" },
+		{ 0x260, 4, -EINVAL, UINT32_MAX, "bad init_size" },
+		{ 0x260, 4, -EFBIG, 0x3f000000, "see --mem" },
 		{ 0x238, 4, -EINVAL, 3, "command line is 13 bytes" },
 	};
 	uint8_t b[BZ_BYTES];
@@ -287,14 +287,14 @@ static void test_other_files(void **state)
 	refused(&e, sizeof(e), -ENOEXEC, "AArch64");
 	elf_image_make(&e, EM_X86_64);
 	e.note.entry = 0x90000000;
-	refused(&e, sizeof(e), -EINVAL, "its entry 0x90000000");
+	refused(&e, sizeof(e), -EINVAL, "ELF entry 0x90000000");
 	/* Over the loader's own structures. */
 	elf_image_make(&e, EM_X86_64);
 	e.phdr[0].p_paddr = X86_ZERO_PAGE - 0x1000;
 	e.phdr[0].p_memsz = e.phdr[0].p_filesz = 4096;
 	e.note.entry = X86_ZERO_PAGE - 0x1000;
 	e.phdr[0].p_paddr = X86_ZERO_PAGE - 0x800;
-	refused(&e, sizeof(e), -EINVAL, "its entry");
+	refused(&e, sizeof(e), -EINVAL, "ELF entry");
 	e.note.entry = X86_ZERO_PAGE;
 	refused(&e, sizeof(e), -ERANGE, "start info");
 }

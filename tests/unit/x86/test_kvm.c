@@ -257,8 +257,8 @@ static void test_refused_msr(void **state)
 	put_le64(value - 12, 0xff);
 	capture_begin(&c);
 	assert_int_equal(load_part(&b, 1, s.w[1].data, s.w[1].len), 0);
-	capture_one_line(&c, "does not load MSR 0x200: the guest had 0xff in "
-			     "it, and finds 0x0");
+	capture_one_line(
+		&c, "refuses to load MSR 0x200: saved value 0xff, now 0x0");
 	/* The number of banks cannot be set. */
 	assert_int_equal(msr_get(&b.cpus[0], MSR_MCG_CAP, &banks), 0);
 	put_le64(value - 12, 0);
@@ -266,7 +266,7 @@ static void test_refused_msr(void **state)
 	put_le64(value, banks + 1);
 	capture_begin(&c);
 	assert_int_equal(load_part(&b, 1, s.w[1].data, s.w[1].len), 0);
-	capture_one_line(&c, "does not load MSR 0x179");
+	capture_one_line(&c, "refuses to load MSR 0x179");
 	put_le64(value, banks);
 	capture_begin(&c);
 	assert_int_equal(load_part(&b, 1, s.w[1].data, s.w[1].len), 0);
