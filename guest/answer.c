@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Answers: the guest's side of a restore's benchmark.  It fills some pages, says
- * "ready", and from then on answers each byte from the serial port with a line,
- * after it has read one word of each of its pages:
+ * The guest of the restore benchmark.  It fills some pages, prints "ready", and
+ * answers each byte from the serial port with a line, after reading one word of
+ * each page:
  *
  *	answer: a sum=0123456789abcdef cycles=12345
  *
- * A "q" is answered and powers off.
+ * After the answer to "q" it powers off.
  *
- *	pages=N		how many (16)
+ *	pages=N		number of pages (16)
  */
 #include "guest/lib/check.h"
 #include "guest/lib/console.h"
@@ -19,7 +19,7 @@
 
 #define PAGE 4096
 
-/* Fills the pages, so that none of them is zero. */
+/* Fills the pages with non-zero contents. */
 static void fill(uint64_t *words, uint64_t pages)
 {
 	for (uint64_t page = 0; page < pages; page++)
@@ -27,7 +27,7 @@ static void fill(uint64_t *words, uint64_t pages)
 			*words++ = signature_word(page, i);
 }
 
-/* A word of each page, summed up. */
+/* The sum of one word of each page. */
 static uint64_t sum_of(const volatile uint64_t *words, uint64_t pages)
 {
 	uint64_t sum = 0;

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Keeps a chain of hashes over memory and registers on each processor, for ever
- * or for steps=N, and checks each step: a guest in which nothing may be lost,
- * doubled or changed by whatever is done to it from outside.
+ * Keeps a chain of hashes over memory and registers on each processor, forever or
+ * for steps=N, and checks each step: finds any state that a pause, a snapshot or
+ * the pager loses, duplicates or changes.
  *
- * A processor owns some pages.  Page p of version v holds words that follow from
- * (processor, p, v), and a table elsewhere holds the version.  A step picks a
- * page by the chain, checks every word of it, mixes them into the chain and
- * writes the page anew.  The vector registers hold a pattern that is checked and
- * changed each period, the counter may never go back, and a timer interrupt
- * must come again and again.
+ * A processor owns some pages.  The words of page p, version v, are a function of
+ * (processor, p, v); a table elsewhere holds the versions.  A step selects a page
+ * by the hash, checks all its words, mixes them into the hash, and writes the next
+ * version.  The vector registers hold a pattern that is checked and replaced each
+ * period, the counter must not decrease, and timer interrupts must arrive.
  *
- * The chain after N steps follows from the arguments alone, so any two runs can
- * be compared by the lines they print:
+ * The hash after N steps depends only on the arguments, so the lines of any two
+ * runs can be compared:
  *
  *	chain: cpu=0 step=1000 hash=0123456789abcdef
  *
  *	pages=N		pages of a processor (256)
- *	steps=N		steps to make, 0 for no end (10000)
+ *	steps=N		number of steps, 0: forever (10000)
  *	period=N	steps between lines (1000)
- *	seed=N		another chain (1)
- *	timer=0		without the timer interrupts that must go on, too
+ *	seed=N		seed of the hash (1)
+ *	timer=0		no timer interrupts
  */
 #include "guest/lib/check.h"
 #include "guest/lib/cpu.h"
@@ -41,28 +40,28 @@ struct chain {
 	const struct machine *machine;
 	uint64_t pages, steps, period, seed;
 	bool timer;
-	struct range range; /* of all processors, a share each */
+	struct range range; /* one share for each processor */
 	unsigned int cpus;
 };
 
-/* One processor's part, on its stack. */
+/* State of one processor, on its stack. */
 struct link {
 	unsigned int cpu;
 	uint64_t *versions;
 	page_words *pages;
 	uint64_t step, hash, counter, vectors;
-	uint64_t tick_us; /* when the timer was last seen to come */
+	uint64_t tick_us; /* when the last tick was seen */
 	unsigned int ticks;
 	bool late;
 };
 
-/* What a processor takes of the range: pages, then their versions. */
+/* Size of a processor's share: pages, then their versions. */
 static uint64_t share_bytes(const struct chain *chain)
 {
 	return (chain->pages * (PAGE + 8) + PAGE - 1) & ~UINT64_C(4095);
 }
 
-/* What a word of a page must be. */
+/* The expected value of a word. */
 static uint64_t word_of(const struct link *l, uint64_t page, uint64_t version,
 			unsigned int word)
 {
@@ -70,7 +69,6 @@ static uint64_t word_of(const struct link *l, uint64_t page, uint64_t version,
 			      word);
 }
 
-/* Fills a page with its next version. */
 static void write_page(struct link *l, uint64_t page, uint64_t version)
 {
 	l->versions[page] = version;
@@ -78,7 +76,7 @@ static void write_page(struct link *l, uint64_t page, uint64_t version)
 		l->pages[page][i] = word_of(l, page, version, i);
 }
 
-/* Mixes a page into the chain; false, with a line, when a word is wrong. */
+/* Mixes a page into the hash; false, with a line, if a word is wrong. */
 static bool read_page(struct link *l, uint64_t page)
 {
 	uint64_t version = l->versions[page];
@@ -98,9 +96,8 @@ static bool read_page(struct link *l, uint64_t page)
 }
 
 /*
- * Timer interrupts still come: in the guest's own time there is never more than
- * a second between two.  One that is late is given another second, because the
- * host may have run another task.
+ * Checks for timer interrupts: in guest time, at most a second apart.  A late
+ * one is given another second, because the host may have been busy.
  */
 static bool check_timer(const struct chain *chain, struct link *l)
 {
@@ -119,31 +116,30 @@ static bool check_timer(const struct chain *chain, struct link *l)
 	if (now_us - l->tick_us < SECOND_US)
 		return true;
 	if (l->late)
-		return check(false, "cpu %u step %lu: no timer after %u ticks",
-			     l->cpu, l->step, ticks);
+		return check(
+			false,
+			"cpu %u step %lu: no timer interrupt after %u ticks",
+			l->cpu, l->step, ticks);
 	l->late = true;
 	l->tick_us = now_us;
 	return true;
 }
 
-/* The counter goes on, and never back. */
+/* Checks that the counter does not decrease. */
 static bool check_counter(struct link *l)
 {
 	uint64_t now = cpu_counter();
 
 	if (now < l->counter)
-		return check(false,
-			     "cpu %u step %lu: counter went from %lu to "
-			     "%lu",
-			     l->cpu, l->step, l->counter, now);
+		return check(
+			false,
+			"cpu %u step %lu: counter decreased from %lu to %lu",
+			l->cpu, l->step, l->counter, now);
 	l->counter = now;
 	return true;
 }
 
-/*
- * The end of a period: the vector registers are as they were filled and get
- * something new; a line.
- */
+/* End of a period: checks and refills the vector registers, prints a line. */
 static bool end_period(struct link *l)
 {
 	if (!vectors_hold(l->vectors))
@@ -155,7 +151,7 @@ static bool end_period(struct link *l)
 	return true;
 }
 
-/* The part of a processor, with its pages written. */
+/* Initialises a processor's state, including its pages. */
 static struct link make_link(const struct chain *chain, unsigned int cpu)
 {
 	uint64_t base = chain->range.start + cpu * share_bytes(chain);
@@ -179,7 +175,6 @@ static struct link make_link(const struct chain *chain, unsigned int cpu)
 	return l;
 }
 
-/* Makes the steps of a processor. */
 static void run_chain(unsigned int cpu, void *arg)
 {
 	const struct chain *chain = arg;
@@ -211,13 +206,13 @@ void payload_main(struct machine *machine)
 		.range = machine_free_ram(machine),
 	};
 
-	/* A timer whose time is not known is not looked at. */
+	/* Without a known frequency, no timer is used. */
 	chain.timer = chain.timer && machine->counter_hz;
 	chain.cpus = smp_start(machine);
 	if (!chain.pages || !chain.period ||
 	    chain.range.end - chain.range.start <
 		    chain.cpus * share_bytes(&chain)) {
-		print("FAIL: %lu pages for %u processors: too many or none\n",
+		print("FAIL: %lu pages for %u processors: zero or too many\n",
 		      chain.pages, chain.cpus);
 		return;
 	}

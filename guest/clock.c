@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Says what time it is, for ever: a guest whose clocks are looked at from
- * outside while it is paused, saved and restored.
+ * Prints the time, forever: for tests of the clocks across pause, snapshot and
+ * restore.
  *
  *	clock: cpu=0 counter_us=1234567 kvm_us=1234569 ticks=2
  *
  * counter_us is the processor's counter, kvm_us the hypervisor's clock page (0:
- * there is none), ticks the timer's interrupts.  Checked here:
+ * none), ticks the number of timer interrupts.  Checks:
  *
- * - no processor reads a counter below what another has read before it;
+ * - no processor reads a counter below an earlier reading of another;
  * - the clock page of a processor never goes back;
- * - the timer has not come more often than its time allows: one that fires while
- *   the guest is stopped comes too early in the guest's time.
+ * - there are not more timer interrupts than the guest's time allows: one that
+ *   fires while the guest is stopped is too early in guest time.
  *
  *	period=N	milliseconds between a processor's lines (50)
  *	hz=N		timer interrupts a second (2)
@@ -27,16 +27,16 @@
 struct clock {
 	const struct machine *machine;
 	uint64_t period, timer_hz;
-	struct spin lock; /* of: */
-	uint64_t counter; /* the latest that a processor has read */
+	struct spin lock; /* guards counter */
+	uint64_t counter; /* the latest reading of any processor */
 };
 
-/* What one processor has read last. */
+/* Last readings of one processor. */
 struct reading {
 	uint64_t counter, page_ns;
 };
 
-/* Reads the clocks; false, with a line, when one goes back. */
+/* Reads the clocks; false, with a line, if one went back. */
 static bool read_clocks(struct clock *clock, unsigned int cpu,
 			struct reading *now)
 {
@@ -56,7 +56,7 @@ static bool read_clocks(struct clock *clock, unsigned int cpu,
 	return true;
 }
 
-/* Whether there were no more interrupts than are due, but for one in between. */
+/* Whether the number of interrupts is at most the expected one, plus one. */
 static bool check_ticks(const struct clock *clock, unsigned int cpu,
 			unsigned int ticks, uint64_t us)
 {
@@ -75,7 +75,9 @@ static void run_clock(unsigned int cpu, void *arg)
 	cpu_clock_page_start(cpu);
 	timer_start(clock->machine, cpu, (unsigned int)clock->timer_hz);
 	for (;;) {
-		/* The count first: it may only grow before the clock is read. */
+		/*
+		 * Read before the clock: the count must not be the newer one.
+		 */
 		unsigned int ticks = timer_ticks(cpu);
 
 		if (!read_clocks(clock, cpu, &now))
@@ -104,7 +106,7 @@ void payload_main(struct machine *machine)
 	unsigned int cpus = smp_start(machine);
 
 	if (!machine->counter_hz) {
-		check_skip("the rate of the counter is not known");
+		check_skip("counter frequency unknown");
 		return;
 	}
 	smp_call_all(cpus, run_clock, &clock);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guest that ends badly.  how=fault (the default): nothing can run on; trap:
- * an unhandled exception; jump: it runs where no memory is.
+ * Crashes. how=fault (the default): a state in which the processor cannot run;
+ * trap: an unhandled exception; jump: a jump to an address without memory.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/machine.h"
 #include "guest/lib/print.h"
 
-/* Where neither machine has memory nor a device: below 4 GiB, 1 GiB. */
+/* Without memory or device on both architectures: below 4 GiB, below 1 GiB. */
 #define NOWHERE 0xfffff000
 
 void payload_main(struct machine *machine)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The embedded guest as data of the program.  GUEST_IMAGE is its path; without
- * one the image is empty.
+ * The embedded guest as data.  GUEST_IMAGE is its path; if it is undefined, the
+ * image is empty.
  */
 	.section .rodata.thaw_guest, "a"
 	.balign 16

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Has the entropy device fill the pages of the initrd, one after another, and
- * waits for each without an end.  The guest itself does not touch a page before
- * the device has, so it is the device that needs it.
+ * Makes the entropy device fill the pages of the initrd, one after another, and
+ * waits for each, without a timeout.  The guest does not touch a page before the
+ * device does, so the device takes the page fault.
  *
  *	kick=0		offers each page without a notification: the device
- *			finds it when it looks at its queue for another reason
- *	rounds=N	how often it goes through the initrd (1)
- *	crash=1		crashes a moment after the first page was offered
+ *			finds it when it polls its queue for another reason
+ *	rounds=N	passes over the initrd (1)
+ *	crash=1		crashes shortly after the first page was offered
  *
- * Says for each page that it was offered, and that it was filled.
+ * Prints when a page was offered and when it was filled.
  */
 #include "guest/lib/check.h"
 #include "guest/lib/cpu.h"
@@ -32,7 +32,7 @@ static bool set_up(const struct machine *machine, struct virtio *device)
 	return true;
 }
 
-/* A moment in which a device begins what it was notified of. */
+/* Waits for some tenths of a second, for the device to start. */
 static void let_it_begin(void)
 {
 	for (unsigned int i = 0; i < MOMENT; i++)

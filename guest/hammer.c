@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guest that hammers on devices: accesses of every size, at random offsets,
- * reads and writes, to the configuration space of PCI functions that are there
- * and that are not, to the windows of their BARs and beside them.  What is
- * checked is that the machine is still there and the functions keep their names.
+ * Stress test of devices: reads and writes of every size at random offsets, in
+ * the configuration space of present and absent PCI functions and in and around
+ * their BARs.  Checks that the machine survives and the functions keep their
+ * ids.
  *
- * rounds=N accesses a processor (20000), seed=N.
+ * rounds=N accesses for each processor (20000), seed=N.
  */
 #include "guest/lib/check.h"
 #include "guest/lib/cpu.h"
@@ -18,19 +18,19 @@
 #define BARS	      6
 #define REG_BAR	      0x10
 #define BAR_FLAGS     UINT64_C(0xf)
-#define BAR_BYTES     0x8000 /* more than ours have */
+#define BAR_BYTES     0x8000 /* larger than any BAR */
 #define REG_COMMAND   0x04
 #define COMMAND_MEM   0x0002
 
 struct hammer {
 	const struct machine *machine;
 	uint64_t rounds, seed;
-	struct range window; /* of the BARs as they were found */
+	struct range window; /* of the BARs, as found */
 	unsigned int count;
 	struct pci_function functions[FUNCTIONS_MAX];
 };
 
-/* Makes the window hold what the BARs of a function say. */
+/* Extends the window to the BARs of a function. */
 static void widen_window(struct hammer *h, const struct pci_function *f)
 {
 	for (unsigned int i = 0; i < BARS; i++) {
@@ -45,7 +45,7 @@ static void widen_window(struct hammer *h, const struct pci_function *f)
 	}
 }
 
-/* Finds the functions, and lets them answer at their BARs. */
+/* Finds the functions and enables their BARs. */
 static void find_functions(struct hammer *h)
 {
 	struct pci_function f = { 0 };
@@ -58,7 +58,7 @@ static void find_functions(struct hammer *h)
 	}
 }
 
-/* Some address in or near what a function answers to. */
+/* A random address in or near a function's ranges. */
 static uint64_t pick(const struct hammer *h, uint64_t r)
 {
 	const struct pci_function *f = &h->functions[r % h->count];
@@ -68,9 +68,9 @@ static uint64_t pick(const struct hammer *h, uint64_t r)
 	switch (r & 3) {
 	case 0:
 		return (uintptr_t)f->config + (r >> 2 & 0xfff);
-	case 1: /* any function of the bus, there or not */
+	case 1: /* any function of the bus, present or not */
 		return h->machine->ecam + (r >> 2 & 0xfffff);
-	default: /* a BAR as it is now, and a little beyond */
+	default: /* a BAR, current address, and some bytes beyond */
 		bar = pci_read32(f, REG_BAR + 4 * ((r >> 2 & 7) % BARS));
 		bar = (bar & ~BAR_FLAGS) + (r >> 5 & (2 * BAR_BYTES - 1));
 		if (bar >= h->window.start && bar + 8 <= h->window.end)
@@ -95,7 +95,7 @@ static void hammer(unsigned int cpu, void *arg)
 	}
 }
 
-/* Whether the functions are what they were. */
+/* Checks that the functions have their ids. */
 static void check_functions(const struct hammer *h)
 {
 	for (unsigned int i = 0; i < h->count; i++) {
@@ -120,7 +120,7 @@ void payload_main(struct machine *machine)
 	if (h.count)
 		smp_call_all(cpus, hammer, &h);
 	else
-		check_skip("no PCI function to hammer on");
+		check_skip("no PCI functions");
 	check_functions(&h);
 	check_summary();
 }

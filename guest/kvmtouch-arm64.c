@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What KVM touches by itself on arm64: the stolen time of Arm DEN 0057, and the
- * tables of GICv3 (Arm IHI 0069), which an ITS in the kernel reads and writes
- * when commands arrive.
+ * Accesses by KVM on arm64: stolen time (Arm DEN 0057), and the tables of GICv3
+ * (Arm IHI 0069), which the in-kernel ITS reads and writes when it executes
+ * commands.
  */
 #include "guest/kvmtouch.h"
 #include "guest/lib/check.h"
@@ -13,7 +13,7 @@
 #define PV_TIME_FEATURES 0xc5000020
 #define PV_TIME_ST	 0xc5000021
 
-/* The structure is the VMM's choice of page, not ours. */
+/* The VMM chooses the page. */
 static void touch_stolen_time(struct fresh_pages *pages, const char *name)
 {
 	volatile uint32_t *stolen;
@@ -21,7 +21,7 @@ static void touch_stolen_time(struct fresh_pages *pages, const char *name)
 
 	(void)pages;
 	if (hvc(PV_TIME_FEATURES, PV_TIME_ST, 0, 0).x0 != 0) {
-		check_skip("%s: not offered", name);
+		check_skip("%s: not offered by KVM", name);
 		return;
 	}
 	where = (int64_t)hvc(PV_TIME_ST, 0, 0, 0).x0;
@@ -73,7 +73,6 @@ struct its {
 	unsigned int written; /* commands */
 };
 
-/* Takes the pages of all the tables. */
 static bool take_tables(struct its *its, struct fresh_pages *pages)
 {
 	return fresh_take(pages, TABLE_BYTES, &its->commands) &&
@@ -84,7 +83,7 @@ static bool take_tables(struct its *its, struct fresh_pages *pages)
 	       fresh_take(pages, TABLE_BYTES, &its->pending);
 }
 
-/* This processor's redistributor, with its tables. */
+/* Enables the LPIs of this processor's redistributor. */
 static void enable_lpis(const struct its *its)
 {
 	gic_enable();
@@ -95,7 +94,7 @@ static void enable_lpis(const struct its *its)
 	*reg32(its->redistributor + GICR_CTLR) |= ENABLE_LPIS;
 }
 
-/* The ITS with its tables and an empty queue of 4 KiB. */
+/* Sets up the ITS, with an empty command queue of 4 KiB. */
 static void enable_its(const struct its *its)
 {
 	for (unsigned int i = 0; i < BASER_COUNT; i++) {
@@ -116,7 +115,7 @@ static void enable_its(const struct its *its)
 	*reg32(its->base + GITS_CTLR) = 1;
 }
 
-/* Tells the ITS of one more command and waits until it has read it. */
+/* Adds one command and waits until the ITS has read it. */
 static bool submit(struct its *its)
 {
 	uint64_t start = cpu_counter(), end;
@@ -143,7 +142,7 @@ static bool command(struct its *its, uint64_t w0, uint64_t w1, uint64_t w2)
 	return submit(its);
 }
 
-/* Device 0, event 0 becomes the first LPI, to this processor. */
+/* Maps device 0, event 0 to the first LPI, on this processor. */
 static bool map_interrupt(struct its *its)
 {
 	return command(its, CMD_MAPD, 4, VALID | (uintptr_t)its->items.bytes) &&
@@ -151,7 +150,7 @@ static bool map_interrupt(struct its *its)
 	       command(its, CMD_MAPTI, (uint64_t)LPI_FIRST << 32, 0);
 }
 
-/* Waits for the LPI; what the interface says is pending. */
+/* Waits for the LPI; returns the pending interrupt id. */
 static uint64_t acknowledge(void)
 {
 	uint64_t start = cpu_counter(), id = 0;
@@ -177,17 +176,17 @@ static void touch_its(struct fresh_pages *pages, const char *name)
 		return;
 	}
 	if (pages->is_signed) {
-		check_skip("%s: wants pages of zeros", name);
+		check_skip("%s: needs zero pages", name);
 		return;
 	}
 	if (!take_tables(&its, pages))
 		return;
 	enable_lpis(&its);
 	enable_its(&its);
-	/* A command of zeros is none, but the ITS must read it to know. */
+	/* A zero command is invalid, but the ITS must read it. */
 	check(submit(&its), "%s: read an untouched command queue", name);
 	check(map_interrupt(&its), "%s: mapped an interrupt", name);
-	/* Its properties, of zeros, were read: it is off. */
+	/* Its properties are zero: disabled. */
 	command(&its, CMD_INT, 0, 0);
 	its.properties.bytes[0] = PROPERTY_ON;
 	command(&its, CMD_INV, 0, 0);
@@ -195,7 +194,7 @@ static void touch_its(struct fresh_pages *pages, const char *name)
 	check(id == LPI_FIRST, "%s: interrupt %lu arrived", name, id);
 	check(fresh_rest(&its.properties, 0, 1) &&
 		      fresh_rest(&its.pending, 0, 0),
-	      "%s: properties and pending bits are as they were", name);
+	      "%s: properties and pending bits unchanged", name);
 }
 
 const struct kvm_touch *kvm_touches(size_t *count)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What KVM touches by itself on x86.  The clocks and steal time: Linux
- * Documentation/virt/kvm/x86/msr.rst; the rest is its instruction emulator.
+ * Accesses by KVM on x86: clocks and steal time
+ * (Documentation/virt/kvm/x86/msr.rst of Linux), and its instruction emulator.
  */
 #include "guest/kvmtouch.h"
 #include "guest/lib/check.h"
@@ -23,12 +23,12 @@
 #define SERIAL_SCRATCH 0x3ff
 #define REG_INTX_LINE  0x3c
 
-/* Whether KVM offers a feature; a line when it does not. */
+/* Whether KVM has a feature; prints a line if not. */
 static bool have(const char *name, uint32_t feature)
 {
 	if (cpuid(KVM_FEATURES, 0).eax & feature)
 		return true;
-	check_skip("%s: KVM does not offer it", name);
+	check_skip("%s: not offered by KVM", name);
 	return false;
 }
 
@@ -64,7 +64,7 @@ static void touch_wall_clock(struct fresh_pages *pages, const char *name)
 		return;
 	clock = (void *)f.bytes;
 	msr_write(MSR_WALL_CLOCK, (uintptr_t)clock);
-	/* Some time after 2020, if the host has not lost its clock. */
+	/* Fails if the host clock is before 2020. */
 	check(fresh_rest(&f, 0, 12) && !(clock[0] & 1) && clock[1] > 1577836800,
 	      "%s: started at %u s", name, clock[1]);
 }
@@ -98,13 +98,13 @@ static void touch_steal_time(struct fresh_pages *pages, const char *name)
 #define ICR_TO_SELF   0x44000
 #define VECTOR_TEST   0x30
 
-/* Of the handler: KVM's word, interrupts taken, and those with no EOI due. */
+/* Handler state: KVM's word, interrupts taken, interrupts without EOI. */
 static struct {
 	volatile uint8_t *word;
 	volatile unsigned int taken, spared;
 } eoi;
 
-/* CPL 0: the interrupt is over, by a register only where KVM wants that. */
+/* CPL 0: EOI, by register only if KVM requires it. */
 static void take_interrupt(void)
 {
 	eoi.taken++;
@@ -117,9 +117,9 @@ static void take_interrupt(void)
 }
 
 /*
- * Interrupts itself some times.  Each must have been taken before the next is
- * sent, since two of one vector that wait become one: on a busy host that takes
- * seconds.  The limit of half a minute or more is for one that never comes.
+ * Sends itself interrupts.  Each must be taken before the next is sent, because
+ * two pending ones of a vector are merged; on a busy host that takes seconds.
+ * Gives up after half a minute or more.
  */
 static void interrupt_self(unsigned int times)
 {
@@ -141,7 +141,7 @@ static void touch_eoi(struct fresh_pages *pages, const char *name)
 
 	if (!have(name, HAS_PV_EOI))
 		return;
-	/* The word must start without the bit that KVM sets. */
+	/* The word starts without the bit that KVM sets. */
 	do {
 		if (!fresh_take(pages, 4096, &f))
 			return;
@@ -152,14 +152,14 @@ static void touch_eoi(struct fresh_pages *pages, const char *name)
 	msr_write(MSR_PV_EOI, (uintptr_t)eoi.word | MSR_ENABLE);
 	interrupt_self(4);
 	check(eoi.taken == 4 && fresh_rest(&f, 0, 1),
-	      "%s: %u of %u interrupts needed no EOI", name, eoi.spared,
+	      "%s: %u of %u interrupts without EOI", name, eoi.spared,
 	      eoi.taken);
 	msr_write(MSR_PV_EOI, 0);
 	apic_write(APIC_SPURIOUS, VECTOR_SPURIOUS);
 	trap_handle(VECTOR_TEST, NULL);
 }
 
-/* Bytes of a page to a port; the register keeps the last. */
+/* Page to port; the register holds the last byte. */
 static void touch_outs(struct fresh_pages *pages, const char *name)
 {
 	const uint8_t *from;
@@ -176,10 +176,9 @@ static void touch_outs(struct fresh_pages *pages, const char *name)
 			 : "memory");
 	check(in8(SERIAL_SCRATCH) == fresh_byte(&f, 0x125) &&
 		      fresh_rest(&f, 0, 0),
-	      "%s: the port got 0x%x", name, in8(SERIAL_SCRATCH));
+	      "%s: port value 0x%x", name, in8(SERIAL_SCRATCH));
 }
 
-/* Bytes from a port to a page. */
 static void touch_ins(struct fresh_pages *pages, const char *name)
 {
 	uint64_t count = 3;
@@ -199,7 +198,7 @@ static void touch_ins(struct fresh_pages *pages, const char *name)
 	      "%s: three bytes of 0x%x", name, f.bytes[0x234]);
 }
 
-/* A byte of a device that keeps what is written to it, or NULL. */
+/* A byte of a device that keeps written values; NULL: none. */
 static volatile uint8_t *find_register(const struct machine *machine)
 {
 	struct pci_function f = { 0 };
@@ -212,7 +211,9 @@ static volatile uint8_t *find_register(const struct machine *machine)
 	return NULL;
 }
 
-/* One byte from @from to @to by an instruction with two memory operands. */
+/*
+ * Copies a byte from @from to @to by an instruction with two memory operands.
+ */
 static void move_byte(volatile uint8_t *to, volatile uint8_t *from)
 {
 	__asm__ volatile("movsb" : "+S"(from), "+D"(to)::"memory");
@@ -224,14 +225,14 @@ static void touch_mmio_write(struct fresh_pages *pages, const char *name)
 	struct fresh f;
 
 	if (!reg) {
-		check_skip("%s: no device has a register for it", name);
+		check_skip("%s: no suitable device register", name);
 		return;
 	}
 	if (!fresh_take(pages, 4096, &f))
 		return;
 	move_byte(reg, f.bytes + 0x345);
 	check(*reg == fresh_byte(&f, 0x345) && fresh_rest(&f, 0, 0),
-	      "%s: the device got 0x%x", name, *reg);
+	      "%s: device value 0x%x", name, *reg);
 }
 
 static void touch_mmio_read(struct fresh_pages *pages, const char *name)
@@ -240,7 +241,7 @@ static void touch_mmio_read(struct fresh_pages *pages, const char *name)
 	struct fresh f;
 
 	if (!reg) {
-		check_skip("%s: no device has a register for it", name);
+		check_skip("%s: no suitable device register", name);
 		return;
 	}
 	if (!fresh_take(pages, 4096, &f))
@@ -248,10 +249,10 @@ static void touch_mmio_read(struct fresh_pages *pages, const char *name)
 	*reg = 0x3c;
 	move_byte(f.bytes + 0x456, reg);
 	check(f.bytes[0x456] == 0x3c && fresh_rest(&f, 0x456, 0x457),
-	      "%s: the page got 0x%x", name, f.bytes[0x456]);
+	      "%s: page value 0x%x", name, f.bytes[0x456]);
 }
 
-/* A register of a device pushed on an untouched stack. */
+/* Pushes a device register on an untouched stack. */
 static void touch_stack(struct fresh_pages *pages, const char *name)
 {
 	uint64_t kept, ecam = pages->machine->ecam;
@@ -274,12 +275,12 @@ static void touch_stack(struct fresh_pages *pages, const char *name)
 	got = (uint16_t)(f.bytes[0x800] | f.bytes[0x801] << 8);
 	check(got == *(volatile uint16_t *)phys(ecam) &&
 		      fresh_rest(&f, 0x800, 0x802),
-	      "%s: the stack got 0x%x", name, got);
+	      "%s: stack value 0x%x", name, got);
 }
 
 /*
- * An untouched page directory, for addresses from 300 GiB: the walk
- * finds nothing in it, and the trap writes an entry for the first 2 MiB.
+ * An untouched page directory, for addresses from 300 GiB: the page walk finds
+ * no entry, and the trap handler maps the first 2 MiB.
  */
 #define WALK_GIB    300
 #define ENTRY_TABLE 0x07
@@ -306,7 +307,7 @@ static void touch_page_table(struct fresh_pages *pages, const char *name)
 	uint32_t got;
 
 	if (pages->is_signed) {
-		check_skip("%s: wants a page of zeros", name);
+		check_skip("%s: needs a zero page", name);
 		return;
 	}
 	if (!fresh_take(pages, 4096, &f))

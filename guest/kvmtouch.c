@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Has KVM itself, not the processor, touch untouched pages:
- * its clocks, its emulation of string and device instructions, its interrupt
- * controller.  Each must find what the memory source has there, and leave the
- * rest of the page as it is.
+ * Makes KVM itself, not the processor, access untouched pages: its clocks, its
+ * emulation of string and device instructions, its interrupt controller.  Each
+ * access must see the contents of the page source, and leave the rest of the page
+ * unchanged.
  *
- *	base=ADDRESS	where the pages start; without it, free RAM, or with
- *			base=initrd what was loaded as the initrd
- *	check=signature	the source has signatures there (else zeros)
- *	stride=N	pages from one to the next (64)
- *	hold=1		stays when it is done, and touches nothing more
+ *	base=ADDRESS	start of the pages (default: free RAM); base=initrd:
+ *			the initrd
+ *	check=signature	the source has signatures there (default: zeros)
+ *	stride=N	distance between pages, in pages (64)
+ *	hold=1		keeps running at the end, without memory accesses
  */
 #include "guest/kvmtouch.h"
 #include "guest/lib/check.h"
@@ -26,8 +26,7 @@ bool fresh_take(struct fresh_pages *pages, uint64_t align_bytes,
 
 	at = (at + align_bytes - 1) & ~(align_bytes - 1);
 	if (at + PAGE > pages->range.end)
-		return check(false,
-			     "no more pages: give the guest more memory");
+		return check(false, "out of pages: guest memory is too small");
 	fresh->bytes = (uint8_t *)(uintptr_t)at;
 	fresh->page = (at - pages->range.start) / PAGE;
 	fresh->is_signed = pages->is_signed;
@@ -35,7 +34,6 @@ bool fresh_take(struct fresh_pages *pages, uint64_t align_bytes,
 	return true;
 }
 
-/* The word that the source has. */
 static uint64_t fresh_word(const struct fresh *fresh, unsigned int word)
 {
 	return fresh->is_signed ? signature_word(fresh->page, word) : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Between kvmtouch.c, which hands out untouched pages, and the
- * files of the architectures, which have KVM touch them.
+ * Interface between kvmtouch.c, which provides untouched pages, and the files
+ * of the architectures, which make KVM access them.
  */
 #ifndef GUEST_KVMTOUCH_H
 #define GUEST_KVMTOUCH_H
@@ -12,7 +12,7 @@
 
 #include "guest/lib/machine.h"
 
-/* Pages as the memory source has them: zeros, or signatures. */
+/* Pages with the contents of the page source: zeros, or signatures. */
 struct fresh_pages {
 	const struct machine *machine;
 	struct range range;
@@ -20,7 +20,7 @@ struct fresh_pages {
 	bool is_signed;
 };
 
-/* One page that the guest has not touched. */
+/* A page that the guest has not touched. */
 struct fresh {
 	uint8_t *bytes;
 	uint64_t page;
@@ -28,26 +28,26 @@ struct fresh {
 };
 
 /*
- * The next page, at a multiple of @align_bytes; false, with a line, when there
- * are no more.
+ * Takes the next page at a multiple of @align_bytes; false, with a line, if
+ * there is none.
  */
 bool fresh_take(struct fresh_pages *pages, uint64_t align_bytes,
 		struct fresh *fresh);
 
-/* The byte that the source has at @offset; does not touch the page. */
+/* The source's byte at @offset; does not touch the page. */
 uint8_t fresh_byte(const struct fresh *fresh, unsigned int offset);
 
-/* Whether the page but for [first, end) still holds what the source has. */
+/* Whether the page outside [first, end) has the source's contents. */
 bool fresh_rest(const struct fresh *fresh, unsigned int first,
 		unsigned int end);
 
-/* A way to have KVM touch guest memory; says PASS, FAIL or SKIP itself. */
+/* A KVM access to guest memory; prints PASS, FAIL or SKIP. */
 struct kvm_touch {
 	const char *name;
 	void (*run)(struct fresh_pages *pages, const char *name);
 };
 
-/* The architecture's table of accesses, in the order in which they run. */
+/* The architecture's table of accesses, in order. */
 const struct kvm_touch *kvm_touches(size_t *count);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The embedded guest: says what machine it finds, measures a few things, and
- * powers off.  The first thing that someone new sees of a working host.
+ * The embedded guest: prints the machine that it finds, measures the latency of
+ * exits and page faults, and powers off.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/machine.h"
@@ -10,11 +10,11 @@
 #include "guest/lib/smp.h"
 
 #define ROUNDS 200
-/* Pages to touch, each in its own 2 MiB, which hosts may fill at once. */
+/* Pages to touch, 2 MiB apart: a host may fill 2 MiB at once. */
 #define TOUCH_PAGES 32
 #define STRIDE	    (UINT64_C(2) << 20)
 
-/* The memory map, a range a line. */
+/* The memory map, one range on each line. */
 static void show_memory(const struct machine *machine)
 {
 	print("  memory       %s\n", text_bytes(machine_ram_bytes(machine)).s);
@@ -31,7 +31,7 @@ static void show_machine(struct machine *machine)
 	unsigned int online = smp_start(machine);
 
 	print("Machine (%s)\n",
-	      machine->tables ? machine->tables : "no tables");
+	      machine->tables ? machine->tables : "no ACPI, no device tree");
 	print("  processors   %u of %u online, %s\n", online, found,
 	      machine->cpu_name);
 	if (machine->hypervisor[0])
@@ -57,7 +57,7 @@ static void show_pci(const struct machine *machine)
 		      f.vendor, f.device, pci_name(&f));
 }
 
-/* Sorts, for the median; the arrays are small. */
+/* Insertion sort: the arrays are small. */
 static void sort(uint32_t *a, unsigned int count)
 {
 	for (unsigned int i = 1; i < count; i++)
@@ -69,12 +69,12 @@ static void sort(uint32_t *a, unsigned int count)
 		}
 }
 
-/* Prints the median and the smallest of @count spans. */
+/* Prints the median and the minimum of @count spans. */
 static void show_spans(const struct machine *machine, const char *what,
 		       uint32_t *spans, unsigned int count)
 {
 	sort(spans, count);
-	print("  %-36s %12s   (least %s)\n", what,
+	print("  %-36s %12s   (min %s)\n", what,
 	      text_cycles(spans[count / 2], machine->counter_hz).s,
 	      text_cycles(spans[0], machine->counter_hz).s);
 }
@@ -101,7 +101,7 @@ static void measure_exits(const struct machine *machine)
 	}
 }
 
-/* Writes a word to each of @count pages and times each. */
+/* Writes to each of @count pages and measures the time. */
 static void touch(const struct range *free, uint32_t *spans, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
@@ -129,20 +129,20 @@ static void measure_touch(const struct machine *machine)
 	show_spans(machine, "first write to a page", spans,
 		   (unsigned int)count);
 	touch(&free, spans, (unsigned int)count);
-	show_spans(machine, "second write to it", spans, (unsigned int)count);
+	show_spans(machine, "second write to the page", spans,
+		   (unsigned int)count);
 }
 
 void payload_main(struct machine *machine)
 {
 	uint64_t start = cpu_counter();
 
-	print("\nThis is a guest: a small %s program with a machine of its own.\n\n",
-	      machine->arch);
+	print("\nGuest report (%s)\n\n", machine->arch);
 	show_machine(machine);
 	show_pci(machine);
-	print("\nMeasured\n");
+	print("\nLatency (median)\n");
 	measure_exits(machine);
 	measure_touch(machine);
-	print("\nAll done in %s; powering off.\n",
+	print("\nFinished in %s; powering off.\n",
 	      text_cycles(cpu_counter() - start, machine->counter_hz).s);
 }

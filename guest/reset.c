@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A guest that asks for a reset as soon as it runs. */
+/* Resets the machine. */
 #include "guest/lib/cpu.h"
 #include "guest/lib/machine.h"
 #include "guest/lib/print.h"

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Touches pages of memory and says what each touch cost: the guest's side of a
- * pager's test and of its benchmark.
+ * Touches pages of memory and prints the latency of each access: for tests and
+ * benchmarks of the pager.
  *
- *	pages=N		how many pages (1024), of all processors together
- *	base=ADDRESS	where they start; without it, free RAM, or with
- *			base=initrd what was loaded as the initrd
- *	order=seq	each processor its own part, in order (the default)
- *	order=rand	each its own part, in a random order
- *	order=shared	all of them all the pages, in one random order
+ *	pages=N		number of pages, of all processors together (1024)
+ *	base=ADDRESS	start of the pages (default: free RAM); base=initrd:
+ *			the initrd
+ *	order=seq	each processor its own share, in order (the default)
+ *	order=rand	each its own share, in random order
+ *	order=shared	each processor all pages, in one random order
  *	write=1		writes a word to each page (0: reads one)
- *	check=none	does not look at what is there (the default)
+ *	check=none	does not check the contents (the default)
  *	check=zero	all of the page must be zero
  *	check=signature	page p from base must hold signature_word(p, ...)
- *	cpus=N		how many processors take part (all)
- *	rounds=N	how often, each round timed by itself (1)
+ *	cpus=N		number of processors (all)
+ *	rounds=N	number of rounds, each measured separately (1)
  *
- * Lines are name=value pairs, one line a processor and round and one for all of
- * them, then what the checks found.
+ * Prints name=value pairs, one line for each processor and round and one for all
+ * processors of a round, then the results of the checks.
  */
 #include "guest/lib/check.h"
 #include "guest/lib/cpu.h"
@@ -29,16 +29,16 @@
 
 #define PAGE 4096
 
-/* Spans are counted by their two highest bits and four more: 6 % apart. */
+/* Buckets: six significant bits, 6 % apart. */
 #define SUB_BITS 4
 #define BUCKETS	 (64 << SUB_BITS)
 
 enum order { ORDER_SEQ, ORDER_RAND, ORDER_SHARED };
-enum look { LOOK_NONE, LOOK_ZERO, LOOK_SIGNATURE };
+enum check { CHECK_NONE, CHECK_ZERO, CHECK_SIGNATURE };
 
-/* What one processor found; its own until it is done. */
+/* Results of one processor. */
 struct result {
-	uint64_t touches, total, least, most, bad, first_bad;
+	uint64_t touches, total, min, max, bad, first_bad;
 	uint32_t buckets[BUCKETS];
 };
 
@@ -46,13 +46,13 @@ struct touch {
 	struct range range;
 	uint64_t pages, cpus, rounds, round;
 	enum order order;
-	enum look look;
+	enum check look;
 	bool is_write;
 };
 
 static struct result results[MACHINE_CPUS_MAX];
 
-/* The bucket of a span, and the smallest span of a bucket. */
+/* The bucket of a span, and the minimum span of a bucket. */
 static unsigned int bucket_of(uint64_t span)
 {
 	unsigned int shift;
@@ -76,14 +76,14 @@ static void count(struct result *r, uint64_t span)
 {
 	r->touches++;
 	r->total += span;
-	if (span < r->least)
-		r->least = span;
-	if (span > r->most)
-		r->most = span;
+	if (span < r->min)
+		r->min = span;
+	if (span > r->max)
+		r->max = span;
 	r->buckets[bucket_of(span)]++;
 }
 
-/* The span that @percent of the touches do not exceed, to within 6 %. */
+/* The span of percentile @percent, to within 6 %. */
 static uint64_t percentile(const struct result *r, unsigned int percent)
 {
 	uint64_t left = (r->touches * percent + 99) / 100;
@@ -93,10 +93,10 @@ static uint64_t percentile(const struct result *r, unsigned int percent)
 			return bucket_span(b);
 		left -= r->buckets[b];
 	}
-	return r->most;
+	return r->max;
 }
 
-/* Whether all of a page is as it should be; @page counts from the base. */
+/* Whether a page has the expected contents; @page counts from the base. */
 static bool page_right(const struct touch *t, uint64_t page)
 {
 	const uint64_t *words =
@@ -106,18 +106,20 @@ static bool page_right(const struct touch *t, uint64_t page)
 	for (unsigned int i = 0; i < SIGNATURE_WORDS; i++)
 		different |=
 			words[i] ^
-			(t->look == LOOK_ZERO ? 0 : signature_word(page, i));
+			(t->look == CHECK_ZERO ? 0 : signature_word(page, i));
 	return !different;
 }
 
-/* Touches one page, looks at it when asked to, and writes when asked to. */
+/* Touches a page: reads or writes, and in the first round checks. */
 static void touch_page(const struct touch *t, struct result *r, uint64_t page)
 {
-	/* Another word each time, so that writes do not hide contents. */
+	/*
+	 * A different word in each page, so that writes do not hide contents.
+	 */
 	volatile uint64_t *word =
 		(volatile uint64_t *)(uintptr_t)(t->range.start + page * PAGE +
 						 page % SIGNATURE_WORDS * 8);
-	bool looks = t->look != LOOK_NONE && t->round == 0;
+	bool looks = t->look != CHECK_NONE && t->round == 0;
 	uint64_t start = cpu_counter();
 
 	if (t->is_write && !looks)
@@ -131,10 +133,7 @@ static void touch_page(const struct touch *t, struct result *r, uint64_t page)
 	}
 }
 
-/*
- * Step @i of a walk over all of [0, 2^bits): a bijection, so that each number
- * comes once.
- */
+/* Step @i of a permutation of [0, 2^bits). */
 static uint64_t scatter(uint64_t i, unsigned int bits)
 {
 	uint64_t mask = (UINT64_C(1) << bits) - 1;
@@ -148,7 +147,7 @@ static uint64_t scatter(uint64_t i, unsigned int bits)
 	return i;
 }
 
-/* Touches @pages pages from @first in a random order. */
+/* Touches @pages pages from @first, in pseudo-random order. */
 static void touch_scattered(const struct touch *t, struct result *r,
 			    uint64_t first, uint64_t pages)
 {
@@ -164,7 +163,6 @@ static void touch_scattered(const struct touch *t, struct result *r,
 	}
 }
 
-/* A processor's share of a round. */
 static void touch_share(unsigned int cpu, void *arg)
 {
 	const struct touch *t = arg;
@@ -186,25 +184,23 @@ static void touch_share(unsigned int cpu, void *arg)
 	}
 }
 
-static void print_result(const struct touch *t, const char *who,
+static void print_result(const struct touch *t, const char *cpu_name,
 			 const struct result *r, uint64_t elapsed)
 {
 	print("touch: round=%lu cpu=%s touches=%lu elapsed=%lu total=%lu",
-	      t->round, who, r->touches, elapsed, r->total);
-	print(" least=%lu median=%lu p99=%lu most=%lu\n",
-	      r->touches ? r->least : 0, percentile(r, 50), percentile(r, 99),
-	      r->most);
+	      t->round, cpu_name, r->touches, elapsed, r->total);
+	print(" min=%lu median=%lu p99=%lu max=%lu\n", r->touches ? r->min : 0,
+	      percentile(r, 50), percentile(r, 99), r->max);
 }
 
-/* Adds one processor's result to the sum. */
 static void add_result(struct result *sum, const struct result *r)
 {
 	sum->touches += r->touches;
 	sum->total += r->total;
-	if (r->least < sum->least)
-		sum->least = r->least;
-	if (r->most > sum->most)
-		sum->most = r->most;
+	if (r->min < sum->min)
+		sum->min = r->min;
+	if (r->max > sum->max)
+		sum->max = r->max;
 	if (r->bad && !sum->bad)
 		sum->first_bad = r->first_bad;
 	sum->bad += r->bad;
@@ -215,14 +211,14 @@ static void add_result(struct result *sum, const struct result *r)
 static void clear_result(struct result *r)
 {
 	memset(r, 0, sizeof(*r));
-	r->least = UINT64_MAX;
+	r->min = UINT64_MAX;
 }
 
 static void run_round(struct touch *t)
 {
 	static struct result sum;
 	uint64_t start, elapsed;
-	char who[8];
+	char cpu_name[8];
 
 	for (unsigned int cpu = 0; cpu < t->cpus; cpu++)
 		clear_result(&results[cpu]);
@@ -231,21 +227,21 @@ static void run_round(struct touch *t)
 	smp_call_all((unsigned int)t->cpus, touch_share, t);
 	elapsed = cpu_counter() - start;
 	for (unsigned int cpu = 0; cpu < t->cpus; cpu++) {
-		print_into(who, sizeof(who), "%u", cpu);
-		print_result(t, who, &results[cpu], results[cpu].total);
+		print_into(cpu_name, sizeof(cpu_name), "%u", cpu);
+		print_result(t, cpu_name, &results[cpu], results[cpu].total);
 		add_result(&sum, &results[cpu]);
 	}
 	print_result(t, "all", &sum, elapsed);
-	if (t->look == LOOK_NONE || t->round)
+	if (t->look == CHECK_NONE || t->round)
 		return;
 	if (sum.bad)
-		check(false, "%lu pages are wrong, page %lu the first", sum.bad,
-		      sum.first_bad);
+		check(false, "%lu pages with wrong contents, first page %lu",
+		      sum.bad, sum.first_bad);
 	else
-		check(true, "%lu pages hold what they should", sum.touches);
+		check(true, "%lu pages with correct contents", sum.touches);
 }
 
-/* Reads the arguments; false with a line when they make no sense. */
+/* Reads the arguments; false, with a line, if invalid. */
 static bool configure(struct touch *t, const struct machine *machine,
 		      unsigned int online)
 {
@@ -264,17 +260,17 @@ static bool configure(struct touch *t, const struct machine *machine,
 	else if (arg_is(machine, "order", "shared"))
 		t->order = ORDER_SHARED;
 	if (arg_is(machine, "check", "zero"))
-		t->look = LOOK_ZERO;
+		t->look = CHECK_ZERO;
 	else if (arg_is(machine, "check", "signature"))
-		t->look = LOOK_SIGNATURE;
+		t->look = CHECK_SIGNATURE;
 	room = t->range.start < t->range.end ?
 		       (t->range.end - t->range.start) / PAGE :
 		       0;
 	if (t->cpus >= 1 && t->cpus <= online &&
 	    (t->pages <= room || !t->range.end))
 		return true;
-	print("FAIL: %lu pages from 0x%lx on %lu processors: there are %lu "
-	      "and %u\n",
+	print("FAIL: %lu pages from 0x%lx on %lu processors; available: %lu "
+	      "pages, %u processors\n",
 	      t->pages, t->range.start, t->cpus, room, online);
 	return false;
 }

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The boot protocol of arm64 Linux (Documentation/arch/arm64/booting.rst): the
- * Image near the start of RAM, the device tree behind it in 2 MiB of its own, the
- * initrd as high as it fits; the first vCPU enters with the tree's address in
- * x0, the others wait for PSCI.  An ELF file starts the same way at its entry:
- * where it is linked, or, when it is position-independent and linked below RAM
- * (at 0, as static-pie programs are), where an Image would be.
+ * The boot protocol of arm64 Linux (Documentation/arch/arm64/booting.rst).  The
+ * first vCPU enters with the address of the device tree in x0; the others wait
+ * for PSCI.  An ELF file starts the same way at its entry.  It is loaded at its
+ * link address; a position-independent one linked below RAM (static-pie programs
+ * are linked at 0) is loaded like an Image.
  *
- *	RAM start                 the machine's own (layout.h)
- *	+ 2 MiB + text_offset     Image, with its bss
- *	next 2 MiB boundary       device tree
+ *	RAM start                 reserved (layout.h)
+ *	+ 2 MiB + text_offset     Image, including bss
+ *	next 2 MiB boundary       device tree, up to 2 MiB
  *	top of RAM, downwards     initrd
  *
- * The thread that sets the machine up.
+ * Set-up thread.
  */
 #include <elf.h>
 #include <errno.h>
@@ -28,16 +27,16 @@
 #include "vmm/base/log.h"
 #include "vmm/boot/elf.h"
 
-/* Kernel and initrd lie in one window of 32 GiB (booting.rst). */
+/* Kernel and initrd are within 32 GiB (booting.rst). */
 #define INITRD_WINDOW (32 * GIB)
 
-/* What is kept free behind an ELF file. */
+/* Free space behind an ELF file. */
 #define ELF_STACK_BYTES MIB
 
-/* EL1h, with all of D, A, I and F masked (Arm DDI 0487, C5.2). */
+/* EL1h, with D, A, I and F masked (Arm DDI 0487, C5.2). */
 #define PSTATE_BOOT UINT64_C(0x3c5)
 
-/* ID_AA64MMFR0_EL1: where each granule's field is, and its "not there". */
+/* ID_AA64MMFR0_EL1: field of each granule, and its value for "absent". */
 static const struct {
 	const char *name;
 	unsigned int shift;
@@ -48,13 +47,13 @@ static const struct {
 	[ARM64_GRANULE_64K] = { "64 KiB", 24, 0xf },
 };
 
-/* What the loading of a kernel found. */
+/* Result of loading a kernel. */
 struct loaded {
 	gpa_t entry;
-	gpa_t end; /* the first address that the kernel does not use */
+	gpa_t end; /* first address behind the kernel */
 };
 
-/* Refuses a kernel of a page size that the processor does not have. */
+/* Refuses a kernel with a page size that the processor lacks. */
 static int check_granule(const struct machine *machine,
 			 const struct image *image, enum arm64_granule granule)
 {
@@ -72,7 +71,7 @@ static int check_granule(const struct machine *machine,
 		image->name, granules[granule].name);
 }
 
-/* Places an Image at the first 2 MiB boundary past the machine's own. */
+/* Places an Image at the first 2 MiB boundary behind the reserved memory. */
 static int load_image(const struct machine *machine, const struct image *image,
 		      struct plan *plan, struct loaded *loaded)
 {
@@ -100,9 +99,10 @@ static int load_image(const struct machine *machine, const struct image *image,
 }
 
 /*
- * Places an ELF file where it says, or where an Image would be.  Bare-metal
- * programs tend to put their stack behind what the file names, so the device
- * tree keeps a distance.
+ * Places an ELF file at its link address, or as an Image.
+ *
+ * The device tree keeps a distance, as bare-metal programs often use memory
+ * behind their segments as stack.
  */
 static int load_elf(const struct machine *machine, const struct image *image,
 		    struct plan *plan, struct loaded *loaded)
@@ -129,7 +129,6 @@ static int load_elf(const struct machine *machine, const struct image *image,
 	return 0;
 }
 
-/* Whether the file starts as ELF. */
 static bool is_elf(const struct image *image)
 {
 	uint8_t head[SELFMAG];
@@ -139,7 +138,6 @@ static bool is_elf(const struct image *image)
 	       memcmp(head, ELFMAG, SELFMAG) == 0;
 }
 
-/* Loads the kernel in whatever form it comes. */
 static int load_kernel(const struct machine *machine,
 		       const struct boot_config *boot, struct plan *plan,
 		       struct loaded *loaded)
@@ -160,7 +158,7 @@ static int load_kernel(const struct machine *machine,
 	return load_image(machine, &image, plan, loaded);
 }
 
-/* Adds the initrd above @floor; both numbers stay 0 without one. */
+/* Adds the initrd above @floor; without one, both numbers stay 0. */
 static int load_initrd(const struct machine *machine,
 		       const struct boot_config *boot, struct plan *plan,
 		       gpa_t floor, struct fdt_config *fdt)
@@ -180,7 +178,7 @@ static int load_initrd(const struct machine *machine,
 			  &fdt->initrd_gpa);
 }
 
-/* Seeds for the guest's random numbers and its address space layout. */
+/* Seeds for the guest's random number generator and KASLR. */
 static int get_seeds(uint8_t *rng, size_t len, uint64_t *kaslr)
 {
 	if (getrandom(rng, len, 0) != (ssize_t)len ||
@@ -189,7 +187,7 @@ static int get_seeds(uint8_t *rng, size_t len, uint64_t *kaslr)
 	return 0;
 }
 
-/* Builds the device tree and adds it at @gpa. */
+/* Builds the device tree and adds it to the plan at @gpa. */
 static int add_fdt(const struct machine *machine, struct fdt_config *config,
 		   struct plan *plan, gpa_t gpa)
 {
@@ -216,7 +214,7 @@ static int add_fdt(const struct machine *machine, struct fdt_config *config,
 	return plan_add_bytes(plan, "device tree", gpa, fdt, len);
 }
 
-/* The registers of the first vCPU; the others are off. */
+/* Registers of the first vCPU; the others are off. */
 static int set_registers(const struct kvm_vcpu *cpu, gpa_t entry, gpa_t fdt)
 {
 	int err = arm64_reg_set(cpu, CORE_REG(regs.pstate), PSTATE_BOOT);
@@ -232,7 +230,7 @@ static int set_registers(const struct kvm_vcpu *cpu, gpa_t entry, gpa_t fdt)
 		       0;
 }
 
-/* The part of the tree's configuration that the machine tells. */
+/* The configuration from the machine. */
 static void fdt_config_init(struct fdt_config *config,
 			    const struct machine *machine,
 			    const struct boot_config *boot,

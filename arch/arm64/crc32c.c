@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CRC-32C by the processor's own instruction (Arm DDI 0487, CRC32C), some ten
- * times as fast as by tables.  Any thread.
+ * CRC-32C by the CRC32 instructions (Arm DDI 0487, CRC32C), about ten times as
+ * fast as by tables.  Any thread.
  */
 #include <asm/hwcap.h>
 #include <string.h>
@@ -10,7 +10,6 @@
 #include "vmm/arch.h"
 #include "vmm/base/crc32c.h"
 
-/* One step of eight bytes, and of one. */
 __attribute__((target("+crc"))) static inline uint32_t step8(uint32_t crc,
 							     uint64_t word)
 {
@@ -25,7 +24,6 @@ __attribute__((target("+crc"))) static inline uint32_t step1(uint32_t crc,
 	return crc;
 }
 
-/* With the CRC32 extension. */
 __attribute__((target("+crc"))) static uint32_t
 by_instruction(uint32_t crc, const uint8_t *p, size_t len)
 {
@@ -42,7 +40,6 @@ by_instruction(uint32_t crc, const uint8_t *p, size_t len)
 	return ~crc;
 }
 
-/* By the fastest way that this processor has; see the header. */
 uint32_t arch_crc32c(uint32_t crc, const void *data, size_t len)
 {
 	return getauxval(AT_HWCAP) & HWCAP_CRC32 ?

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* KVM devices and registers by number: thin, stateless, any thread. */
+/* KVM devices and registers.  Stateless; any thread. */
 #include "arch/arm64/private.h"
 #include "vmm/base/log.h"
 

@@ -18,7 +18,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
 
-/* Phandles: one for each node that another one points to. */
+/* Phandles of the nodes that others refer to. */
 enum { PHANDLE_GIC = 1, PHANDLE_ITS, PHANDLE_APB_CLOCK };
 
 /* Interrupt specifiers (interrupt-controller/arm,gic-v3.yaml). */
@@ -27,7 +27,7 @@ enum { IRQ_EDGE_RISING = 1, IRQ_LEVEL_HIGH = 4 };
 
 #define SERIAL_REG_BYTES 8
 #define SERIAL_CLOCK_HZ	 1843200 /* PC16550D data sheet, 8.5 */
-#define RTC_REG_BYTES	 0x1000 /* with the PrimeCell ids at its end */
+#define RTC_REG_BYTES	 0x1000 /* including the PrimeCell ids */
 #define APB_CLOCK_HZ	 24000000
 
 /* PCI address cells: space code of 32-bit memory (IEEE 1275 PCI, 2.2.1.1). */
@@ -69,9 +69,8 @@ static void write_memory(struct dt_writer *dt, struct memory_range range)
 }
 
 /*
- * reserved-memory.yaml of dt-schema: RAM that is the machine's own.  no-map,
- * because the driver of the generation id maps its page as a device's, which
- * Linux refuses for memory that it has mapped itself.
+ * reserved-memory.yaml of dt-schema.  no-map, because the generation id driver
+ * maps its page as device memory, which Linux refuses for RAM that it has mapped.
  */
 static void write_reserved(struct dt_writer *dt)
 {
@@ -85,7 +84,7 @@ static void write_reserved(struct dt_writer *dt)
 	dt_end(dt);
 }
 
-/* arm/cpus.yaml; the number of a CPU is its MPIDR's affinity. */
+/* arm/cpus.yaml; reg is the affinity of the MPIDR. */
 static void write_cpus(struct dt_writer *dt, const struct fdt_config *config)
 {
 	dt_begin(dt, "cpus");
@@ -103,7 +102,7 @@ static void write_cpus(struct dt_writer *dt, const struct fdt_config *config)
 	dt_end(dt);
 }
 
-/* arm/psci.yaml; the functions' numbers are PSCI 0.2's own. */
+/* arm/psci.yaml; function numbers of PSCI 0.2. */
 static void write_psci(struct dt_writer *dt)
 {
 	dt_begin(dt, "psci");
@@ -138,7 +137,7 @@ static void write_pmu(struct dt_writer *dt)
 	dt_end(dt);
 }
 
-/* interrupt-controller/arm,gic-v3.yaml, with the ITS as its child. */
+/* interrupt-controller/arm,gic-v3.yaml, and the ITS as its child. */
 static void write_gic(struct dt_writer *dt, const struct fdt_config *config)
 {
 	dt_begin_at(dt, "interrupt-controller", ARM64_GICD_GPA);
@@ -162,8 +161,8 @@ static void write_gic(struct dt_writer *dt, const struct fdt_config *config)
 }
 
 /*
- * The interrupt-map of pci.txt: slot n, pin A, is line n % intx_count.  The
- * functions have no other pin.
+ * The interrupt-map of pci.txt: pin A of slot n is line n % intx_count.  No
+ * function has another pin.
  */
 static void write_intx(struct dt_writer *dt, const struct layout *layout)
 {
@@ -177,7 +176,7 @@ static void write_intx(struct dt_writer *dt, const struct layout *layout)
 	}
 	for (uint32_t n = 0; n < lines; n++) {
 		const uint32_t entry[CELLS_EACH] = {
-			/* a slot's number is in the first of three cells */
+			/* the first of three cells has the slot number */
 			n << PCI_DEVICE_SHIFT, 0, 0, PCI_INTA,
 			PHANDLE_GIC,	       0, 0, SPI(layout->intx_first + n)
 		};
@@ -208,7 +207,7 @@ static void write_pci(struct dt_writer *dt, const struct layout *layout)
 	dt_end(dt);
 }
 
-/* serial/8250.yaml: eight registers of one byte. */
+/* serial/8250.yaml: eight one-byte registers. */
 static void write_serial(struct dt_writer *dt, const struct layout *layout)
 {
 	dt_begin_at(dt, "serial", layout->serial_base);
@@ -222,7 +221,7 @@ static void write_serial(struct dt_writer *dt, const struct layout *layout)
 	dt_end(dt);
 }
 
-/* rtc/arm,pl031.yaml, and the clock that an AMBA device must have. */
+/* rtc/arm,pl031.yaml, and the clock that AMBA devices require. */
 static void write_rtc(struct dt_writer *dt, const struct layout *layout)
 {
 	dt_begin(dt, "apb-clock");
@@ -241,8 +240,8 @@ static void write_rtc(struct dt_writer *dt, const struct layout *layout)
 }
 
 /*
- * rng/microsoft,vmgenid.yaml; Linux reads it since 6.10.  Its address is that of
- * RAM, and two children of one node must not have the same: hence the bus.
+ * rng/microsoft,vmgenid.yaml, read by Linux since 6.10.  A bus node, because two
+ * children of one node must not have the same address, here that of RAM.
  */
 static void write_generation(struct dt_writer *dt, const struct layout *layout)
 {
@@ -258,7 +257,7 @@ static void write_generation(struct dt_writer *dt, const struct layout *layout)
 	dt_end(dt);
 }
 
-/* input/gpio-keys.yaml: a key that is an interrupt and has no GPIO. */
+/* input/gpio-keys.yaml: a key with an interrupt instead of a GPIO. */
 static void write_power_button(struct dt_writer *dt)
 {
 	dt_begin(dt, "gpio-keys");
@@ -297,7 +296,7 @@ static void write_root(struct dt_writer *dt, const struct fdt_config *config)
 	dt_end(dt);
 }
 
-/* One attempt in a block of @room bytes; 0 or FDT_ERR_*. */
+/* Writes the tree to a block of @room bytes; 0 or -FDT_ERR_*. */
 static int write_tree(void *block, size_t room, const struct fdt_config *config)
 {
 	struct dt_writer dt = { .block = block };

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The flattened device tree of an arm64 machine (Devicetree Specification 0.4,
- * and the bindings of the Linux kernel that are named in fdt.c).
+ * The flattened device tree of an arm64 machine (Devicetree Specification 0.4;
+ * fdt.c names the Linux bindings).
  *
- * A pure function of its configuration: no KVM, no clock, no random numbers of
- * its own, so that it is tested on any machine.
+ * A pure function of its configuration: no KVM, no clock, no random numbers.
  */
 #ifndef ARCH_ARM64_FDT_H
 #define ARCH_ARM64_FDT_H
@@ -17,7 +16,7 @@
 
 #define FDT_RNG_SEED_BYTES 64
 
-/* The most that the boot protocol takes is 2 MiB (booting.rst). */
+/* Limit of the boot protocol (booting.rst). */
 #define ARM64_FDT_BYTES_MAX (UINT64_C(2) << 20)
 
 struct fdt_config {
@@ -37,7 +36,7 @@ struct fdt_config {
 
 /*
  * Builds the tree into a new block that the caller frees; *@len_bytes is its
- * length.  -ENOMEM, or -EFBIG for a command line past all bounds; logged.
+ * length. -ENOMEM, or -EFBIG if the command line is too long; logged.
  */
 int arm64_fdt_build(const struct fdt_config *config, void **fdt,
 		    size_t *len_bytes);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The interrupt controller: KVM's GICv3 and ITS
- * (Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst).
+ * KVM's GICv3 and ITS (Documentation/virt/kvm/devices/arm-vgic-v3.rst and
+ * arm-vgic-its.rst).
  *
  * The GIC is created before the vCPUs and initialised after them, because its
- * initialisation makes a redistributor for each; the ITS comes last.  The
- * thread that sets the machine up.
+ * initialisation creates a redistributor for each vCPU; the ITS is last.
+ * Set-up thread.
  */
 #include <errno.h>
 
@@ -14,7 +14,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
 
-/* One attribute of the GIC or the ITS, named in the error line. */
+/* Sets an attribute; @what is for the error message. */
 static int set(int fd, uint32_t group, uint64_t attr, const void *value,
 	       const char *what)
 {
@@ -23,7 +23,7 @@ static int set(int fd, uint32_t group, uint64_t attr, const void *value,
 	return err < 0 ? log_errno(-err, "%s", what) : 0;
 }
 
-/* Why there is no GICv3, in one line. */
+/* Logs why there is no GICv3. */
 static int refuse(const struct kvm_vm *vm, int err)
 {
 	if (arm64_device_test(vm, KVM_DEV_TYPE_ARM_VGIC_V2))
@@ -56,7 +56,6 @@ int arch_irqchip_create(struct machine *machine)
 	return err;
 }
 
-/* Creates the ITS, places and initialises it. */
 static int its_create(struct machine *machine)
 {
 	const uint64_t base = ARM64_ITS_GPA;
@@ -84,8 +83,8 @@ int arch_irqchip_finish(struct machine *machine)
 	if (err == 0)
 		err = arm64_pmu_finish(machine);
 	/*
-	 * Both counters of the guest start at zero, together, so that one
-	 * offset is all that a restore has to set.
+	 * Both guest counters start at zero, so one offset is enough at a
+	 * restore.
 	 */
 	if (err == 0 && machine->arch->has_counter_offset)
 		err = arm64_counter_set(machine, 0);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The GIC's state in and out (Documentation/virt/kvm/devices/arm-vgic-v3.rst).
+ * State of the GIC (Documentation/virt/kvm/devices/arm-vgic-v3.rst).  GICD_IIDR
+ * is first, because its revision selects the meaning of the rest; the LPI table
+ * addresses of a redistributor precede EnableLPIs.
  *
- * The kernel wants GICD_IIDR before all others, because its revision decides
- * how the rest is read; and of each redistributor the tables' addresses before
- * EnableLPIs.  Pending LPIs are not in registers: KVM writes them to the tables
- * in guest memory, so memory is saved after this, and restored before.
+ * KVM writes pending LPIs to tables in guest memory, so memory is saved after
+ * the GIC, and restored before it.
  *
  * vCPUs do not run; any one thread.
  */
@@ -17,25 +17,25 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* Words of registers that have 1, 2, 8 bits or a doubleword an interrupt. */
+/* Number of words for 1, 2, 8 or 64 bits for each interrupt. */
 #define WORDS_1	 (ARM64_SPI_COUNT / 32)
 #define WORDS_2	 (ARM64_SPI_COUNT / 16)
 #define WORDS_8	 (ARM64_SPI_COUNT / 4)
 #define WORDS_64 (ARM64_SPI_COUNT * 2)
 
-/* A run of 32-bit registers. */
+/* A range of 32-bit registers. */
 struct gic_reg {
 	const char *name;
 	uint32_t offset;
 	uint32_t words;
 	/*
-	 * The register that clears what this one only sets, 0 for none; all
-	 * ones go there first.
+	 * The register that clears this write-1-to-set one, 0: none.  It is
+	 * written with all ones first.
 	 */
 	uint32_t clear;
 };
 
-/* The distributor's (Arm IHI 0069, 12.9.1), past those of SGIs and PPIs. */
+/* Distributor (Arm IHI 0069, 12.9.1), without SGIs and PPIs. */
 static const struct gic_reg dist_regs[] = {
 	{ "GICD_IIDR", 0x0008, 1, 0 },
 	{ "GICD_CTLR", 0x0000, 1, 0 },
@@ -48,7 +48,7 @@ static const struct gic_reg dist_regs[] = {
 	{ "GICD_ISACTIVER", 0x0304, WORDS_1, 0x0384 },
 };
 
-/* A redistributor's, RD_base and SGI_base (12.10.1, 12.11.1). */
+/* Redistributor, RD_base and SGI_base (12.10.1, 12.11.1). */
 #define GICR_CTLR	      0x00000
 #define GICR_CTLR_ENABLE_LPIS 1
 #define GICR_PROPBASER	      0x00070
@@ -66,7 +66,7 @@ static const struct gic_reg redist_regs[] = {
 	{ "GICR_ISACTIVER0", 0x10300, 1, 0x10380 },
 };
 
-/* A CPU interface's system registers, by the low half of their encoding. */
+/* System registers of the CPU interface, by the low half of their encoding. */
 #define ICC_REG(op0, op1, crn, crm, op2)          \
 	(ARM64_SYS_REG(op0, op1, crn, crm, op2) & \
 	 KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK)
@@ -74,7 +74,7 @@ static const struct gic_reg redist_regs[] = {
 static const struct icc_reg {
 	const char *name;
 	uint64_t instr;
-	unsigned int pri_bits; /* there from so many bits of priority on */
+	unsigned int pri_bits; /* minimum number of priority bits */
 } icc_regs[] = {
 	{ "ICC_SRE_EL1", ICC_REG(3, 0, 12, 12, 5), 0 },
 	{ "ICC_CTLR_EL1", ICC_REG(3, 0, 12, 12, 4), 0 },
@@ -93,24 +93,23 @@ static const struct icc_reg {
 	{ "ICC_AP1R3_EL1", ICC_REG(3, 0, 12, 9, 3), 7 },
 };
 
-/* ICC_CTLR_EL1.PRIbits: bits of priority less one (12.2.6). */
+/* ICC_CTLR_EL1.PRIbits: number of priority bits minus one (12.2.6). */
 #define ICC_CTLR_PRI_SHIFT 8
 #define ICC_CTLR_PRI_MASK  7
 
-/* A vCPU as the attributes name it: Aff3.Aff2.Aff1.Aff0 in the upper half. */
+/* MPIDR of an attribute: Aff3.Aff2.Aff1.Aff0 in the upper half. */
 static uint64_t mpidr_attr(uint64_t mpidr)
 {
 	return ((mpidr >> 8 & 0xff000000) | (mpidr & 0xffffff))
 	       << KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT;
 }
 
-/* Says which register the kernel refused. */
+/* Logs the register that the kernel refused. */
 static int refused(int err, const char *verb, const char *name)
 {
 	return log_errno(-err, "GICv3: %s %s", verb, name);
 }
 
-/* Writes one run of registers into the snapshot. */
 static int reg_save(int fd, uint32_t group, uint64_t cpu,
 		    const struct gic_reg *reg, struct snap_writer *w)
 {
@@ -126,7 +125,6 @@ static int reg_save(int fd, uint32_t group, uint64_t cpu,
 	return 0;
 }
 
-/* Sets one run of registers from the snapshot. */
 static int reg_load(int fd, uint32_t group, uint64_t cpu,
 		    const struct gic_reg *reg, struct snap_reader *r)
 {
@@ -148,7 +146,7 @@ static int reg_load(int fd, uint32_t group, uint64_t cpu,
 	return err < 0 ? refused(err, "set", reg->name) : 0;
 }
 
-/* The levels of 32 interrupt lines from @intid on. */
+/* Levels of 32 interrupt lines, starting at @intid. */
 static int level_save(int fd, uint64_t cpu, uint32_t intid,
 		      struct snap_writer *w)
 {
@@ -219,7 +217,7 @@ static int redist_load(int fd, uint64_t cpu, struct snap_reader *r)
 	return err != 0 ? err : level_load(fd, cpu, 0, r);
 }
 
-/* How many bits of priority the CPU interface has. */
+/* Number of priority bits of the CPU interface. */
 static int pri_bits(int fd, uint64_t cpu, unsigned int *bits)
 {
 	uint64_t ctlr;
@@ -283,7 +281,7 @@ static int icc_load(int fd, uint64_t cpu, struct snap_reader *r)
 	return 0;
 }
 
-/* A redistributor's register of 64 bits, of which KVM gives halves. */
+/* Reads a 64-bit redistributor register as two halves, as KVM requires. */
 static int redist_get64(int fd, uint64_t cpu, uint32_t offset, uint64_t *value)
 {
 	uint32_t half[2] = { 0 };

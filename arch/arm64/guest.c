@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The embedded guest: an image that guest/ builds and assembles in. */
+/* The embedded guest image, built and embedded by guest/. */
 #include "vmm/arch.h"
 
 extern const unsigned char thaw_guest_image[], thaw_guest_image_end[];

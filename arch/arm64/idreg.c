@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The fields of the AArch64 ID registers (Arm DDI 0487, D19.2): four bits each,
- * where a larger value means more, and in signed fields 0xf means absent.
+ * Fields of the AArch64 ID registers (Arm DDI 0487, D19.2): four bits each; a
+ * larger value means more, and in signed fields 0xf means absent.
+ *
  * Constant tables; any thread.
  */
 #include <stdbool.h>
@@ -12,11 +13,11 @@
 
 #define FIELDS 16
 
-/* One register: its fields from bit 0 up, NULL for those without a name. */
+/* A register and its fields, from bit 0 up; NULL: no name. */
 struct id_reg {
 	const char *name;
 	unsigned int reg;
-	uint16_t is_signed; /* one bit a field */
+	uint16_t is_signed; /* one bit for each field */
 	const char *fields[FIELDS];
 };
 
@@ -79,7 +80,6 @@ static const struct id_reg id_regs[] = {
 	    "LSE2", "IDST", "S2FWB", NULL, "TTL", "BBM", "EVT", "E0PD" } },
 };
 
-/* The register's row, or NULL. */
 static const struct id_reg *find(unsigned int reg)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(id_regs); i++) {
@@ -89,7 +89,7 @@ static const struct id_reg *find(unsigned int reg)
 	return NULL;
 }
 
-/* A field's value, so that more is larger. */
+/* A field's value, signed if the field is. */
 static int field(const struct id_reg *reg, unsigned int n, uint64_t value)
 {
 	int v = (int)(value >> (4 * n) & 0xf);
@@ -132,7 +132,9 @@ void arm64_features(unsigned int id_reg, uint64_t value, FILE *to)
 	const struct id_reg *reg = find(id_reg);
 
 	for (unsigned int n = 0; reg != NULL && n < FIELDS; n++) {
-		/* The least that means "there": 0 in a signed field. */
+		/*
+		 * The minimum value of a present feature: 0 in a signed field.
+		 */
 		int least = reg->is_signed >> n & 1 ? 0 : 1;
 		int v = field(reg, n, value);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The header of an arm64 Image, and the PE header that an Image with an EFI
- * stub has inside, which tells how long the file must be.
+ * The header of an arm64 Image, and the PE header of an Image with an EFI stub,
+ * which gives the minimum length of the file.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,13 +21,13 @@
 #define FLAG_PAGE_SHIFT	 1
 #define FLAG_PAGE_MASK	 3
 
-/* No kernel was ever built for a start further from its boundary. */
+/* Larger than in any known kernel. */
 #define TEXT_OFFSET_MAX (2 * MIB)
 
 /* PE/COFF: the file header and the section headers (PE format, 3.3 and 4). */
 #define PE_MAGIC	    UINT32_C(0x00004550) /* "PE\0\0" */
 #define PE_HEAD_BYTES	    24
-#define PE_SECTIONS	    6 /* from the magic on */
+#define PE_SECTIONS	    6 /* offset from the magic */
 #define PE_OPTIONAL_BYTES   20
 #define PE_SECTIONS_MAX	    96
 #define SECTION_BYTES	    40
@@ -40,7 +40,7 @@ bool arm64_image_is(const uint8_t *head, size_t len)
 	       get_le32(head + HEAD_MAGIC) == MAGIC;
 }
 
-/* Checks that the file reaches to the end of section @n of the PE header. */
+/* Checks that the file contains section @n of the PE header. */
 static int check_section(const struct image *image, uint64_t table,
 			 unsigned int n)
 {
@@ -63,8 +63,8 @@ static int check_section(const struct image *image, uint64_t table,
 }
 
 /*
- * An Image with an EFI stub is a PE file too, and says where its sections are:
- * the only way to see that such a file was cut short.
+ * An Image with an EFI stub is also a PE file.  Only its section table shows
+ * that the file is truncated.
  */
 static int check_pe(const struct image *image, const uint8_t *head)
 {
@@ -91,7 +91,7 @@ static int check_pe(const struct image *image, const uint8_t *head)
 	return err;
 }
 
-/* Checks the numbers of the header by themselves. */
+/* Checks the fields of the header. */
 static int check_head(const struct image *image, const uint8_t *head,
 		      const struct arm64_image *out)
 {
@@ -113,10 +113,7 @@ static int check_head(const struct image *image, const uint8_t *head,
 	return 0;
 }
 
-/*
- * Says what the file is.  Of bytes without any format it can only be said what
- * would make an Image of them.
- */
+/* Names the format of the file; for an unknown one, what an Image requires. */
 static int refuse_other(const struct image *image, const uint8_t *head)
 {
 	const char *words = image_describe(head, ARM64_IMAGE_HEAD_BYTES);
@@ -150,7 +147,7 @@ int arm64_image_parse(const struct image *image, struct arm64_image *out)
 	err = check_head(image, head, out);
 	if (err != 0)
 		return err;
-	/* What follows the image in the file is a signature. */
+	/* A signature may follow the image. */
 	out->file_bytes = min_u64(image->size_bytes, out->size_bytes);
 	return check_pe(image, head);
 }

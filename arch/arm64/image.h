@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The arm64 Linux Image: its header, and an Image out of its wrappings.  The
- * formats are those of Documentation/arch/arm64/booting.rst (the 64-byte
- * header) and drivers/firmware/efi/libstub/zboot-header.S (EFI zboot).
+ * The arm64 Linux Image: header and decompression.  Formats:
+ * Documentation/arch/arm64/booting.rst (the 64-byte header) and
+ * drivers/firmware/efi/libstub/zboot-header.S (EFI zboot).
  *
- * Everything in the file is hostile.  Knows no KVM; any one thread.
+ * The file is hostile.  Does not call KVM; any one thread.
  */
 #ifndef ARCH_ARM64_IMAGE_H
 #define ARCH_ARM64_IMAGE_H
@@ -17,7 +17,7 @@
 
 #define ARM64_IMAGE_HEAD_BYTES 64
 
-/* The page size that a kernel was built for, from its header's flags. */
+/* The page size of a kernel, from the flags in its header. */
 enum arm64_granule {
 	ARM64_GRANULE_ANY,
 	ARM64_GRANULE_4K,
@@ -25,30 +25,29 @@ enum arm64_granule {
 	ARM64_GRANULE_64K,
 };
 
-/* What the header says, checked. */
+/* The checked header. */
 struct arm64_image {
 	uint64_t text_offset; /* from a 2 MiB boundary */
-	uint64_t size_bytes; /* with its bss, from text_offset on */
-	uint64_t file_bytes; /* of the file, what is to be loaded */
+	uint64_t size_bytes; /* including bss, from text_offset */
+	uint64_t file_bytes; /* number of bytes to load from the file */
 	enum arm64_granule granule;
 };
 
-/* Whether the bytes start an Image, whatever else is wrong with it. */
+/* Whether @head has the magic of an Image. */
 bool arm64_image_is(const uint8_t *head, size_t len);
 
 /*
- * Reads and checks the header of @image.  -ENODATA for a file that is shorter
- * than it says, -ENOEXEC for a kernel that cannot run here, -EINVAL for a
- * header that makes no sense; one line each.
+ * Reads and checks the header of @image. -ENODATA: truncated; -ENOEXEC: an
+ * unsupported kernel; -EINVAL: malformed.  One line each.
  */
 int arm64_image_parse(const struct image *image, struct arm64_image *out);
 
 /*
- * When @image is compressed (gzip, zstd, or an EFI zboot of these), unpacks it
- * into a memory file whose descriptor it returns, the caller's, and points
- * *@image at it; -EAGAIN, silent, when it is not compressed.  More than
- * @limit_bytes of output are refused (-EFBIG).  -ENOEXEC for a compression
- * that this build does not read, -EINVAL for damage, -ENODATA for truncation.
+ * Decompresses @image (gzip, zstd, or an EFI zboot of these) into a memory
+ * file, points *@image at it, and returns its descriptor, which the caller
+ * owns. -EAGAIN, silent, if @image is not compressed. -EFBIG: more than
+ * @limit_bytes of output; -ENOEXEC: compression not supported by this build;
+ * -EINVAL: corrupt; -ENODATA: truncated.
  */
 int arm64_image_unpack(struct image *image, uint64_t limit_bytes);
 

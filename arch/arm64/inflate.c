@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What the decompressors share: bounded reads of the stream, bounded writes of
- * the output.
- */
+/* Common to the decompressors: bounded input, bounded output. */
 #include <errno.h>
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One compressed stream of a file into another file.  Which functions there are
- * depends on the libraries that the build found: THAW_ZLIB, THAW_ZSTD.
+ * Decompression of one stream from a file to another.  THAW_ZLIB and THAW_ZSTD
+ * select the functions in the build.
  */
 #ifndef ARCH_ARM64_INFLATE_H
 #define ARCH_ARM64_INFLATE_H
@@ -21,9 +21,9 @@ struct inflate_job {
 };
 
 /*
- * Unpacks up to the end of the stream; what follows it is not looked at.
- * -EINVAL for damage, -ENODATA for truncation, -EFBIG for too much output, or
- * what reading and writing gave; one line each.
+ * Decompresses to the end of the stream and ignores the rest. -EINVAL: corrupt;
+ * -ENODATA: truncated; -EFBIG: too much output; or an I/O error.  One line
+ * each.
  */
 typedef int inflate_function(struct inflate_job *job);
 
@@ -42,12 +42,12 @@ inflate_function inflate_zstd;
 #endif
 
 /*
- * For the functions above: the next step of the input, at most
- * INFLATE_STEP_BYTES; how much, or -errno (-ENODATA at its end), logged.
+ * For the functions above: reads the next input, up to INFLATE_STEP_BYTES.
+ * Returns its length or -errno (-ENODATA at the end), logged.
  */
 int inflate_next(struct inflate_job *job, uint8_t *buf);
 
-/* Writes a step of the output; -errno, logged. */
+/* Writes @len bytes of output, up to limit_bytes; -errno, logged. */
 int inflate_put(struct inflate_job *job, const uint8_t *buf, size_t len);
 
 #endif

@@ -9,7 +9,7 @@
 /* windowBits for a gzip header and the largest window (zlib.h). */
 #define GZIP_WINDOW (16 + MAX_WBITS)
 
-/* Empties the decompressor of what the input so far gives. */
+/* Writes all output available for the current input. */
 static int drain(struct inflate_job *job, z_stream *z, int *state)
 {
 	uint8_t out[INFLATE_STEP_BYTES];
@@ -20,7 +20,7 @@ static int drain(struct inflate_job *job, z_stream *z, int *state)
 		z->avail_out = sizeof(out);
 		*state = inflate(z, Z_NO_FLUSH);
 		if (*state == Z_BUF_ERROR)
-			*state = Z_OK; /* it only wants more input */
+			*state = Z_OK; /* more input is needed */
 		if (*state != Z_OK && *state != Z_STREAM_END)
 			return log_fail(EINVAL, "%s: corrupt gzip data: %s",
 					job->name,

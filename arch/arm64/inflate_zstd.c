@@ -6,10 +6,10 @@
 #include "arch/arm64/inflate.h"
 #include "vmm/base/log.h"
 
-/* The kernel's own limit of a window is 2^27 (linux/zstd.h). */
+/* Linux limits windows to 2^27 (linux/zstd.h). */
 #define WINDOW_LOG_MAX 27
 
-/* Unpacks one step of input; *@left is 0 at the end of the frame. */
+/* Decompresses one input buffer; *@left is 0 at the end of the frame. */
 static int step(struct inflate_job *job, ZSTD_DStream *stream,
 		ZSTD_inBuffer *in, size_t *left)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The ITS's state in and out, in the order of
+ * State of the ITS, in the order of
  * Documentation/virt/kvm/devices/arm-vgic-its.rst: GITS_CBASER, the other
- * registers, the tables in guest memory, and GITS_CTLR last.
+ * registers, the tables in guest memory, GITS_CTLR last.
  *
- * KVM reads and writes the tables by itself, past the pager.  So every page of
- * them is made present first: the device and collection tables that GITS_BASER
- * names, the translation tables that valid device entries name, and the LPI
- * tables that each redistributor names.  The layout of an entry is ABI
- * revision 0 of that document.
+ * KVM accesses the tables in guest memory directly, not through the pager.  So
+ * all their pages are filled first: the device and collection tables of
+ * GITS_BASER, the translation tables of valid device entries, and the LPI
+ * tables of each redistributor.  Entries have the layout of ABI revision 0 of
+ * that document.
  *
  * vCPUs do not run; any one thread.
  */
@@ -19,7 +19,7 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* Registers, with CBASER first and CTLR last (Arm IHI 0069, 12.19.1). */
+/* CBASER first, CTLR last (Arm IHI 0069, 12.19.1). */
 #define GITS_BASER	 0x0100
 #define GITS_BASER_COUNT 8
 
@@ -37,7 +37,7 @@ static const struct its_reg {
 
 #define GITS_CTLR 0x0000
 
-/* GITS_BASER<n> (12.19.1): where, how large and what a table is. */
+/* GITS_BASER<n> (12.19.1): address, size and type of a table. */
 #define BASER_VALID	  (UINT64_C(1) << 63)
 #define BASER_INDIRECT	  (UINT64_C(1) << 62)
 #define BASER_TYPE(b)	  ((b) >> 56 & 7)
@@ -45,7 +45,7 @@ static const struct its_reg {
 #define BASER_PAGE(b)	  ((b) >> 8 & 3)
 #define BASER_PAGES(b)	  (((b)&0xff) + 1)
 
-/* A table's entries are of eight bytes; devices have ids of 16 bits. */
+/* Table entries have eight bytes; device ids have 16 bits. */
 #define ENTRY_BYTES   8
 #define DEVICES_MAX   65536
 #define ENTRY_VALID   (UINT64_C(1) << 63)
@@ -54,7 +54,7 @@ static const struct its_reg {
 #define DTE_ITT(e)    (((e) >> 5 & UINT64_C(0xfffffffffff)) << 8)
 #define DTE_EVENTS(e) (UINT64_C(2) << ((e)&31))
 
-/* GICR_PROPBASER and GICR_PENDBASER (12.11): an LPI's byte, and its bit. */
+/* GICR_PROPBASER and GICR_PENDBASER (12.11): a byte and a bit for each LPI. */
 #define PROPBASER_GPA(r)  ((r)&UINT64_C(0x000ffffffffff000))
 #define PROPBASER_BITS(r) (((r)&0x1f) + 1)
 #define PENDBASER_GPA(r)  ((r)&UINT64_C(0x000fffffffff0000))
@@ -62,8 +62,8 @@ static const struct its_reg {
 #define LPI_FIRST	  8192
 
 /*
- * Makes a table's pages present.  One that is not in RAM is the guest's
- * mistake, and KVM says so in its own way.
+ * Fills the pages of a table.  A table outside RAM is a guest error, which KVM
+ * reports.
  */
 static int touch(const struct machine *machine, gpa_t gpa, uint64_t len_bytes)
 {
@@ -77,7 +77,7 @@ static int touch(const struct machine *machine, gpa_t gpa, uint64_t len_bytes)
 			  0;
 }
 
-/* The translation tables of the devices in one flat table. */
+/* The translation tables of the devices in a flat table. */
 static int touch_devices(const struct machine *machine, gpa_t gpa,
 			 uint64_t count)
 {
@@ -98,7 +98,7 @@ static int touch_devices(const struct machine *machine, gpa_t gpa,
 	return err;
 }
 
-/* The same, where the table is one of tables. */
+/* The translation tables of the devices in a two-level table. */
 static int touch_indirect(const struct machine *machine, gpa_t gpa,
 			  uint64_t len_bytes)
 {
@@ -119,7 +119,7 @@ static int touch_indirect(const struct machine *machine, gpa_t gpa,
 	return err;
 }
 
-/* Where a table is: pages of 64 KiB keep address bits 51:48 in 15:12. */
+/* Address of a table: with 64 KiB pages, bits 15:12 are address bits 51:48. */
 static gpa_t baser_gpa(uint64_t baser)
 {
 	if (BASER_PAGE(baser) >= 2)
@@ -128,7 +128,7 @@ static gpa_t baser_gpa(uint64_t baser)
 	return baser & UINT64_C(0x0000fffffffff000);
 }
 
-/* Makes the table present that one GITS_BASER points to. */
+/* Fills the pages of a GITS_BASER table. */
 static int touch_baser(const struct machine *machine, uint64_t baser)
 {
 	static const uint64_t page_bytes[] = { 4 * KIB, 16 * KIB, 64 * KIB,
@@ -146,7 +146,7 @@ static int touch_baser(const struct machine *machine, uint64_t baser)
 			     min_u64(len / ENTRY_BYTES, DEVICES_MAX));
 }
 
-/* Makes the LPI tables present that a redistributor points to. */
+/* Fills the pages of a redistributor's LPI tables. */
 static int touch_lpis(const struct machine *machine, uint64_t propbaser,
 		      uint64_t pendbaser)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The layout of an arm64 machine, and what KVM must be asked for to have it.
- * Constant: no state, any thread.
+ * The layout of an arm64 machine, and the VM type that it requires.
+ *
+ * Constant data; any thread.
  */
 #include <errno.h>
 
@@ -12,17 +13,17 @@
 /* KVM_IRQ_LINE on arm64: type, vCPU and id in one word (api.rst 4.25). */
 #define IRQ_LINE_TYPE_SPI (UINT32_C(1) << 24)
 
-/* What KVM gives a VM of type 0 (api.rst 4.2). */
+/* IPA size of a VM of type 0 (api.rst 4.2). */
 #define IPA_BITS_DEFAULT 40
 #define IPA_BITS_LEAST	 32
 
-/* The number that KVM_IRQ_LINE takes for a line. */
+/* The KVM_IRQ_LINE number of a line. */
 static uint32_t line_encode(uint32_t gsi)
 {
 	return IRQ_LINE_TYPE_SPI | (ARM64_SPI_INTID + gsi);
 }
 
-/* One route a line, to the SPI of the same number. */
+/* One route for each line, to the SPI of the same number. */
 static size_t line_routes(struct kvm_irq_routing_entry *entries, size_t room)
 {
 	size_t count = ARM64_SPI_COUNT < room ? ARM64_SPI_COUNT : room;
@@ -63,7 +64,7 @@ void arch_layout(struct layout *layout)
 	};
 }
 
-/* How many bits of guest physical address this KVM has at most. */
+/* The maximum number of guest physical address bits. */
 static unsigned int ipa_bits_max(const struct kvm *kvm)
 {
 	int bits = kvm_check_cap(kvm->fd, KVM_CAP_ARM_VM_IPA_SIZE);
@@ -71,7 +72,7 @@ static unsigned int ipa_bits_max(const struct kvm *kvm)
 	return bits > 0 ? (unsigned int)bits : IPA_BITS_DEFAULT;
 }
 
-/* The least number of bits that addresses below @end need. */
+/* The minimum number of bits for addresses below @end. */
 static unsigned int bits_for(gpa_t end)
 {
 	unsigned int bits = IPA_BITS_LEAST;
@@ -110,7 +111,7 @@ int arch_vm_type(const struct kvm *kvm, gpa_t ram_end, unsigned long *type)
 				"memory up to %#llx needs %u bits of guest "
 				"physical address; KVM supports %u bits",
 				(unsigned long long)ram_end, need, most);
-	/* Type 0 works on every KVM that has the default size. */
+	/* Type 0 works on every KVM with the default size. */
 	if (need <= IPA_BITS_DEFAULT && most >= IPA_BITS_DEFAULT)
 		*type = 0;
 	else

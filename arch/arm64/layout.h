@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where things lie in an arm64 guest.  RAM starts at 1 GiB and goes up without
- * a hole; everything else is below it, so that 32-bit PCI windows fit and a
- * guest of any size sees the same devices at the same places.
+ * Guest physical address map of an arm64 machine.  RAM starts at 1 GiB and is
+ * contiguous; everything else is below, so 32-bit PCI windows fit and the
+ * addresses of devices do not depend on the RAM size.
  *
- * A line's GSI is its SPI: GSI n has the interrupt id 32 + n (Arm IHI 0069,
- * 2.2.1), and KVM's routing of GSIs to SPIs is the same identity.
+ * The GSI of a line is its SPI: GSI n has the interrupt id 32 + n (Arm IHI
+ * 0069, 2.2.1).  KVM routes GSIs to SPIs in the same way.
  */
 #ifndef ARCH_ARM64_LAYOUT_H
 #define ARCH_ARM64_LAYOUT_H
@@ -17,9 +17,9 @@
 #define ARM64_RAM_GPA UINT64_C(0x40000000)
 
 /*
- * The start of RAM is the machine's own, and reserved in the device tree: the
- * generation id is there.  A whole page at every page size that a kernel can
- * have.  A kernel starts at the next 2 MiB boundary.
+ * The start of RAM is reserved in the device tree for the generation id: a
+ * whole page at every kernel page size.  The kernel starts at the next 2 MiB
+ * boundary.
  */
 #define ARM64_OWN_BYTES	     UINT64_C(0x10000)
 #define ARM64_GENERATION_GPA ARM64_RAM_GPA
@@ -27,7 +27,7 @@
 
 /*
  * GICv3: a 64 KiB distributor, an ITS of two 64 KiB pages, and two 64 KiB pages
- * a redistributor (Arm IHI 0069, 12.10), with room for MACHINE_CPUS_MAX.
+ * for each redistributor (Arm IHI 0069, 12.10), up to MACHINE_CPUS_MAX.
  */
 #define ARM64_GICD_GPA	  UINT64_C(0x08000000)
 #define ARM64_GICD_BYTES  UINT64_C(0x00010000)
@@ -37,7 +37,7 @@
 #define ARM64_GICR_STRIDE UINT64_C(0x00020000)
 #define ARM64_GICR_BYTES  (ARM64_GICR_STRIDE * MACHINE_CPUS_MAX)
 
-/* Devices that are no PCI functions, each with a page of its own. */
+/* Non-PCI devices, one page each. */
 #define ARM64_SERIAL_GPA UINT64_C(0x09000000)
 #define ARM64_RTC_GPA	 UINT64_C(0x09001000)
 
@@ -49,20 +49,20 @@
 /* SPIs, which are GSIs. */
 #define ARM64_SERIAL_SPI 1
 #define ARM64_RTC_SPI	 2
-#define ARM64_EVENT_SPI	 3 /* the generation id has changed */
+#define ARM64_EVENT_SPI	 3 /* generation id changed */
 #define ARM64_INTX_SPI	 4
 #define ARM64_INTX_COUNT 4
 #define ARM64_BUTTON_SPI 8 /* the power button */
 #define ARM64_SPI_COUNT	 32
 
-/* The first interrupt id of the SPIs and of the PPIs. */
+/* First interrupt ids of SPIs and PPIs. */
 #define ARM64_SPI_INTID 32
 #define ARM64_PPI_INTID 16
 
 /*
- * Private interrupts, as interrupt ids.  The timers' are what KVM gives
- * (Documentation/virt/kvm/devices/vcpu.rst, 2), the PMU's is ours to choose:
- * the one that the Arm Base System Architecture recommends.
+ * Private interrupts, by interrupt id.  KVM defines the timers'
+ * (Documentation/virt/kvm/devices/vcpu.rst, 2).  The PMU's is the one that the
+ * Arm Base System Architecture recommends.
  */
 #define ARM64_PTIMER_SECURE_INTID 29
 #define ARM64_PTIMER_INTID	  30

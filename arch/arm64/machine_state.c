@@ -12,7 +12,6 @@
 
 #define STATE_VERSION 1
 
-/* Saves what was recorded of the counter. */
 static void counter_save(const struct machine *machine, struct snap_writer *w)
 {
 	snap_put_u64(w, machine->arch->counter.wall_ns);
@@ -20,7 +19,7 @@ static void counter_save(const struct machine *machine, struct snap_writer *w)
 	snap_put_u64(w, arm64_counter_hz());
 }
 
-/* Loads it, for arch_clocks_start(). */
+/* Loads the record for arch_clocks_start(). */
 static int counter_load(struct machine *machine, struct snap_reader *r)
 {
 	uint64_t hz;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The lines of `thaw probe` that are arm64's own.  Any thread. */
+/* The arm64 lines of `thaw probe`.  Any thread. */
 #include <stdio.h>
 
 #include "arch/arm64/private.h"
 #include "vmm/base/bytes.h"
 
-/* What a line looks at: a KVM device or a capability. */
+/* A KVM device or a capability, and its text if supported or not. */
 struct row {
 	const char *name;
 	bool is_device;
@@ -38,7 +38,7 @@ static const struct row rows[] = {
 	  "accesses that cannot be emulated: ENOSYS" },
 };
 
-/* Fills the line about guest physical addresses. */
+/* The number of guest physical address bits. */
 static void probe_ipa(const struct kvm *kvm, struct probe_item *item)
 {
 	int bits = kvm_check_cap(kvm->fd, KVM_CAP_ARM_VM_IPA_SIZE);

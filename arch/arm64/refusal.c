@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Registers that KVM does not set, in words.  Any one thread. */
+/* Names of the registers that KVM refuses to set.  Any one thread. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,8 +12,8 @@
 #include "vmm/base/log.h"
 
 /*
- * What KVM is towards its guests, by register number (Documentation/virt/kvm/
- * arm/fw-pseudo-registers.rst).
+ * Firmware registers, by number
+ * (Documentation/virt/kvm/arm/fw-pseudo-registers.rst).
  */
 static const char *const firmware[] = {
 	"PSCI version",
@@ -43,7 +43,7 @@ unsigned int arm64_id_reg_number(uint64_t id)
 	       (KVM_REG_ARM64_SYSREG_CRM_MASK | KVM_REG_ARM64_SYSREG_OP2_MASK);
 }
 
-/* Adds names to what is missing, cut to the room. */
+/* Appends names to the list, truncated to its size. */
 static void add_missing(struct refusal *refusal, const char *names)
 {
 	size_t len = strlen(refusal->missing);
@@ -52,7 +52,7 @@ static void add_missing(struct refusal *refusal, const char *names)
 		 len != 0 ? ", " : "", names);
 }
 
-/* An ID register: named features, or the register as it is. */
+/* An ID register: its features by name, or the whole register. */
 static void note_id_reg(struct refusal *refusal, uint64_t id, uint64_t want,
 			uint64_t have)
 {
@@ -77,7 +77,6 @@ static void note_id_reg(struct refusal *refusal, uint64_t id, uint64_t want,
 			 number & 7, want, have);
 }
 
-/* A service of the firmware that KVM plays. */
 static void note_firmware(struct refusal *refusal, const char *const *names,
 			  size_t count, uint64_t number)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The arm64 part of the KVM interface: <asm/kvm.h>, what it lacks on many build
- * machines, and register numbers by the names of the Arm Architecture Reference
- * Manual (Arm DDI 0487, D19; the encodings are op0, op1, CRn, CRm, op2).
+ * The arm64 part of the KVM interface: <asm/kvm.h>, additions for old headers,
+ * and registers by their names in the Arm Architecture Reference Manual (Arm
+ * DDI 0487, D19; encodings are op0, op1, CRn, CRm, op2).
  */
 #ifndef ARCH_ARM64_UAPI_H
 #define ARCH_ARM64_UAPI_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Kernels in wrappings: gzip and zstd files, and EFI zboot images, which are a
- * PE program around such a file.  The output goes to a memory file, in bounded
- * steps, and never grows past what the guest could hold.
+ * Decompression of kernels: gzip and zstd files, and EFI zboot images, which
+ * are PE programs with such a file as payload.  The output is a memory file,
+ * limited by the guest's memory.
  *
- * zlib and zstd are optional; without one, its images are refused by name.
+ * zlib and zstd are optional; a build without one refuses its images by name.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -16,7 +16,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 
-/* zboot-header.S: "MZ", "zimg" at 4, payload at 8 and 12, its kind at 24. */
+/* zboot-header.S: "MZ", "zimg" at 4, payload at 8 and 12, compression at 24. */
 #define ZBOOT_MAGIC	     UINT32_C(0x676d697a) /* "zimg" */
 #define ZBOOT_MAGIC_AT	     4
 #define ZBOOT_PAYLOAD_OFFSET 8
@@ -26,11 +26,11 @@
 
 #define HEAD_BYTES ARM64_IMAGE_HEAD_BYTES
 
-/* A way to compress a kernel, and the function that undoes it if built in. */
+/* A compression format. */
 struct format {
-	const char *name; /* as zboot says it */
+	const char *name; /* as in zboot */
 	uint8_t magic[4];
-	size_t magic_bytes; /* 0: only zboot has it */
+	size_t magic_bytes; /* 0: zboot only */
 	inflate_function *inflate; /* NULL: not in this build */
 };
 
@@ -44,7 +44,7 @@ static const struct format formats[] = {
 	{ "bzip2", { 'B', 'Z', 'h' }, 3, NULL },
 };
 
-/* Which format the bytes start, or NULL. */
+/* The format of a file by its magic; NULL: none. */
 static const struct format *format_by_magic(const uint8_t *head)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
@@ -55,7 +55,7 @@ static const struct format *format_by_magic(const uint8_t *head)
 	return NULL;
 }
 
-/* Which format zboot calls @name, or NULL. */
+/* The format by its zboot name; NULL: none. */
 static const struct format *format_by_name(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
@@ -65,14 +65,13 @@ static const struct format *format_by_name(const char *name)
 	return NULL;
 }
 
-/* Whether the bytes start an EFI zboot image. */
 static bool is_zboot(const uint8_t *head)
 {
 	return head[0] == 'M' && head[1] == 'Z' &&
 	       get_le32(head + ZBOOT_MAGIC_AT) == ZBOOT_MAGIC;
 }
 
-/* Finds the payload of a zboot image and how it is compressed. */
+/* Locates the payload of a zboot image and its compression. */
 static int zboot_payload(const struct image *image, const uint8_t *head,
 			 const struct format **format, struct inflate_job *job)
 {
@@ -102,7 +101,7 @@ static int zboot_payload(const struct image *image, const uint8_t *head,
 	return 0;
 }
 
-/* Runs the format's function into a new memory file. */
+/* Decompresses into a new memory file. */
 static int unpack(struct image *image, const struct format *format,
 		  struct inflate_job *job)
 {

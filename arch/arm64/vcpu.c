@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One vCPU: its initialisation, its PMU, its exits that are arm64's own, and
- * its registers as text.  Initialised by the thread that sets the machine up,
- * afterwards its own thread's.
+ * One vCPU: initialisation, PMU, arm64-specific exits, register dump.
+ * Initialised by the set-up thread, then used by its own thread.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +17,7 @@ int arch_vcpu_setup(struct machine *machine, struct kvm_vcpu *cpu)
 	int sve = KVM_ARM_VCPU_SVE;
 	int err;
 
-	/* The first starts the guest, which starts the others by PSCI. */
+	/* The first vCPU starts the others by PSCI. */
 	if (cpu->id != 0)
 		init.features[0] |= 1U << KVM_ARM_VCPU_POWER_OFF;
 	err = kvm_call(cpu->fd, KVM_ARM_VCPU_INIT, &init);
@@ -27,7 +26,7 @@ int arch_vcpu_setup(struct machine *machine, struct kvm_vcpu *cpu)
 	return err < 0 ? err : 0;
 }
 
-/* Gives one PMU its interrupt and starts it (devices/vcpu.rst, 1). */
+/* Sets the interrupt of a PMU and initialises it (devices/vcpu.rst, 1). */
 static int pmu_init(const struct kvm_vcpu *cpu)
 {
 	const int irq = ARM64_PMU_INTID;
@@ -81,7 +80,7 @@ const char *arch_exit_reason(const struct kvm_vcpu *cpu)
 	return "";
 }
 
-/* The registers of a dump that are no x0 to x30. */
+/* Registers of a dump besides x0 to x30. */
 static const struct named_reg {
 	const char *name;
 	uint64_t id;
@@ -94,7 +93,7 @@ static const struct named_reg {
 	{ "ttbr0_el1", REG_TTBR0_EL1 },	  { "ttbr1_el1", REG_TTBR1_EL1 },
 };
 
-/* One register, or dashes when KVM does not give it. */
+/* Prints one register; dashes if KVM refuses it. */
 static void dump_one(const struct kvm_vcpu *cpu, const char *name, uint64_t id,
 		     FILE *to)
 {
@@ -123,6 +122,6 @@ void arch_vcpu_dump(struct kvm_vcpu *cpu, FILE *to)
 
 void arch_vcpu_resume(struct kvm_vcpu *cpu)
 {
-	/* No clock of KVM's own on arm64: the counter is the clock. */
+	/* arm64 has no paravirtual clock to notify. */
 	(void)cpu;
 }

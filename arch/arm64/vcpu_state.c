@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One vCPU in and out: every register that KVM lists, then the run state, the
- * pending exceptions, and where it accounts stolen time.
+ * State of one vCPU: all registers that KVM lists, the run state, pending
+ * exceptions, the stolen time address.
  *
- * What a guest may rely on (firmware interfaces, ID registers) is set before
- * all else, because other registers take their shape from it, and a host that
- * cannot have it refuses the snapshot.  The counters are left out: they belong
- * to the machine and are set once for all vCPUs.
+ * Firmware registers and ID registers are set first, because other registers
+ * depend on them; a host that cannot set them refuses the snapshot.  The
+ * counters are skipped: they are set once for all vCPUs.
  *
  * The vCPU does not run; any one thread.
  */
@@ -23,22 +22,21 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* Far more than any KVM lists (some 250; SVE adds 49). */
+/* KVM lists about 250; SVE adds 49. */
 #define REGS_MAX 4096
 
-/* KVM_REG_SIZE_MASK allows 2^15 bytes; no arm64 register is over 2048 bits. */
+/* KVM_REG_SIZE_MASK allows 2^15 bytes; arm64 registers have up to 2048 bits. */
 #define REG_BYTES_MAX 256
 
 #define STATE_VERSION 1
 
-/* One register with its value. */
 struct one_reg {
 	uint64_t id;
 	size_t len_bytes;
 	uint8_t value[REG_BYTES_MAX];
 };
 
-/* How many bytes a register has by its id; 0 for more than we take. */
+/* Size of a register by its id; 0: too large. */
 static size_t reg_bytes(uint64_t id)
 {
 	uint64_t shift = (id & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT;
@@ -46,19 +44,18 @@ static size_t reg_bytes(uint64_t id)
 	return shift <= 8 ? (size_t)1 << shift : 0;
 }
 
-/* The kind of a register: core, system, firmware... */
+/* Register kind: core, system, firmware... */
 static uint64_t reg_kind(uint64_t id)
 {
 	return id & KVM_REG_ARM_COPROC_MASK;
 }
 
-/* Whether the register is one of the counters, which the machine sets. */
 static bool is_counter(uint64_t id)
 {
 	return id == KVM_REG_ARM_TIMER_CNT || id == KVM_REG_ARM_PTIMER_CNT;
 }
 
-/* Whether it must be set before the others. */
+/* Whether the register is set before the others. */
 static bool is_early(uint64_t id)
 {
 	uint64_t kind = reg_kind(id);
@@ -77,7 +74,7 @@ static int reg_call(const struct kvm_vcpu *cpu, unsigned long request,
 	return kvm_ioctl(cpu->fd, request, &reg);
 }
 
-/* The list of all registers, the caller's to free; -errno, logged. */
+/* Lists all registers; the caller frees *@list. -errno, logged. */
 static int list_regs(const struct kvm_vcpu *cpu, struct kvm_reg_list **list)
 {
 	struct kvm_reg_list probe = { .n = 0 };
@@ -94,7 +91,6 @@ static int list_regs(const struct kvm_vcpu *cpu, struct kvm_reg_list **list)
 	return err < 0 ? err : 0;
 }
 
-/* Writes one register's id and value. */
 static int save_reg(const struct kvm_vcpu *cpu, uint64_t id,
 		    struct snap_writer *w)
 {
@@ -107,7 +103,7 @@ static int save_reg(const struct kvm_vcpu *cpu, uint64_t id,
 		return log_errno(-err, "vCPU %u: read register %#" PRIx64,
 				 cpu->id, id);
 	snap_put_u64(w, id);
-	/* The host is little-endian, and so is a register in memory. */
+	/* Both the host and the format are little-endian. */
 	snap_put_bytes(w, value, len);
 	return 0;
 }
@@ -130,7 +126,7 @@ static int save_regs(const struct kvm_vcpu *cpu, struct snap_writer *w)
 	return err;
 }
 
-/* Reads the next register; false when the snapshot is bad. */
+/* Reads the next register; false if the snapshot is malformed. */
 static bool next_reg(struct snap_reader *r, struct one_reg *reg)
 {
 	reg->id = snap_get_u64(r);
@@ -141,14 +137,15 @@ static bool next_reg(struct snap_reader *r, struct one_reg *reg)
 		snap_reader_fail(r);
 		return false;
 	}
-	memset(reg->value, 0, sizeof(uint64_t)); /* for a smaller one */
+	memset(reg->value, 0,
+	       sizeof(uint64_t)); /* zero for smaller registers */
 	snap_get_bytes(r, reg->value, reg->len_bytes);
 	return r->error == 0;
 }
 
 /*
- * Sets one register, unless it has its value already: many are constant, and
- * KVM refuses a change of these only.  What it refuses is noted.
+ * Sets a register unless it has that value: KVM refuses changes of constant
+ * registers only.  Refusals are recorded.
  */
 static void load_reg(const struct kvm_vcpu *cpu, struct one_reg *reg,
 		     struct refusal *refusal)
@@ -160,13 +157,13 @@ static void load_reg(const struct kvm_vcpu *cpu, struct one_reg *reg,
 		return;
 	if (err != -ENOENT)
 		err = reg_call(cpu, KVM_SET_ONE_REG, reg->id, reg->value);
-	/* The caches' geometry is information only. */
+	/* Cache geometry is for information only. */
 	if (err != 0 && reg_kind(reg->id) != KVM_REG_ARM_DEMUX)
 		arm64_refusal_note(refusal, reg->id, get_le64(reg->value),
 				   get_le64(have), err);
 }
 
-/* Goes once through the registers and sets those that are, or are not, early. */
+/* Sets the registers that are, or are not, early. */
 static int load_pass(const struct kvm_vcpu *cpu, struct snap_reader *r,
 		     uint32_t count, bool early)
 {
@@ -182,7 +179,7 @@ static int load_pass(const struct kvm_vcpu *cpu, struct snap_reader *r,
 	return arm64_refusal_report(&refusal, cpu->id);
 }
 
-/* MIDR_EL1 in words (Arm DDI 0487, D19.2). */
+/* MIDR_EL1 as text (Arm DDI 0487, D19.2). */
 static void describe_midr(uint64_t midr, char model[ARCH_MODEL_BYTES])
 {
 	snprintf(model, ARCH_MODEL_BYTES,
@@ -192,7 +189,7 @@ static void describe_midr(uint64_t midr, char model[ARCH_MODEL_BYTES])
 		 (unsigned int)(midr >> 20 & 0xf), (unsigned int)(midr & 0xf));
 }
 
-/* Tells what processor it is, of which the ID registers are among all others. */
+/* The processor model and features, from the ID registers. */
 int arch_vcpu_describe(struct snap_reader *r, char model[ARCH_MODEL_BYTES],
 		       FILE *features)
 {
@@ -229,7 +226,7 @@ static int load_regs(const struct kvm_vcpu *cpu, struct snap_reader *r)
 	return err != 0 ? err : load_pass(cpu, r, count, false);
 }
 
-/* The exceptions that wait for delivery (api.rst, KVM_GET_VCPU_EVENTS). */
+/* Pending exceptions (api.rst, KVM_GET_VCPU_EVENTS). */
 static int save_events(const struct kvm_vcpu *cpu, struct snap_writer *w)
 {
 	struct kvm_vcpu_events events = { 0 };
@@ -259,7 +256,7 @@ static int load_events(const struct kvm_vcpu *cpu, struct snap_reader *r)
 	return err < 0 ? err : 0;
 }
 
-/* Where KVM accounts stolen time; all ones when it does not. */
+/* The stolen time address; all ones: none. */
 static void save_pvtime(const struct kvm_vcpu *cpu, struct snap_writer *w)
 {
 	uint64_t gpa = UINT64_MAX;
@@ -279,7 +276,7 @@ static int load_pvtime(const struct machine *machine,
 
 	if (r->error != 0 || gpa == UINT64_MAX)
 		return r->error;
-	/* KVM writes there by itself: the page must be present first. */
+	/* KVM writes there directly, so the page is filled first. */
 	err = memory_map(&machine->memory, align_down(gpa, 64), 64, &hva);
 	if (err == 0)
 		err = kvm_attr_set(cpu->fd, KVM_ARM_VCPU_PVTIME_CTRL,

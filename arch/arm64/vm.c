@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The VM as a whole: what it asks of KVM before anything else, the counter that
- * all its vCPUs share, and the end.  The thread that sets the machine up.
+ * The VM: required KVM capabilities, the counter of all vCPUs, teardown.
+ * Set-up thread.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
-/* What this program cannot do without, and since when Linux has it. */
+/* Required capabilities. */
 static const struct need {
 	unsigned int cap;
 	const char *words;
@@ -24,7 +24,7 @@ static const struct need {
 	{ KVM_CAP_MP_STATE, "vCPU run states (KVM_CAP_MP_STATE)" },
 };
 
-/* Refuses a host that lacks one of the needs, with its name. */
+/* Refuses a host without a required capability, with its name. */
 static int check_needs(const struct kvm_vm *vm)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(needs); i++) {
@@ -36,7 +36,9 @@ static int check_needs(const struct kvm_vm *vm)
 	return 0;
 }
 
-/* Chooses what the vCPUs are: the host's own kind, with a PMU if there is. */
+/*
+ * Chooses the vCPU type: the host's preferred target, with a PMU if supported.
+ */
 static int choose_init(struct machine *machine, struct kvm_vcpu_init *init)
 {
 	int err = kvm_call(machine->vm.fd, KVM_ARM_PREFERRED_TARGET, init);
@@ -65,8 +67,8 @@ int arch_vm_setup(struct machine *machine)
 		kvm_check_cap(machine->vm.fd, KVM_CAP_COUNTER_OFFSET) > 0;
 	machine->arch = arch;
 	/*
-	 * An access to no device by an instruction that the processor does not
-	 * describe then comes to us with its address, instead of as -ENOSYS.
+	 * Makes KVM report the address of an access without instruction
+	 * syndrome outside memory, instead of -ENOSYS.
 	 */
 	kvm_enable_cap(machine->vm.fd, KVM_CAP_ARM_NISV_TO_USER, 0);
 	return choose_init(machine, &arch->init);
@@ -86,7 +88,7 @@ void arch_vm_finish(struct machine *machine)
 	machine->arch = NULL;
 }
 
-/* Both notices are edges: a pulse on a line of its own, with nothing to read. */
+/* Both events are edges: a pulse on a dedicated line. */
 int arch_notify(struct machine *machine, enum machine_notice notice)
 {
 	uint32_t gsi = notice == MACHINE_NOTICE_POWER_BUTTON ?
@@ -106,12 +108,12 @@ int arm64_counter_set(struct machine *machine, uint64_t ticks)
 	int err;
 
 	if (!machine->arch->has_counter_offset) {
-		/* Sets the virtual counter of all vCPUs, and only that. */
+		/* This sets the virtual counter of all vCPUs, and only that. */
 		err = arm64_reg_set(cpu, KVM_REG_ARM_TIMER_CNT, ticks);
 		return err != 0 ? log_errno(-err, "set the guest's counter") :
 				  0;
 	}
-	/* Zero first, so that the guest's counter reads as the host's. */
+	/* With offset 0 the guest's counter equals the host's. */
 	err = kvm_call(machine->vm.fd, KVM_ARM_SET_COUNTER_OFFSET, &offset);
 	if (err < 0)
 		return err;
@@ -123,7 +125,7 @@ int arm64_counter_set(struct machine *machine, uint64_t ticks)
 	return err < 0 ? err : 0;
 }
 
-/* User space may read it (Arm DDI 0487, D11.1). */
+/* Readable from user space (Arm DDI 0487, D11.1). */
 uint64_t arm64_counter_hz(void)
 {
 	uint64_t hz;
@@ -133,8 +135,8 @@ uint64_t arm64_counter_hz(void)
 }
 
 /*
- * Records the counter.  The timers need nothing: KVM keeps them as values of the
- * counter, and looks at them when a vCPU is entered.
+ * Records the counter.  KVM keeps timers as counter values, which it checks
+ * when it enters a vCPU.
  */
 int arch_clocks_stop(struct machine *machine)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest's ACPI tables but for the DSDT's contents, which are in dsdt.c.
+ * The ACPI tables; dsdt.c has the contents of the DSDT.
  *
- * Owns nothing.  One thread.  Everything is written into one bounded buffer;
- * references between tables are guest physical addresses that follow from where
- * the block goes.  Sections are those of the ACPI specification 6.5.
+ * One thread.  All tables are written to one bounded buffer, and refer to each
+ * other by guest physical address.  Sections are those of the ACPI
+ * specification 6.5.
  */
 #include "arch/x86/acpi.h"
 
@@ -55,7 +55,7 @@
 #define MADT_XAPIC_ID_MAX 254
 #define MADT_NMI_LINT	  1
 
-/* The block while it is written. */
+/* The block under construction. */
 struct tables {
 	uint8_t *data;
 	size_t room, len;
@@ -63,7 +63,7 @@ struct tables {
 	gpa_t base;
 };
 
-/* Zeroed room for @len bytes at the next multiple of 16; NULL: full. */
+/* Zeroed room for @len bytes at a multiple of 16; NULL: full. */
 static uint8_t *table_take(struct tables *t, size_t len, gpa_t *gpa)
 {
 	size_t at = (size_t)align_up(t->len, 16);
@@ -78,7 +78,7 @@ static uint8_t *table_take(struct tables *t, size_t len, gpa_t *gpa)
 	return t->data + at;
 }
 
-/* Makes the bytes of [p, p + len) sum to zero by the byte at @sum. */
+/* Sets the byte at @sum so that [p, p + len) sums to zero. */
 static void set_checksum(uint8_t *p, size_t len, size_t sum)
 {
 	uint8_t v = 0;
@@ -89,7 +89,7 @@ static void set_checksum(uint8_t *p, size_t len, size_t sum)
 	p[sum] = (uint8_t)-v;
 }
 
-/* The header that all tables share (5.2.6); the checksum comes last. */
+/* The common table header (5.2.6), with the checksum. */
 static void put_header(uint8_t *p, const char *signature, size_t len,
 		       uint8_t revision)
 {
@@ -104,7 +104,7 @@ static void put_header(uint8_t *p, const char *signature, size_t len,
 	set_checksum(p, len, 9);
 }
 
-/* A generic address (5.2.3.2) of one byte in the port space. */
+/* A generic address (5.2.3.2) of one byte of port space. */
 static void put_port(uint8_t *p, uint64_t port)
 {
 	p[0] = 1; /* system I/O */
@@ -113,7 +113,6 @@ static void put_port(uint8_t *p, uint64_t port)
 	put_le64(p + 4, port);
 }
 
-/* The DSDT: a header around the writer's bytes. */
 static gpa_t add_dsdt(struct tables *t, const struct acpi_config *config)
 {
 	gpa_t gpa = 0;
@@ -129,7 +128,7 @@ static gpa_t add_dsdt(struct tables *t, const struct acpi_config *config)
 	return gpa;
 }
 
-/* The FADT (5.2.9): what is not there, and how to sleep and reset. */
+/* The FADT (5.2.9): absent hardware, sleep and reset registers. */
 static gpa_t add_fadt(struct tables *t, gpa_t dsdt)
 {
 	gpa_t gpa = 0;
@@ -154,7 +153,7 @@ static gpa_t add_fadt(struct tables *t, gpa_t dsdt)
 	return gpa;
 }
 
-/* A processor: its LAPIC, or x2APIC where the id is too large. */
+/* A processor's LAPIC entry, or x2APIC entry for a large id. */
 static uint8_t *put_cpu(uint8_t *p, unsigned int id)
 {
 	if (id <= MADT_XAPIC_ID_MAX) {
@@ -245,7 +244,7 @@ static gpa_t add_xsdt(struct tables *t, const gpa_t tables[XSDT_TABLES])
 	return gpa;
 }
 
-/* The RSDP (5.2.5.3), with the checksums of its old part and of all of it. */
+/* The RSDP (5.2.5.3), with the checksums of revision 0 and of the whole. */
 static void fill_rsdp(uint8_t *p, gpa_t xsdt)
 {
 	memcpy(p, "RSD PTR ", 8);
@@ -276,7 +275,6 @@ int acpi_build(const struct acpi_config *config, uint8_t *to, size_t room)
 	return (int)t.len;
 }
 
-/* Adds the block to the plan. */
 int acpi_add(struct plan *plan, const struct acpi_config *config)
 {
 	CLEANUP_FREE uint8_t *block = malloc(X86_ACPI_BYTES);

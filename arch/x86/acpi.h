@@ -22,19 +22,16 @@ struct acpi_config {
 	const struct layout *layout;
 	bool has_serial;
 	gpa_t base_gpa; /* of the block; 16-byte aligned */
-	gpa_t generation_gpa; /* the 16 bytes of the generation id */
+	gpa_t generation_gpa; /* the 16-byte generation id */
 };
 
-/*
- * Writes the block into @to; its length, or -ENOSPC when @room is too small.
- * Silent.
- */
+/* Writes the block to @to; returns its length, or -ENOSPC. Silent. */
 int acpi_build(const struct acpi_config *config, uint8_t *to, size_t room);
 
 /* Adds the block to the plan at base_gpa; -errno, logged. */
 int acpi_add(struct plan *plan, const struct acpi_config *config);
 
-/* Writes the term list of the DSDT; dsdt.c. */
+/* Writes the term list of the DSDT. */
 void dsdt_write(const struct acpi_config *config, struct aml *aml);
 
 #endif

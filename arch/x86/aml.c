@@ -2,9 +2,9 @@
 /*
  * A writer of ACPI machine language.
  *
- * Owns nothing.  One thread.  An object that holds others starts with its
- * length in one to four bytes; the writer leaves no room for it, and moves the
- * contents when the object ends and the length is known.
+ * An object with contents starts with its length in one to four bytes.  The
+ * writer reserves no room for it: when the object ends, it moves the contents
+ * behind the length.  One thread.
  */
 #include "arch/x86/aml.h"
 

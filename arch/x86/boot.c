@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Booting an x86 machine: which protocol a kernel takes, and the pieces that
- * the protocols share.
+ * Boots an x86 machine: selects the protocol, and adds what all protocols need.
  *
  *	bzImage			64-bit entry of the Linux boot protocol
  *	ELF with a PVH note	32-bit entry of the PVH boot ABI
- *	ELF without		64-bit entry at e_entry, as vmlinux has it
+ *	other ELF		64-bit entry at e_entry, as of vmlinux
  *
- * Owns nothing; all goes into the plan.  Set-up thread.
+ * Everything is added to the plan.  Set-up thread.
  */
 #include <elf.h>
 #include <errno.h>
@@ -26,10 +25,10 @@
 #include "vmm/boot/elf.h"
 #include "vmm/boot/image.h"
 
-/* Linux's COMMAND_LINE_SIZE on x86, less the final zero. */
+/* COMMAND_LINE_SIZE of Linux on x86, minus the terminating zero. */
 #define CMDLINE_MAX UINT64_C(2047)
 
-/* What the pieces of one boot have in common. */
+/* State of one boot. */
 struct booting {
 	struct machine *machine;
 	const struct boot_config *config;
@@ -54,7 +53,7 @@ static int add_cmdline(const struct booting *b, uint64_t max)
 			      b->config->cmdline, len + 1);
 }
 
-/* Adds the initrd, if any, between @floor and @limit. */
+/* Adds the initrd, if there is one, between @floor and @limit. */
 static int add_initrd(struct booting *b, gpa_t floor, gpa_t limit)
 {
 	struct image image;
@@ -71,9 +70,8 @@ static int add_initrd(struct booting *b, gpa_t floor, gpa_t limit)
 }
 
 /*
- * What a jump to the reset vector finds.  Linux resets so on a machine with
- * hardware-reduced ACPI and no EFI, although the FADT has a reset register: it
- * tries EFI, then what it takes for a BIOS.
+ * Code for a jump to the reset vector.  With hardware-reduced ACPI and without
+ * EFI, Linux resets by the BIOS although the FADT has a reset register.
  */
 static int add_reset_vector(const struct booting *b)
 {
@@ -94,7 +92,7 @@ static int add_reset_vector(const struct booting *b)
 			      sizeof(code));
 }
 
-/* Adds the ACPI tables and the generation id that they point to. */
+/* Adds the ACPI tables and the generation id. */
 static int add_tables(const struct booting *b)
 {
 	uint8_t id[16];
@@ -114,7 +112,7 @@ static int add_tables(const struct booting *b)
 	return err ? err : acpi_add(b->plan, &acpi);
 }
 
-/* The 64-bit entry: tables for the mode, the zero page, the registers. */
+/* The 64-bit entry: page tables, GDT, zero page, registers. */
 static int enter_linux64(const struct booting *b, const struct bzimage *bz,
 			 uint64_t entry)
 {
@@ -134,7 +132,7 @@ static int enter_linux64(const struct booting *b, const struct bzimage *bz,
 		     vcpu_long_mode(&b->machine->cpus[0], entry, X86_ZERO_PAGE);
 }
 
-/* The PVH entry: the start info and the registers. */
+/* The PVH entry: start info and registers. */
 static int enter_pvh(const struct booting *b, uint32_t entry)
 {
 	const struct pvh_start start = {
@@ -190,7 +188,6 @@ static int boot_elf(struct booting *b)
 			       enter_linux64(b, NULL, elf.entry);
 }
 
-/* Looks at the head of the kernel and boots it by its protocol. */
 static int boot_kernel(struct booting *b)
 {
 	uint8_t head[IMAGE_HEAD_BYTES];
@@ -210,7 +207,6 @@ static int boot_kernel(struct booting *b)
 			b->kernel.name, image_describe(head, (size_t)n));
 }
 
-/* Adds everything to the plan, and sets the registers. */
 int arch_boot(struct machine *machine, const struct boot_config *boot,
 	      struct plan *plan)
 {

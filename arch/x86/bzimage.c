@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bzImage and the zero page of the Linux 64-bit boot protocol.
+ * bzImage, and the zero page of the Linux 64-bit boot protocol.
  *
- * Owns nothing.  One thread, set-up.  Offsets and meanings are from
- * Documentation/arch/x86/boot.rst ("The Real-Mode Kernel Header") and
- * zero-page.rst; fields are read and written one by one.
+ * Set-up thread.  Offsets are from Documentation/arch/x86/boot.rst ("The
+ * Real-Mode Kernel Header") and zero-page.rst.
  */
 #include "arch/x86/bzimage.h"
 
@@ -48,11 +47,10 @@
 #define XLF_KERNEL_64	  0x1
 #define LOADER_UNDEFINED  0xff
 #define ENTRY_64	  0x200
-#define DEFAULT_SETUP	  4 /* what setup_sects 0 means */
+#define DEFAULT_SETUP	  4 /* if setup_sects is 0 */
 #define INIT_BYTES_MAX	  GIB
 #define ALIGNMENT_DEFAULT UINT64_C(0x200000)
 
-/* Whether @head is that of a bzImage. */
 bool bzimage_detect(const uint8_t *head, size_t len)
 {
 	return len >= H_MAGIC + 4 &&
@@ -60,7 +58,7 @@ bool bzimage_detect(const uint8_t *head, size_t len)
 	       memcmp(head + H_MAGIC, "HdrS", 4) == 0;
 }
 
-/* Checks that the header is whole and of a kernel with a 64-bit entry. */
+/* Checks the header's length and version, and for a 64-bit entry. */
 static int check_header(const struct bzimage *bz, const char *name)
 {
 	const uint8_t *h = bz->header;
@@ -83,7 +81,7 @@ static int check_header(const struct bzimage *bz, const char *name)
 	return 0;
 }
 
-/* Finds the payload in the file. */
+/* Locates the protected-mode kernel in the file. */
 static int find_payload(struct bzimage *bz, const struct image *image)
 {
 	unsigned int sectors = bz->header[H_SETUP_SECTS];
@@ -103,8 +101,8 @@ static int find_payload(struct bzimage *bz, const struct image *image)
 }
 
 /*
- * Chooses where the kernel goes: where it prefers, or if it can move, at the
- * lowest aligned address above 1 MiB.  init_size counts from there.
+ * Load address: the preferred one, or for a relocatable kernel the lowest
+ * aligned address above 1 MiB. The kernel needs init_size bytes from there.
  */
 static int choose_address(struct bzimage *bz, const char *name,
 			  const struct memory *memory)
@@ -137,7 +135,6 @@ static int choose_address(struct bzimage *bz, const char *name,
 			memory->size_bytes / MIB);
 }
 
-/* Reads and checks the header. */
 int bzimage_read(struct bzimage *bz, const struct image *image,
 		 const struct memory *memory)
 {
@@ -166,7 +163,6 @@ int bzimage_read(struct bzimage *bz, const struct image *image,
 	return 0;
 }
 
-/* Adds the protected-mode kernel to the plan. */
 int bzimage_load(const struct bzimage *bz, const struct image *image,
 		 struct plan *plan)
 {
@@ -174,13 +170,12 @@ int bzimage_load(const struct bzimage *bz, const struct image *image,
 			     image->fd, bz->payload_offset);
 }
 
-/* The 64-bit entry. */
 uint64_t bzimage_entry(const struct bzimage *bz)
 {
 	return bz->load_gpa + ENTRY_64;
 }
 
-/* The setup header of the zero page: the file's, or the little ELF needs. */
+/* Fills in the setup header: the file's, or for ELF the required fields. */
 static void put_header(uint8_t *z, const struct bzimage *bz)
 {
 	if (bz) {
@@ -196,7 +191,6 @@ static void put_header(uint8_t *z, const struct bzimage *bz)
 	z[H_TYPE_OF_LOADER] = LOADER_UNDEFINED;
 }
 
-/* Adds the zero page to the plan. */
 int zero_page_add(struct plan *plan, gpa_t gpa, const struct zero_page *zp)
 {
 	uint8_t z[PAGE_BYTES] = { 0 };

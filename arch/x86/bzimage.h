@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The Linux boot protocol (Documentation/arch/x86/boot.rst): the setup header
- * of a bzImage, and the zero page (boot_params) of a 64-bit entry.
+ * of a bzImage, and the zero page (boot_params) of the 64-bit entry.
  *
- * What is in the file is hostile.  One thread.
+ * The file is hostile.  One thread.
  */
 #ifndef ARCH_X86_BZIMAGE_H
 #define ARCH_X86_BZIMAGE_H
@@ -15,12 +15,12 @@
 #include "arch/x86/e820.h"
 #include "vmm/boot/image.h"
 
-/* The setup header starts here in the file and in the zero page. */
+/* Offset of the setup header, in the file and in the zero page. */
 #define SETUP_HEADER 0x1f1
-/* It cannot reach further than this: edd_mbr_sig_buffer follows. */
+/* Its maximum end: edd_mbr_sig_buffer follows. */
 #define SETUP_HEADER_END 0x290
 
-/* What a bzImage says about itself, checked. */
+/* The checked header. */
 struct bzimage {
 	uint8_t header[SETUP_HEADER_END]; /* of the file, from its byte 0 */
 	size_t header_end;
@@ -28,16 +28,15 @@ struct bzimage {
 	uint64_t init_bytes; /* linear memory from the load address */
 	gpa_t load_gpa;
 	gpa_t initrd_limit; /* exclusive */
-	uint64_t cmdline_max; /* bytes without the final zero */
+	uint64_t cmdline_max; /* without the terminating zero */
 };
 
-/* Whether @head is that of a bzImage. */
 bool bzimage_detect(const uint8_t *head, size_t len);
 
 /*
  * Reads and checks the header, and chooses a load address in the first region
- * of @memory.  One line and -EINVAL (makes no sense), -ENODATA (truncated),
- * -ENOEXEC (no 64-bit entry, too old), -EFBIG (does not fit into RAM).
+ * of @memory.  One line and -EINVAL (malformed), -ENODATA (truncated), -ENOEXEC
+ * (no 64-bit entry, too old), -EFBIG (larger than RAM).
  */
 int bzimage_read(struct bzimage *bz, const struct image *image,
 		 const struct memory *memory);
@@ -46,12 +45,12 @@ int bzimage_read(struct bzimage *bz, const struct image *image,
 int bzimage_load(const struct bzimage *bz, const struct image *image,
 		 struct plan *plan);
 
-/* Where the 64-bit entry of a loaded bzImage is. */
+/* The 64-bit entry point of a loaded bzImage. */
 uint64_t bzimage_entry(const struct bzimage *bz);
 
-/* What the zero page tells besides the header. */
+/* Contents of the zero page besides the header. */
 struct zero_page {
-	const struct bzimage *bz; /* NULL: an ELF kernel, which brings none */
+	const struct bzimage *bz; /* NULL: an ELF kernel */
 	const struct e820 *map;
 	gpa_t cmdline_gpa;
 	gpa_t initrd_gpa;
@@ -59,7 +58,6 @@ struct zero_page {
 	gpa_t rsdp_gpa;
 };
 
-/* Adds the zero page to the plan at @gpa. */
 int zero_page_add(struct plan *plan, gpa_t gpa, const struct zero_page *zp);
 
 #endif

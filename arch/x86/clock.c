@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kvmclock, the timers of the LAPIC, and the order in which a guest's clocks are
+ * kvmclock, the LAPIC timers, and the order in which the clocks of a guest are
  * recorded and set; see clock.h.
  *
  * Owns struct clocks.  No vCPU runs; any one thread.
  *
- * The TSCs are set first: KVM takes them for synchronised only when all have one
- * offset, and only then gives the vCPUs one kvmclock.  kvmclock is set by the
- * TSC of vCPU 0, so that the two keep the relation that they had: guests check
- * one by the other.  The timers are last, because KVM arms a host timer for each
- * by the clocks as they are at that moment.
+ * TSCs first: KVM treats them as synchronised only if all have one offset, and
+ * only then shares one kvmclock.  Then kvmclock, from the TSC of vCPU 0, so
+ * that the relation between the two is kept: guests compare them.  Timers last,
+ * because KVM arms a host timer for each from the current clocks.
  */
 #include "arch/x86/clock.h"
 
@@ -23,13 +22,13 @@
 #include "vmm/snap/section.h"
 
 /*
- * How often kvmclock is read or set until it was done within so much of the
- * guest's TSC: a thread that is preempted in between is rare.
+ * Attempts to read or set kvmclock within the given number of TSC ticks.  A
+ * preemption in between is rare.
  */
 #define PAIR_TRIES 8
 #define PAIR_NS	   50000
 
-/* How much faster than the host's clock the TSC may seem while clocks are set. */
+/* Maximum apparent gain of the TSC over the host clock while clocks are set. */
 #define PROGRESS_SLACK_NS 1000000
 
 int clocks_create(struct machine *machine)
@@ -41,7 +40,6 @@ int clocks_create(struct machine *machine)
 	return machine->arch->clocks ? 0 : log_errno(ENOMEM, "clocks");
 }
 
-/* Saves what was recorded of kvmclock. */
 void clocks_save(const struct clocks *clocks, struct snap_writer *w)
 {
 	snap_put_u64(w, clocks->wall_ns);
@@ -55,7 +53,7 @@ int clocks_load(struct clocks *clocks, struct snap_reader *r)
 	return r->error ? -EBADMSG : 0;
 }
 
-/* Records the TSC of vCPU 0 and kvmclock as of one moment. */
+/* Records the TSC of vCPU 0 and kvmclock at the same instant. */
 static int stop_pair(const struct machine *machine)
 {
 	struct clocks *clocks = machine->arch->clocks;
@@ -77,7 +75,7 @@ static int stop_pair(const struct machine *machine)
 	return err;
 }
 
-/* Records what is left of a LAPIC's timer. */
+/* Records the remaining count of a LAPIC timer. */
 static int stop_timer(struct cpu_clock *clock, const struct kvm_vcpu *cpu)
 {
 	struct kvm_lapic_state lapic;
@@ -102,10 +100,9 @@ int arch_clocks_stop(struct machine *machine)
 }
 
 /*
- * How far the TSC of vCPU 0 has gone since it was set to @start, in nanoseconds;
- * 0 for one that cannot be read or was not really set, which has gone on while
- * the guest was stopped: further than the time since @began_ns, when the clocks
- * began to be set.
+ * Nanoseconds since the TSC of vCPU 0 was set to @start.  0 if it cannot be
+ * read, or if it was not set: then it counted while the guest was stopped, more
+ * than the time since @began_ns, when setting the clocks began.
  */
 static uint64_t tsc_progress_ns(const struct machine *machine, uint64_t start,
 				uint64_t began_ns)
@@ -113,7 +110,7 @@ static uint64_t tsc_progress_ns(const struct machine *machine, uint64_t start,
 	const struct cpu_clock *first = &machine->arch->clocks->cpus[0];
 	uint64_t now, ticks, limit_ns;
 
-	/* A rate of 0 is what a snapshot may say. */
+	/* A snapshot may have a rate of 0. */
 	if (!first->khz || msr_get(&machine->cpus[0], MSR_TSC, &now) < 0 ||
 	    now < start)
 		return 0;
@@ -125,8 +122,8 @@ static uint64_t tsc_progress_ns(const struct machine *machine, uint64_t start,
 }
 
 /*
- * Sets kvmclock to what was recorded plus @gap_ns, and ahead by as much as the
- * TSC is by now.
+ * Sets kvmclock to its record plus @gap_ns, plus the current advance of the
+ * TSC.
  */
 static int start_kvmclock(const struct machine *machine, uint64_t gap_ns,
 			  uint64_t began_ns)
@@ -152,9 +149,9 @@ static int start_kvmclock(const struct machine *machine, uint64_t gap_ns,
 }
 
 /*
- * Arms the timers for what was left of them.  One that has fired since is armed
- * again, which takes its interrupt back; one that had fired before, and whose
- * interrupt KVM may still hold, is left alone.
+ * Arms the timers with the remaining time.  A timer that fired since the record
+ * is armed again and its interrupt withdrawn.  One that had fired before is
+ * left alone: KVM may still hold its interrupt.
  */
 static int start_timer(const struct cpu_clock *clock,
 		       const struct kvm_vcpu *cpu)

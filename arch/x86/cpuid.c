@@ -2,12 +2,11 @@
 /*
  * The CPUID table of a vCPU.
  *
- * Starts from KVM_GET_SUPPORTED_CPUID, which is what this KVM can do on this
- * host, and changes only what depends on the vCPU (topology, APIC id) and what
- * thaw withholds.  Owns nothing but what cpuid_supported() returns.
+ * Starts from KVM_GET_SUPPORTED_CPUID and changes only the topology, the APIC
+ * id and the features that guests do not get.
  *
- * Bits: Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E; the KVM leaves
- * from Documentation/virt/kvm/x86/cpuid.rst.
+ * Bits: Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E; the KVM
+ * leaves from Documentation/virt/kvm/x86/cpuid.rst.
  */
 #include "arch/x86/cpuid.h"
 
@@ -26,8 +25,8 @@
 #define L1_ECX_HYPERVISOR BIT(31)
 #define L1_EDX_HTT	  BIT(28)
 /*
- * Leaf 7: shadow stacks.  The pointer to the current one is no MSR and is in no
- * other state that is saved.
+ * Leaf 7: shadow stacks.  The current shadow stack pointer is not an MSR, and
+ * no other saved state includes it.
  */
 #define L7_ECX_SHSTK BIT(7)
 /* Leaf 0x80000001. */
@@ -35,14 +34,13 @@
 #define X1_ECX_SVM	  BIT(2)
 
 /*
- * Asynchronous page faults let a vCPU go on while the host fetches a page: the
- * guest would then run past an access that the pager holds up.
+ * With asynchronous page faults, a vCPU runs on while the host reads a page:
+ * past an access that waits for the pager.
  */
 #define KVM_ASYNC_PF                                                    \
 	(BIT(KVM_FEATURE_ASYNC_PF) | BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) | \
 	 BIT(KVM_FEATURE_ASYNC_PF_INT))
 
-/* A table with room for @room entries. */
 struct kvm_cpuid2 *cpuid_alloc(size_t room)
 {
 	return calloc(1, sizeof(struct kvm_cpuid2) +
@@ -64,7 +62,7 @@ int cpuid_supported(const struct kvm *kvm, struct kvm_cpuid2 **cpuid)
 	return 0;
 }
 
-/* The entry of a leaf; the index counts only where the leaf has several. */
+/* Compares the index only if the leaf has subleaves. */
 struct kvm_cpuid_entry2 *cpuid_find(const struct kvm_cpuid2 *cpuid,
 				    uint32_t function, uint32_t index)
 {
@@ -79,7 +77,9 @@ struct kvm_cpuid_entry2 *cpuid_find(const struct kvm_cpuid2 *cpuid,
 	return NULL;
 }
 
-/* Guest physical address bits where KVM tells them, else the processor's. */
+/*
+ * The guest's number of address bits if KVM reports it, else the processor's.
+ */
 unsigned int cpuid_address_bits(const struct kvm_cpuid2 *cpuid)
 {
 	const struct kvm_cpuid_entry2 *e = cpuid_find(cpuid, 0x80000008, 0);
@@ -88,11 +88,10 @@ unsigned int cpuid_address_bits(const struct kvm_cpuid2 *cpuid)
 
 	if (guest && guest < bits)
 		bits = guest;
-	/* 36 is what every x86-64 has; 52 what the page tables hold. */
+	/* Limits: 36, the minimum of x86-64; 52, the maximum in page tables. */
 	return bits < 36 ? 36 : bits > 52 ? 52 : bits;
 }
 
-/* The number of bits that hold the numbers 0 to @count - 1. */
 static unsigned int bits_for(unsigned int count)
 {
 	unsigned int bits = 0;
@@ -102,7 +101,7 @@ static unsigned int bits_for(unsigned int count)
 	return bits;
 }
 
-/* Leaf 1: APIC id, number of logical processors, and what is withheld. */
+/* Leaf 1: APIC id, number of logical processors, masked features. */
 static void fix_leaf1(struct kvm_cpuid_entry2 *e, unsigned int id,
 		      unsigned int count, bool deadline)
 {
@@ -115,7 +114,7 @@ static void fix_leaf1(struct kvm_cpuid_entry2 *e, unsigned int id,
 	e->edx = (e->edx & ~L1_EDX_HTT) | (count > 1 ? L1_EDX_HTT : 0);
 }
 
-/* Leaf 4 and 0x8000001d: who shares a cache; the last level, all cores. */
+/* Leaves 4 and 0x8000001d: all vCPUs share the last-level cache. */
 static void fix_cache(struct kvm_cpuid_entry2 *e, unsigned int count,
 		      bool intel)
 {
@@ -129,7 +128,7 @@ static void fix_cache(struct kvm_cpuid_entry2 *e, unsigned int count,
 		e->eax |= (ids - 1 > 63 ? 63 : ids - 1) << 26;
 }
 
-/* Leaf 0x80000008: AMD's number of cores and size of an APIC id. */
+/* Leaf 0x80000008, AMD: number of cores, APIC id size. */
 static void fix_ext8(struct kvm_cpuid_entry2 *e, unsigned int count)
 {
 	if (e->ecx == 0 && count == 1)
@@ -138,7 +137,7 @@ static void fix_ext8(struct kvm_cpuid_entry2 *e, unsigned int count)
 		 bits_for(count) << 12;
 }
 
-/* Leaf 0x8000001e: AMD's APIC id, core and node. */
+/* Leaf 0x8000001e, AMD: APIC id, core, node. */
 static void fix_ext1e(struct kvm_cpuid_entry2 *e, unsigned int id)
 {
 	e->eax = id;
@@ -146,7 +145,6 @@ static void fix_ext1e(struct kvm_cpuid_entry2 *e, unsigned int id)
 	e->ecx = 0;
 }
 
-/* Changes one entry for vCPU @id of @count. */
 static void fix_entry(struct kvm_cpuid_entry2 *e, unsigned int id,
 		      unsigned int count, bool deadline, bool amd)
 {
@@ -182,25 +180,24 @@ static void fix_entry(struct kvm_cpuid_entry2 *e, unsigned int id,
 	}
 }
 
-/* Whether a leaf is left out: made anew below, or not offered. */
+/* Leaves not copied: rebuilt by add_topology(), or not exposed. */
 static bool is_withheld(uint32_t function)
 {
 	switch (function) {
-	case 0xb: /* extended topology: made anew */
+	case 0xb: /* extended topology: rebuilt */
 	case 0x1f:
-	case 0x8000000a: /* SVM: not offered */
-	case 0x80000026: /* AMD's extended topology: leaf 0xb says it all */
+	case 0x8000000a: /* SVM: not exposed */
+	case 0x80000026: /* AMD extended topology: same as leaf 0xb */
 		return true;
 	default:
 		return false;
 	}
 }
 
-/* Adds the three subleaves of an extended topology leaf. */
 static void add_topology(struct kvm_cpuid2 *out, uint32_t function,
 			 unsigned int id, unsigned int count)
 {
-	/* Level type 1 is threads, 2 is cores, 0 ends the list. */
+	/* Level types: 1 thread, 2 core, 0 end of list. */
 	static const uint32_t types[] = { 1, 2, 0 };
 	const uint32_t shifts[] = { 0, bits_for(count), 0 };
 	const uint32_t numbers[] = { 1, count, 0 };
@@ -217,7 +214,6 @@ static void add_topology(struct kvm_cpuid2 *out, uint32_t function,
 		};
 }
 
-/* Whether the table is of an AMD (or Hygon) processor. */
 static bool is_amd(const struct kvm_cpuid2 *cpuid)
 {
 	const struct kvm_cpuid_entry2 *e = cpuid_find(cpuid, 0, 0);
@@ -226,7 +222,6 @@ static bool is_amd(const struct kvm_cpuid2 *cpuid)
 	return e && (e->ebx == 0x68747541 || e->ebx == 0x6f677948);
 }
 
-/* The table of one vCPU. */
 void cpuid_for_vcpu(const struct kvm_cpuid2 *supported, unsigned int id,
 		    unsigned int count, bool deadline, struct kvm_cpuid2 *out)
 {
@@ -235,7 +230,7 @@ void cpuid_for_vcpu(const struct kvm_cpuid2 *supported, unsigned int id,
 	bool amd = is_amd(supported);
 
 	out->nent = 0;
-	/* Room is kept for the two topology leaves. */
+	/* 6 entries are reserved for the two topology leaves. */
 	for (uint32_t i = 0;
 	     i < supported->nent && out->nent < CPUID_ENTRIES_MAX - 6; i++) {
 		struct kvm_cpuid_entry2 *e = &out->entries[out->nent];

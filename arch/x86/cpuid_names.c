@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The features of a CPUID table, by name: what a snapshot's processor has, and
- * what of that this host's lacks.
+ * Names of CPUID features.
  *
- * Owns nothing; constant tables.  One thread.  Names are those of
- * /proc/cpuinfo where it has one; bits are from the Intel SDM volume 2A (CPUID),
- * the AMD APM volume 3 (appendix E), and for the KVM leaf from
- * Documentation/virt/kvm/x86/cpuid.rst.  A bit without a name is shown by its
- * position.
+ * Constant tables.  Names as in /proc/cpuinfo; bits from the Intel SDM volume
+ * 2A (CPUID), the AMD APM volume 3 (appendix E), and for the KVM leaf
+ * Documentation/virt/kvm/x86/cpuid.rst.  A bit without a name is written as its
+ * leaf, register and bit number.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -16,18 +14,17 @@
 #include "vmm/base/bytes.h"
 #include "vmm/kvm/kvm.h"
 
-/* Which register of a leaf. */
 enum reg { EAX, EBX, ECX, EDX };
 
 /*
- * One register full of features.  @ignore: bits that are no features, or that
- * KVM changes as the guest runs (OSXSAVE, OSPKE).
+ * The features in one register.  @ignore: bits that are not features, or that
+ * change while the guest runs (OSXSAVE, OSPKE).
  */
 struct feature_word {
 	uint32_t function, index;
 	enum reg reg;
 	uint32_t ignore;
-	const char *names; /* 32 words, separated by blanks; "-": none */
+	const char *names; /* 32 words, separated by blanks; "-": no name */
 };
 
 static const struct feature_word words[] = {
@@ -95,7 +92,6 @@ static const struct feature_word words[] = {
 	  "- - -" },
 };
 
-/* The value of a register of an entry. */
 static uint32_t reg_of(const struct kvm_cpuid_entry2 *e, enum reg reg)
 {
 	const uint32_t all[] = { e->eax, e->ebx, e->ecx, e->edx };
@@ -103,7 +99,6 @@ static uint32_t reg_of(const struct kvm_cpuid_entry2 *e, enum reg reg)
 	return all[reg];
 }
 
-/* Writes the name of bit @bit of @word, or its place. */
 static void put_name(FILE *to, const struct feature_word *word,
 		     unsigned int bit)
 {
@@ -124,12 +119,11 @@ static void put_name(FILE *to, const struct feature_word *word,
 }
 
 /*
- * The bits of 0x80000001 EDX that processors of AMD repeat from leaf 1 (AMD APM
- * volume 3, E.4.2), where they are reported already.
+ * Bits of 0x80000001 EDX that AMD processors repeat from leaf 1 (AMD APM volume
+ * 3, E.4.2).
  */
 #define REPEATED_BITS UINT32_C(0x0183f3ff)
 
-/* Writes the names of what a table has. */
 void cpuid_features(const struct kvm_cpuid2 *cpuid, FILE *to)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
@@ -148,7 +142,6 @@ void cpuid_features(const struct kvm_cpuid2 *cpuid, FILE *to)
 	}
 }
 
-/* Writes the names of what @want has and @have lacks. */
 unsigned int cpuid_missing(const struct kvm_cpuid2 *want,
 			   const struct kvm_cpuid2 *have, FILE *to)
 {
@@ -173,7 +166,10 @@ unsigned int cpuid_missing(const struct kvm_cpuid2 *want,
 	return count;
 }
 
-/* The bytes of @e, in the order of @regs, as text at @to; 0 where it is NULL. */
+/*
+ * Stores the registers of @e as text, in the order of @regs; returns its
+ * length, 0 if @e is NULL.
+ */
 static size_t put_bytes(const struct kvm_cpuid_entry2 *e, const enum reg *regs,
 			size_t count, char *to)
 {
@@ -182,7 +178,6 @@ static size_t put_bytes(const struct kvm_cpuid_entry2 *e, const enum reg *regs,
 	return e ? 4 * count : 0;
 }
 
-/* Writes maker, family, model, stepping, and the brand where there is one. */
 void cpuid_model(const struct kvm_cpuid2 *cpuid, char *buf, size_t room)
 {
 	static const enum reg maker_regs[] = { EBX, EDX, ECX };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The CPUID table in a snapshot, and whether this host can have it.
+ * Saves a vCPU's CPUID table, and checks a saved one against this host.
  *
- * Owns nothing.  The vCPU does not run; any one thread.  A table from a file is
- * hostile: its count is bounded, and KVM takes any values.
+ * The vCPU does not run; any one thread.  A table from a file is hostile: its
+ * count is bounded, and KVM accepts any values.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* Longest line of features that a host lacks. */
+/* Length limit of the list of missing features. */
 #define MISSING_BYTES 1024
 
 static const struct field cpuid_fields[] = {
@@ -30,7 +30,7 @@ static const struct field cpuid_fields[] = {
 	FIELD(struct kvm_cpuid_entry2, edx),
 };
 
-/* What the vCPU has now, as KVM made it of what it was given; NULL, logged. */
+/* Reads the vCPU's current table; NULL: error, logged. */
 static struct kvm_cpuid2 *current_cpuid(const struct kvm_vcpu *cpu)
 {
 	struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
@@ -46,7 +46,6 @@ static struct kvm_cpuid2 *current_cpuid(const struct kvm_vcpu *cpu)
 	return NULL;
 }
 
-/* Saves the table as the guest sees it. */
 int cpuid_save(const struct kvm_vcpu *cpu, struct snap_writer *w)
 {
 	CLEANUP_FREE struct kvm_cpuid2 *table = current_cpuid(cpu);
@@ -60,7 +59,6 @@ int cpuid_save(const struct kvm_vcpu *cpu, struct snap_writer *w)
 	return 0;
 }
 
-/* Whether two tables are of one maker's processors. */
 static bool same_vendor(const struct kvm_cpuid2 *a, const struct kvm_cpuid2 *b)
 {
 	const struct kvm_cpuid_entry2 *x = cpuid_find(a, 0, 0);
@@ -70,7 +68,7 @@ static bool same_vendor(const struct kvm_cpuid2 *a, const struct kvm_cpuid2 *b)
 	       x->edx == y->edx;
 }
 
-/* The names of what @want has and @have lacks, in @names; how many. */
+/* Lists the features in @want but not in @have; returns their number. */
 static unsigned int list_missing(const struct kvm_cpuid2 *want,
 				 const struct kvm_cpuid2 *have,
 				 char names[MISSING_BYTES])
@@ -88,8 +86,8 @@ static unsigned int list_missing(const struct kvm_cpuid2 *want,
 }
 
 /*
- * Refuses a table that promises the guest what this host does not have.  What
- * it has is what KVM gave the vCPU when it was set up.
+ * Refuses a table with features that this host lacks.  The vCPU's current
+ * table, set up from KVM_GET_SUPPORTED_CPUID, is what this host has.
  */
 static int check_cpuid(const struct kvm_vcpu *cpu,
 		       const struct kvm_cpuid2 *want)
@@ -118,7 +116,7 @@ static int check_cpuid(const struct kvm_vcpu *cpu,
 	return 0;
 }
 
-/* Reads a table; NULL, with the error of the reader or without: no memory. */
+/* Reads a table; NULL: the reader's error, or out of memory. */
 static struct kvm_cpuid2 *get_table(struct snap_reader *r)
 {
 	struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
@@ -138,7 +136,6 @@ static struct kvm_cpuid2 *get_table(struct snap_reader *r)
 	return NULL;
 }
 
-/* Tells what processor the table is of. */
 int cpuid_describe(struct snap_reader *r, char *model, size_t room,
 		   FILE *features)
 {
@@ -151,7 +148,6 @@ int cpuid_describe(struct snap_reader *r, char *model, size_t room,
 	return 0;
 }
 
-/* Loads a table that this host can keep the promises of. */
 int cpuid_load(const struct kvm_vcpu *cpu, struct snap_reader *r)
 {
 	CLEANUP_FREE struct kvm_cpuid2 *table = get_table(r);

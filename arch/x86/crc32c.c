@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CRC-32C by the processor's own instruction (Intel SDM volume 2, CRC32), some
- * ten times as fast as by tables.  Any thread.
+ * CRC-32C by the SSE 4.2 instruction (Intel SDM volume 2, CRC32), about ten
+ * times as fast as by tables.  Any thread.
  */
 #include <nmmintrin.h>
 #include <string.h>
@@ -9,7 +9,6 @@
 #include "vmm/arch.h"
 #include "vmm/base/crc32c.h"
 
-/* With SSE 4.2. */
 __attribute__((target("sse4.2"))) static uint32_t
 by_instruction(uint32_t crc, const uint8_t *p, size_t len)
 {
@@ -27,7 +26,6 @@ by_instruction(uint32_t crc, const uint8_t *p, size_t len)
 	return ~(uint32_t)sum;
 }
 
-/* By the fastest way that this processor has; see the header. */
 uint32_t arch_crc32c(uint32_t crc, const void *data, size_t len)
 {
 	return __builtin_cpu_supports("sse4.2") ?

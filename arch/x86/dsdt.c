@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The DSDT's contents: the devices that cannot be found by looking.
+ * Contents of the DSDT: the devices that cannot be enumerated.
  *
  *	\_S5		soft off
  *	\_SB.PCI0	the host bridge: bus 0, its window, its INTx lines
- *	\_SB.MBRD	what the board takes: the ECAM window, the power ports
+ *	\_SB.MBRD	motherboard resources: ECAM window, power ports
  *	\_SB.COM1	the serial port
  *	\_SB.PWRB	the power button
  *	\_SB.VGEN	the generation id
- *	\_SB.GED	the event line, which tells of the last two
+ *	\_SB.GED	the event line, for the power button and generation id
  *
- * Owns nothing.  One thread.  Sections are those of the ACPI specification 6.5.
+ * One thread.  Sections are those of the ACPI specification 6.5.
  */
 #include "arch/x86/acpi.h"
 #include "arch/x86/aml.h"
@@ -34,7 +34,7 @@ static void write_s5(struct aml *aml)
 	aml_end(aml, package);
 }
 
-/* _PRT (6.2.13): pin A of slot n, hard-wired to a GSI. */
+/* _PRT (6.2.13): pin A of each slot, routed to a GSI. */
 static void write_prt(struct aml *aml, const struct layout *layout)
 {
 	size_t package, entry;
@@ -71,7 +71,10 @@ static void write_pci(struct aml *aml, const struct layout *layout)
 	aml_end(aml, device);
 }
 
-/* What the board takes; Linux wants the ECAM window here or ignores it. */
+/*
+ * Motherboard resources; Linux ignores the ECAM window unless it is listed
+ * here.
+ */
 static void write_board(struct aml *aml, const struct layout *layout)
 {
 	struct aml_resources r;
@@ -112,8 +115,8 @@ static void write_button(struct aml *aml)
 }
 
 /*
- * The generation id (Microsoft, "Virtual Machine Generation ID", 2012): ADDR
- * gives the halves of the address of its 16 bytes.
+ * The generation id (Microsoft, "Virtual Machine Generation ID", 2012).  ADDR
+ * holds the low and high halves of its address.
  */
 static void write_generation(struct aml *aml, gpa_t gpa)
 {
@@ -147,7 +150,7 @@ static void write_notify(struct aml *aml, enum power_event bit,
 	aml_end(aml, body);
 }
 
-/* The generic event device (5.6.9): reads what is pending, and tells. */
+/* The generic event device (5.6.9): reads and notifies the pending events. */
 static void write_events(struct aml *aml, const struct layout *layout)
 {
 	struct aml_resources r;

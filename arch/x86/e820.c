@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest's map of physical memory: RAM as it is, but for the reserved part
- * below 1 MiB, and what KVM and the ECAM window take in the hole below 4 GiB.
+ * The guest's physical memory map: RAM without the reserved range below 1 MiB,
+ * KVM's pages and the ECAM window.
  *
- * Owns nothing.  One thread.
+ * One thread.
  */
 #include "arch/x86/e820.h"
 
@@ -11,7 +11,6 @@
 
 #include "arch/x86/x86.h"
 
-/* Adds an entry; an empty one is nothing. */
 static void add(struct e820 *map, uint64_t from, uint64_t to, uint32_t type)
 {
 	if (from >= to)
@@ -21,7 +20,7 @@ static void add(struct e820 *map, uint64_t from, uint64_t to, uint32_t type)
 		(struct e820_entry){ from, to - from, type };
 }
 
-/* RAM that starts at 0: all of it but the reserved part below 1 MiB. */
+/* RAM from address 0, without the reserved range below 1 MiB. */
 static void add_first(struct e820 *map, uint64_t end)
 {
 	add(map, 0, min_u64(end, X86_LOW_RAM_END), E820_RAM);
@@ -29,7 +28,6 @@ static void add_first(struct e820 *map, uint64_t end)
 	add(map, X86_HIGH_RAM, end, E820_RAM);
 }
 
-/* The map of a machine with @memory. */
 void e820_make(struct e820 *map, const struct memory *memory)
 {
 	map->count = 0;

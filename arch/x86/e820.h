@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest's map of physical memory, in the types that both boot protocols
- * share (ACPI 6.5, 15: "System Address Map Interfaces").
+ * The guest's physical memory map, in the types common to both boot protocols
+ * (ACPI 6.5, 15: "System Address Map Interfaces").
  */
 #ifndef ARCH_X86_E820_H
 #define ARCH_X86_E820_H
@@ -22,11 +22,11 @@ struct e820_entry {
 };
 
 struct e820 {
-	struct e820_entry entries[E820_MAX]; /* sorted, without overlaps */
+	struct e820_entry entries[E820_MAX]; /* sorted, no overlaps */
 	size_t count;
 };
 
-/* The map of a machine with @memory. */
+/* Builds the map of @memory. */
 void e820_make(struct e820 *map, const struct memory *memory);
 
 #endif

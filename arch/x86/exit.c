@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exits that only x86 has, and the registers in words.
+ * x86-specific exits and the register dump.
  *
- * Owns nothing.  vCPU thread.  What the guest asks for is hostile, but KVM has
- * bounded it: size is 1, 2 or 4, and count elements lie in the run page.
+ * vCPU thread.  The guest is hostile, but KVM bounds its requests: size is 1, 2
+ * or 4, and count elements are in the run page.
  */
 #include <inttypes.h>
 
 #include "arch/x86/x86.h"
 #include "vmm/base/log.h"
 
-/* One IN or OUT, with all the elements of a string instruction. */
+/* One IN or OUT, or all elements of a string instruction. */
 static void handle_io(struct machine *machine, struct kvm_vcpu *cpu)
 {
 	struct kvm_run *run = cpu->run;
@@ -33,7 +33,6 @@ static void handle_io(struct machine *machine, struct kvm_vcpu *cpu)
 			  run->io.port);
 }
 
-/* Port I/O; nothing else is ours. */
 enum exit_result arch_vcpu_exit(struct machine *machine, struct kvm_vcpu *cpu)
 {
 	if (cpu->run->exit_reason != KVM_EXIT_IO)
@@ -42,7 +41,6 @@ enum exit_result arch_vcpu_exit(struct machine *machine, struct kvm_vcpu *cpu)
 	return EXIT_HANDLED;
 }
 
-/* What the architecture knows about the last exit. */
 const char *arch_exit_reason(const struct kvm_vcpu *cpu)
 {
 	const struct kvm_run *run = cpu->run;
@@ -73,7 +71,6 @@ static void dump_segment(FILE *to, const char *name,
 		s->type, s->dpl, s->l, s->db);
 }
 
-/* Prints the general registers, four a line. */
 static void dump_general(FILE *to, const struct kvm_regs *r)
 {
 	const struct {
@@ -93,7 +90,6 @@ static void dump_general(FILE *to, const struct kvm_regs *r)
 			i % 3 == 2 ? '\n' : ' ');
 }
 
-/* Prints the registers that say where a vCPU is. */
 void arch_vcpu_dump(struct kvm_vcpu *cpu, FILE *to)
 {
 	struct kvm_regs regs;

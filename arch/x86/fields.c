@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Structures of the kernel as rows of fields.
- *
- * Owns nothing.  One thread.  The host is little-endian, being x86.
- */
+/* Tables of structure fields.  One thread.  The host is little-endian. */
 #include "arch/x86/fields.h"
 
 #include <string.h>
 
 #include "vmm/snap/section.h"
 
-/* Writes one number of @size bytes. */
 static void put(struct snap_writer *w, const uint8_t *from, unsigned int size)
 {
 	uint64_t v = 0;
@@ -31,7 +26,6 @@ static void put(struct snap_writer *w, const uint8_t *from, unsigned int size)
 	}
 }
 
-/* Reads one number of @size bytes. */
 static void get(struct snap_reader *r, uint8_t *to, unsigned int size)
 {
 	uint64_t v = size == 1 ? snap_get_u8(r) :

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where things lie in an x86 guest, and the routes of its interrupt lines.
+ * Guest physical address map and interrupt routing.
  *
- * Owns nothing; constant data.  Any thread.
+ * Constant data.  Any thread.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,7 +13,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 
-/* The loader's structures, the tables and a little for the guest. */
+/* Room for the boot structures and tables. */
 #define RAM_BYTES_MIN (2 * MIB)
 
 /* KVM_IRQ_LINE takes the GSI itself. */
@@ -23,10 +23,9 @@ static uint32_t line_encode(uint32_t gsi)
 }
 
 /*
- * GSI n is input n of the IOAPIC and nothing else.  The 8259s that KVM creates
- * are not connected, nor can they interrupt (prepare_lapic()): a guest with
- * hardware-reduced ACPI leaves them as they are, unmasked, so that they would
- * answer with vectors that were never set.
+ * GSI n is IOAPIC input n.  KVM's 8259s are not routed, and LINT0 is masked
+ * (prepare_lapic()): a guest with hardware-reduced ACPI does not mask them, and
+ * they would deliver vectors that it never set up.
  */
 static size_t line_routes(struct kvm_irq_routing_entry *entries, size_t room)
 {
@@ -65,7 +64,6 @@ void arch_layout(struct layout *layout)
 	};
 }
 
-/* How many bits of a physical address this KVM gives a guest. */
 static int guest_address_bits(const struct kvm *kvm, unsigned int *bits)
 {
 	CLEANUP_FREE struct kvm_cpuid2 *cpuid = NULL;
@@ -76,7 +74,6 @@ static int guest_address_bits(const struct kvm *kvm, unsigned int *bits)
 	return err;
 }
 
-/* Splits RAM at the hole below 4 GiB. */
 int arch_ram_ranges(const struct kvm *kvm, uint64_t size_bytes,
 		    struct memory_range ranges[MEMORY_RANGES_MAX])
 {
@@ -114,7 +111,6 @@ int arch_vm_type(const struct kvm *kvm, gpa_t ram_end, unsigned long *type)
 	return 0;
 }
 
-/* As uname(2) has it. */
 const char *arch_name(void)
 {
 	return "x86_64";

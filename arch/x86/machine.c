@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An x86 machine around its vCPUs: KVM's own pages, the interrupt controller,
- * the power device.
+ * The parts of an x86 machine outside its vCPUs: KVM's pages, the interrupt
+ * controllers, the power device.
  *
  * Owns struct arch_private.  Set-up thread.
  */
@@ -21,7 +21,7 @@
 extern const unsigned char thaw_guest_image[];
 extern const unsigned char thaw_guest_image_end[];
 
-/* Tells KVM where its pages may lie; only some Intel hosts use them. */
+/* Places KVM's pages; only some Intel hosts use them. */
 static int place_kvm_pages(struct machine *machine)
 {
 	uint64_t identity_map = X86_IDENTITY_MAP;
@@ -36,8 +36,8 @@ static int place_kvm_pages(struct machine *machine)
 }
 
 /*
- * What makes the state that a vCPU can be saved with complete, where KVM has
- * it; and no 8259 by surprise.
+ * Enables the KVM capabilities that make vCPU state complete, and keeps the
+ * 8259s disconnected.
  */
 static void enable_caps(struct machine *machine)
 {
@@ -45,13 +45,13 @@ static void enable_caps(struct machine *machine)
 
 	kvm_enable_cap(machine->vm.fd, KVM_CAP_EXCEPTION_PAYLOAD, 1);
 	kvm_enable_cap(machine->vm.fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1);
-	/* Without this, LINT0 would come back when vCPU 0 gets an INIT. */
+	/* Else an INIT of vCPU 0 resets LINT0. */
 	kvm_enable_cap(machine->vm.fd, KVM_CAP_DISABLE_QUIRKS2,
 		       KVM_X86_QUIRK_LINT0_REENABLED);
 	machine->arch->xsave_bytes = xsave > 0 ? (size_t)xsave : 0;
 }
 
-/* The VM exists, no memslot yet. */
+/* Called before the first memslot. */
 int arch_vm_setup(struct machine *machine)
 {
 	struct arch_private *arch = calloc(1, sizeof(*arch));
@@ -71,8 +71,8 @@ int arch_vm_setup(struct machine *machine)
 }
 
 /*
- * The in-kernel LAPICs and IOAPIC.  No PIT: a guest with hardware-reduced ACPI
- * does not look for one, and has kvmclock and the LAPIC timer.
+ * In-kernel LAPICs and IOAPIC. No PIT: a guest with hardware-reduced ACPI uses
+ * kvmclock and the LAPIC timer.
  */
 int arch_irqchip_create(struct machine *machine)
 {
@@ -82,14 +82,12 @@ int arch_irqchip_create(struct machine *machine)
 }
 
 /*
- * Sets up the first LAPIC as a guest without 8259s wants it: LINT0, which is
- * where they would be, is masked.
+ * Masks LINT0 of the first LAPIC: there are no 8259s.
  *
- * The write has an effect on all vCPUs as well.  KVM looks up the target of an
- * interrupt in a map that it makes when a LAPIC changes; a vCPU's creation
- * comes just too early for its own LAPIC to be in it.  Most guests switch their
- * LAPIC on before they start a processor, which makes the map anew; a guest
- * that does not could never reach the last one.
+ * The write also rebuilds KVM's map of interrupt targets, which KVM does when a
+ * LAPIC changes.  A vCPU is created before its own LAPIC is in the map.  Most
+ * guests enable their LAPIC before they start a processor, which rebuilds the
+ * map; others could not reach the last vCPU.
  */
 static int prepare_lapic(const struct machine *machine)
 {
@@ -104,7 +102,7 @@ static int prepare_lapic(const struct machine *machine)
 	return err < 0 ? err : 0;
 }
 
-/* After the vCPUs: the device that belongs to the architecture. */
+/* Creates the power device; the vCPUs exist. */
 int arch_irqchip_finish(struct machine *machine)
 {
 	int err = prepare_lapic(machine);
@@ -114,7 +112,6 @@ int arch_irqchip_finish(struct machine *machine)
 	return err ? err : power_create(machine);
 }
 
-/* Frees what the architecture holds. */
 void arch_vm_finish(struct machine *machine)
 {
 	if (!machine->arch)
@@ -126,7 +123,6 @@ void arch_vm_finish(struct machine *machine)
 	machine->arch = NULL;
 }
 
-/* The embedded guest, between two symbols of its object file. */
 const uint8_t *arch_embedded_guest(size_t *len_bytes)
 {
 	*len_bytes = (size_t)((uintptr_t)thaw_guest_image_end -

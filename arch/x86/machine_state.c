@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine's part of a snapshot: its clock, its interrupt controllers, the
- * events that wait for the guest.
+ * The machine's part of a snapshot: clocks, interrupt controllers, pending
+ * events.
  *
- * Owns nothing.  The machine is paused; any one thread.
+ * The machine is paused; any one thread.
  */
 #include <errno.h>
 
@@ -14,7 +14,7 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* The two 8259s, unused as they are, and the IOAPIC. */
+/* The two 8259s, unused, and the IOAPIC. */
 #define CHIPS 3
 
 static const struct field pic_fields[] = {
@@ -44,7 +44,7 @@ static const struct field ioapic_fields[] = {
 	FIELDS(struct kvm_ioapic_state, redirtbl),
 };
 
-/* The fields of chip @id, and where its state starts. */
+/* The field table and state of chip @id. */
 static const struct field *chip_fields(struct kvm_irqchip *chip, size_t *count,
 				       void **state)
 {
@@ -102,7 +102,6 @@ int arch_machine_save(struct machine *machine, struct snap_writer *w)
 	return err ? err : w->error;
 }
 
-/* Loads the machine's part; the vCPUs come next. */
 int arch_machine_load(struct machine *machine, struct snap_reader *r)
 {
 	int err = clocks_load(machine->arch->clocks, r);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Model-specific registers, one by one and all of a vCPU's.
+ * MSRs, one by one and as the list of a vCPU.
  *
- * Owns nothing; the index list is kept in struct arch_private, which is made by
- * the first save.  The vCPU does not run; any one thread.
+ * struct arch_private keeps the index list, from the first save.  The vCPU does
+ * not run; any one thread.
  *
- * KVM_GET_MSRS and KVM_SET_MSRS take a limited number at a time, stop at the
- * first register that they refuse, and return how many came before it: that one
- * is left out, and the next call goes on behind it.
+ * KVM_GET_MSRS and KVM_SET_MSRS take a limited number, stop at the first MSR
+ * that they refuse, and return the number before it.  That MSR is skipped; the
+ * next call continues behind it.
  */
 #include "arch/x86/msr.h"
 
@@ -21,13 +21,13 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* KVM lists some 150, to which come some 190; a bound for hostile snapshots. */
+/* KVM lists about 150, plus about 190 others; also bounds hostile snapshots. */
 #define MSRS_MAX 1024
 
-/* KVM has 32 banks; what follows 0x47f is of another kind. */
+/* KVM has 32 banks; MSRs behind 0x47f are unrelated. */
 #define MC_BANKS_MAX 32
 
-/* One MSR in the shape of the ioctl. */
+/* An MSR in the layout of the ioctl. */
 union one_msr {
 	struct kvm_msrs head;
 	uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
@@ -52,13 +52,13 @@ int msr_set(const struct kvm_vcpu *cpu, uint32_t index, uint64_t value)
 	return kvm_ioctl(cpu->fd, KVM_SET_MSRS, &msr) == 1 ? 0 : -EINVAL;
 }
 
-/* Whether the caller of msrs_save() and msrs_load() sees to it. */
+/* MSRs that the callers of msrs_save() and msrs_load() handle. */
 static bool is_time(uint32_t index)
 {
 	return index == MSR_TSC || index == MSR_TSC_DEADLINE;
 }
 
-/* Registers that a 64-bit guest runs by: system calls, segments, PAT. */
+/* MSRs that a 64-bit guest requires: system calls, segments, PAT. */
 static bool is_essential(uint32_t index)
 {
 	switch (index) {
@@ -73,7 +73,6 @@ static bool is_essential(uint32_t index)
 	}
 }
 
-/* Asks KVM for its list, once. */
 static int read_list(struct arch_private *arch, const struct kvm *kvm)
 {
 	struct kvm_msr_list *list;
@@ -94,14 +93,14 @@ static int read_list(struct arch_private *arch, const struct kvm *kvm)
 	return 0;
 }
 
-/* Room for MSRS_MAX registers in the shape of the ioctls. */
+/* Allocates room for MSRS_MAX MSRs in the layout of the ioctls. */
 static struct kvm_msrs *alloc_msrs(void)
 {
 	return calloc(1, sizeof(struct kvm_msrs) +
 				 MSRS_MAX * sizeof(struct kvm_msr_entry));
 }
 
-/* Takes entry @i out of the list. */
+/* Removes entry @i from the list. */
 static void drop(struct kvm_msrs *msrs, uint32_t i)
 {
 	msrs->nmsrs--;
@@ -109,10 +108,10 @@ static void drop(struct kvm_msrs *msrs, uint32_t i)
 		msrs->entries[i] = msrs->entries[i + 1];
 }
 
-/* As many as KVM takes in one call (MAX_IO_MSRS is 256), and a stack as well. */
+/* Limited by KVM (MAX_IO_MSRS is 256) and by the stack. */
 #define MSRS_AT_ONCE 128
 
-/* Some MSRs in the shape of the ioctls. */
+/* A batch in the layout of the ioctls. */
 union some_msrs {
 	struct kvm_msrs head;
 	uint8_t room[sizeof(struct kvm_msrs) +
@@ -120,8 +119,8 @@ union some_msrs {
 };
 
 /*
- * Gets or sets (@request) up to MSRS_AT_ONCE of @msrs from entry @at on; how
- * many were done before one was refused, or -errno.
+ * Gets or sets (@request) up to MSRS_AT_ONCE of @msrs, starting at entry @at.
+ * Returns the number done before a refusal, or -errno.
  */
 static int transfer_some(const struct kvm_vcpu *cpu, unsigned long request,
 			 struct kvm_msrs *msrs, uint32_t at)
@@ -139,7 +138,7 @@ static int transfer_some(const struct kvm_vcpu *cpu, unsigned long request,
 	return done;
 }
 
-/* Warns of a register in which the guest finds another value than it had. */
+/* Warns of an MSR whose value changes for the guest. */
 static void warn_changed(const struct kvm_vcpu *cpu,
 			 const struct kvm_msr_entry *msr, bool there,
 			 uint64_t have)
@@ -155,8 +154,8 @@ static void warn_changed(const struct kvm_vcpu *cpu,
 }
 
 /*
- * Says that KVM refuses a register.  A value that the vCPU has by itself is not
- * missed, nor is 0 in a register that is not there.
+ * Reports an MSR that KVM refuses.  No warning if the vCPU already has the
+ * value, or if the value is 0 and the MSR does not exist.
  */
 static int refused(const struct kvm_vcpu *cpu, const char *verb,
 		   const struct kvm_msr_entry *msr)
@@ -176,7 +175,7 @@ static int refused(const struct kvm_vcpu *cpu, const char *verb,
 	return 0;
 }
 
-/* Gets or sets (@request) all of @msrs, and takes out what KVM refuses. */
+/* Gets or sets (@request) all of @msrs; removes refused ones. */
 static int transfer(const struct kvm_vcpu *cpu, unsigned long request,
 		    struct kvm_msrs *msrs)
 {
@@ -203,11 +202,11 @@ static int transfer(const struct kvm_vcpu *cpu, unsigned long request,
 	return 0;
 }
 
-/* ---- what is saved ---- */
+/* ---- list of MSRs ---- */
 
 /*
- * The MTRRs, which KVM has and does not list: eight pairs of base and mask, the
- * fixed ranges, the default (Intel SDM volume 3, 12.11).
+ * MTRRs, which KVM supports but does not list: eight pairs of base and mask,
+ * the fixed ranges, the default (Intel SDM volume 3, 12.11).
  */
 static const struct msr_range {
 	uint32_t first, count;
@@ -215,7 +214,7 @@ static const struct msr_range {
 	{ 0x200, 16 }, { 0x250, 1 }, { 0x258, 2 }, { 0x268, 8 }, { 0x2ff, 1 },
 };
 
-/* Adds a register to those that are to be read, once. */
+/* Adds an MSR to the list, once. */
 static void want(struct kvm_msrs *msrs, uint32_t index)
 {
 	for (uint32_t i = 0; i < msrs->nmsrs; i++)
@@ -226,9 +225,8 @@ static void want(struct kvm_msrs *msrs, uint32_t index)
 }
 
 /*
- * Adds the banks of the machine-check architecture, which KVM does not list
- * either: control, status, address and more of each, and the second control
- * where there is one (SDM volume 3, 16.3.2).
+ * Adds the machine-check banks, which KVM does not list either: CTL, STATUS,
+ * ADDR and MISC of each, and CTL2 if present (SDM volume 3, 16.3.2).
  */
 static void want_banks(const struct kvm_vcpu *cpu, struct kvm_msrs *msrs)
 {
@@ -244,7 +242,6 @@ static void want_banks(const struct kvm_vcpu *cpu, struct kvm_msrs *msrs)
 		want(msrs, MSR_MC0_CTL2 + i);
 }
 
-/* Names all registers that a vCPU has. */
 static void want_all(const struct arch_private *arch,
 		     const struct kvm_vcpu *cpu, struct kvm_msrs *msrs)
 {
@@ -257,7 +254,6 @@ static void want_all(const struct arch_private *arch,
 	want_banks(cpu, msrs);
 }
 
-/* Saves all MSRs but those of time. */
 int msrs_save(struct arch_private *arch, const struct kvm *kvm,
 	      const struct kvm_vcpu *cpu, struct snap_writer *w)
 {
@@ -278,7 +274,6 @@ int msrs_save(struct arch_private *arch, const struct kvm *kvm,
 	return 0;
 }
 
-/* Loads what msrs_save() saved. */
 int msrs_load(const struct kvm_vcpu *cpu, struct snap_reader *r)
 {
 	CLEANUP_FREE struct kvm_msrs *msrs = alloc_msrs();

@@ -2,11 +2,11 @@
 /*
  * The power device of an x86 machine.
  *
- * The only state is the word of pending events, an atomic of struct
- * arch_private, changed from vCPU threads (reads) and control threads (raises).
- * The line is set from the word, and the word is looked at again afterwards:
- * the thread that sets the line last also sees the last word, so that the two agree in
- * the end.  All accesses are sequentially consistent.
+ * Its only state is the pending events, an atomic in struct arch_private, set
+ * by control threads and cleared by vCPU threads (reads).  A thread sets the
+ * line from the events and then reads the events again, so the last thread to
+ * set the line uses their last value.  All accesses are sequentially
+ * consistent.
  */
 #include "arch/x86/power.h"
 
@@ -22,10 +22,10 @@
 #define KEYBOARD_PORT  0x64
 #define KEYBOARD_RESET 0xfe
 
-/* The source of our level on the event line. */
+/* This device's level on the event line. */
 #define EVENT_SOURCE 0
 
-/* The line follows the word. */
+/* Sets the line to the state of the events. */
 void power_event_update(struct machine *machine)
 {
 	bool pending;
@@ -37,7 +37,6 @@ void power_event_update(struct machine *machine)
 	} while (pending != (atomic_load(&machine->arch->events) != 0));
 }
 
-/* Tells the guest, by the generic event device. */
 int arch_notify(struct machine *machine, enum machine_notice notice)
 {
 	enum power_event event = notice == MACHINE_NOTICE_POWER_BUTTON ?
@@ -49,7 +48,6 @@ int arch_notify(struct machine *machine, enum machine_notice notice)
 	return 0;
 }
 
-/* Reads a register of the power device. */
 static uint64_t power_read(void *ctx, uint64_t offset, unsigned int size)
 {
 	struct machine *machine = ctx;
@@ -63,7 +61,6 @@ static uint64_t power_read(void *ctx, uint64_t offset, unsigned int size)
 	return events;
 }
 
-/* Writes a register of the power device. */
 static void power_write(void *ctx, uint64_t offset, unsigned int size,
 			uint64_t value)
 {
@@ -77,7 +74,7 @@ static void power_write(void *ctx, uint64_t offset, unsigned int size,
 		machine->raise(machine, MACHINE_RESET);
 }
 
-/* The keyboard controller's status: ready for a command, nothing to read. */
+/* Keyboard controller status: ready, no data. */
 static uint64_t keyboard_read(void *ctx, uint64_t offset, unsigned int size)
 {
 	(void)ctx;
@@ -101,7 +98,6 @@ static void keyboard_write(void *ctx, uint64_t offset, unsigned int size,
 static const struct bus_ops power_ops = { power_read, power_write };
 static const struct bus_ops keyboard_ops = { keyboard_read, keyboard_write };
 
-/* Puts the device at its ports. */
 int power_create(struct machine *machine)
 {
 	const struct bus_range ranges[] = {

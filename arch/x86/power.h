@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The power device: eight ports for the sleep and reset registers that the
- * FADT of hardware-reduced ACPI names (ACPI 6.5, 4.8.3.7 and 4.8.3.6), and the
- * register of pending events that the generic event device reads; also the
- * reset line of the keyboard controller, which some guests try.
+ * The power device: eight ports with the sleep and reset registers that the
+ * FADT of hardware-reduced ACPI names (ACPI 6.5, 4.8.3.7 and 4.8.3.6) and the
+ * pending events of the generic event device; and the keyboard controller's
+ * reset line, which some guests use.
  *
  * Any thread.
  */
@@ -22,16 +22,16 @@ struct machine;
 /* The sleep type of S5, soft off, in \_S5 and in the control register. */
 #define POWER_S5 5
 
-/* What the event line tells of; bits of the register. */
+/* Sources of the event line; bits of the register. */
 enum power_event {
 	POWER_EVENT_BUTTON = 1,
 	POWER_EVENT_GENERATION = 2,
 };
 
-/* Puts the device at its ports; -errno, logged. */
+/* Registers the ports; -errno, logged. */
 int power_create(struct machine *machine);
 
-/* After arch->events was set: the line follows. */
+/* Updates the event line after a change of arch->events. */
 void power_event_update(struct machine *machine);
 
 #endif

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The x86 lines of `thaw probe`.
- *
- * Owns nothing.  One thread.  The rows are a table; a row asks one capability
- * and says in words what a yes or a no means for a guest.
+ * The x86 lines of `thaw probe`: a table of capabilities, and CPUID. One
+ * thread.
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -12,7 +10,7 @@
 #include "arch/x86/x86.h"
 #include "vmm/base/cleanup.h"
 
-/* A capability and what it means. */
+/* A capability, and its text if supported or not. */
 struct cap_row {
 	const char *name;
 	unsigned int cap;
@@ -51,7 +49,7 @@ fill(struct probe_item *item, const char *name, bool yes, const char *format,
 	va_end(ap);
 }
 
-/* What CPUID tells: x2APIC, and how far a guest's memory reaches. */
+/* CPUID: x2APIC and the number of guest physical address bits. */
 static size_t probe_cpuid(const struct kvm *kvm, struct probe_item *items,
 			  size_t room)
 {

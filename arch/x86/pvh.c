@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The start info of a PVH entry, its module list and its memory map, one after
- * the other.
+ * The start info of a PVH entry, followed by its module list and its memory
+ * map.
  *
- * Owns nothing.  One thread.  Offsets are those of the structures in Xen's
- * public/arch-x86/hvm/start_info.h.
+ * One thread.  Offsets from Xen's public/arch-x86/hvm/start_info.h.
  */
 #include "arch/x86/pvh.h"
 
@@ -19,7 +18,6 @@
 #define MEMMAP	      (MODULES + MODULE_BYTES)
 #define ALL_BYTES     (MEMMAP + E820_MAX * MEMMAP_BYTES)
 
-/* Adds the start info and its lists. */
 int pvh_start_add(struct plan *plan, gpa_t gpa, const struct pvh_start *start)
 {
 	uint8_t b[ALL_BYTES] = { 0 };

@@ -17,7 +17,7 @@ struct pvh_start {
 	gpa_t rsdp_gpa;
 };
 
-/* Adds the start info and its lists to the plan, within the page at @gpa. */
+/* Adds the start info and its lists to the plan, in the page at @gpa. */
 int pvh_start_add(struct plan *plan, gpa_t gpa, const struct pvh_start *start);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Parts of an x86 snapshot that have a file of their own.  Errors are -errno,
- * logged; -EBADMSG, not logged, when the bytes make no sense.
+ * Parts of an x86 snapshot in files of their own.  Errors are -errno, logged;
+ * -EBADMSG, not logged, for malformed bytes.
  */
 #ifndef ARCH_X86_STATE_H
 #define ARCH_X86_STATE_H
@@ -16,12 +16,11 @@ struct snap_writer;
 struct snap_reader;
 
 /*
- * The CPUID table.  One that promises what this host lacks is refused with the
- * names (-EOPNOTSUPP).
+ * The CPUID table. -EOPNOTSUPP, with the names, if this host lacks a feature.
  */
 int cpuid_save(const struct kvm_vcpu *cpu, struct snap_writer *w);
 int cpuid_load(const struct kvm_vcpu *cpu, struct snap_reader *r);
-/* Its processor in words; see arch_vcpu_describe(). */
+/* The processor model and features; see arch_vcpu_describe(). */
 int cpuid_describe(struct snap_reader *r, char *model, size_t room,
 		   FILE *features);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The TSC of each vCPU, and the deadline that is counted in it; see clock.h.
+ * TSC and TSC deadline timer of each vCPU; see clock.h.
  *
- * Owns nothing.  No vCPU runs; any one thread.
+ * No vCPU runs; any one thread.
  *
- * vCPU 0 is given the value that it had, as an offset, because KVM takes a value
- * that is near to what it expects for an attempt to synchronise, and ignores it.
- * The others get the distance to vCPU 0 that they had: two values are never
- * written at one instant.
+ * vCPU 0 is set by offset: KVM takes a written value close to the expected one
+ * for an attempt to synchronise, and ignores it.  The others get their saved
+ * offset relative to vCPU 0, because two values cannot be written at the same
+ * instant.
  */
 #include <errno.h>
 
@@ -18,11 +18,11 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* How often the TSC is set until it is what it should be, or nearly so. */
+/* Attempts to set the TSC to within the tolerance. */
 #define TSC_TRIES 4
 #define NEAR_NS	  10000000
 
-/* The TSC offset; -errno where KVM does not support the attribute; silent. */
+/* The TSC offset; silent. -errno if KVM lacks the attribute. */
 static int tsc_offset_get(const struct kvm_vcpu *cpu, uint64_t *offset)
 {
 	return kvm_attr_get(cpu->fd, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
@@ -35,7 +35,7 @@ static int tsc_offset_set(const struct kvm_vcpu *cpu, uint64_t offset)
 			    &offset);
 }
 
-/* Records rate, offset, value with the wall time of it, and deadline. */
+/* Records frequency, offset, value with its wall time, and deadline. */
 int tsc_stop(struct cpu_clock *clock, const struct kvm_vcpu *cpu)
 {
 	int khz = kvm_ioctl(cpu->fd, KVM_GET_TSC_KHZ, NULL);
@@ -92,7 +92,7 @@ uint64_t tsc_ticks(const struct cpu_clock *clock, uint64_t ns)
 	return (uint64_t)((unsigned __int128)ns * clock->khz / 1000000);
 }
 
-/* Whether a value of the TSC is within ten milliseconds of what it should be. */
+/* Whether a TSC value is within ten milliseconds of the expected value. */
 static bool tsc_is_near(const struct cpu_clock *clock, uint64_t want,
 			uint64_t now)
 {
@@ -102,8 +102,8 @@ static bool tsc_is_near(const struct cpu_clock *clock, uint64_t want,
 }
 
 /*
- * vCPU 0, or a KVM without offsets: by value.  *@offset is the offset that it
- * then has.
+ * Sets vCPU 0, or any vCPU of a KVM without offsets, by value.  *@offset: the
+ * resulting offset.
  */
 static int start_value(const struct kvm_vcpu *cpu,
 		       const struct cpu_clock *clock, uint64_t gap_ns,
@@ -111,10 +111,7 @@ static int start_value(const struct kvm_vcpu *cpu,
 {
 	uint64_t want = clock->tsc + tsc_ticks(clock, gap_ns), now;
 
-	/*
-	 * Looked at again afterwards: on some kernels the offset that a new
-	 * vCPU tells is not the one that its TSC has.
-	 */
+	/* Read again: some kernels report a wrong offset for a new vCPU. */
 	for (unsigned int tries = 0; tries < TSC_TRIES; tries++) {
 		if (tsc_offset_get(cpu, offset) < 0 ||
 		    msr_get(cpu, MSR_TSC, &now) < 0)
@@ -128,7 +125,6 @@ static int start_value(const struct kvm_vcpu *cpu,
 	return 0;
 }
 
-/* All of them, vCPU 0 first. */
 int tsc_start_all(const struct machine *machine, uint64_t gap_ns)
 {
 	const struct cpu_clock *clocks = machine->arch->clocks->cpus;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Setting up a vCPU: CPUID, a few MSRs, and the registers at entry.
+ * vCPU set-up: CPUID, some MSRs, the registers at entry.
  *
- * Owns nothing.  Set-up thread.  KVM leaves every vCPU but the first waiting
- * for a SIPI, which is what both boot protocols want.
+ * Set-up thread.  KVM leaves every vCPU but the first waiting for a SIPI, as
+ * both boot protocols require.
  */
 #include "arch/x86/vcpu.h"
 
@@ -23,14 +23,14 @@
 #define CR4_PAE	 UINT64_C(0x20)
 #define EFER_LME UINT64_C(0x100)
 #define EFER_LMA UINT64_C(0x400)
-#define RFLAGS_1 UINT64_C(0x2) /* always one */
+#define RFLAGS_1 UINT64_C(0x2) /* reserved, always set */
 
-/* Selectors that the Linux protocol names: __BOOT_CS and __BOOT_DS. */
+/* Selectors of the Linux boot protocol: __BOOT_CS and __BOOT_DS. */
 #define BOOT_CS	 0x10
 #define BOOT_DS	 0x18
 #define BOOT_TSS 0x20
 
-/* Segment types: code execute/read, data read/write, both accessed; TSS. */
+/* Segment types: code execute/read and data read/write, accessed; TSS. */
 #define TYPE_CODE 0xb
 #define TYPE_DATA 0x3
 #define TYPE_TSS  0xb
@@ -39,7 +39,6 @@
 #define PTE_TABLE 0x3
 #define PTE_LARGE 0x83
 
-/* Gives the vCPU its CPUID table. */
 static int set_cpuid(struct machine *machine, struct kvm_vcpu *cpu)
 {
 	CLEANUP_FREE struct kvm_cpuid2 *table = cpuid_alloc(CPUID_ENTRIES_MAX);
@@ -53,10 +52,7 @@ static int set_cpuid(struct machine *machine, struct kvm_vcpu *cpu)
 	return err < 0 ? err : 0;
 }
 
-/*
- * Sets one MSR that a guest can do without: a refusal is worth a word, no more.
- * Some KVMs refuse registers that their index list names.
- */
+/* Sets an optional MSR. Some KVMs refuse MSRs of their own index list. */
 static void set_optional_msr(const struct kvm_vcpu *cpu, uint32_t index,
 			     uint64_t value)
 {
@@ -91,7 +87,7 @@ static struct kvm_segment flat(uint16_t selector, uint8_t type, bool is_64)
 	};
 }
 
-/* Sets the segments: flat, and a task register, which both modes need. */
+/* Flat segments, and the task register that both modes require. */
 static void set_segments(struct kvm_sregs *s, bool is_64)
 {
 	struct kvm_segment data = flat(BOOT_DS, TYPE_DATA, false);
@@ -106,7 +102,6 @@ static void set_segments(struct kvm_sregs *s, bool is_64)
 	};
 }
 
-/* Writes both sets of registers. */
 static int set_registers(const struct kvm_vcpu *cpu, struct kvm_sregs *sregs,
 			 const struct kvm_regs *regs)
 {
@@ -117,7 +112,6 @@ static int set_registers(const struct kvm_vcpu *cpu, struct kvm_sregs *sregs,
 	return err < 0 ? err : 0;
 }
 
-/* 64-bit mode at @entry. */
 int vcpu_long_mode(const struct kvm_vcpu *cpu, uint64_t entry, uint64_t rsi)
 {
 	struct kvm_regs regs = { .rip = entry, .rsi = rsi, .rflags = RFLAGS_1 };
@@ -136,7 +130,6 @@ int vcpu_long_mode(const struct kvm_vcpu *cpu, uint64_t entry, uint64_t rsi)
 	return set_registers(cpu, &sregs, &regs);
 }
 
-/* 32-bit protected mode at @entry. */
 int vcpu_protected_mode(const struct kvm_vcpu *cpu, uint32_t entry,
 			uint32_t ebx)
 {
@@ -174,7 +167,6 @@ static int add_page_tables(struct plan *plan)
 			      PAGES * PAGE_BYTES);
 }
 
-/* The page tables and the GDT that vcpu_long_mode() points to. */
 int vcpu_long_mode_tables(struct plan *plan)
 {
 	/* Descriptors (SDM volume 3, 3.4.5): 64-bit code, data, a TSS of 16. */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The registers of a vCPU as a boot protocol wants them.  Set-up thread.
- */
+/* Boot register state of a vCPU, for each boot protocol.  Set-up thread. */
 #ifndef ARCH_X86_VCPU_H
 #define ARCH_X86_VCPU_H
 
@@ -13,8 +11,8 @@
 struct kvm_vcpu;
 
 /*
- * 64-bit mode at @entry with @rsi, by the page tables and the GDT that
- * vcpu_long_mode_tables() puts into the plan (Documentation/arch/x86/boot.rst,
+ * 64-bit mode at @entry with @rsi, with the page tables and the GDT that
+ * vcpu_long_mode_tables() adds to the plan (Documentation/arch/x86/boot.rst,
  * "64-bit boot protocol").
  */
 int vcpu_long_mode(const struct kvm_vcpu *cpu, uint64_t entry, uint64_t rsi);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One vCPU in and out.
+ * State of one vCPU, saved and loaded.
  *
- * Owns nothing.  The vCPU does not run; any one thread.
+ * The vCPU does not run; any one thread.
  *
- * Order of saving: the run state first, because asking for it makes KVM act on
- * an INIT or SIPI that waits, which changes the rest; the pending events last.
+ * Save: first the run state, because KVM_GET_MP_STATE makes KVM process a
+ * pending INIT or SIPI, which changes the rest; last the pending events.
  *
- * Order of loading: CPUID, because it says which bits the others may have; the
- * control registers, with the mode of the LAPIC; XCR0 before the state that it
- * admits; the LAPIC before the MSRs; the run state and the events at the end.
- * The TSC and the timers are set by arch_clocks_start().
+ * Load: CPUID first, since other state depends on it; the control registers,
+ * with the LAPIC mode; XCR0 before the state that it enables; the LAPIC before
+ * the MSRs; run state and events last. arch_clocks_start() sets the TSC and the
+ * timers.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@
 #include "vmm/base/log.h"
 #include "vmm/snap/section.h"
 
-/* The legacy area and its header (Intel SDM volume 1, 13.4); AMX has 11 KiB. */
+/* Legacy area and header (Intel SDM volume 1, 13.4); AMX has 11 KiB. */
 #define XSAVE_BYTES	4096
 #define XSAVE_BYTES_MAX (64 * KIB)
 
@@ -109,7 +109,7 @@ static const struct field xcr_fields[] = {
 	FIELD(struct kvm_xcr, value),
 };
 
-/* Saves or loads a structure that one ioctl gives and one takes. */
+/* A structure with a get and a set ioctl. */
 #define SAVE(cpu, w, request, type, rows)                          \
 	save_simple(cpu, w, request, #request, &(type){ 0 }, rows, \
 		    ARRAY_SIZE(rows))
@@ -117,7 +117,6 @@ static const struct field xcr_fields[] = {
 	load_simple(cpu, r, request, #request, &(type){ 0 }, rows, \
 		    ARRAY_SIZE(rows))
 
-/* Gets a structure from KVM and saves its fields. */
 static int save_simple(const struct kvm_vcpu *cpu, struct snap_writer *w,
 		       unsigned long request, const char *name, void *state,
 		       const struct field *rows, size_t count)
@@ -128,7 +127,6 @@ static int save_simple(const struct kvm_vcpu *cpu, struct snap_writer *w,
 	return err < 0 ? err : 0;
 }
 
-/* Loads the fields of a structure and gives it to KVM. */
 static int load_simple(const struct kvm_vcpu *cpu, struct snap_reader *r,
 		       unsigned long request, const char *name, void *state,
 		       const struct field *rows, size_t count)
@@ -162,7 +160,7 @@ static int load_mp_state(const struct kvm_vcpu *cpu, uint32_t mp_state)
 
 /* ---- control registers ---- */
 
-/* struct kvm_sregs2 starts as struct kvm_sregs does, up to here. */
+/* The common prefix of struct kvm_sregs and struct kvm_sregs2. */
 #define SREGS_COMMON offsetof(struct kvm_sregs2, flags)
 _Static_assert(SREGS_COMMON == offsetof(struct kvm_sregs, interrupt_bitmap),
 	       "sregs and sregs2 differ");
@@ -211,7 +209,7 @@ static int save_xcrs(const struct kvm_vcpu *cpu, struct snap_writer *w)
 	struct kvm_xcrs xcrs = { 0 };
 	int err = kvm_ioctl(cpu->fd, KVM_GET_XCRS, &xcrs);
 
-	/* A processor without XSAVE has none. */
+	/* Processors without XSAVE have no XCRs. */
 	if (err < 0)
 		xcrs.nr_xcrs = 0;
 	snap_put_u32(w, xcrs.nr_xcrs);
@@ -239,7 +237,7 @@ static int load_xcrs(const struct kvm_vcpu *cpu, struct snap_reader *r)
 	return err < 0 ? err : 0;
 }
 
-/* How many bytes this KVM's XSAVE requests move. */
+/* Size of KVM's XSAVE area. */
 static size_t xsave_bytes(const struct machine *machine)
 {
 	return max_u64(machine->arch->xsave_bytes, XSAVE_BYTES);
@@ -285,7 +283,7 @@ static int load_xsave(const struct machine *machine, const struct kvm_vcpu *cpu,
 
 /* ---- local APIC ---- */
 
-/* Its timer has gone on since the vCPU was parked: the record counts. */
+/* The timer has counted since the vCPU was parked: use the recorded count. */
 static int save_lapic(const struct cpu_clock *clock, const struct kvm_vcpu *cpu,
 		      struct snap_writer *w)
 {
@@ -294,7 +292,7 @@ static int save_lapic(const struct cpu_clock *clock, const struct kvm_vcpu *cpu,
 
 	if (clock->timer_count)
 		put_le32(lapic.regs + LAPIC_TIMER_COUNT, clock->timer_count);
-	/* The registers as the architecture numbers them, 32 bits in 16. */
+	/* 32-bit registers, 16 bytes apart. */
 	snap_put_bytes(w, lapic.regs, sizeof(lapic.regs));
 	return err < 0 ? err : 0;
 }
@@ -381,7 +379,7 @@ int arch_vcpu_load(struct machine *machine, struct kvm_vcpu *cpu,
 	return err;
 }
 
-/* Tells what processor it is: its CPUID table comes after the run state. */
+/* The CPUID table follows the run state. */
 int arch_vcpu_describe(struct snap_reader *r, char model[ARCH_MODEL_BYTES],
 		       FILE *features)
 {
@@ -390,8 +388,8 @@ int arch_vcpu_describe(struct snap_reader *r, char model[ARCH_MODEL_BYTES],
 }
 
 /*
- * Tells the guest's kvmclock that it was stopped, so that its watchdogs do not
- * take the gap for a hang.  A guest without kvmclock has it refused.
+ * Sets the guest-stopped flag of kvmclock, so that the guest's watchdogs ignore
+ * the gap.  KVM refuses it for a guest without kvmclock.
  */
 void arch_vcpu_resume(struct kvm_vcpu *cpu)
 {

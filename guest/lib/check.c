@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The words of test guests, and the count of them. */
+/* Result lines of test guests, and their count. */
 #include <stdatomic.h>
 
 #include "guest/lib/check.h"

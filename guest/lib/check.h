@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a test guest says: a line "PASS: ...", "FAIL: ..." or "SKIP: ..." for
- * each thing it looked at, and at the end "SUMMARY: 7 checks, 0 failed".  Any
- * processor.
+ * Output of test guests: a line "PASS: ...", "FAIL: ..." or "SKIP: ..." for
+ * each check, and at the end "SUMMARY: 7 checks, 0 failed".  Any processor.
  */
 #ifndef GUEST_CHECK_H
 #define GUEST_CHECK_H

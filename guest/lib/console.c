@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Text by a virtio console (virtio 1.2, 5.3), when it is asked for or there is no
- * serial port: one buffer is given to the device at a time and waited for.
+ * Output to a virtio console (virtio 1.2, 5.3), if requested or without a
+ * serial port.  One buffer at a time; each is waited for.
  */
 #include "guest/lib/console.h"
 #include "guest/lib/virtio.h"
@@ -30,7 +30,7 @@ void console_init(const struct machine *machine)
 	console.active = true;
 }
 
-/* Sends what is in the buffer; a device that does not take it is left alone. */
+/* Sends the buffer; disables a device that does not take it. */
 static void flush(void)
 {
 	if (console.used)

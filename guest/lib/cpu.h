@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a payload asks of the processor, whichever it is: time, exits, an end.
- * Each architecture implements these under lib/<arch>.
+ * Processor functions for payloads: time, exits, shutdown.  Each architecture
+ * implements these in lib/<arch>.
  */
 #ifndef GUEST_CPU_H
 #define GUEST_CPU_H
@@ -12,13 +12,13 @@
 
 struct machine;
 
-/* The free-running counter, ordered after what came before. */
+/* The free-running counter, ordered after earlier instructions. */
 uint64_t cpu_counter(void);
 
 /*
- * The hypervisor's clock: a page that it keeps up to date for each processor
- * whenever that enters the guest.  Both are called on processor @cpu.  The time
- * in nanoseconds; 0: there is none, or it has not been started.
+ * The hypervisor's clock page, which it updates when a processor enters the
+ * guest.  Both are called on processor @cpu.  Returns nanoseconds; 0: no clock
+ * page, or not started.
  */
 void cpu_clock_page_start(unsigned int cpu);
 uint64_t cpu_clock_page_ns(unsigned int cpu);
@@ -26,32 +26,32 @@ uint64_t cpu_clock_page_ns(unsigned int cpu);
 /* For loops that wait for another processor. */
 void cpu_relax(void);
 
-/* The ends of a guest.  None of them returns. */
+/* Shutdown; these do not return. */
 void power_off(void) __attribute__((noreturn));
 void reset(void) __attribute__((noreturn));
-/* Leaves the machine in a state that no hypervisor can run on. */
+/* Puts the processor into a state in which it cannot run. */
 void crash(void) __attribute__((noreturn));
 
-/* A way to leave the guest and come back, to be timed. */
+/* A kind of exit, to be measured. */
 struct exit_kind {
 	const char *name;
-	/* Once; @arg is what @find returned. */
+	/* Causes one exit; @arg is the result of @find. */
 	void (*once)(uintptr_t arg);
-	/* The argument of once() on this machine; 0: it cannot be done. */
+	/* The argument of once() on this machine; 0: not possible. */
 	uintptr_t (*find)(const struct machine *machine);
 };
 const struct exit_kind *exit_kinds(size_t *count);
 
 /*
- * One access of @size_bytes (1, 2, 4, 8) to a device, read or write, by one
- * instruction; aligned down where the architecture must have it so.
+ * One device access of @size_bytes (1, 2, 4, 8) by one instruction; aligned
+ * down where the architecture requires it.
  */
 uint64_t mmio_access(uint64_t address, unsigned int size_bytes, bool is_write,
 		     uint64_t value);
 
 /*
- * Fills the vector registers with what follows from @seed; whether they still
- * hold it.  Nothing else in a guest uses them.
+ * Fills the vector registers from @seed, and checks them.  Guests do not use
+ * them otherwise.
  */
 void vectors_fill(uint64_t seed);
 bool vectors_hold(uint64_t seed);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Questions about struct machine that need no architecture. */
+/* Functions on struct machine, for all architectures. */
 #include "guest/lib/machine.h"
 #include "guest/lib/string.h"
 
-/* Of the linker script: the first byte behind the image and its bss. */
+/* From the linker script: the end of the image and its bss. */
 extern char image_end[];
 
-/* Split into seconds and rest, so that it does not overflow. */
+/* In two parts, to avoid an overflow. */
 uint64_t machine_counter_us(const struct machine *machine, uint64_t counter)
 {
 	uint64_t hz = machine->counter_hz;
@@ -28,7 +28,7 @@ static uint64_t align_2m(uint64_t address)
 	return (address + 0x1fffff) & ~UINT64_C(0x1fffff);
 }
 
-/* Leaves the larger part of @free that @used does not reach into. */
+/* Leaves the larger part of @free outside @used. */
 static void cut(struct range *free, const struct range *used)
 {
 	if (used->end <= free->start || used->start >= free->end)
@@ -56,7 +56,7 @@ struct range machine_free_ram(const struct machine *machine)
 	return free;
 }
 
-/* What follows "name=" on the command line, or NULL. */
+/* The value of "name=" on the command line; NULL: absent. */
 static const char *arg_find(const struct machine *machine, const char *name)
 {
 	const char *s = machine->cmdline;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine as a guest finds it, by ACPI or by a device tree.  Filled by the
- * architecture before the payload runs; nothing of the tables is used later.
+ * The machine as described by ACPI or by a device tree.  The architecture fills
+ * it in before the payload runs; the tables are not used later.
  */
 #ifndef GUEST_MACHINE_H
 #define GUEST_MACHINE_H
@@ -13,7 +13,7 @@
 #define MACHINE_CPUS_MAX 255
 
 struct range {
-	uint64_t start, end; /* end is the first byte behind it */
+	uint64_t start, end; /* end is exclusive */
 };
 
 struct machine {
@@ -22,40 +22,36 @@ struct machine {
 	char hypervisor[16];
 	const char *tables; /* "ACPI", "device tree" */
 	char cmdline[1024];
-	/* Usable RAM, in the order given. */
+	/* Usable RAM. */
 	unsigned int ram_count;
 	struct range ram[MACHINE_RAM_MAX];
-	/* What was put there for the guest; end 0: none. */
+	/* Loaded for the guest; end 0: none. */
 	struct range initrd, device_tree;
-	/* Processors that may be started; [0] is the one that booted. */
+	/* Processors; [0] is the boot processor. */
 	unsigned int cpu_count;
 	uint64_t cpu_hwid[MACHINE_CPUS_MAX];
 	/* PCI configuration space; ecam 0: none. */
 	uint64_t ecam;
 	unsigned int bus_first, bus_last;
-	/* Cycles of cpu_counter() in a second, 0: not known; who said so. */
+	/* Frequency of cpu_counter(), 0: unknown; and its source. */
 	uint64_t counter_hz;
 	const char *counter_source;
 };
 
-/* What a payload is: runs on the first processor, and powers off by returning. */
+/* The payload: runs on the first processor; returning powers off. */
 void payload_main(struct machine *machine);
 
-/* A counter in microseconds; its rate is known. */
+/* Converts a counter value to microseconds; the frequency is known. */
 uint64_t machine_counter_us(const struct machine *machine, uint64_t counter);
 
-/* All of the RAM, in bytes. */
 uint64_t machine_ram_bytes(const struct machine *machine);
 
-/*
- * The RAM that a payload may use, and that nothing has been put into: in the
- * range that holds the image, behind it, at a 2 MiB boundary.
- */
+/* Unused RAM: in the range with the image, behind it, at a 2 MiB boundary. */
 struct range machine_free_ram(const struct machine *machine);
 
 /*
- * The value of name=value on the kernel command line as a number, @otherwise
- * when it is not there; whether a string value is @wanted.
+ * The value of name=value on the kernel command line as a number, @otherwise if
+ * absent; and whether a string value is @wanted.
  */
 uint64_t arg_number(const struct machine *machine, const char *name,
 		    uint64_t otherwise);

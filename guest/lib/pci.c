@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The walk over PCI functions and their names.  Any processor. */
+/* Enumeration and names of PCI functions.  Any processor. */
 #include <stddef.h>
 
 #include "guest/lib/pci.h"
@@ -41,7 +41,7 @@ void pci_write32(const struct pci_function *f, unsigned int reg, uint32_t v)
 	*(volatile uint32_t *)(f->config + reg) = v;
 }
 
-/* Looks at the function that @f names; false when nothing is there. */
+/* Reads the ids of function @f; false if absent. */
 static bool probe(const struct machine *machine, struct pci_function *f)
 {
 	f->config =
@@ -59,7 +59,7 @@ static bool probe(const struct machine *machine, struct pci_function *f)
 	return true;
 }
 
-/* Moves to the next place where a function may be. */
+/* Moves to the next possible function. */
 static void advance(struct pci_function *f)
 {
 	bool many =
@@ -83,7 +83,7 @@ bool pci_next(const struct machine *machine, struct pci_function *f)
 		*f = (struct pci_function){ .bus = machine->bus_first };
 	else
 		advance(f);
-	/* A bus with no host bridge has nothing behind it here. */
+	/* A bus without a host bridge has no functions. */
 	while (f->bus <= machine->bus_last) {
 		if (probe(machine, f))
 			return true;

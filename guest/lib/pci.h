@@ -11,7 +11,7 @@
 
 #include "guest/lib/machine.h"
 
-/* Where a function is; its configuration space is at @config. */
+/* A function; @config is its configuration space. */
 struct pci_function {
 	unsigned int bus, slot, function;
 	volatile uint8_t *config;
@@ -32,7 +32,7 @@ uint32_t pci_read32(const struct pci_function *f, unsigned int reg);
 void pci_write16(const struct pci_function *f, unsigned int reg, uint16_t v);
 void pci_write32(const struct pci_function *f, unsigned int reg, uint32_t v);
 
-/* What the function is, in a few words. */
+/* A short description of the function. */
 const char *pci_name(const struct pci_function *function);
 
 #endif

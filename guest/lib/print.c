@@ -7,13 +7,13 @@
 #include "guest/lib/spin.h"
 #include "guest/lib/string.h"
 
-/* Where formatted text goes: @len counts what would have been written. */
+/* The output buffer; @len may exceed its size. */
 struct sink {
 	char *to;
 	size_t room, len;
 };
 
-/* One conversion: what stands between the percent sign and its letter. */
+/* A conversion specification. */
 struct spec {
 	bool left, zero, wide;
 	int width;
@@ -25,7 +25,7 @@ static void put(struct sink *sink, char c)
 		sink->to[sink->len++] = c;
 }
 
-/* Puts @len bytes of @s, filled up to the width. */
+/* Writes @len bytes of @s, padded to the width. */
 static void put_field(struct sink *sink, const struct spec *spec, const char *s,
 		      size_t len)
 {
@@ -39,7 +39,7 @@ static void put_field(struct sink *sink, const struct spec *spec, const char *s,
 		put(sink, ' ');
 }
 
-/* Puts a number; a minus sign counts as a digit. */
+/* Writes a number; a minus sign counts as a digit. */
 static void put_number(struct sink *sink, const struct spec *spec, uint64_t n,
 		       unsigned int base, bool negative)
 {
@@ -53,7 +53,7 @@ static void put_number(struct sink *sink, const struct spec *spec, uint64_t n,
 	put_field(sink, spec, p, (size_t)(digits + sizeof(digits) - p));
 }
 
-/* Reads flags, width and length; returns what follows them. */
+/* Parses flags, width and length; returns the rest. */
 static const char *parse_spec(const char *f, struct spec *spec, va_list *ap)
 {
 	*spec = (struct spec){ 0 };
@@ -76,7 +76,7 @@ static const char *parse_spec(const char *f, struct spec *spec, va_list *ap)
 	return f;
 }
 
-/* Puts the argument of one conversion. */
+/* Formats the argument of one conversion. */
 static void convert(struct sink *sink, char letter, const struct spec *spec,
 		    va_list *ap)
 {
@@ -111,8 +111,8 @@ static void convert(struct sink *sink, char letter, const struct spec *spec,
 }
 
 /*
- * The list is copied, because a va_list parameter cannot be passed on by its
- * address where it is an array.
+ * A copy: where va_list is an array, the address of a parameter has a different
+ * type.
  */
 void print_into_v(char *to, size_t room, const char *format, va_list list)
 {
@@ -199,7 +199,7 @@ struct text text_cycles(uint64_t cycles, uint64_t hz)
 		print_into(text.s, sizeof(text.s), "%lu cycles", cycles);
 		return text;
 	}
-	/* Thousandths of the unit, without overflow for years of cycles. */
+	/* In 1/1000 units, without overflow. */
 	whole = cycles / hz;
 	rest = cycles % hz;
 	ps = whole >= 1000 ? 0 :

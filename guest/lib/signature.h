@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Contents that tell which page they belong to: word w of page p.  For guests,
- * and for the tests on the host that make what guests look at.
+ * Page contents that depend on the page number and the word.  For guests, and
+ * for host tests that create files for guests.
  */
 #ifndef GUEST_SIGNATURE_H
 #define GUEST_SIGNATURE_H
@@ -10,7 +10,7 @@
 
 #define SIGNATURE_WORDS 512 /* of 8 bytes, in a page of 4 KiB */
 
-/* Spreads the bits of a number (the finaliser of SplitMix64). */
+/* Mixes the bits of a number (the finaliser of SplitMix64). */
 static inline uint64_t signature_mix(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15;

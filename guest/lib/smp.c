@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One mailbox a processor.  The giver stores fn with release after arg; the
- * processor clears fn with release after the work, so each side sees what the
- * other wrote before.
+ * One mailbox for each processor.  The sender stores fn with release after arg;
+ * the processor clears fn with release after the work.  So each side sees the
+ * other's earlier writes.
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,7 +36,7 @@ void smp_loop(unsigned int cpu)
 	}
 }
 
-/* Waits for processor @cpu for some three seconds. */
+/* Waits up to about three seconds for processor @cpu. */
 static bool came_online(const struct machine *machine, unsigned int cpu)
 {
 	uint64_t hz = machine->counter_hz ? machine->counter_hz : 3000000000;
@@ -61,7 +61,7 @@ unsigned int smp_start(struct machine *machine)
 			online++;
 			continue;
 		}
-		/* Not this one: the last of the list takes its place. */
+		/* Failed: the last of the list replaces it. */
 		machine->cpu_hwid[online] =
 			machine->cpu_hwid[--machine->cpu_count];
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The other processors: started once, then each runs what it is given, one
- * thing at a time, and spins in between.
+ * Secondary processors: started once, then each runs one function at a time and
+ * spins in between.
  */
 #ifndef GUEST_SMP_H
 #define GUEST_SMP_H
@@ -9,23 +9,23 @@
 #include "guest/lib/machine.h"
 
 /*
- * Starts all of them, one after the other; how many run, this one included.
- * Those that run have the indexes below that number; cpu_hwid is sorted so.
+ * Starts all processors; returns the number online, including this one.  Their
+ * indexes are below that number; cpu_hwid is sorted accordingly.
  */
 unsigned int smp_start(struct machine *machine);
 
-/* Has processor @cpu, not this one, call fn(cpu, arg); returns at once. */
+/* Runs fn(cpu, arg) on processor @cpu, not this one; returns at once. */
 void smp_call(unsigned int cpu, void (*fn)(unsigned int cpu, void *arg),
 	      void *arg);
 
-/* Returns when processor @cpu has nothing to do. */
+/* Waits until processor @cpu is idle. */
 void smp_wait(unsigned int cpu);
 
-/* Calls fn on processors 0 to @count - 1 at once; returns after the last. */
+/* Runs fn on processors 0 to @count - 1 in parallel; returns after the last. */
 void smp_call_all(unsigned int count, void (*fn)(unsigned int cpu, void *arg),
 		  void *arg);
 
-/* Where a processor goes once the architecture has started it. */
+/* Entry of a started processor. */
 void smp_loop(unsigned int cpu) __attribute__((noreturn));
 
 #endif

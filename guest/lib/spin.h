@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A spin lock.  Exchange with acquire takes it, a store with release gives it
- * back, so what one holder wrote the next one sees.
- */
+/* A spin lock: exchange with acquire, store with release. */
 #ifndef GUEST_SPIN_H
 #define GUEST_SPIN_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Bytes and strings: plain loops, called from anywhere. */
+/* Bytes and strings, by plain loops. */
 #include "guest/lib/string.h"
 
 void *memcpy(void *to, const void *from, size_t len)
@@ -75,7 +75,7 @@ void string_copy(char *to, const char *from, size_t room)
 	to[len] = 0;
 }
 
-/* The value of a digit in any base up to 16, or 16. */
+/* The value of a digit up to base 16; 16: not a digit. */
 static unsigned int digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -84,7 +84,7 @@ static unsigned int digit(char c)
 	return c >= 'a' && c <= 'f' ? (unsigned int)(c - 'a') + 10 : 16;
 }
 
-/* The power of two that a unit letter stands for. */
+/* The power of two of a unit suffix. */
 static unsigned int unit_shift(char c)
 {
 	switch (c) {

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The few functions of <string.h> that guests use, and that the compiler calls.
- */
+/* The functions of <string.h> that guests and the compiler use. */
 #ifndef GUEST_STRING_H
 #define GUEST_STRING_H
 
@@ -17,12 +15,12 @@ size_t strlen(const char *s);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t len);
 
-/* Copies @from into @room bytes at @to, cut where it is too long. */
+/* Copies @from to @to, truncated to @room bytes. */
 void string_copy(char *to, const char *from, size_t room);
 
 /*
- * Reads a number, decimal or 0x-hexadecimal, with an optional K, M, G or T
- * behind it; false when @s does not start with one.
+ * Parses a number, decimal or 0x-hexadecimal, with an optional suffix K, M, G
+ * or T; false if @s does not start with one.
  */
 bool string_number(const char *s, uint64_t *value);
 

@@ -49,7 +49,7 @@
 #define DESCRIPTOR_WRITE 2 /* 2.7.5 */
 #define NO_INTERRUPT	 1 /* 2.7.6 */
 
-/* Polls before a device counts as dead: some seconds of exits or of spinning. */
+/* Polls before a timeout: some seconds. */
 #define POLLS 20000000
 
 static uint64_t get(const struct virtio *v, unsigned int reg, unsigned int size)
@@ -63,7 +63,7 @@ static void set(const struct virtio *v, unsigned int reg, unsigned int size,
 	mmio_access((uintptr_t)v->common + reg, size, true, value);
 }
 
-/* A 64-bit field, as two halves (4.1.3.1). */
+/* Writes a 64-bit field as two halves (4.1.3.1). */
 static void set64(const struct virtio *v, unsigned int reg, uint64_t value)
 {
 	set(v, reg, 4, (uint32_t)value);
@@ -85,7 +85,7 @@ static uint64_t bar_address(const struct pci_function *f, unsigned int bar)
 	return high << 32 | (low & ~0xfu);
 }
 
-/* Finds the two structures that are used in the list of capabilities. */
+/* Finds the two structures in the list of capabilities. */
 static bool find_structures(struct virtio *v)
 {
 	const struct pci_function *f = &v->function;
@@ -172,8 +172,8 @@ void virtio_ready(struct virtio *v)
 }
 
 /*
- * The fences are those of 2.7.13: the descriptor before the index, the index
- * before the notification, the used index before what it stands for.
+ * Fences of 2.7.13: descriptor before index, index before notification, used
+ * index before used element.
  */
 void virtio_offer(struct virtio_queue *q, const void *data, uint32_t length,
 		  bool device_writes)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The little of virtio 1.2 over PCI (sections 2 and 4.1) that a guest needs: a
- * device made ready, and queues of one buffer at a time, polled.
+ * A minimal virtio 1.2 PCI driver (sections 2 and 4.1): device set-up, and
+ * polled queues of one buffer at a time.
  */
 #ifndef GUEST_VIRTIO_H
 #define GUEST_VIRTIO_H
@@ -39,30 +39,27 @@ struct virtio {
 	uint32_t notify_multiplier;
 };
 
-/* Finds the first device of an id (section 5) and resets it. */
+/* Finds the first device with an id (section 5) and resets it. */
 bool virtio_find(const struct machine *machine, unsigned int id,
 		 struct virtio *device);
 
-/* Agrees to VIRTIO_F_VERSION_1 and to nothing else. */
+/* Accepts VIRTIO_F_VERSION_1 only. */
 bool virtio_negotiate(struct virtio *device);
 
-/* Sets up queue @number in *@queue, zeroed memory that stays. */
+/* Sets up queue @number in *@queue, which is zeroed and stays valid. */
 bool virtio_add_queue(struct virtio *device, uint16_t number,
 		      struct virtio_queue *queue);
 
-/* The device may work from here on. */
+/* Sets DRIVER_OK, after the queues are set up. */
 void virtio_ready(struct virtio *device);
 
-/* The steps of using a buffer: offered, to be read or written; said; done. */
+/* One buffer: offer it (to be read or written), notify, poll for completion. */
 void virtio_offer(struct virtio_queue *queue, const void *data, uint32_t length,
 		  bool device_writes);
 void virtio_notify(struct virtio_queue *queue);
 bool virtio_is_done(const struct virtio_queue *queue);
 
-/*
- * Gives the device @length bytes to read and waits until it has; false when that
- * takes very long.
- */
+/* Sends @length bytes and waits for completion; false after a long timeout. */
 bool virtio_send(struct virtio_queue *queue, const void *data, uint32_t length);
 
 #endif

@@ -9,7 +9,7 @@ from harness import test_main
 
 SIZES = {"64M": r"6[34](\.[0-9])? MiB", "1G": r"1 GiB|1023(\.[0-9])? MiB",
          "5G": "5 GiB"}
-END = "All done in .*; powering off."
+END = "Finished in .*; powering off."
 
 
 def report(setup, size, backing, cpus):

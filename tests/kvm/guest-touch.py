@@ -23,7 +23,7 @@ def test(setup):
             run.expect_checks()
     run = setup.run("-m", "64M", "-k", kernel, "-p", "pages=16 check=signature")
     run.expect_status(0)
-    run.expect_out("^FAIL: 16 pages are wrong")
+    run.expect_out("^FAIL: 16 pages with wrong contents")
 
 
 test_main(__doc__, test)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Single instructions that payloads ask for by kind: device accesses of a size,
- * and the vector registers as storage.
+ * Single instructions: device accesses of a given size, and the vector
+ * registers as storage.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/signature.h"
 #include "guest/lib/arm64/arm64.h"
 
-/* One access of a type; volatile makes it one instruction of that size. */
+/* volatile makes it one instruction of that size. */
 #define ACCESS(type)                                             \
 	(is_write ? (void)(*(volatile type *)at = (type)value) : \
 		    (void)(value = *(volatile type *)at))
@@ -33,7 +33,7 @@ uint64_t mmio_access(uint64_t address, unsigned int size_bytes, bool is_write,
 	return value;
 }
 
-/* v0 to v31, in pairs of 32 bytes; the assembler must know of them. */
+/* v0 to v31, in pairs of 32 bytes. */
 #define VECTORS ".arch_extension fp\n\t.arch_extension simd\n\t"
 #define EACH_PAIR(do)                                                                       \
 	do                                                                                  \

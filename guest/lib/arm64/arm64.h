@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What the arm64 files of the library share.
- */
+/* Shared by the arm64 files of the library. */
 #ifndef GUEST_ARM64_H
 #define GUEST_ARM64_H
 
@@ -13,7 +11,7 @@
 #include "guest/lib/arm64/layout.h"
 
 /*
- * A hypercall (SMC Calling Convention, Arm DEN 0028): fn and up to three
+ * A hypercall (SMC Calling Convention, Arm DEN 0028): fn, up to three
  * arguments, up to four results.
  */
 struct hvc_result {
@@ -38,45 +36,45 @@ struct hvc_result hvc(uint64_t fn, uint64_t a, uint64_t b, uint64_t c);
 	__asm__ volatile("msr " name ", %0\n\tisb" ::"r"((uint64_t)(value)) \
 			 : "memory")
 
-/* A node of the device tree, with the properties that guests look at. */
+/* A device tree node, with the properties that guests use. */
 struct fdt_node {
 	const char *name;
-	const char *device_type; /* "" where there is none */
-	const char *compatible; /* strings, one after the other */
+	const char *device_type; /* "" if absent */
+	const char *compatible; /* strings, NUL-separated */
 	uint32_t compatible_bytes;
 	const uint8_t *reg;
 	uint32_t reg_bytes;
 	unsigned int address_cells, size_cells; /* of its parent */
-	const char *bootargs; /* NULL where there is none */
+	const char *bootargs; /* NULL if absent */
 	struct range initrd;
 	const uint8_t *bus_range;
 };
 
-/* How long the block is; 0 when it is no device tree. */
+/* Length of the block; 0: not a device tree. */
 uint32_t fdt_bytes(const void *fdt);
 
-/* Calls visit() for each node; a block that is no device tree has none. */
+/* Calls visit() for each node; for none if the block is not a device tree. */
 void fdt_walk(const void *fdt,
 	      void (*visit)(const struct fdt_node *node, void *ctx), void *ctx);
 
-/* Whether @node says that it is compatible with @what. */
+/* Whether @node is compatible with @what. */
 bool fdt_is(const struct fdt_node *node, const char *what);
 
-/* The pair (address, size) number @index of reg; false behind the last. */
+/* Element @index (address, size) of reg; false after the last. */
 bool fdt_reg(const struct fdt_node *node, unsigned int index, uint64_t *address,
 	     uint64_t *size);
 
-/* Where text goes; the 16550's scratch register or 0. */
+/* Initialises the serial port; the 16550's scratch register, or 0. */
 void serial_init(const struct fdt_node *node);
 uintptr_t serial_scratch(void);
 
-/* The interrupt controller's parts, 0 where not found. */
+/* Addresses of the interrupt controller, 0: not found. */
 struct gic_places {
 	uint64_t distributor, redistributors, its;
 };
 const struct gic_places *gic_places(void);
 
-/* A handler for interrupts, on the stack of what they interrupted. */
+/* The interrupt handler, on the interrupted stack. */
 void irq_handle(void (*fn)(void));
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From the Image entry to the payload: what the device tree says, and the names
- * of the processor and of the hypervisor.
+ * From the Image entry to the payload: parses the device tree, finds the names
+ * of processor and hypervisor.
  */
 #include "guest/lib/console.h"
 #include "guest/lib/cpu.h"
@@ -34,7 +34,7 @@ static void read_memory(struct machine *machine, const struct fdt_node *node)
 				(struct range){ start, start + bytes };
 }
 
-/* A processor; the one that runs this is already there. */
+/* Adds a processor; the boot processor is already in the list. */
 static void read_cpu(struct machine *machine, const struct fdt_node *node)
 {
 	uint64_t id, none;
@@ -88,7 +88,7 @@ static void visit(const struct fdt_node *node, void *ctx)
 		serial_init(node);
 }
 
-/* Who made the processor (MIDR_EL1, Arm ARM D17.2.100). */
+/* The processor's vendor (MIDR_EL1, Arm ARM D17.2.100). */
 static const char *implementer(unsigned int code)
 {
 	static const struct {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The processor: its counter, hypercalls, the start of others and the end of
- * all by PSCI, and the ways to leave the guest that are worth timing.
- */
+/* The processor: counter, hypercalls, PSCI, and exits to be measured. */
 #include "guest/lib/cpu.h"
 #include "guest/lib/smp.h"
 #include "guest/lib/arm64/arm64.h"
@@ -12,7 +9,7 @@ extern const char other_cpu[];
 void arm64_other_cpu(unsigned int cpu);
 
 static struct {
-	uint64_t index[2]; /* at the top of the stack, where entry.S looks */
+	uint64_t index[2]; /* at the top of the stack, read by entry.S */
 	uint8_t stack[STACK_BYTES - 16];
 } stacks[CPUS_MAX + 1] __attribute__((aligned(16), section(".stacks")));
 
@@ -61,7 +58,7 @@ void arm64_other_cpu(unsigned int cpu)
 	smp_loop(cpu);
 }
 
-/* The stack grows down from the index of the next processor's. */
+/* The stack grows down from the processor's index. */
 void cpu_start(const struct machine *machine, unsigned int index)
 {
 	uint64_t *top = stacks[index + 1].index;
@@ -71,7 +68,6 @@ void cpu_start(const struct machine *machine, unsigned int index)
 	    (uintptr_t)top);
 }
 
-/* Waits for what will not come. */
 static void __attribute__((noreturn)) wait_forever(void)
 {
 	for (;;)
@@ -91,9 +87,9 @@ void reset(void)
 }
 
 /*
- * Two registers from where nothing is: an access that the processor does not
- * describe to the hypervisor (no ISV, Arm ARM D17.2.37), so that it cannot be
- * emulated.  The address is the last page below 1 GiB.
+ * A load of two registers from an address without a device: an access without
+ * instruction syndrome (Arm ARM D17.2.37), which cannot be emulated.  The
+ * address is the last page below 1 GiB.
  */
 void crash(void)
 {
@@ -111,7 +107,7 @@ static uintptr_t always(const struct machine *machine)
 	return 1;
 }
 
-/* Leaves to the kernel only. */
+/* An exit handled by KVM. */
 static void exit_hvc(uintptr_t arg)
 {
 	(void)arg;
@@ -123,7 +119,7 @@ static uintptr_t find_scratch(const struct machine *machine)
 	return serial_scratch() ? serial_scratch() : machine->ecam;
 }
 
-/* Leaves to the VMM: a register that does nothing. */
+/* An exit to the VMM: a register without side effects. */
 static void exit_mmio(uintptr_t arg)
 {
 	*(volatile uint8_t *)arg;
@@ -132,7 +128,7 @@ static void exit_mmio(uintptr_t arg)
 const struct exit_kind *exit_kinds(size_t *count)
 {
 	static const struct exit_kind kinds[] = {
-		{ "hypercall, handled by the kernel", exit_hvc, always },
+		{ "hypercall, handled by KVM", exit_hvc, always },
 		{ "MMIO read, handled by the VMM", exit_mmio, find_scratch },
 	};
 

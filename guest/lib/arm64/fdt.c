@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A walk over a flattened device tree (Devicetree Specification 0.4, 5).  The
- * block is trusted: it is the VMM's own.
+ * Device tree traversal (Devicetree Specification 0.4, 5).  The block is from
+ * the VMM and trusted.
  */
 #include "guest/lib/string.h"
 #include "guest/lib/arm64/arm64.h"
@@ -14,7 +14,7 @@
 
 #define DEPTH_MAX 16
 
-/* Where the walk is: cells[d] are those that nodes at depth d are read with. */
+/* State of the traversal: cells[d] applies to nodes at depth d. */
 struct walk {
 	const uint8_t *at;
 	const char *strings;
@@ -31,7 +31,7 @@ static uint32_t be32(const uint8_t *p)
 	       (uint32_t)p[2] << 8 | p[3];
 }
 
-/* A number of @cells cells. */
+/* Reads a number of @cells cells. */
 static uint64_t be_cells(const uint8_t *p, unsigned int cells)
 {
 	uint64_t value = 0;
@@ -49,13 +49,13 @@ static uint32_t take32(struct walk *w)
 	return be32(w->at - 4);
 }
 
-/* Passes @bytes and the padding behind them. */
+/* Skips @bytes and their padding. */
 static void skip(struct walk *w, uint32_t bytes)
 {
 	w->at += (bytes + 3) & ~3u;
 }
 
-/* Keeps a property of the node that is open. */
+/* Stores a property of the open node. */
 static void read_property(struct walk *w)
 {
 	uint32_t len = take32(w);
@@ -87,7 +87,7 @@ static void read_property(struct walk *w)
 	}
 }
 
-/* Opens a node; its children have 2 and 1 cells unless it says otherwise. */
+/* Opens a node; the defaults for its children are 2 and 1 cells. */
 static void open_node(struct walk *w)
 {
 	w->node = (struct fdt_node){ .name = (const char *)w->at,
@@ -103,7 +103,7 @@ static void open_node(struct walk *w)
 	}
 }
 
-/* Hands out the node whose properties were read, once. */
+/* Visits the open node, once. */
 static void hand_out(struct walk *w,
 		     void (*visit)(const struct fdt_node *node, void *ctx),
 		     void *ctx)

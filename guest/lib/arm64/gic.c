@@ -22,7 +22,7 @@ void gic_enable(void)
 	sysreg_write("S3_0_C12_C12_7", 1); /* ICC_IGRPEN1_EL1 */
 }
 
-/* The one whose affinity is that of MPIDR_EL1. */
+/* Finds the redistributor with the affinity of MPIDR_EL1. */
 uint64_t gic_redistributor(void)
 {
 	uint64_t mpidr = sysreg_read("mpidr_el1"), at, typer;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The little of a GICv3 (Arm IHI 0069) that guests need: this processor's
- * redistributor and interface.
+ * A minimal GICv3 driver (Arm IHI 0069): this processor's redistributor and
+ * interface.
  */
 #ifndef GUEST_ARM64_GIC_H
 #define GUEST_ARM64_GIC_H
@@ -11,13 +11,13 @@
 /* Enables the distributor and this processor's interface, for group 1. */
 void gic_enable(void);
 
-/* This processor's redistributor; 0: there is none. */
+/* This processor's redistributor; 0: none. */
 uint64_t gic_redistributor(void);
 
 /* Enables private interrupt @id (below 32) on this processor. */
 void gic_enable_private(unsigned int id);
 
-/* Takes the interrupt that is most pending (1023: none); ends it. */
+/* Acknowledges the pending interrupt of highest priority (1023: none); EOI. */
 uint64_t gic_acknowledge(void);
 void gic_end(uint64_t id);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Numbers that the assembler and the C of the arm64 guests share.
- */
+/* Constants shared by assembler and C. */
 #ifndef GUEST_ARM64_LAYOUT_H
 #define GUEST_ARM64_LAYOUT_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The serial port that the device tree names: a 16550 (PC16550D data sheet), or
- * a PL011 (Arm DDI 0183), which other VMMs have.
+ * The serial port of the device tree: a 16550 (PC16550D data sheet), or a PL011
+ * (Arm DDI 0183), as other VMMs have.
  */
 #include "guest/lib/console.h"
 #include "guest/lib/arm64/arm64.h"
@@ -19,7 +19,7 @@
 static struct {
 	volatile uint8_t *base;
 	bool is_pl011;
-	unsigned int room; /* known to be free in the 16550's FIFO */
+	unsigned int room; /* free bytes in the 16550's FIFO */
 } port;
 
 void serial_init(const struct fdt_node *node)

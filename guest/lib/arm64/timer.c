@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The virtual timer (Arm ARM, D11.2), a private interrupt of each processor.
- * TPIDR_EL1 tells the handler which one it runs on.
+ * The handler reads the processor's index from TPIDR_EL1.
  */
 #include "guest/lib/timer.h"
 #include "guest/lib/arm64/arm64.h"
 #include "guest/lib/arm64/gic.h"
 
-#define TIMER_INTERRUPT 27 /* what every VMM gives it (Arm BSA, 4.1.3) */
+#define TIMER_INTERRUPT 27 /* the usual number (Arm BSA, 4.1.3) */
 #define TIMER_ENABLE	1
 
 static struct {

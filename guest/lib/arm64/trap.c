@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exceptions to EL1.  An interrupt goes to its handler; an unexpected
- * exception is reported and ends the guest as a crash.
+ * Exceptions to EL1.  Interrupts call the handler; an unexpected exception
+ * prints a report and crashes.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/print.h"
@@ -14,7 +14,7 @@ struct trap_frame {
 };
 _Static_assert(sizeof(struct trap_frame) == FRAME_BYTES, "entry.S counts");
 
-#define VECTOR_IRQ 5 /* from EL1 on its own stack pointer */
+#define VECTOR_IRQ 5 /* from EL1, SP_EL1 */
 
 void arm64_trap(unsigned int vector, const struct trap_frame *frame);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Single instructions that payloads ask for by kind: device accesses of a size,
- * and the vector registers as storage.
+ * Single instructions: device accesses of a given size, and the vector
+ * registers as storage.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/signature.h"
 #include "guest/lib/x86/x86.h"
 
-/* One access of a type; volatile makes it one instruction of that size. */
+/* volatile makes it one instruction of that size. */
 #define ACCESS(type)                                             \
 	(is_write ? (void)(*(volatile type *)at = (type)value) : \
 		    (void)(value = *(volatile type *)at))
@@ -33,7 +33,7 @@ uint64_t mmio_access(uint64_t address, unsigned int size_bytes, bool is_write,
 	return value;
 }
 
-/* xmm0 to xmm15, each from 16 bytes. */
+/* xmm0 to xmm15, 16 bytes each. */
 #define EACH_XMM(do)                                                         \
 	do                                                                   \
 	(0) do(1) do(2) do(3) do(4) do(5) do(6) do(7) do(8) do(9) do(10) do( \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The ACPI tables a guest needs (ACPI 6.5, 5.2): MADT for processors, MCFG for
- * PCI, FADT for the registers that end it.  Read once, by the first processor.
+ * ACPI tables (ACPI 6.5, 5.2): MADT for processors, MCFG for PCI, FADT for
+ * power off and reset.  Parsed once, by the first processor.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/string.h"
@@ -34,20 +34,20 @@ struct address {
 #define FADT_SLEEP_CONTROL 244
 #define FLAG_RESET	   (1u << 10)
 
-/* Sleep control (4.8.3.7) and PM1 control (4.8.3.2.1): where the type goes. */
+/* Sleep control (4.8.3.7) and PM1 control (4.8.3.2.1): position of the type. */
 #define SLEEP_TYPE_SHIFT 2
 #define SLEEP_ENABLE	 (1u << 5)
 #define PM1_TYPE_SHIFT	 10
 #define PM1_ENABLE	 (1u << 13)
 
-/* What FADT and DSDT say about the end; zero addresses: no such register. */
+/* Power registers from FADT and DSDT; address 0: none. */
 static struct {
 	struct address sleep, reset;
 	uint16_t pm1a;
 	uint8_t reset_value, s5;
 } power;
 
-/* Writes a byte to a register of either space. */
+/* Writes a byte to memory or a port. */
 static void address_write(const struct address *to, uint8_t value)
 {
 	if (to->space == SPACE_IO)
@@ -65,7 +65,7 @@ void power_off(void)
 	if (power.pm1a)
 		out16(power.pm1a,
 		      (uint16_t)(power.s5 << PM1_TYPE_SHIFT | PM1_ENABLE));
-	/* Nothing took it: rather a crash than a guest that never ends. */
+	/* No register worked: crash rather than run forever. */
 	crash();
 }
 
@@ -77,7 +77,7 @@ void reset(void)
 	crash();
 }
 
-/* Finds the sleep type in the package \_S5 (7.4.2), as bytes of AML. */
+/* Finds the sleep type in the package \_S5 (7.4.2) by its AML bytes. */
 static uint8_t find_s5(const struct header *dsdt)
 {
 	const uint8_t *aml = (const uint8_t *)dsdt;
@@ -113,7 +113,7 @@ static void read_fadt(const struct header *fadt)
 		power.s5 = find_s5(phys(dsdt ? dsdt : low));
 }
 
-/* Adds a processor that is enabled; the one that runs this goes first. */
+/* Adds an enabled processor; the boot processor becomes the first. */
 static void add_cpu(struct machine *machine, uint32_t id, uint32_t flags)
 {
 	if (!(flags & 1) || machine->cpu_count == MACHINE_CPUS_MAX ||
@@ -175,7 +175,7 @@ void acpi_init(struct machine *machine, uint64_t rsdp)
 	if (!rsdp)
 		return;
 	machine->tables = "ACPI";
-	/* RSDP (5.2.5.3): the XSDT from revision 2 on, else the RSDT. */
+	/* RSDP (5.2.5.3): XSDT since revision 2, else RSDT. */
 	if (root[15] >= 2) {
 		memcpy(&at, root + 24, 8);
 		entry_bytes = 8;

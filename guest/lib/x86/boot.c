@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From the PVH entry to the payload: the start info (Xen public/arch-x86/hvm/
- * start_info.h), the tables it leads to, the names that CPUID gives.
+ * From the PVH entry to the payload: parses the start info (Xen
+ * public/arch-x86/hvm/start_info.h) and its tables, reads the names from CPUID.
  */
 #include "guest/lib/console.h"
 #include "guest/lib/cpu.h"
@@ -15,7 +15,7 @@
 struct start_info {
 	uint32_t magic, version, flags, module_count;
 	uint64_t modules, cmdline, rsdp;
-	/* from version 1 on */
+	/* since version 1 */
 	uint64_t map;
 	uint32_t map_count, reserved;
 };
@@ -31,7 +31,7 @@ struct module {
 	uint64_t start, bytes, cmdline, reserved;
 };
 
-/* Takes the RAM of the memory map; the end of the highest. */
+/* Adds the RAM of the memory map; returns its highest end. */
 static uint64_t read_map(struct machine *machine,
 			 const struct start_info *start)
 {
@@ -65,13 +65,13 @@ static void read_initrd(struct machine *machine, const struct start_info *start)
 					module->start + module->bytes };
 }
 
-/* The processor's name (leaves 0x80000002 to 4) and the hypervisor's. */
+/* Names of processor (leaves 0x80000002 to 4) and hypervisor. */
 static void read_names(struct machine *machine)
 {
 	struct cpuid part = cpuid(0, 0);
 	char name[49] = { 0 }, *s = name;
 
-	/* The vendor stands in where the hypervisor gives no name. */
+	/* The vendor replaces a missing hypervisor name. */
 	memcpy(machine->cpu_name, &part.ebx, 4);
 	memcpy(machine->cpu_name + 4, &part.edx, 4);
 	memcpy(machine->cpu_name + 8, &part.ecx, 4);
@@ -94,7 +94,7 @@ static void read_names(struct machine *machine)
 			    sizeof(machine->hypervisor));
 }
 
-/* The tables' search when the start info names none (ACPI 6.5, 5.2.5.1). */
+/* Searches for the RSDP if the start info has none (ACPI 6.5, 5.2.5.1). */
 static uint64_t find_rsdp(void)
 {
 	for (uint64_t at = 0xe0000; at < 0x100000; at += 16)

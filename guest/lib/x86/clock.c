@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How fast the TSC counts: said by the processor (CPUID 0x15), by the hypervisor
- * (the timing leaf 0x40000010), or by KVM's clock page (Linux
- * Documentation/virt/kvm/x86/msr.rst, MSR_KVM_SYSTEM_TIME_NEW).
+ * TSC frequency: from the processor (CPUID 0x15), the hypervisor (leaf
+ * 0x40000010), or kvmclock (Documentation/virt/kvm/x86/msr.rst of Linux,
+ * MSR_KVM_SYSTEM_TIME_NEW).
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/string.h"
@@ -36,7 +36,7 @@ void cpu_clock_page_start(unsigned int cpu)
 		msr_write(MSR_SYSTEM_TIME, (uintptr_t)&pages[cpu] | 1);
 }
 
-/* The same document: system time and the scaled ticks since; odd: in change. */
+/* System time plus scaled ticks since; an odd version is being updated. */
 uint64_t cpu_clock_page_ns(unsigned int cpu)
 {
 	const volatile struct clock_page *page = &pages[cpu];
@@ -74,7 +74,7 @@ static uint64_t hz_timing_leaf(void)
 	return (uint64_t)cpuid(TIMING_LEAF, 0).eax * 1000;
 }
 
-/* ns = (cycles << shift) * mul >> 32, turned round for a second. */
+/* Solves ns = (cycles << shift) * mul >> 32 for a second. */
 static uint64_t hz_kvmclock(void)
 {
 	const volatile struct clock_page *page = &pages[0];
@@ -97,6 +97,6 @@ void clock_init(struct machine *machine)
 		machine->counter_hz = hz_timing_leaf();
 	if (machine->counter_hz || strcmp(machine->hypervisor, "KVM"))
 		return;
-	machine->counter_source = "the KVM clock";
+	machine->counter_source = "kvmclock";
 	machine->counter_hz = hz_kvmclock();
 }

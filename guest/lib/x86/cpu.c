@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The processor: its counter, its MSRs by way of CPL 0, and the ways to leave
- * the guest that are worth timing.
- */
+/* The processor: counter, MSRs by way of CPL 0, and exits to be measured. */
 #include <stddef.h>
 
 #include "guest/lib/cpu.h"
@@ -32,7 +29,7 @@ static uint64_t rdmsr(uint64_t msr)
 	return (uint64_t)high << 32 | low;
 }
 
-/* An MSR and what goes into it. */
+/* An MSR and its value. */
 struct msr_value {
 	uint32_t msr, low, high;
 };
@@ -58,7 +55,7 @@ void msr_write(uint32_t msr, uint64_t value)
 	ring0(wrmsr, (uintptr_t)&v);
 }
 
-/* A leaf that was asked for, and then what it holds. */
+/* A CPUID leaf, in and out. */
 static uint64_t run_cpuid(uint64_t arg)
 {
 	struct cpuid *c = phys(arg);
@@ -83,14 +80,14 @@ static uintptr_t always(const struct machine *machine)
 	return 1;
 }
 
-/* Leaves to the kernel only: the mask of its interrupt controller. */
+/* An exit handled by KVM: the mask of its interrupt controller. */
 static void exit_kernel(uintptr_t arg)
 {
 	(void)arg;
 	in8(PIC_MASK);
 }
 
-/* Leaves to the VMM: a register of the serial port that does nothing. */
+/* An exit to the VMM: a serial port register without side effects. */
 static void exit_port(uintptr_t arg)
 {
 	(void)arg;
@@ -110,7 +107,7 @@ static void exit_mmio(uintptr_t arg)
 const struct exit_kind *exit_kinds(size_t *count)
 {
 	static const struct exit_kind kinds[] = {
-		{ "port read, handled by the kernel", exit_kernel, always },
+		{ "port read, handled by KVM", exit_kernel, always },
 		{ "port read, handled by the VMM", exit_port, always },
 		{ "MMIO read, handled by the VMM", exit_mmio, find_ecam },
 	};

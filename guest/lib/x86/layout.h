@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Numbers that the assembler, the linker script and the C of the x86 guests
- * share: where the image lies, the selectors of the GDT, the vectors.
+ * Constants shared by assembler, linker script and C: image address, GDT
+ * selectors, vectors.
  */
 #ifndef GUEST_X86_LAYOUT_H
 #define GUEST_X86_LAYOUT_H
 
 /*
- * The image starts at 1 MiB.  A multiple of 64 KiB, so that an address in its
- * first 64 KiB splits into (address - IMAGE_BASE) and (IMAGE_BASE >> 16), which
- * a relocation can say: the IDT and the first TSS are static data that way.
+ * The image starts at 1 MiB. A multiple of 64 KiB splits an address in the
+ * first 64 KiB of the image into (address - IMAGE_BASE) and (IMAGE_BASE >> 16),
+ * which relocations can express: so the IDT and the first TSS are static data.
  */
 #define IMAGE_BASE 0x100000
 
@@ -18,7 +18,7 @@
 #define SEL_CODE32	0x18
 #define SEL_USER_DATA	0x23
 #define SEL_USER_CODE	0x2b
-/* One TSS of 16 bytes a processor from here. */
+/* First of the TSS descriptors, 16 bytes for each processor. */
 #define SEL_TSS 0x30
 
 /* Vectors: exceptions, then interrupts. */
@@ -31,7 +31,7 @@
 #define STACK_BYTES	 8192
 #define TRAP_STACK_BYTES 4096
 
-/* The page below 1 MiB that other processors start in; a SIPI names it. */
+/* Page below 1 MiB in which other processors start; a SIPI names it. */
 #define TRAMPOLINE 0x8000
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The map above 4 GiB.  Entries only ever become present, so no TLB needs a
- * flush, and CPL 3 can write them: the tables are mapped as all else is.
+ * Mapping above 4 GiB. Entries only become present, so no TLB flush is needed.
+ * CPL 3 can write the tables: they are in user pages.
  */
 #include "guest/lib/x86/x86.h"
 
@@ -9,12 +9,12 @@
 #define ENTRY_LARGE 0xe7 /* and accessed, dirty, large */
 #define LARGE_GIB   (UINT64_C(1) << 30)
 
-/* Page directories for processors without pages of 1 GiB: 16 GiB of them. */
+/* Page directories for 16 GiB, if the processor lacks 1 GiB pages. */
 #define DIRECTORIES 16
 
 extern uint64_t page_directory_pointers[512];
 
-/* A page directory that maps the GiB at @start. */
+/* Returns a page directory that maps the GiB at @start. */
 static uint64_t directory(uint64_t start)
 {
 	static uint64_t tables[DIRECTORIES][512] __attribute__((aligned(4096)));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The 16550 at the first PC serial port (PC16550D data sheet).  Its transmitter
- * is looked at once for the 16 bytes that its FIFO takes, because each access
- * of a port leaves the guest.
+ * The 16550 at the first PC serial port (PC16550D data sheet).  The transmitter
+ * is polled once for every 16 bytes, its FIFO size, because each access is an
+ * exit.
  */
 #include "guest/lib/console.h"
 #include "guest/lib/x86/x86.h"
@@ -15,14 +15,14 @@
 #define LSR_EMPTY    0x20
 #define FIFO_BYTES   16
 
-/* A port that is not there reads as all ones, which no scratch register keeps. */
+/* An absent port reads as all ones; a scratch register keeps its value. */
 bool serial_present(void)
 {
 	out8(PORT_SCRATCH, 0x5a);
 	return in8(PORT_SCRATCH) == 0x5a;
 }
 
-/* Waits first where the FIFO may be full. */
+/* Polls the transmitter if the FIFO may be full. */
 void serial_send(char c)
 {
 	static unsigned int room;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Starting processors: INIT and STARTUP through the local APIC's registers
- * (SDM 3A, 9.4.4.1 and 11.6), which CPL 3 reaches as memory.
+ * Starts processors: INIT and STARTUP through the local APIC's registers (SDM
+ * 3A, 9.4.4.1 and 11.6), mapped for CPL 3.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/smp.h"
@@ -29,7 +29,7 @@ extern struct tss tss[CPUS_MAX];
 extern const char io_bitmap_end[];
 extern const char trampoline_start[], trampoline_end[];
 
-/* What ap_protected in entry.S takes: stack, TSS selector, index. */
+/* Arguments of ap_protected in entry.S: stack, TSS selector, index. */
 struct {
 	uint32_t stack, tss, index;
 } cpu_mailbox;
@@ -45,7 +45,7 @@ void x86_other_cpu(unsigned int cpu)
 	smp_loop(cpu);
 }
 
-/* Gives processor @index a TSS and the descriptor of it. */
+/* Sets up the TSS of processor @index and its descriptor. */
 static void make_tss(unsigned int index)
 {
 	uint64_t base = (uintptr_t)&tss[index];
@@ -60,7 +60,7 @@ static void make_tss(unsigned int index)
 	descriptor[1] = base >> 32;
 }
 
-/* Sends an interprocessor interrupt and waits for its delivery. */
+/* Sends an IPI and waits for its delivery. */
 static void send_ipi(uint32_t to, uint32_t what)
 {
 	apic_write(APIC_ICR_HI, to << 24);
@@ -81,7 +81,7 @@ void cpu_start(const struct machine *machine, unsigned int index)
 	cpu_mailbox.tss = SEL_TSS + 16 * index;
 	cpu_mailbox.index = index;
 	send_ipi(id, ICR_INIT);
-	/* A second STARTUP is for hardware that loses the first; harmless. */
+	/* Some hardware loses the first STARTUP; a second is harmless. */
 	send_ipi(id, ICR_STARTUP | TRAMPOLINE >> 12);
 	send_ipi(id, ICR_STARTUP | TRAMPOLINE >> 12);
 }

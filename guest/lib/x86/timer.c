@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The local APIC's timer (SDM 3A, 11.5.4): processors of odd numbers use the TSC
- * deadline, where there is one, and the others the periodic mode, so that both
- * are there to be saved and restored.
+ * The local APIC timer (SDM 3A, 11.5.4): TSC deadline mode on odd processors,
+ * if supported, and periodic mode on the others, so that snapshots have both.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/timer.h"
@@ -23,14 +22,14 @@
 #define MSR_DEADLINE 0x6e0
 #define HAS_DEADLINE (1u << 24)
 
-/* By APIC id, which is what a trap knows; period 0: periodic by itself. */
+/* Indexed by APIC id, which is known in a trap; period 0: periodic mode. */
 static struct timer {
 	volatile unsigned int ticks;
 	volatile uint64_t period;
 } timers[256];
 static uint8_t apic_ids[MACHINE_CPUS_MAX];
 
-/* CPL 0: the next deadline, when there is one to be set. */
+/* CPL 0: sets the next deadline, in deadline mode. */
 static void arm(const struct timer *timer)
 {
 	uint64_t next = cpu_counter() + timer->period;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Traps and interrupts, at CPL 0 on the processor's trap stack.  An
- * unexpected trap is reported and ends the guest as a crash.
+ * Traps and interrupts, at CPL 0 on the processor's trap stack.  An unexpected
+ * trap prints a report and crashes.
  */
 #include <stddef.h>
 
@@ -9,7 +9,7 @@
 #include "guest/lib/print.h"
 #include "guest/lib/x86/x86.h"
 
-/* As trap_common in entry.S pushes it, lowest address first. */
+/* The layout of trap_common in entry.S, lowest address first. */
 struct trap_frame {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
 	uint64_t rbp, rdi, rsi, rdx, rcx, rbx, rax;
@@ -56,7 +56,6 @@ static uint64_t forget_traps(uint64_t arg)
 	return arg;
 }
 
-/* Whether this runs at CPL 0. */
 static bool at_ring0(void)
 {
 	uint16_t cs;

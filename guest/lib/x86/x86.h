@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the x86 files of the library share: instructions, CPL 0 by request, and
- * the steps of finding the machine.
+ * Shared by the x86 files of the library: instructions, calls at CPL 0, steps
+ * of the machine set-up.
  */
 #ifndef GUEST_X86_H
 #define GUEST_X86_H
@@ -13,17 +13,17 @@
 #include "guest/lib/x86/layout.h"
 
 /*
- * Calls fn(arg) at CPL 0, interrupts off, on the trap stack, and returns what
- * it returned.  Keep fn short, and its code free of calls into the library: CPL
- * 0 may be a thousand times slower than CPL 3.
+ * Calls fn(arg) at CPL 0, with interrupts off, on the trap stack; returns its
+ * result.  Keep fn short and without library calls: CPL 0 may be a thousand
+ * times slower than CPL 3.
  */
 uint64_t ring0(uint64_t (*fn)(uint64_t arg), uint64_t arg);
 
-/* Model-specific registers, through ring0(); a missing one is a trap. */
+/* Model-specific registers, through ring0(); a missing one traps. */
 uint64_t msr_read(uint32_t msr);
 void msr_write(uint32_t msr, uint64_t value);
 
-/* Pointers from physical addresses: the map is one to one. */
+/* A pointer from a physical address: the mapping is one to one. */
 static inline void *phys(uint64_t address)
 {
 	return (void *)(uintptr_t)address;
@@ -34,8 +34,8 @@ struct cpuid {
 };
 
 /*
- * A leaf as the hypervisor gives it, asked for at CPL 0: where CPL 3 runs on
- * the bare processor, it would be the processor that answers.
+ * A CPUID leaf of the hypervisor, read at CPL 0: at CPL 3 the processor may
+ * execute CPUID natively.
  */
 struct cpuid cpuid(uint32_t leaf, uint32_t subleaf);
 
@@ -76,16 +76,16 @@ static inline void out32(uint16_t port, uint32_t v)
 	__asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory");
 }
 
-/* Maps what lies above 4 GiB, up to @end, as the first 4 GiB are. */
+/* Maps addresses from 4 GiB to @end, one to one. */
 void paging_extend(uint64_t end);
 
-/* Fills in processors and ECAM, and remembers the registers of power. */
+/* Finds processors and ECAM, and stores the power registers. */
 void acpi_init(struct machine *machine, uint64_t rsdp);
 
-/* Finds out how fast the TSC counts. */
+/* Sets counter_hz and counter_source from the TSC. */
 void clock_init(struct machine *machine);
 
-/* A trap handler for a vector of an interrupt, at CPL 0; NULL takes it away. */
+/* Sets the handler of an interrupt vector, run at CPL 0; NULL: none. */
 void trap_handle(unsigned int vector, void (*fn)(void));
 
 #endif
