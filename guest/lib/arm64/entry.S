@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The way in at EL1, MMU off: the head of a Linux Image and the first
- * processor, the entry of the others, and the exception vectors.
+ * Entry at EL1 with the MMU off: the Linux Image header and the first processor,
+ * the entry of the others, and the exception vectors.
  *
- * The page table is static and one to one, and the same wherever the image is
- * loaded, so nothing is written before the caches are on.
+ * The page table is static, one to one, and independent of the load address, so
+ * nothing is written before the caches are on.
  */
 #include "guest/lib/arm64/layout.h"
 

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The way in: the PVH entry of the first processor and the trampoline of the
- * others, both into 64-bit mode at CPL 3; then the traps.
+ * The PVH entry of the first processor and the trampoline of the others, both
+ * into 64-bit mode at CPL 3; then the traps.
  *
- * Everything that runs at CPL 0 is short on purpose.  A KVM without hardware
- * support interprets it, at about a microsecond an instruction, while CPL 3 runs
- * at native speed.  So the page tables, GDT, IDT and TSS are static data and C
- * runs at CPL 3, which IOPL and the TSS both allow all ports: such a KVM does not
- * keep IOPL, and QEMU's emulation of a processor does not look at a TSS that is
- * busy, as that of a restored guest is.
- * Interrupts are always on there; the local APIC is what holds them back.  What
- * needs CPL 0 is asked for: see ring0.
+ * Code at CPL 0 is short: a KVM without hardware support interprets it, at about
+ * a microsecond for an instruction, while CPL 3 runs at native speed.  So page
+ * tables, GDT, IDT and TSS are static data, and C runs at CPL 3.  IOPL and the TSS
+ * both allow all ports: such a KVM does not keep IOPL, and QEMU's emulation
+ * ignores a busy TSS, which a restored guest has.  Interrupts are always enabled
+ * at CPL 3; the local APIC masks them.  ring0() runs code at CPL 0.
  */
 #include "guest/lib/x86/layout.h"
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# arm64-fdt-dtc: dtc finds nothing to warn of in the trees that fdt_dump ($1 and
-# what follows it) writes, and makes the same tree again of what it read.
+# arm64-fdt-dtc: dtc has no warning for the trees that fdt_dump ($1 and its
+# arguments) writes, and compiles its own output to the same tree.
 set -eu
 
 if ! command -v dtc >/dev/null; then
@@ -12,7 +12,7 @@ fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-# Run dtc with the arguments; anything that it says is a failure.
+# Run dtc with the arguments; any output is a failure.
 quiet_dtc() {
 	if ! dtc "$@" 2>"$dir/said" || [ -s "$dir/said" ]; then
 		echo "dtc $*:" >&2
@@ -30,7 +30,7 @@ for machine in '1' '2' '255' '1 bare'; do
 	cmp "$dir/a.dts" "$dir/b.dts"
 done
 
-# A checker that never complains proves nothing.
+# The check itself must be able to fail.
 cp "$dir/a.dts" "$dir/c.dts"
 echo '/ { bad@1 { }; };' >>"$dir/c.dts"
 dtc -q -q -I dts -O dtb -o "$dir/c.dtb" "$dir/c.dts"

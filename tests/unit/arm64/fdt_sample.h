@@ -23,13 +23,13 @@ struct fdt_sample {
 	uint8_t seed[FDT_RNG_SEED_BYTES];
 };
 
-/* A machine of @cpus with everything that there can be. */
+/* A machine of @cpus with all optional parts. */
 static inline void fdt_sample_init(struct fdt_sample *s, unsigned int cpus)
 {
 	memset(s, 0, sizeof(*s));
 	arch_layout(&s->layout);
 	s->range = (struct memory_range){ ARM64_RAM_GPA, SAMPLE_RAM_BYTES };
-	/* As KVM numbers them: 16 a cluster, bit 31 always set. */
+	/* As in KVM: 16 for each cluster, bit 31 always set. */
 	for (unsigned int i = 0; i < MACHINE_CPUS_MAX; i++)
 		s->mpidrs[i] = UINT64_C(0x80000000) | (i >> 4) << 8 | (i & 15);
 	for (size_t i = 0; i < sizeof(s->seed); i++)

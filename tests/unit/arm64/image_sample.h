@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An arm64 Image with an EFI stub's header, for the tests. */
+/* A sample arm64 Image with an EFI stub. */
 #ifndef TESTS_UNIT_ARM64_IMAGE_SAMPLE_H
 #define TESTS_UNIT_ARM64_IMAGE_SAMPLE_H
 
@@ -7,7 +7,7 @@
 #include "tests/unit/boot/helper.h"
 
 #define SAMPLE_BYTES	  16384 /* of the file */
-#define SAMPLE_SIZE	  UINT64_C(0x6000) /* with bss */
+#define SAMPLE_SIZE	  UINT64_C(0x6000) /* including bss */
 #define SAMPLE_PE	  0x40
 #define SAMPLE_SECTIONS	  2
 #define SAMPLE_SECTION_AT (SAMPLE_PE + 24 + 160)

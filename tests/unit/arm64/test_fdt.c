@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* arm64-fdt: the device tree, parsed back by libfdt. */
+/* arm64-fdt: the device tree, parsed by libfdt. */
 #include <errno.h>
 #include <libfdt.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static void tree_init(struct tree *t, unsigned int cpus)
 	tree_build(t);
 }
 
-/* The node at @path, which must be there. */
+/* The node at @path, which must exist. */
 static int node(const struct tree *t, const char *path)
 {
 	int n = fdt_path_offset(t->fdt, path);
@@ -38,7 +38,7 @@ static int node(const struct tree *t, const char *path)
 	return n;
 }
 
-/* Cell @i of a property, which must be there. */
+/* Cell @i of a property, which must exist. */
 static uint32_t cell(const struct tree *t, const char *path, const char *name,
 		     int i)
 {
@@ -51,7 +51,7 @@ static uint32_t cell(const struct tree *t, const char *path, const char *name,
 	       (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
 }
 
-/* Two cells from @i on, as one number. */
+/* Two cells, starting at @i, as one number. */
 static uint64_t pair(const struct tree *t, const char *path, const char *name,
 		     int i)
 {
@@ -59,7 +59,7 @@ static uint64_t pair(const struct tree *t, const char *path, const char *name,
 	       cell(t, path, name, i + 1);
 }
 
-/* How many cells a property has. */
+/* The number of cells of a property. */
 static int cells(const struct tree *t, const char *path, const char *name)
 {
 	int len = -1;
@@ -77,7 +77,7 @@ static void check_string(const struct tree *t, const char *path,
 	assert_string_equal(s, want);
 }
 
-/* Memory is all of RAM, past 4 GiB too. */
+/* The memory node covers all of RAM, also above 4 GiB. */
 static void test_memory(void **state)
 {
 	static const char path[] = "/memory@40000000";
@@ -91,7 +91,7 @@ static void test_memory(void **state)
 	free(t.fdt);
 }
 
-/* What is taken of it is reserved, and not to be mapped: the generation id. */
+/* The start of RAM, with the generation id, is reserved and no-map. */
 static void test_reserved(void **state)
 {
 	static const char path[] = "/reserved-memory/machine@40000000";
@@ -112,13 +112,13 @@ static void test_reserved(void **state)
 	assert_true(t.sample.layout.generation_gpa >= start);
 	assert_true(t.sample.layout.generation_gpa + PAGE_BYTES <=
 		    start + bytes);
-	/* Whole pages at any page size; the kernel's place is not in it. */
+	/* Whole pages of any size, below the kernel. */
 	assert_int_equal((start | bytes) % 0x10000, 0);
 	assert_true(start + bytes <= ARM64_KERNEL_GPA);
 	free(t.fdt);
 }
 
-/* The properties of /chosen: parameters, initrd, seeds, and console. */
+/* /chosen: parameters, initrd, seeds, console. */
 static void test_chosen(void **state)
 {
 	struct tree t;
@@ -141,7 +141,7 @@ static void test_chosen(void **state)
 	free(t.fdt);
 }
 
-/* Without an initrd, a serial port and a PMU, the tree has no word of them. */
+/* Without initrd, serial port and PMU, the tree has none of them. */
 static void test_bare(void **state)
 {
 	struct tree t;
@@ -163,7 +163,7 @@ static void test_bare(void **state)
 	free(t.fdt);
 }
 
-/* Every vCPU has a node of its MPIDR's number, and a redistributor. */
+/* Every vCPU has a node with its MPIDR, and a redistributor. */
 static void test_cpus(void **state)
 {
 	static const unsigned int counts[] = { 1, 2, 16, 17, 255 };
@@ -191,7 +191,7 @@ static void test_cpus(void **state)
 	}
 }
 
-/* Firmware calls are hypervisor calls. */
+/* PSCI uses HVC. */
 static void test_psci(void **state)
 {
 	struct tree t;
@@ -205,7 +205,7 @@ static void test_psci(void **state)
 	free(t.fdt);
 }
 
-/* The timers' and the PMU's PPIs are those of KVM. */
+/* The PPIs of timers and PMU are those of KVM. */
 static void test_private_interrupts(void **state)
 {
 	static const uint32_t ppis[] = { 13, 14, 11, 10 };
@@ -225,7 +225,7 @@ static void test_private_interrupts(void **state)
 	free(t.fdt);
 }
 
-/* ECAM, the window of the BARs, and MSIs through the ITS. */
+/* ECAM, the BAR window, and MSIs by the ITS. */
 static void test_pci(void **state)
 {
 	static const char path[] = "/pcie@f000000";
@@ -252,7 +252,7 @@ static void test_pci(void **state)
 	free(t.fdt);
 }
 
-/* Slot n, pin A, is line intx_first + n % intx_count, for every slot. */
+/* Pin A of slot n is line intx_first + n % intx_count. */
 static void test_intx(void **state)
 {
 	static const char path[] = "/pcie@f000000";
@@ -293,7 +293,7 @@ static void test_intx(void **state)
 	free(t.fdt);
 }
 
-/* The serial port and the clock, as their drivers want them. */
+/* Properties of serial port and RTC that their drivers require. */
 static void test_devices(void **state)
 {
 	struct tree t;
@@ -320,7 +320,7 @@ static void test_devices(void **state)
 	free(t.fdt);
 }
 
-/* The generation id and the power button have an edge of their own each. */
+/* Generation id and power button have a separate edge interrupt each. */
 static void test_notices(void **state)
 {
 	static const char id[] = "/bus/rng@40000000",
@@ -341,7 +341,7 @@ static void test_notices(void **state)
 	free(t.fdt);
 }
 
-/* A long command line grows the tree; one past all bounds is refused. */
+/* A long command line grows the tree; one beyond the limit is refused. */
 static void test_long_command_line(void **state)
 {
 	char *line = malloc(3 * MIB);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* arm64-idreg: what a host lacks, by name. */
+/* arm64-idreg: missing features, by name. */
 #include "arch/arm64/idreg.h"
 #include "tests/unit/boot/helper.h"
 
@@ -7,7 +7,7 @@
 #define ISAR0 ID_REG(6, 0)
 #define MMFR0 ID_REG(7, 0)
 
-/* Less in a field is named; the same or more is not. */
+/* A smaller field is named; an equal or larger one is not. */
 static void test_less(void **state)
 {
 	const uint64_t aes = UINT64_C(2) << 4, rndr = UINT64_C(1) << 60;
@@ -28,7 +28,7 @@ static void test_less(void **state)
 	assert_string_equal(buf, "");
 }
 
-/* In a signed field 0xf is the least. */
+/* In a signed field, 0xf is the minimum. */
 static void test_signed(void **state)
 {
 	const uint64_t none = UINT64_C(0xf) << 16; /* no floating point */
@@ -48,7 +48,7 @@ static void test_signed(void **state)
 	assert_string_equal(buf, "64K pages");
 }
 
-/* The names are cut to the room, the count is not. */
+/* The names are truncated, the count is not. */
 static void test_room(void **state)
 {
 	char buf[8] = "xxxxxxx";
@@ -63,7 +63,7 @@ static void test_room(void **state)
 	assert_int_equal(arm64_features_missing(ISAR0, 0, 0x10, NULL, 0), 1);
 }
 
-/* A register without names has none. */
+/* An unknown register has no names. */
 static void test_unknown(void **state)
 {
 	char buf[8];
@@ -76,7 +76,7 @@ static void test_unknown(void **state)
 	assert_string_equal(arm64_id_reg_name(PFR0), "ID_AA64PFR0_EL1");
 }
 
-/* What a register shows: a signed field from 0 on, another from 1 on. */
+/* Present features: from 0 in a signed field, else from 1. */
 static void test_features(void **state)
 {
 	char buf[128] = "";
@@ -85,7 +85,7 @@ static void test_features(void **state)
 	(void)state;
 	arm64_features(ISAR0, UINT64_C(2) << 4 | UINT64_C(1) << 60, to);
 	arm64_features(ID_REG(15, 7), UINT64_MAX, to);
-	/* Floating point of the second level, no vectors. */
+	/* Floating point level 2, no vectors. */
 	arm64_features(PFR0, UINT64_C(0xf1) << 16, to);
 	fclose(to);
 	assert_string_equal(buf, "AES=2\nRNDR\nFP=1\n");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* arm64-image: the Image header, whole and spoilt in every place. */
+/* arm64-image: valid and corrupt Image headers. */
 #include <errno.h>
 
 #include "tests/unit/arm64/image_sample.h"
@@ -16,7 +16,7 @@ static int parse(const uint8_t *b, size_t len, struct arm64_image *out)
 	return err;
 }
 
-/* An image that must be refused with @err and one line with @words. */
+/* Parsing must return @err with one line that contains @words. */
 static void refused(const uint8_t *b, size_t len, int err, const char *words)
 {
 	struct arm64_image out;
@@ -29,7 +29,7 @@ static void refused(const uint8_t *b, size_t len, int err, const char *words)
 	assert_int_equal(got, err);
 }
 
-/* A good header says what it says; a signature behind it is not loaded. */
+/* A valid header is parsed; a signature behind the image is not loaded. */
 static void test_whole(void **state)
 {
 	uint8_t b[SAMPLE_BYTES + 64 * 1024];
@@ -45,13 +45,13 @@ static void test_whole(void **state)
 	assert_int_equal(out.granule, ARM64_GRANULE_4K);
 	assert_int_equal(parse(b, sizeof(b), &out), 0);
 	assert_int_equal(out.file_bytes, SAMPLE_SIZE);
-	/* No EFI stub: the file's length is what there is. */
+	/* Without an EFI stub: the length of the file. */
 	b[0] = 0;
 	assert_int_equal(parse(b, 4096, &out), 0);
 	assert_int_equal(out.file_bytes, 4096);
 }
 
-/* Cut anywhere, it is truncated, and says so in one line. */
+/* Truncated anywhere: refused with one line. */
 static void test_truncated(void **state)
 {
 	static const size_t lens[] = {
@@ -74,7 +74,7 @@ static void test_truncated(void **state)
 		refused(b, lens[i], -ENODATA, "truncated");
 }
 
-/* Other files are named. */
+/* Other formats are named. */
 static void test_other_files(void **state)
 {
 	uint8_t b[4096] = { 0 };
@@ -90,14 +90,14 @@ static void test_other_files(void **state)
 	refused(b, sizeof(b), -ENOEXEC, "text");
 	memset(b, 0, sizeof(b));
 	refused(b, sizeof(b), -ENOEXEC, "not an arm64 Image");
-	/* Instructions and nothing else: what is missing is said. */
+	/* Instructions only: the missing header is named. */
 	for (size_t i = 0; i < sizeof(b); i += 4)
 		put_le32(b + i, 0xd503201f);
 	refused(b, sizeof(b), -ENOEXEC,
 		"no 64-byte header (\"ARM\\x64\" at byte 56");
 }
 
-/* Headers that make no sense, or a kernel that is not run. */
+/* Malformed headers and unsupported kernels. */
 static void test_bad_header(void **state)
 {
 	uint8_t good[SAMPLE_BYTES], b[SAMPLE_BYTES];
@@ -132,7 +132,7 @@ static void test_bad_header(void **state)
 	refused(b, sizeof(b), -ENODATA, "section 0");
 }
 
-/* No byte of the header makes it crash or say more than a line. */
+/* Any byte of the header: no crash, at most one line. */
 static void test_every_byte(void **state)
 {
 	uint8_t b[SAMPLE_BYTES];

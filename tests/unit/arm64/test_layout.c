@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* arm64-layout: nothing overlaps, lines are SPIs, RAM has its limits. */
+/* arm64-layout: no overlaps, lines are SPIs, limits of RAM. */
 #include <errno.h>
 
 #include "arch/arm64/layout.h"
 #include "tests/unit/boot/helper.h"
 
-/* Everything that has an address lies by itself and below RAM. */
+/* Address ranges do not overlap and are below RAM. */
 static void test_no_overlap(void **state)
 {
 	static const struct memory_range ranges[] = {
@@ -31,7 +31,7 @@ static void test_no_overlap(void **state)
 	}
 }
 
-/* Each line is an SPI of its own, and its number in KVM is that SPI's. */
+/* Each line is a different SPI with the same KVM number. */
 static void test_lines(void **state)
 {
 	struct kvm_irq_routing_entry entries[IRQ_LINES_MAX];
@@ -57,10 +57,10 @@ static void test_lines(void **state)
 	assert_int_equal(l.irq_map.line_routes(entries, 3), 3);
 }
 
-/* RAM is one range; what passes the addresses of a guest is refused. */
+/* RAM is one range; beyond the guest's address bits it is refused. */
 static void test_ram(void **state)
 {
-	const struct kvm kvm = { .fd = -1 }; /* knows nothing: 40 bits */
+	const struct kvm kvm = { .fd = -1 }; /* no capabilities: 40 bits */
 	struct memory_range ranges[MEMORY_RANGES_MAX];
 	struct capture capture;
 
@@ -78,7 +78,7 @@ static void test_ram(void **state)
 	capture_one_line(&capture, "40 bits");
 }
 
-/* The type of the VM follows from where RAM ends. */
+/* The VM type depends on the end of RAM. */
 static void test_vm_type(void **state)
 {
 	const struct kvm kvm = { .fd = -1 };

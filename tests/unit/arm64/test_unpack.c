@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * arm64-unpack: gzip, zstd and zboot images, whole, cut and damaged.  Each
- * compression is tested where the build has it, and refused by name where not.
+ * arm64-unpack: valid, truncated and corrupt gzip, zstd and zboot images.  A
+ * compression that the build lacks must be refused by name.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "tests/unit/arm64/image_sample.h"
 
 #define ROOM  (4 * SAMPLE_BYTES)
-#define ZBOOT 64 /* where the payload starts */
+#define ZBOOT 64 /* offset of the payload */
 
 /* A compressed kernel. */
 struct packed {
@@ -23,7 +23,7 @@ struct packed {
 	size_t len;
 };
 
-/* A way to compress, as zboot calls it. */
+/* A compression, by its zboot name. */
 struct kind {
 	const char *name;
 	bool (*pack)(const uint8_t *from, size_t len, struct packed *to);
@@ -66,7 +66,7 @@ static const struct kind kinds[] = {
 	{ NULL, NULL },
 };
 
-/* Unpacks @len bytes at @b; the descriptor, or -errno. */
+/* Decompresses @len bytes at @b; the descriptor, or -errno. */
 static int unpack(const uint8_t *b, size_t len, uint64_t limit,
 		  struct image *image)
 {
@@ -92,7 +92,7 @@ static void refused(const uint8_t *b, size_t len, uint64_t limit, int err,
 	assert_int_equal(got, err);
 }
 
-/* What comes out is what went in. */
+/* The output equals the input. */
 static void check_unpacks(const uint8_t *b, size_t len, const uint8_t *want)
 {
 	uint8_t got[SAMPLE_BYTES];
@@ -107,7 +107,7 @@ static void check_unpacks(const uint8_t *b, size_t len, const uint8_t *want)
 	close(fd);
 }
 
-/* Wraps a payload as zboot does, with trailing bytes as a signature. */
+/* Makes a zboot image, with trailing bytes as a signature. */
 static void make_zboot(struct packed *to, const char *name,
 		       const struct packed *payload)
 {
@@ -120,7 +120,10 @@ static void make_zboot(struct packed *to, const char *name,
 	to->len = ZBOOT + payload->len + 512;
 }
 
-/* Plain files, and zboot files, unpack; what follows the stream is ignored. */
+/*
+ * Plain and zboot files are decompressed; the bytes after the stream are
+ * ignored.
+ */
 static void test_whole(void **state)
 {
 	uint8_t plain[SAMPLE_BYTES];
@@ -138,7 +141,7 @@ static void test_whole(void **state)
 	}
 }
 
-/* Cut anywhere, it is truncated. */
+/* Truncated anywhere: refused. */
 static void test_truncated(void **state)
 {
 	uint8_t plain[SAMPLE_BYTES];
@@ -153,7 +156,7 @@ static void test_truncated(void **state)
 		make_zboot(&z, k->name, &p);
 		refused(z.b, ZBOOT + p.len - 1, SAMPLE_BYTES, -ENODATA,
 			"truncated");
-		/* The header's numbers say less than the stream needs. */
+		/* The header's length is shorter than the stream. */
 		put_le32(z.b + 12, (uint32_t)p.len - 20);
 		refused(z.b, z.len, SAMPLE_BYTES, -ENODATA, "truncated");
 		put_le32(z.b + 8, 0xffffffff);
@@ -161,7 +164,7 @@ static void test_truncated(void **state)
 	}
 }
 
-/* More than the guest's memory is refused before it is written. */
+/* More output than the guest's memory is refused before it is written. */
 static void test_too_large(void **state)
 {
 	uint8_t plain[SAMPLE_BYTES];
@@ -175,7 +178,7 @@ static void test_too_large(void **state)
 	}
 }
 
-/* A flipped byte anywhere ends in one line, or in no difference at all. */
+/* A flipped byte: one line, or the same output. */
 static void test_damaged(void **state)
 {
 	uint8_t plain[SAMPLE_BYTES];
@@ -206,7 +209,7 @@ static void test_damaged(void **state)
 	}
 }
 
-/* What is not compressed is left alone, in silence. */
+/* An uncompressed file: -EAGAIN, silent. */
 static void test_plain(void **state)
 {
 	uint8_t plain[SAMPLE_BYTES];
@@ -223,7 +226,7 @@ static void test_plain(void **state)
 	assert_int_equal(image.size_bytes, sizeof(plain));
 }
 
-/* Compressions that are not read are named. */
+/* Unsupported compressions are named. */
 static void test_unknown(void **state)
 {
 	static const struct {

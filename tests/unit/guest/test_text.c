@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guests' own formatting, numbers, arguments and free memory, on the host.
- * The library's functions that libc has too are renamed by the build.
+ * Formatting, numbers, arguments and free memory of the guest library, on the
+ * host.  The build renames functions that libc has too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,12 +14,12 @@
 #include "guest/lib/print.h"
 #include "guest/lib/string.h"
 
-/* Of the linker script in a guest. */
+/* From the linker script. */
 char image_end[1];
 
 void cpu_relax(void);
 
-/* What a guest gets from its architecture. */
+/* Stubs of the architecture. */
 void cpu_relax(void)
 {
 }
@@ -94,7 +94,7 @@ static void test_arguments(void **state)
 	assert_false(arg_is(&machine, "order", "random"));
 }
 
-/* Free RAM lies behind the image, and beside what was put there. */
+/* Free RAM is behind the image, without initrd and device tree. */
 static void test_free_ram(void **state)
 {
 	uint64_t image = (uintptr_t)image_end;

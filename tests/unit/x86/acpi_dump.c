@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes the ACPI tables of a machine, one file each, for iasl.sh:
- *
- *	acpi_dump FOLDER CPUS
+ * Writes the ACPI tables of a machine, one file for each, for iasl.sh:
+ * acpi_dump FOLDER CPUS
  */
 #include <stdio.h>
 #include <stdlib.h>

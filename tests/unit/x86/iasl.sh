@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# x86-acpi-iasl: the tables that acpi_dump ($1) writes can be read by iasl, and
-# what it reads compiles again without an error, a warning or a remark.
+# x86-acpi-iasl: iasl disassembles the tables that acpi_dump ($1) writes, and
+# compiles them again without an error, a warning or a remark.
 set -eu
 dump=$1
 

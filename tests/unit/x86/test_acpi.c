@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* x86-acpi: the tables, parsed back as a guest would, and the AML writer. */
+/* x86-acpi: the tables, parsed as a guest does, and the AML writer. */
 #include <errno.h>
 
 #include "arch/x86/acpi.h"
@@ -27,7 +27,7 @@ static int build(unsigned int cpus, size_t room)
 	return acpi_build(&config, block, room);
 }
 
-/* The bytes at a guest address, which must lie in the block. */
+/* The bytes at a guest address in the block. */
 static const uint8_t *at(uint64_t gpa, size_t len)
 {
 	assert_true(gpa >= X86_ACPI);
@@ -35,7 +35,6 @@ static const uint8_t *at(uint64_t gpa, size_t len)
 	return block + (gpa - X86_ACPI);
 }
 
-/* Checks that bytes sum to zero. */
 static void assert_sum(const uint8_t *p, size_t len)
 {
 	uint8_t sum = 0;
@@ -45,7 +44,7 @@ static void assert_sum(const uint8_t *p, size_t len)
 	assert_int_equal(sum, 0);
 }
 
-/* The table with @signature from the XSDT, its checksum checked. */
+/* The table with @signature from the XSDT, with a valid checksum. */
 static const uint8_t *find_table(const char *signature)
 {
 	const uint8_t *xsdt = at(get_le64(block + 24), 36);
@@ -61,7 +60,7 @@ static const uint8_t *find_table(const char *signature)
 	return NULL;
 }
 
-/* The root leads to every table. */
+/* Every table is reachable from the RSDP. */
 static void test_root(void **state)
 {
 	int len = build(1, sizeof(block));
@@ -78,7 +77,7 @@ static void test_root(void **state)
 	assert_int_equal(block[len], 0xee);
 }
 
-/* The FADT is of the reduced hardware, and names the power device's ports. */
+/* The FADT has hardware-reduced ACPI and the power device's ports. */
 static void test_fadt(void **state)
 {
 	const uint8_t *fadt, *dsdt;
@@ -99,7 +98,7 @@ static void test_fadt(void **state)
 	assert_sum(dsdt, get_le32(dsdt + 4));
 }
 
-/* Counts the processors of a MADT and checks their ids; entries end exactly. */
+/* Counts the processors of a MADT and checks their ids. */
 static unsigned int count_cpus(const uint8_t *madt)
 {
 	unsigned int cpus = 0;
@@ -118,7 +117,7 @@ static unsigned int count_cpus(const uint8_t *madt)
 	return cpus;
 }
 
-/* Every processor is there, by x2APIC entry above what a LAPIC's holds. */
+/* The MADT lists every processor, as x2APIC entries above the LAPIC limit. */
 static void test_madt(void **state)
 {
 	static const unsigned int counts[] = { 1, 2, 254, 255, 256, 300 };
@@ -130,7 +129,7 @@ static void test_madt(void **state)
 	}
 }
 
-/* The ECAM window is where the layout has it. */
+/* The MCFG has the ECAM window of the layout. */
 static void test_mcfg(void **state)
 {
 	const uint8_t *mcfg;
@@ -144,7 +143,7 @@ static void test_mcfg(void **state)
 	assert_int_equal(mcfg[55], 0);
 }
 
-/* With any room that is too small, the answer is no and nothing is past it. */
+/* Every buffer that is too small gives an error, without an overflow. */
 static void test_room(void **state)
 {
 	int len = build(2, sizeof(block));
@@ -157,7 +156,7 @@ static void test_room(void **state)
 	assert_int_equal(build(2, (size_t)len), len);
 }
 
-/* Integers take their shortest form. */
+/* Integers have the shortest encoding. */
 static void test_aml_int(void **state)
 {
 	static const struct {
@@ -185,7 +184,7 @@ static void test_aml_int(void **state)
 	}
 }
 
-/* Names: padded, with a root, with several segments. */
+/* Names: padding, root, several segments. */
 static void test_aml_path(void **state)
 {
 	static const struct {
@@ -208,7 +207,7 @@ static void test_aml_path(void **state)
 	}
 }
 
-/* A PNP id is packed as the specification's own example has it. */
+/* The PNP id of the specification's example. */
 static void test_aml_eisaid(void **state)
 {
 	uint8_t b[16];
@@ -220,7 +219,7 @@ static void test_aml_eisaid(void **state)
 	assert_memory_equal(b + 5, "\x0c\x41\xd0\x0a\x03", 5);
 }
 
-/* A package's length, decoded, at every size around the forms' limits. */
+/* Package lengths around the limits of each encoding. */
 static void test_aml_length(void **state)
 {
 	static const size_t sizes[] = { 0,    61,   62,	     63,      4092,

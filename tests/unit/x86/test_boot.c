@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * x86-boot: kernels made here, whole and spoilt, through arch_boot().  There is
- * no KVM: where all is well, the boot gets as far as the registers, whose
- * ioctl then fails, and by then the plan is complete.
+ * x86-boot: valid and corrupt kernels through arch_boot().
+ *
+ * There is no KVM: a valid kernel gets as far as the register ioctls, which
+ * fail; the plan is complete by then.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ struct attempt {
 	uint64_t ram_bytes;
 };
 
-/* A good bzImage. */
+/* A valid bzImage. */
 static void make_bzimage(uint8_t b[BZ_BYTES])
 {
 	memset(b, 0, BZ_BYTES);
@@ -53,7 +54,7 @@ static void make_bzimage(uint8_t b[BZ_BYTES])
 	put_le32(b + 0x260, 0x10000);
 }
 
-/* Boots @len bytes at @kernel; the result of arch_boot(). */
+/* Boots @len bytes at @kernel; returns the result of arch_boot(). */
 static int boot(struct attempt *a, const void *kernel, size_t len)
 {
 	struct boot_config config = {
@@ -81,14 +82,13 @@ static int boot(struct attempt *a, const void *kernel, size_t len)
 	return err;
 }
 
-/* Frees what a boot made. */
 static void finish(struct attempt *a)
 {
 	plan_finish(&a->plan);
 	memory_finish(&a->machine.memory);
 }
 
-/* A kernel that must be refused with @err and one line with @words. */
+/* arch_boot() must return @err with one line that contains @words. */
 static void refused(const void *kernel, size_t len, int err, const char *words)
 {
 	struct attempt a = { 0 };
@@ -99,7 +99,7 @@ static void refused(const void *kernel, size_t len, int err, const char *words)
 	finish(&a);
 }
 
-/* A kernel that must get as far as the registers; the plan is applied. */
+/* The boot must reach the registers; then the plan is applied. */
 static void taken(struct attempt *a, const void *kernel, size_t len)
 {
 	assert_int_equal(boot(a, kernel, len), -EBADF);
@@ -116,7 +116,10 @@ static const uint8_t *ram(const struct attempt *a, gpa_t gpa, uint64_t len)
 	return p;
 }
 
-/* A bzImage: kernel, command line, initrd and tables are at the addresses in the header. */
+/*
+ * A bzImage: kernel, command line, initrd and tables are at the recorded
+ * addresses.
+ */
 static void test_bzimage(void **state)
 {
 	struct attempt a = { .initrd = "initrd!", .cmdline = "a=b c" };
@@ -142,7 +145,9 @@ static void test_bzimage(void **state)
 	finish(&a);
 }
 
-/* A kernel that does not fit where it prefers goes lower, if it can move. */
+/*
+ * A relocatable kernel is loaded lower if RAM ends below its preferred address.
+ */
 static void test_bzimage_moves(void **state)
 {
 	struct attempt a = { .ram_bytes = 8 * MIB };
@@ -161,7 +166,7 @@ static void test_bzimage_moves(void **state)
 	finish(&a);
 }
 
-/* Cut at every length, it is refused, with the part that is cut. */
+/* Truncated at every length, it is refused, with the name of the part. */
 static void test_bzimage_truncated(void **state)
 {
 	uint8_t b[BZ_BYTES];
@@ -177,7 +182,7 @@ static void test_bzimage_truncated(void **state)
 				       "truncated kernel");
 }
 
-/* Each field of the header that makes no sense is refused. */
+/* Each malformed field of the header is refused. */
 static void test_bzimage_nonsense(void **state)
 {
 	static const struct {
@@ -209,7 +214,7 @@ static void test_bzimage_nonsense(void **state)
 	}
 }
 
-/* Bits flipped anywhere in the header: any answer, one line at most. */
+/* Bit flips in the header: any result, at most one line. */
 static void test_bzimage_flipped(void **state)
 {
 	uint8_t b[BZ_BYTES];
@@ -229,7 +234,7 @@ static void test_bzimage_flipped(void **state)
 	}
 }
 
-/* An ELF kernel with the note: start info, memory map, modules. */
+/* An ELF kernel with a PVH note: start info, memory map, modules. */
 static void test_pvh(void **state)
 {
 	struct attempt a = { .initrd = "initrd!" };
@@ -272,7 +277,7 @@ static void test_elf64(void **state)
 	finish(&a);
 }
 
-/* What is no kernel for this architecture is named. */
+/* Files of other formats are named. */
 static void test_other_files(void **state)
 {
 	struct elf_image e;
@@ -288,7 +293,7 @@ static void test_other_files(void **state)
 	elf_image_make(&e, EM_X86_64);
 	e.note.entry = 0x90000000;
 	refused(&e, sizeof(e), -EINVAL, "ELF entry 0x90000000");
-	/* Over the loader's own structures. */
+	/* A kernel over the boot structures is refused. */
 	elf_image_make(&e, EM_X86_64);
 	e.phdr[0].p_paddr = X86_ZERO_PAGE - 0x1000;
 	e.phdr[0].p_memsz = e.phdr[0].p_filesz = 4096;
@@ -299,7 +304,7 @@ static void test_other_files(void **state)
 	refused(&e, sizeof(e), -ERANGE, "start info");
 }
 
-/* An initrd that is larger than memory. */
+/* An initrd larger than memory is refused. */
 static void test_initrd(void **state)
 {
 	struct attempt a = { .ram_bytes = 8 * MIB };
@@ -318,7 +323,7 @@ static void test_initrd(void **state)
 	test_free(big);
 }
 
-/* The map: sorted, without overlaps, RAM where there is RAM. */
+/* The memory map: sorted, no overlaps, RAM where memory has it. */
 static void check_map(uint64_t low, uint64_t high)
 {
 	struct memory memory;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* x86-cpuid: a vCPU's table from made-up ones, topology and missing features. */
+/* x86-cpuid: vCPU tables from synthetic ones, topology and missing features. */
 #include <asm/kvm_para.h>
 #include <stdlib.h>
 
@@ -25,7 +25,7 @@ static struct kvm_cpuid_entry2 *add(struct kvm_cpuid2 *t, uint32_t function,
 	return e;
 }
 
-/* A table like a host's, with everything set that must change. */
+/* A host's table, with every bit set that must change. */
 static struct kvm_cpuid2 *make(uint32_t ebx, uint32_t edx, uint32_t ecx)
 {
 	struct kvm_cpuid2 *t = cpuid_alloc(CPUID_ENTRIES_MAX);
@@ -73,7 +73,7 @@ static struct kvm_cpuid2 *vcpu(const struct kvm_cpuid2 *host, unsigned int id,
 	return t;
 }
 
-/* Ids and counts of the leaves that both makers have. */
+/* Ids and counts of the leaves common to both vendors. */
 static void check_common(const struct kvm_cpuid2 *t, unsigned int id,
 			 unsigned int count, unsigned int bits)
 {
@@ -95,7 +95,7 @@ static void check_common(const struct kvm_cpuid2 *t, unsigned int id,
 	assert_int_equal(e->ebx, count);
 	assert_int_equal(e->ecx, 0x201);
 	assert_int_equal(cpuid_find(t, 0xb, 2)->ecx, 2);
-	/* Shadow stacks have state that is not saved. */
+	/* Shadow stacks are masked. */
 	assert_int_equal(cpuid_find(t, 7, 0)->ecx, 1 << 2);
 	assert_int_equal(cpuid_find(t, 7, 1)->ecx, 1 << 7);
 	e = cpuid_find(t, KVM_CPUID_FEATURES, 0);
@@ -149,7 +149,7 @@ static void test_amd(void **state)
 	free(host);
 }
 
-/* A full table still has room for what is added, and never more. */
+/* A full table leaves room for the added entries. */
 static void test_full(void **state)
 {
 	struct kvm_cpuid2 *host = make(INTEL), *t;
@@ -164,7 +164,7 @@ static void test_full(void **state)
 	free(host);
 }
 
-/* Address bits: the guest's where told, within reason otherwise. */
+/* Address bits: the guest's if reported, within limits. */
 static void test_address_bits(void **state)
 {
 	struct kvm_cpuid2 *t = cpuid_alloc(1);
@@ -182,7 +182,7 @@ static void test_address_bits(void **state)
 	free(t);
 }
 
-/* A missing feature is reported by name, or by leaf and bit. */
+/* Missing features are listed by name or position. */
 static void test_missing(void **state)
 {
 	struct kvm_cpuid2 *host = make(INTEL);
@@ -192,7 +192,7 @@ static void test_missing(void **state)
 
 	(void)state;
 	assert_int_equal(cpuid_missing(want, have, to), 0);
-	/* OSXSAVE comes and goes with the guest. */
+	/* OSXSAVE depends on the guest's CR4 */
 	cpuid_find(want, 1, 0)->ecx |= 1u << 27;
 	assert_int_equal(cpuid_missing(want, have, to), 0);
 	cpuid_find(want, 1, 0)->ecx |= 1u << 25 | 1u << 16;
@@ -206,7 +206,7 @@ static void test_missing(void **state)
 	free(host);
 }
 
-/* Each feature of a table is reported once, with the processor's name. */
+/* Features are listed once each; the processor model is described. */
 static void test_features(void **state)
 {
 	struct kvm_cpuid2 *t = cpuid_alloc(CPUID_ENTRIES_MAX);
@@ -223,10 +223,10 @@ static void test_features(void **state)
 	memcpy(&e->ecx, "ntel", 4);
 	e = add(t, 1, 0, false);
 	e->eax = 0x000806f8;
-	e->ecx = 1u << 27 | 1u << 26; /* OSXSAVE is none */
+	e->ecx = 1u << 27 | 1u << 26; /* OSXSAVE is not a feature */
 	e->edx = 1 << 4 | 1 << 10;
 	e = add(t, 0x80000001, 0, false);
-	e->edx = 1 << 4 | 1 << 29; /* the first is a repetition */
+	e->edx = 1 << 4 | 1 << 29; /* the first repeats leaf 1 */
 	e = add(t, 0x80000002, 0, false);
 	memcpy(&e->eax, "  A ", 4);
 	memcpy(&e->ebx, "CPU", 4);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The processor's CRC-32C is that of the tables, at every length and place. */
+/*
+ * The hardware CRC-32C equals that of the tables, at every length and
+ * alignment.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * x86-kvm: the hooks against this machine's KVM.  A machine of two vCPUs is
- * made and given registers that are not the defaults; its state goes into a
- * second machine, and what that one saves must be the same but for time.  Then
- * every shorter state, and states with bits flipped, are loaded: any answer,
- * no crash.
+ * x86-kvm: the hooks with real KVM.
+ *
+ * A machine of two vCPUs gets non-default registers; its state is loaded into a
+ * second machine and saved again, which must give the same bytes except for
+ * time.  Then truncated states and states with bit flips are loaded: any
+ * result, no crash.
  */
 #include <errno.h>
 #include <signal.h>
@@ -21,7 +22,7 @@
 #define CPUS	  2
 #define RAM_BYTES (4 * MIB)
 
-/* The LAPIC's registers that a timer takes (Intel SDM volume 3, 11.4.1). */
+/* LAPIC registers for a timer (Intel SDM volume 3, 11.4.1). */
 #define LAPIC_SPURIOUS	  0xf0
 #define LAPIC_IRR	  0x200 /* 32 vectors in each 16 bytes */
 #define LAPIC_LVT_TIMER	  0x320
@@ -40,7 +41,7 @@ struct box {
 	struct kvm_vcpu cpus[CPUS];
 };
 
-/* Its state: the machine's, then the vCPUs'. */
+/* Its saved state: machine, then vCPUs. */
 struct saved {
 	struct snap_writer w[1 + CPUS];
 };
@@ -87,7 +88,7 @@ static void box_finish(struct box *b)
 	kvm_close(&b->m.kvm);
 }
 
-/* Registers that are not what a new vCPU has. */
+/* Sets non-default registers. */
 static void scramble(struct box *b)
 {
 	for (unsigned int i = 0; i < CPUS; i++) {
@@ -135,7 +136,7 @@ static int load_part(struct box *b, unsigned int i, const uint8_t *data,
 			arch_vcpu_load(&b->m, &b->cpus[i - 1], &r);
 }
 
-/* How many bytes of two states differ. */
+/* The number of bytes in which two states differ. */
 static size_t differences(const struct snap_writer *a,
 			  const struct snap_writer *b)
 {
@@ -147,7 +148,7 @@ static size_t differences(const struct snap_writer *a,
 	return n;
 }
 
-/* What is loaded is what is saved again, but for clock and TSC. */
+/* A loaded state is saved unchanged, except for clock and TSC. */
 static void test_round_trip(void **state)
 {
 	struct box first, second;
@@ -162,8 +163,10 @@ static void test_round_trip(void **state)
 		assert_int_equal(load_part(&second, i, a.w[i].data, a.w[i].len),
 				 0);
 	save(&second, &b);
-	/* Two numbers of 8 bytes in the machine, three in a vCPU; MPERF and
-	 * kin may tick as well. */
+	/*
+	 * Two numbers of 8 bytes in the machine, three in a vCPU; MPERF and
+	 * similar MSRs may count too.
+	 */
 	assert_true(differences(&a.w[0], &b.w[0]) <= 16);
 	for (unsigned int i = 1; i < 1 + CPUS; i++)
 		assert_true(differences(&a.w[i], &b.w[i]) <= 64);
@@ -174,12 +177,12 @@ static void test_round_trip(void **state)
 	box_finish(&first);
 }
 
-/* Where the value of MSR @index is in a vCPU's state: behind its number. */
+/* The value of MSR @index in a vCPU's state: behind its number. */
 static uint8_t *find_msr(const struct snap_writer *w, uint32_t index)
 {
 	uint8_t *found = NULL;
 
-	/* The list is long; its neighbours tell it from other bytes. */
+	/* Neighbours in the list identify it. */
 	for (size_t i = 12; i + 24 <= w->len; i++)
 		if (get_le32(w->data + i) == index &&
 		    get_le32(w->data + i - 12) == index - 1 &&
@@ -188,7 +191,7 @@ static uint8_t *find_msr(const struct snap_writer *w, uint32_t index)
 	return found;
 }
 
-/* Registers that KVM has and does not list, with values a guest can write. */
+/* MSRs that KVM supports but does not list, with valid values. */
 static const struct {
 	uint32_t index;
 	uint64_t value;
@@ -207,7 +210,7 @@ static const struct {
 	{ 0x426, UINT64_C(0xfedcba9876543000) },
 };
 
-/* MTRRs and the banks of machine checks are kept. */
+/* MTRRs and machine-check banks are saved. */
 static void test_unlisted_msrs(void **state)
 {
 	struct box first, second;
@@ -236,10 +239,7 @@ static void test_unlisted_msrs(void **state)
 	box_finish(&first);
 }
 
-/*
- * A register that KVM does not take is worth a warning when the guest would
- * find another value than it had, and only then.
- */
+/* An MSR that KVM refuses gives a warning only if its value changes. */
 static void test_refused_msr(void **state)
 {
 	struct capture c;
@@ -253,13 +253,13 @@ static void test_refused_msr(void **state)
 	save(&b, &s);
 	value = find_msr(&s.w[1], 0x201);
 	assert_non_null(value);
-	/* No range of memory has this type. */
+	/* An invalid memory type. */
 	put_le64(value - 12, 0xff);
 	capture_begin(&c);
 	assert_int_equal(load_part(&b, 1, s.w[1].data, s.w[1].len), 0);
 	capture_one_line(
 		&c, "refuses to load MSR 0x200: saved value 0xff, now 0x0");
-	/* The number of banks cannot be set. */
+	/* The number of banks is read-only. */
 	assert_int_equal(msr_get(&b.cpus[0], MSR_MCG_CAP, &banks), 0);
 	put_le64(value - 12, 0);
 	put_le32(value - 4, MSR_MCG_CAP);
@@ -301,7 +301,7 @@ static void arm_timer(struct box *b, bool deadline)
 			 0);
 }
 
-/* Whether vCPU 0 has the timer's interrupt waiting. */
+/* Whether the timer interrupt of vCPU 0 is pending. */
 static bool timer_waits(struct box *b)
 {
 	struct kvm_lapic_state lapic;
@@ -333,11 +333,11 @@ static void set_code(struct box *b)
 	assert_true(kvm_call(b->cpus[0].fd, KVM_SET_REGS, &regs) >= 0);
 }
 
-/* Has vCPU 0 run until the timer's interrupt waits, or gives up. */
+/* Runs vCPU 0 until the timer interrupt is pending, with a limit. */
 static bool timer_comes(struct box *b)
 {
 	const struct sigaction alarm = { .sa_handler = on_alarm };
-	/* Again and again: one may come just before KVM_RUN. */
+	/* Repeated: a signal may arrive before KVM_RUN. */
 	const struct itimerval often = { { 0, 5000 }, { 0, 5000 } };
 	const struct itimerval never = { { 0, 0 }, { 0, 0 } };
 	time_t end = time(NULL) + TIMER_PATIENCE_S;
@@ -351,7 +351,7 @@ static bool timer_comes(struct box *b)
 	return timer_waits(b);
 }
 
-/* Loads all of it and sets the clocks: a machine about to be resumed. */
+/* Loads the state and starts the clocks, as a resume does. */
 static void load_all(struct box *b, const struct saved *s)
 {
 	for (unsigned int i = 0; i < 1 + CPUS; i++)
@@ -360,9 +360,9 @@ static void load_all(struct box *b, const struct saved *s)
 }
 
 /*
- * A timer that has fired while its vCPU did not run: KVM keeps the interrupt
- * where no request sees it, in neither the IRR nor the count.  It must come
- * after a restore: KVM arms a timer anew of which nothing is left.
+ * A timer that fired while its vCPU did not run: its interrupt is in neither
+ * the IRR nor the count.  It must arrive after a restore: KVM arms a timer
+ * without remaining time again.
  */
 static void check_fired_timer(bool deadline)
 {
@@ -377,7 +377,7 @@ static void check_fired_timer(bool deadline)
 	box_init(&second);
 	load_all(&second, &s);
 	assert_true(timer_comes(&second));
-	/* Nor is it lost where it was. */
+	/* The first machine has it too. */
 	assert_int_equal(arch_clocks_start(&first.m, false), 0);
 	assert_true(timer_comes(&first));
 	saved_finish(&s);
@@ -385,7 +385,7 @@ static void check_fired_timer(bool deadline)
 	box_finish(&first);
 }
 
-/* A timer that fires after the clocks were recorded, before they are saved. */
+/* A timer that fires between arch_clocks_stop() and the save. */
 static void check_late_timer(bool deadline)
 {
 	struct box first, second;
@@ -413,7 +413,7 @@ static void test_timers(void **state)
 	check_late_timer(true);
 }
 
-/* The TSC goes on, and the vCPUs agree on it. */
+/* The TSC continues, and is synchronised between vCPUs. */
 static void test_tsc(void **state)
 {
 	struct box first, second;
@@ -434,14 +434,14 @@ static void test_tsc(void **state)
 				 0);
 		assert_true(after[i] >= before[i]);
 	}
-	/* Read one after the other; a second would be a broken offset. */
+	/* Read one after the other: a second would be a wrong offset. */
 	assert_true(after[1] - after[0] < UINT64_C(1000000000));
 	saved_finish(&s);
 	box_finish(&second);
 	box_finish(&first);
 }
 
-/* Every shorter state is refused. */
+/* Every truncated state is refused. */
 static void test_short(void **state)
 {
 	struct box b;
@@ -461,7 +461,7 @@ static void test_short(void **state)
 	box_finish(&b);
 }
 
-/* Flipped bits: any answer but a crash. */
+/* Bit flips: any result, no crash. */
 static void test_flipped(void **state)
 {
 	struct box b;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* x86-power: what the guest writes to the power ports, and what it reads. */
+/* x86-power: guest reads and writes of the power ports. */
 #include "arch/x86/power.h"
 #include "arch/x86/x86.h"
 #include "tests/unit/boot/helper.h"
 
-static int raised; /* the last event and 1, 0: none */
+static int raised; /* last event plus 1; 0: none */
 
 static void on_raise(struct machine *machine, enum machine_event event)
 {
@@ -12,7 +12,7 @@ static void on_raise(struct machine *machine, enum machine_event event)
 	raised = (int)event + 1;
 }
 
-/* A machine with nothing but ports and lines. */
+/* A machine with ports and lines only. */
 static int setup(void **state)
 {
 	struct machine *m = test_calloc(1, sizeof(*m));
@@ -39,7 +39,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* What a write of @value to @port raises. */
+/* The event raised by a write of @value to @port. */
 static int write_port(struct machine *m, uint64_t port, uint32_t value,
 		      unsigned int size)
 {
@@ -48,7 +48,7 @@ static int write_port(struct machine *m, uint64_t port, uint32_t value,
 	return raised - 1;
 }
 
-/* Only the sleep type of soft off with the enable bit powers off. */
+/* Only S5 with the enable bit powers off. */
 static void test_sleep(void **state)
 {
 	struct machine *m = *state;
@@ -60,7 +60,7 @@ static void test_sleep(void **state)
 					 -1);
 }
 
-/* Only the values that mean reset do. */
+/* Only the reset values reset. */
 static void test_reset(void **state)
 {
 	struct machine *m = *state;
