@@ -73,7 +73,7 @@ struct pci_bar {
 	gpa_t gpa;
 };
 
-/* One MSI-X vector's way out. */
+/* The interrupt of one MSI-X vector. */
 struct pci_vector {
 	int gsi; /* -1: none */
 	int eventfd; /* -1: none */
@@ -163,9 +163,9 @@ void pci_config_write(struct pci_function *f, unsigned int reg,
 		      unsigned int size, uint64_t value);
 
 /*
- * The device's own way to its registers: get and put go past masks and
- * side effects; allow says which bits the guest may write.  1 to 8 bytes within
- * config space.  put and get take the host's lock once attached.
+ * The device's own access to its registers: get and put ignore masks and have no
+ * side effects; allow sets which bits the guest may write, before attaching.  1 to
+ * 8 bytes within config space.  put and get take the host's lock once attached.
  */
 uint64_t pci_config_get(struct pci_function *f, unsigned int reg,
 			unsigned int size);
@@ -189,7 +189,7 @@ bool pci_function_is_master(struct pci_function *f);
  */
 bool pci_msix_raise(struct pci_function *f, unsigned int vector);
 
-/* Holds INTA, or lets it go.  Any thread. */
+/* Sets the level of INTA: asserted if @level.  Any thread. */
 void pci_intx_set(struct pci_function *f, bool level);
 
 /* Back to power-on: config space, BARs, MSI-X, INTA low. */

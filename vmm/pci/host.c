@@ -123,7 +123,7 @@ int pci_host_create(struct pci_host **out, const struct pci_host_config *config)
 	return 0;
 }
 
-/* The host as a device of the machine's table. */
+/* The host as a device of the VM's table. */
 static void host_reset(void *state)
 {
 	struct pci_host *host = state;

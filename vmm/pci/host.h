@@ -39,7 +39,7 @@ int pci_host_create(struct pci_host **host,
 		    const struct pci_host_config *config);
 
 /*
- * Fills *@device with the operations of the host's bridge, for the machine's
+ * Fills *@device with the operations of the host's bridge, for the VM's
  * table.  In the table it comes before the devices on its bus, and is destroyed
  * after them.
  */

@@ -46,8 +46,8 @@ enum virtio_served {
 };
 
 /*
- * One kind of device.  @device is the device's own struct.  All run on the loop
- * thread with no lock held.  Only handle() and destroy() are required.
+ * One kind of device.  @device is the device's own struct.  All but destroy() run
+ * on the loop thread, with no lock held.  Only handle() and destroy() are required.
  *
  * A chain is popped into room(), given to handle(), and completed with
  * virtio_queue_complete(): within handle(), or later from the event loop, in
@@ -82,9 +82,9 @@ struct virtio_ops {
 	void (*served)(void *device, unsigned int queue,
 		       enum virtio_served why);
 	/*
-	 * Ends what is in flight of @queue.  Each chain held is completed, but
-	 * for the last popped, as many as it returns, which return to the avail ring: receive
-	 * buffers without data.  Only a device that completes in order may
+	 * Ends what is in flight of @queue.  Completes each chain held, except
+	 * receive buffers without data, which are the last popped and return to
+	 * the avail ring; their number.  Only a device that completes in order may
 	 * return some, because the driver reuses the avail ring's entries in
 	 * order.  Called before quiesce and reset, and before bus mastering
 	 * ends.
@@ -106,7 +106,7 @@ struct virtio_ops {
 	 */
 	void (*save)(void *device, struct snap_writer *w);
 	int (*load)(void *device, struct snap_reader *r);
-	/* Frees the device; the loop is stopped. */
+	/* Frees the device.  Main thread; the loop is stopped. */
 	void (*destroy)(void *device);
 };
 

@@ -28,7 +28,7 @@ int virtio_pci_create(struct device *device,
 		      const struct virtio_pci_config *config,
 		      struct virtio_device **out);
 
-/* Operations of a machine's device, common to all kinds. */
+/* The operations of struct device_ops, common to all kinds. */
 void virtio_pci_reset(void *state);
 int virtio_pci_quiesce(void *state);
 void virtio_pci_resume(void *state);

@@ -67,8 +67,9 @@ int virtq_setup(struct virtq *q, const struct memory *memory,
 		uint16_t next_used);
 
 /*
- * Takes the next chain: 1, 0 when there is none, or -errno when what the driver
- * made is no chain; *@why then says what is wrong with it.
+ * Takes the next chain: 1, 0 when there is none, -EIO when a page of it is
+ * unavailable, or another -errno when the driver's chain is invalid; *@why is the
+ * reason as text.
  */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain, const char **why);
 

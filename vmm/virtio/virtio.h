@@ -9,18 +9,16 @@
 #include "vmm/bus/device.h"
 
 struct disk;
-struct irqs;
 struct kvm_vm;
 struct loop;
 struct memory;
 struct pci_host;
 struct terminal;
 
-/* The narrow handle to the machine that every virtio device gets. */
+/* The parts of the VM that every virtio device gets. */
 struct virtio_host {
 	const struct memory *memory;
 	struct pci_host *pci;
-	struct irqs *irqs;
 	struct loop *loop;
 	const struct kvm_vm *kvm; /* for ioeventfd; NULL: none, for tests */
 };

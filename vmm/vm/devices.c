@@ -32,7 +32,6 @@ static struct virtio_host virtio_host(struct vm *vm)
 {
 	return (struct virtio_host){ .memory = &vm->machine.memory,
 				     .pci = vm->pci,
-				     .irqs = &vm->machine.irqs,
 				     .loop = vm->loop,
 				     .kvm = &vm->machine.vm };
 }

@@ -86,7 +86,6 @@ void guest_init(struct guest *g)
 	g->host = (struct virtio_host){
 		.memory = &g->memory,
 		.pci = g->pci,
-		.irqs = &g->irqs,
 		.loop = g->loop,
 	};
 }
