@@ -23,7 +23,7 @@ struct grace {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int status; /* -1: the machine has not ended */
+	int status; /* -1: the VM has not ended */
 	uint64_t until_ns;
 	bool done;
 	void (*last)(void *ctx);

@@ -99,7 +99,7 @@ void paging_warn_unused(const struct paging_options *options,
 			enum pager_mode mode, bool is_restore);
 
 /*
- * Prints the statistics of a machine that has ended, in the format of --stats.
+ * Prints the statistics of a VM that has ended, in the format of --stats.
  * @start_ns: CLOCK_MONOTONIC when the command began.
  */
 void paging_report(const struct paging_options *options, const struct vm *vm,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A machine in the foreground, from its creation to the exit status.  Main
+ * A VM in the foreground, from its creation to the exit status.  Main
  * thread, except where a function says otherwise.
  */
 #include "vmm/cli/session.h"
@@ -29,7 +29,7 @@ void session_options_init(struct session_options *options, enum pager_mode mode)
 	paging_options_init(&options->paging, mode);
 }
 
-/* The user typed Ctrl-A x.  Loop or main thread, while the machine exists. */
+/* The user typed Ctrl-A x.  Loop or main thread, while the VM exists. */
 static void on_leave(void *ctx)
 {
 	struct session *session = ctx;
@@ -95,14 +95,14 @@ int session_take_disk(struct session *session, int fd, const char *path,
 	return r;
 }
 
-/* Runs a machine that has been loaded. */
+/* Runs a VM that has been loaded. */
 static int run_loaded(struct session *session, struct vm_end *end)
 {
 	const char *control = session->options->control;
 	struct ctl *ctl = NULL;
 	int r;
 
-	/* From here on a signal ends the machine in order. */
+	/* From here on a signal ends the VM in order. */
 	vm_block_signals(true);
 	r = vm_catch_signals(session->vm);
 	if (r >= 0)
@@ -125,7 +125,7 @@ static int run_loaded(struct session *session, struct vm_end *end)
 	return r;
 }
 
-/* The machine's end has been decided.  Any thread. */
+/* The VM's end has been decided.  Any thread. */
 static void on_ended(void *ctx, struct vm_end end)
 {
 	struct session *session = ctx;
@@ -141,7 +141,7 @@ static void restore_terminal(void *ctx)
 	terminal_raw(session->terminal, false);
 }
 
-/* Creates, loads and runs a machine; the grace thread runs. */
+/* Creates, loads and runs a VM; the grace thread runs. */
 static int run_watched(struct session *session, const struct vm_config *config,
 		       const struct session_job *job, struct vm_end *end)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A machine in the foreground: what `thaw run` and `thaw restore` share.  The
- * disks and the terminal belong to the session; they outlive the machine, which
+ * A VM in the foreground: what `thaw run` and `thaw restore` share.  The
+ * disks and the terminal belong to the session; they outlive the VM, which
  * may be created more than once.
  *
  * Main thread.  Errors are 0 or -errno, logged.
@@ -31,8 +31,8 @@ struct session {
 	unsigned int disk_count;
 	struct terminal *terminal;
 	uint64_t start_ns; /* CLOCK_MONOTONIC at session_open() */
-	struct vm *vm; /* the current machine; NULL before and after it */
-	struct grace *grace; /* the current machine's */
+	struct vm *vm; /* the current VM; NULL before and after it */
+	struct grace *grace; /* the current VM's */
 };
 
 extern const char *const session_clock_names[];
@@ -87,7 +87,7 @@ int session_take_disk(struct session *session, int fd, const char *path,
 		      bool read_only);
 
 /*
- * The caller's part of a machine's life: @load boots or restores it; @ended,
+ * The caller's part of a VM's life: @load boots or restores it; @ended,
  * which may be NULL, runs after its end and before it is destroyed.
  */
 struct session_job {
@@ -97,13 +97,13 @@ struct session_job {
 };
 
 /*
- * Creates a machine from @config, whose host side is filled in here, loads it
+ * Creates a VM from @config, whose host side is filled in here, loads it
  * with @job, runs it to its end (*@end), and destroys it.
  */
 int session_run(struct session *session, struct vm_config config,
 		const struct session_job *job, struct vm_end *end);
 
-/* The exit status for the end of a machine. */
+/* The exit status for the end of a VM. */
 int session_exit_code(const struct vm_end *end);
 
 #endif

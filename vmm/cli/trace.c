@@ -158,7 +158,7 @@ static int add_line(struct trace *trace, char *line, const char *name,
 	*end = '\0';
 	if (n == 1 && strcmp(line, "# thaw fault trace 1") != 0)
 		return log_fail(EBADMSG, "%s: not a fault trace", name);
-	/* Each boot of a machine begins with a header; times start again. */
+	/* Each boot of a VM begins with a header; times start again. */
 	if (line[0] == '#')
 		return 0;
 	if (!make_room(trace))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The control socket's server: one thread with all clients, one verb after
- * another.  It is the machine's control side while it runs.
+ * another.  It is the VM's control side while it runs.
  *
  * A client that sends nothing or half a line, or does not read its replies, does
  * not delay the others, and is disconnected after CTL_TIMEOUT_MS.  A verb delays
