@@ -73,7 +73,7 @@ static void test_refuses(void **state)
 	assert_int_equal(disk_open(&x->disk, x->path, true), -EINVAL);
 	write_file(x->path, 0);
 	assert_int_equal(disk_open(&x->disk, x->path, true), -EINVAL);
-	/* A FIFO neither opens nor hangs. */
+	/* Opening a FIFO fails and does not block. */
 	unlink(x->path);
 	assert_int_equal(mkfifo(x->path, 0600), 0);
 	assert_int_equal(disk_open(&x->disk, x->path, true), -EINVAL);
@@ -202,7 +202,7 @@ static void log_end(struct log *log)
 	close(log->file);
 }
 
-/* Whether it is this one line of the disk of @x. */
+/* Asserts this one line, of the disk of @x. */
 static void log_is(const struct log *log, const struct fixture *x,
 		   const char *rest)
 {
@@ -242,7 +242,10 @@ static void test_full(void **state)
 	log_is(&log, x, "write: No space left on device");
 	assert_int_equal(disk_errors(&x->disk, DISK_WRITE), 1000);
 	assert_int_equal(disk_errors(&x->disk, DISK_READ), 0);
-	/* After a while there is another line, with what came meanwhile. */
+	/*
+	 * After the interval there is another line, with the number of errors
+	 * since.
+	 */
 	x->disk.errors[DISK_WRITE].logged_ns = 0;
 	log_begin(&log);
 	assert_int_equal(disk_writev(&x->disk, &iov, 1, 0), -ENOSPC);
@@ -268,7 +271,7 @@ static void test_flush_fails(void **state)
 	assert_int_equal(disk_errors(&x->disk, DISK_FLUSH), 2);
 }
 
-/* An image that was cut after it was opened. */
+/* An image truncated after it was opened. */
 static void test_truncated(void **state)
 {
 	struct fixture *x = *state;
@@ -286,7 +289,7 @@ static void test_truncated(void **state)
 	assert_int_equal(disk_errors(&x->disk, DISK_READ), 2);
 }
 
-/* What is refused, or lies in the guest's memory, is no error of the host. */
+/* Refusals, and faults in guest memory, are not host errors. */
 static void test_no_host_error(void **state)
 {
 	struct fixture *x = *state;

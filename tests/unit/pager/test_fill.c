@@ -285,7 +285,7 @@ static void uffd_fills(void **state)
 	fixture_close(&f);
 }
 
-/* The background fills all of it and takes the gates away. */
+/* Background fill populates all pages and removes the gates. */
 static void background_fills(void **state)
 {
 	struct fixture f;
@@ -311,7 +311,7 @@ static void background_fills(void **state)
 	fixture_close(&f);
 }
 
-/* An error that passes is retried, without a failure report. */
+/* A transient error is retried and not reported. */
 static void error_once_is_retried(void **state)
 {
 	struct fixture f;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A source that does not answer: a demand fault is reported, a background fill is
- * not, and all threads end with the pager.
+ * A source that does not answer: a read that a thread needs is reported, other
+ * reads are not, and all waits end when the pager ends.
  */
 #include <errno.h>
 #include <pthread.h>

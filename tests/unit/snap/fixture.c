@@ -15,7 +15,7 @@
 #include "vmm/snap/save.h"
 #include "vmm/snap/section.h"
 
-/* Two ranges with a hole between, as a guest of more than 3 GiB has. */
+/* Two ranges with a hole between, like a guest of more than 3 GiB. */
 const struct snap_range ranges[2] = {
 	{ 0, 200 * 4096, 0 },
 	{ UINT64_C(0x100000000), 56 * 4096, 200 * 4096 },
@@ -135,7 +135,7 @@ const struct snap_run *run_of(const struct snap_file *f, uint64_t page)
 	return NULL;
 }
 
-/* Whether the page, as a restore would have it, is that of @memory. */
+/* Whether the page, as restored, equals that of @memory. */
 static int check_page(const struct snap_file *f, uint64_t page,
 		      const uint8_t *memory)
 {

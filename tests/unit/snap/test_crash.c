@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A saver that is killed at any moment leaves the snapshot that was there, or
- * the new one, or none; and nothing that the next save does not remove.
+ * A saver that is killed at any time leaves the old snapshot, the new one, or
+ * none, and no file that the next save does not remove.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -44,7 +44,7 @@ static unsigned int last_reported(int told, unsigned int before)
 	return before;
 }
 
-/* Has a child save for @ns and be killed; the last seed that it reported. */
+/* Lets a child save for @ns and kills it; returns the last seed it reported. */
 static unsigned int kill_a_saver(const char *path, unsigned int seed, long ns,
 				 unsigned int before)
 {
@@ -97,7 +97,7 @@ static void killed_at_any_moment(void **state)
 	}
 	print_message("%u rounds left none, %u one that was not yet reported\n",
 		      none, before_last);
-	/* The next save clears away what they left. */
+	/* The next save removes the stale staging directories. */
 	assert_int_equal(save_guest(path, 77), 0);
 	assert_int_equal(check_guest(path, 77), 0);
 	assert_int_equal(count_entries(dir), 1);

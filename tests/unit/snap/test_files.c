@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Snapshot directories: what is saved is what is read, holes stay holes, and
- * each thing that can be in the way gets its own answer.
+ * Snapshot directories: reading returns what was saved, holes stay holes, and
+ * each obstacle has its own error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +80,7 @@ static void round_trip(void **state)
 	free(path);
 }
 
-/* A large guest that is nearly empty takes nearly no room. */
+/* A large guest that is nearly empty uses little space. */
 static void holes_stay_holes(void **state)
 {
 	const struct snap_range range = { 0, UINT64_C(8) << 30, 0 };
@@ -213,7 +213,7 @@ static void what_is_no_snapshot_is_left_alone(void **state)
 {
 	char *path = path_in(*state, "folder"), *link;
 
-	/* An empty folder may be used. */
+	/* An empty directory may be replaced. */
 	assert_int_equal(mkdir(path, 0755), 0);
 	assert_int_equal(save_guest(path, 1), 0);
 	assert_int_equal(check_guest(path, 1), 0);
@@ -239,7 +239,7 @@ static void what_is_no_snapshot_is_left_alone(void **state)
 	assert_int_equal(count_entries(*state), 4);
 }
 
-/* Something that appears between the begin and the commit is not lost. */
+/* A file created between begin and commit is not lost. */
 static void a_late_comer_is_left_alone(void **state)
 {
 	char *path = path_in(*state, "snap");
@@ -320,7 +320,7 @@ static void missing_and_strange_files(void **state)
 		data = read_file(path, names[i], &len);
 		assert_int_equal(unlink(file), 0);
 		assert_int_equal(snap_open(&f, path, ARCH), -ENOENT);
-		/* A FIFO must not be waited for. */
+		/* Opening a FIFO must not block. */
 		assert_int_equal(mkfifo(file, 0600), 0);
 		assert_int_equal(snap_open(&f, path, ARCH), -EBADMSG);
 		assert_int_equal(unlink(file), 0);
@@ -366,7 +366,7 @@ static void files_of_two_snapshots(void **state)
 	free(two);
 }
 
-/* A page that is no page of the guest's shows when all is verified. */
+/* A stray page is detected by verification. */
 static void bytes_in_a_hole(void **state)
 {
 	char *path = path_in(*state, "snap"), *file;
@@ -437,7 +437,9 @@ static void working_set(void **state)
 	free(path);
 }
 
-/* The child of full_disk(): in a mount of its own; an exit status. */
+/*
+ * The child of full_disk(), in its own mount namespace; returns an exit status.
+ */
 static int fill_a_disk(const char *dir)
 {
 	char *path = path_in(dir, "snap");
@@ -449,7 +451,7 @@ static int fill_a_disk(const char *dir)
 		return 77;
 	if (save_guest(path, 1))
 		return 1;
-	/* The second does not fit beside the first: it must stay whole. */
+	/* The second does not fit: the first must stay intact. */
 	for (unsigned int seed = 2; seed < 8 && full != -ENOSPC; seed++) {
 		char other[64];
 
@@ -460,7 +462,7 @@ static int fill_a_disk(const char *dir)
 		return 2;
 	if (check_guest(path, 1))
 		return 3;
-	/* A read-only folder. */
+	/* A read-only directory. */
 	if (mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, NULL))
 		return 77;
 	if (save_guest(path, 9) != -EROFS || check_guest(path, 1))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Snapshots that were changed: each is refused with one line, or gives the
- * guest that was saved.  Never a wrong byte, a crash, or two lines.
+ * Mutated snapshots: each is refused with one line, or restores the guest that
+ * was saved. Never a wrong byte, a crash, or two lines.
  *
- * Half of the changes to a header are made with the checksum put right again,
- * as by an attacker: the checks behind the checksum must hold as well.
- * THAW_MUTATIONS says how many; the seed of each is its number.
+ * Half of the changes to a header include a corrected checksum, like a
+ * malicious file, so the checks behind the checksum are tested as well.
+ * THAW_MUTATIONS is the number of mutations; the seed of each is its number.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -26,14 +26,14 @@
 
 static const char *const names[] = { "state", "pages", "memory", "workingset" };
 
-/* A file of the snapshot, good and changed. */
+/* A file of the snapshot, original and mutated. */
 struct victim {
 	const char *name;
 	uint8_t *good, *bad;
 	size_t len, bad_len;
 };
 
-/* Numbers at the edges of what fields hold. */
+/* Boundary values of fields. */
 static uint64_t absurd(unsigned int *seed)
 {
 	static const uint64_t values[] = { 0,
@@ -61,7 +61,7 @@ static size_t somewhere(const struct victim *v, size_t len, unsigned int *seed)
 {
 	size_t limit = v->bad_len >= len ? v->bad_len - len + 1 : 1;
 
-	/* Headers are where it hurts. */
+	/* Most mutations are in headers. */
 	if (rand_r(seed) % 2 && limit > 256)
 		limit = 256;
 	return (size_t)rand_r(seed) % limit;
@@ -110,7 +110,7 @@ static void (*const changes[])(struct victim *v, unsigned int *seed) = {
 	move_a_piece, absurd_field, absurd_field,
 };
 
-/* Puts the checksums of `state` right, but not those over sections' bytes. */
+/* Corrects the checksums of `state`, except those of section contents. */
 static void forge_state(struct victim *v)
 {
 	size_t header = v->bad_len < 16 ? 0 : get_le32(v->bad + 12);
@@ -131,7 +131,7 @@ static void forge_state(struct victim *v)
 	}
 }
 
-/* Puts the checksums of `pages` right, of header and runs. */
+/* Corrects the checksums of `pages`, of header and runs. */
 static void forge_pages(struct victim *v)
 {
 	uint64_t runs;
@@ -171,7 +171,7 @@ static int use_it(const char *path)
 	return err;
 }
 
-/* One change to one file; whether it was refused. */
+/* Applies one change to one file; returns whether it was refused. */
 static bool one_mutation(const char *path, struct victim *v, unsigned int n)
 {
 	unsigned int seed = n, lines, more;
@@ -228,7 +228,7 @@ static void changed_snapshots(void **state)
 	for (unsigned int n = 0; n < count; n++) {
 		struct victim *v = &victims[n % ARRAY_SIZE(names)];
 
-		/* memory is large and has nothing to parse. */
+		/* `memory` is large and is not parsed. */
 		if (n % 16 == 2 || strcmp(v->name, "memory")) {
 			refused += one_mutation(path, v, n);
 			write_file(path, v->name, v->good, v->len);

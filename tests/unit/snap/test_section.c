@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Fields of a section: what goes in comes out, and a bad field is noticed. */
+/*
+ * Fields of a section: values survive a round trip, and malformed fields are
+ * detected.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,7 +62,7 @@ static void short_input_is_noticed(void **state)
 	(void)state;
 	assert_int_equal(snap_get_u32(&r), 0);
 	assert_int_equal(snap_reader_error(&r), -EBADMSG);
-	/* Nothing is had from it any more, not even what is there. */
+	/* Later reads fail, even within the data. */
 	assert_int_equal(snap_get_u8(&r), 0);
 	snap_get_bytes(&r, raw, 4);
 	assert_memory_equal(raw, "\0\0\0\0", 4);

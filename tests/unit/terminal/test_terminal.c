@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The terminal: raw mode and every way out of it, escape sequences, transfers
- * that do not block and do not change files that others share.
+ * The terminal: raw mode and every way to end it, escape sequences, transfers
+ * that do not block and do not change shared files.
  *
- * A pty pair stands for the user: the test types into and reads from its master
- * side, the terminal under test has the slave side.
+ * A pty pair stands for the user: the test types into and reads from the
+ * master, the terminal under test has the slave.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -176,9 +176,9 @@ static void child_dies(const struct pty *p, enum way_out way, int sig,
 
 	t = open_on(p->slave, p->slave, NULL);
 	/*
-	 * The handlers of cmocka and of sanitizers go on living; here the
-	 * default is to be seen.  Ours are installed once for a process, so
-	 * these tests run before any other has made a terminal raw.
+	 * Handlers of cmocka and of sanitizers are inherited; the test needs
+	 * the defaults. Ours are installed once per process, so these tests run
+	 * before any other makes a terminal raw.
 	 */
 	default_signals();
 	if (terminal_raw(t, true) || !pty_is_raw(p) || write(ready, "r", 1) < 0)
@@ -197,7 +197,10 @@ static void child_dies(const struct pty *p, enum way_out way, int sig,
 	_exit(98);
 }
 
-/* Has a child end so; the terminal must be cooked again.  Its wait status. */
+/*
+ * Lets a child end that way; the terminal must be cooked again. Returns its
+ * wait status.
+ */
 static int die_raw(enum way_out way, int sig)
 {
 	struct pty p = pty_open();
@@ -248,7 +251,7 @@ static void crash_restores(void **state)
 	}
 }
 
-/* Whether a process that does nothing about @sig dies of it: by trying. */
+/* Tests by trial whether @sig kills a process by default. */
 static bool kills_by_default(int sig)
 {
 	int status;
