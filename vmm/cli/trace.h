@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads a fault trace; vmm/pager/trace.c documents the format.  The file is
+ * Reads a fault trace; vmm/pager/record.c documents the format.  The file is
  * hostile.  One thread.
  */
 #ifndef VMM_CLI_TRACE_H

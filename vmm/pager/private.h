@@ -202,7 +202,7 @@ int record_open(struct pager *pager);
 /* Counts a fill of @count pages from @first on, of which @page was needed. */
 void record_fill(struct pager *pager, const struct pager_need *need,
 		 uint64_t page, uint64_t first, uint64_t count);
-/* Reports a trace that could not be written. */
+/* Closes the trace, reports one that could not be written, and frees. */
 void record_close(struct pager *pager);
 
 #endif

@@ -24,7 +24,14 @@ struct pci_host {
 };
 
 /*
- * Calls go one way: host.c, attach.c, function.c, bar.c, msix.c, config.c.
+ * Calls go one way:
+ *
+ *	host.c		ECAM, the bridge
+ *	attach.c	slots
+ *	function.c	the guest's accesses to config space; reset, save, load
+ *	bar.c		where BARs are decoded
+ *	msix.c		vectors
+ *	config.c	config space as bytes; pci_function_init() and kin
  */
 
 /* config.c: the host's lock; nothing before the function is attached. */
