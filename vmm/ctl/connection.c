@@ -96,7 +96,8 @@ static void tell(void *ctx, const char *line, size_t len)
 static bool answer(struct connection *connection, struct vm *vm, char *line,
 		   size_t len)
 {
-	const struct ctl_listener who = { .tell = tell, .ctx = connection };
+	const struct ctl_listener listener = { .tell = tell,
+					       .ctx = connection };
 	CLEANUP_FREE char *text = NULL;
 	size_t text_len = 0;
 	FILE *out = open_memstream(&text, &text_len);
@@ -106,7 +107,7 @@ static bool answer(struct connection *connection, struct vm *vm, char *line,
 	if (memchr(line, '\0', len))
 		ctl_refuse(out, "request contains a NUL byte");
 	else
-		ctl_execute(vm, line, &who, out);
+		ctl_execute(vm, line, &listener, out);
 	if (fclose(out) != 0)
 		return false;
 	connection->deadline_ms = clock_now_ms() + CTL_TIMEOUT_MS;

@@ -52,7 +52,7 @@ struct ctl_listener {
  * verbs.c: executes one request and writes the reply, one line of JSON, to
  * @out.
  */
-void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
+void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *listener,
 		 FILE *out);
 
 /* verbs.c: a reply that reports the error @why. */

@@ -37,7 +37,7 @@ static const char *reason(int err)
 {
 	switch (err) {
 	case ECANCELED:
-		return "the machine ends";
+		return "the VM is ending";
 	case ETIMEDOUT:
 		return "timed out waiting for guest memory";
 	case EBUSY:
@@ -102,14 +102,14 @@ static void reply_errno(FILE *out, const char *what, int result)
 	reply_result(out, what, "", result < 0 ? reason(-result) : NULL);
 }
 
-static void do_status(struct vm *vm, char *args, const struct ctl_listener *who,
-		      FILE *out)
+static void do_status(struct vm *vm, char *args,
+		      const struct ctl_listener *listener, FILE *out)
 {
 	const struct vm_config *config = vm_get_config(vm);
 	struct json json;
 
 	(void)args;
-	(void)who;
+	(void)listener;
 	reply_begin(&json, out, true);
 	json_string(&json, "thaw", THAW_VERSION);
 	json_string(&json, "state", vm_is_paused(vm) ? "paused" : "running");
@@ -140,14 +140,14 @@ static void add_disks(struct json *json, const struct vm_config *config)
 	json_array_end(json);
 }
 
-static void do_stats(struct vm *vm, char *args, const struct ctl_listener *who,
-		     FILE *out)
+static void do_stats(struct vm *vm, char *args,
+		     const struct ctl_listener *listener, FILE *out)
 {
 	struct pager_stats s = { 0 };
 	struct json json;
 
 	(void)args;
-	(void)who;
+	(void)listener;
 	vm_pager_stats(vm, &s);
 	reply_begin(&json, out, true);
 	json_string(&json, "pager",
@@ -164,19 +164,19 @@ static void do_stats(struct vm *vm, char *args, const struct ctl_listener *who,
 	reply_end(&json);
 }
 
-static void do_pause(struct vm *vm, char *args, const struct ctl_listener *who,
-		     FILE *out)
+static void do_pause(struct vm *vm, char *args,
+		     const struct ctl_listener *listener, FILE *out)
 {
 	(void)args;
-	(void)who;
+	(void)listener;
 	reply_errno(out, "pause", vm_pause(vm));
 }
 
-static void do_resume(struct vm *vm, char *args, const struct ctl_listener *who,
-		      FILE *out)
+static void do_resume(struct vm *vm, char *args,
+		      const struct ctl_listener *listener, FILE *out)
 {
 	(void)args;
-	(void)who;
+	(void)listener;
 	reply_errno(out, "resume", vm_resume(vm));
 }
 
@@ -185,7 +185,7 @@ static void do_resume(struct vm *vm, char *args, const struct ctl_listener *who,
 
 /* The recipient of progress lines. */
 struct progress {
-	const struct ctl_listener *who;
+	const struct ctl_listener *listener;
 	uint64_t next_ms; /* not before */
 };
 
@@ -214,7 +214,7 @@ static void tell_progress(void *ctx, uint64_t done, uint64_t of)
 	json_object_end(&json);
 	json_finish(&json);
 	if (fclose(out) == 0)
-		progress->who->tell(progress->who->ctx, text, len);
+		progress->listener->tell(progress->listener->ctx, text, len);
 }
 
 /* Consumes the word @option at the start of *@args; false: not there. */
@@ -232,18 +232,19 @@ static bool take_option(char **args, const char *option)
 
 /* "snapshot [--stop] [--progress] DIR"; DIR is the rest of the line. */
 static void do_snapshot(struct vm *vm, char *args,
-			const struct ctl_listener *who, FILE *out)
+			const struct ctl_listener *listener, FILE *out)
 {
-	struct progress progress = { who, clock_now_ms() + PROGRESS_MS };
-	const struct vm_progress hears = { tell_progress, &progress };
-	bool was_paused = vm_is_paused(vm), stop = false, tells = false;
+	struct progress progress = { listener, clock_now_ms() + PROGRESS_MS };
+	const struct vm_progress report = { tell_progress, &progress };
+	bool was_paused = vm_is_paused(vm), stop = false;
+	bool wants_progress = false;
 	int r;
 
 	for (;;) {
 		if (take_option(&args, "--stop"))
 			stop = true;
 		else if (take_option(&args, "--progress"))
-			tells = true;
+			wants_progress = true;
 		else
 			break;
 	}
@@ -253,7 +254,7 @@ static void do_snapshot(struct vm *vm, char *args,
 	}
 	r = vm_pause(vm);
 	if (r >= 0)
-		r = vm_save(vm, args, tells ? &hears : NULL);
+		r = vm_save(vm, args, wants_progress ? &report : NULL);
 	if (r >= 0 && stop)
 		vm_end(vm, VM_END_STOPPED, 0);
 	else if (!was_paused && vm_resume(vm) < 0 && r >= 0)
@@ -262,27 +263,27 @@ static void do_snapshot(struct vm *vm, char *args,
 }
 
 static void do_power_button(struct vm *vm, char *args,
-			    const struct ctl_listener *who, FILE *out)
+			    const struct ctl_listener *listener, FILE *out)
 {
 	(void)args;
-	(void)who;
+	(void)listener;
 	reply_errno(out, "power-button", vm_power_button(vm));
 }
 
-static void do_retry(struct vm *vm, char *args, const struct ctl_listener *who,
-		     FILE *out)
+static void do_retry(struct vm *vm, char *args,
+		     const struct ctl_listener *listener, FILE *out)
 {
 	(void)args;
-	(void)who;
+	(void)listener;
 	vm_retry_pages(vm);
 	reply_errno(out, "retry", 0);
 }
 
-static void do_quit(struct vm *vm, char *args, const struct ctl_listener *who,
-		    FILE *out)
+static void do_quit(struct vm *vm, char *args,
+		    const struct ctl_listener *listener, FILE *out)
 {
 	(void)args;
-	(void)who;
+	(void)listener;
 	vm_end(vm, VM_END_STOPPED, 0);
 	reply_errno(out, "quit", 0);
 }
@@ -291,8 +292,8 @@ static void do_quit(struct vm *vm, char *args, const struct ctl_listener *who,
 static const struct verb {
 	const char *name;
 	bool takes_args;
-	void (*run)(struct vm *vm, char *args, const struct ctl_listener *who,
-		    FILE *out);
+	void (*run)(struct vm *vm, char *args,
+		    const struct ctl_listener *listener, FILE *out);
 } verbs[] = {
 	{ "status", false, do_status },
 	{ "stats", false, do_stats },
@@ -320,7 +321,7 @@ static void refuse_verb(FILE *out)
 	ctl_refuse(out, why ? why : "unknown verb");
 }
 
-void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
+void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *listener,
 		 FILE *out)
 {
 	char *args = line + strcspn(line, " ");
@@ -334,7 +335,7 @@ void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
 		if (*args && !verbs[i].takes_args)
 			reply_result(out, line, "", "takes no arguments");
 		else
-			verbs[i].run(vm, args, who, out);
+			verbs[i].run(vm, args, listener, out);
 		return;
 	}
 	refuse_verb(out);

@@ -27,7 +27,7 @@ void ctl_refuse(FILE *out, const char *why)
 	fprintf(out, "no: %s\n", why);
 }
 
-void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
+void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *listener,
 		 FILE *out)
 {
 	assert_null(vm);
@@ -40,7 +40,7 @@ void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *who,
 		return;
 	}
 	for (int i = 0; i < 100; i++)
-		who->tell(who->ctx, TOLD, strlen(TOLD));
+		listener->tell(listener->ctx, TOLD, strlen(TOLD));
 	fprintf(out, "told\n");
 }
 
