@@ -3,11 +3,13 @@
  * A virtio device apart from its transport, as blk.c, console.c and rng.c see
  * it.  Calls go one way:
  *
- *	pci.c		transport; calls transport.h
+ *	pci.c, pci_*.c	the transport; calls transport.h
+ *	device_state.c	save, load
  *	registers.c	status, features, queue layout, config space
  *	device.c	init, start, reset, quiesce, resume
  *	serve.c		queues: kick, pop, complete, interrupt
- *	blk.c ...	the device: struct virtio_ops, called by the two above
+ *	blk.c ...	the device: struct virtio_ops, called by the three above
+ *	queue.c, iov.c	rings; the buffers of a chain
  *
  * Threads.  The registers of a device are guarded by its lock, which is never
  * held while guest memory is touched.  The queues' runtime and the device
