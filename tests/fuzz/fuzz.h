@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A fuzz target is one function of the name that libFuzzer calls.  Without
- * libFuzzer, main.c calls it: with files that are named, or with inputs that it
- * makes from a seed.
+ * A fuzz target is one function with the name that libFuzzer calls.  Without
+ * libFuzzer, main.c calls it with the files named, or with inputs generated from
+ * a seed.
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What must hold for every input. */
+/* An invariant for every input; aborts otherwise. */
 #define FUZZ_CHECK(condition)                                              \
 	do {                                                               \
 		if (!(condition)) {                                        \

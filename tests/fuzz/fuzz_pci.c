@@ -5,10 +5,10 @@
  * and the operations of a machine (reset, quiesce, save, load).
  *
  * The event loop's thread is stopped, so that every run of an input is the
- * same; a resume looks at the queues in its place.
+ * same; resume serves the queues instead.
  *
- * Input: records of a byte that says what, a byte that says where, two bytes of
- * offset, eight of value.
+ * Input: records of one byte operation, one byte target, two bytes offset, eight
+ * bytes value.
  */
 #include <fcntl.h>
 #include <linux/pci_regs.h>
@@ -77,7 +77,7 @@ static void machine_destroy(struct machine *m)
 	close(m->null_fd);
 }
 
-/* Saves a device, spoils the state a little, and loads it again. */
+/* Saves a device, corrupts some of its state, and loads it. */
 static void save_and_load(struct guest *g, struct device *device,
 			  unsigned int at, uint64_t value)
 {
@@ -89,7 +89,7 @@ static void save_and_load(struct guest *g, struct device *device,
 	if (w.len && value)
 		w.data[at % w.len] ^= (uint8_t)value;
 	r = (struct snap_reader){ .data = w.data, .len = w.len };
-	/* One line each time, by the thousand. */
+	/* Each logs a line; thousands are expected. */
 	guest_log_begin(g);
 	device->ops->load(device->state, &r);
 	guest_log_end(g);
@@ -97,7 +97,7 @@ static void save_and_load(struct guest *g, struct device *device,
 	snap_writer_finish(&w);
 }
 
-/* What must hold after every step. */
+/* Invariants after every step. */
 static void check(struct machine *m)
 {
 	for (unsigned int i = 1; i < m->g.bus.count; i++)

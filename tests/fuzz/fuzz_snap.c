@@ -2,13 +2,13 @@
 /*
  * The readers of a snapshot's `state` and `pages`.
  *
- * The first byte of an input says how the two files come about:
+ * The first byte of an input selects how the two files are made:
  *
  *	bit 0	set: they are in the input, a length of 16 bits and `state`,
  *		then `pages`; clear: they are those of a good snapshot, changed
  *		by edits that the rest of the input lists
- *	bit 1	the checksums are put right again, so that what lies behind
- *		them is reached
+ *	bit 1	the checksums are corrected, so that the parsers behind them
+ *		are reached
  *
  * The good snapshot is made by the first call.  With FUZZ_SNAP_SEED=FILE in the
  * environment it is also written there as an input, to start a corpus with.
@@ -139,7 +139,7 @@ static void edit(struct fuzz_input *in, struct bytes *b)
 		put_le(b->data + at, value, size);
 }
 
-/* Puts the checksums of `state` right, as far as it can be followed. */
+/* Corrects the checksums of `state`, up to the first malformed section. */
 static void forge_state(struct bytes *b)
 {
 	size_t at = b->len < 88 ? 0 : get_le32(b->data + 12);
@@ -176,7 +176,7 @@ static void forge_pages(struct bytes *b, const struct bytes *state)
 	put_le32(b->data + 84, crc32c(0, b->data, 84));
 }
 
-/* What a restore asks of an open snapshot. */
+/* The calls that a restore makes on an open snapshot. */
 static void use(const struct snap_file *f)
 {
 	static const char *const tags[] = { "machine", "cpu0", "disk0", "no" };
@@ -243,7 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		forge_state(&state);
 		forge_pages(&pages, &state);
 	}
-	/* What is said of bad files is right, and not wanted here. */
+	/* Error messages about bad files are expected; discard them. */
 	real = dup(STDERR_FILENO);
 	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	dup2(null, STDERR_FILENO);

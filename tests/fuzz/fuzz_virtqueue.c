@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * A split virtqueue whose three areas, and an indirect table, are the input.
- * Whatever the walk hands out lies in guest memory, readable before writable,
- * and within the limits.
+ * Every chain popped lies in guest memory, readable before writable, within the
+ * limits.
  *
  * Input: size and flags, two bytes; the index to start at, two bytes; the rest
  * is guest memory from address 0 on.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The table of address ranges: sorted, searched by halving.  A lookup copies
- * the range and lets the lock go before the callback runs.
+ * The table of address ranges: sorted, with a binary search.  A lookup copies
+ * the range and releases the lock before the callback runs.
  */
 #include "vmm/bus/bus.h"
 
@@ -21,7 +21,6 @@ int bus_init(struct bus *bus)
 	return r ? log_errno(r, "bus lock") : 0;
 }
 
-/* Frees the table; the ranges' devices are not called. */
 void bus_finish(struct bus *bus)
 {
 	free(bus->ranges);
@@ -47,7 +46,7 @@ static unsigned int first_after(const struct bus *bus, uint64_t addr)
 	return low;
 }
 
-/* Makes room for one more range. */
+/* Grows the table so that one more range fits; 0 or -ENOMEM. */
 static int grow(struct bus *bus)
 {
 	unsigned int room = bus->room ? 2 * bus->room : 16;
@@ -63,7 +62,7 @@ static int grow(struct bus *bus)
 	return 0;
 }
 
-/* Adds a range, under the lock. */
+/* bus_add() with the lock held for writing. */
 static int add_locked(struct bus *bus, const struct bus_range *range)
 {
 	unsigned int at = first_after(bus, range->base);

@@ -38,7 +38,6 @@ void irqs_finish(struct irqs *irqs)
 	pthread_mutex_destroy(&irqs->lock);
 }
 
-/* Raises or lowers a line on behalf of one source. */
 void irq_line_set(struct irqs *irqs, uint32_t gsi, unsigned int source,
 		  bool level)
 {
@@ -59,7 +58,7 @@ void irq_line_set(struct irqs *irqs, uint32_t gsi, unsigned int source,
 	pthread_mutex_unlock(&irqs->lock);
 }
 
-/* The kernel's form of an MSI route. */
+/* An MSI route as KVM_SET_GSI_ROUTING takes it. */
 static struct kvm_irq_routing_entry route_of(const struct irqs *irqs,
 					     unsigned int index)
 {
@@ -79,7 +78,7 @@ static struct kvm_irq_routing_entry route_of(const struct irqs *irqs,
 	return entry;
 }
 
-/* Tells the kernel the whole table, under the lock. */
+/* Passes the whole routing table to KVM; lock held.  0 or -errno. */
 static int routes_push(struct irqs *irqs)
 {
 	CLEANUP_FREE struct kvm_irq_routing_entry *entries = NULL;
@@ -150,7 +149,7 @@ int irq_msi_route(struct irqs *irqs, int gsi, uint64_t addr, uint32_t data,
 					 .data = data,
 					 .devid = devid };
 		r = routes_push(irqs);
-		/* One bad message must not spoil the table for the others. */
+		/* A route that KVM rejects must not fail later updates. */
 		if (r < 0)
 			*msi = before;
 	}

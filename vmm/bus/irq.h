@@ -19,7 +19,7 @@ struct kvm_irq_routing_entry;
 #define IRQ_LINES_MAX 64
 #define IRQ_MSIS_MAX  1024
 
-/* What the architecture tells: how its lines are numbered and routed. */
+/* The architecture's numbering and routing of lines. */
 struct irq_map {
 	uint32_t line_count; /* GSIs 0 .. line_count - 1 are lines */
 	uint32_t msi_first; /* GSIs from here on are free for MSIs */
@@ -52,27 +52,29 @@ struct irqs {
 	unsigned int raised; /* count of line changes, for tests */
 };
 
+/* Sets up the tables; 0, or -errno, which is logged. */
 int irqs_init(struct irqs *irqs, const struct kvm_vm *kvm,
 	      const struct irq_map *map);
 void irqs_finish(struct irqs *irqs);
 
 /*
  * Raises or lowers line @gsi on behalf of @source (0 to 63): the line is up
- * while any source holds it up.  Kernel errors are logged once and swallowed.
+ * while any source holds it up.  Kernel errors are not returned.
  */
 void irq_line_set(struct irqs *irqs, uint32_t gsi, unsigned int source,
 		  bool level);
 
 /*
- * Reserves a GSI for an MSI; the GSI, or -ENOSPC.  It is routed nowhere until
- * irq_msi_route() tells where; the route takes effect at once.
+ * Reserves a GSI for an MSI; the GSI, or -ENOSPC.  It has no route until
+ * irq_msi_route(), which takes effect at once: 0 or -errno; on failure the
+ * previous route stays.
  */
 int irq_msi_alloc(struct irqs *irqs);
 void irq_msi_free(struct irqs *irqs, int gsi);
 int irq_msi_route(struct irqs *irqs, int gsi, uint64_t addr, uint32_t data,
 		  uint32_t devid);
 
-/* Binds @eventfd to @gsi, so that a write to it delivers the interrupt. */
+/* Binds @eventfd to @gsi: a write to it delivers the interrupt.  0 or -errno. */
 int irq_fd_bind(struct irqs *irqs, int gsi, int eventfd);
 void irq_fd_unbind(struct irqs *irqs, int gsi, int eventfd);
 

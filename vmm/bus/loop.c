@@ -2,15 +2,15 @@
 /*
  * The event loop.
  *
- * The thread waits in epoll_wait(2); an eventfd wakes it for calls and for the
- * end.  A source that is removed while its batch of events is being handled is
- * marked dead and freed after the batch, so that no handler runs on freed
- * memory.
+ * The thread waits in epoll_wait(2); an eventfd wakes it for calls and for
+ * loop_stop().  A source that is removed while its batch of events is being
+ * handled is marked dead and freed after the batch, so that no handler runs on
+ * freed memory.
  *
  * The lock guards the queue of calls and the thread's state; it is held neither
- * during a handler nor during a call.  While the thread does not run, calls run
- * on the threads that make them, one at a time by the lock @idle, which is taken
- * before the other.
+ * during a handler nor during a call.  While the thread is stopped, calls run on
+ * the threads that make them; the lock @idle serialises them and is taken before
+ * @lock.
  */
 #include "vmm/bus/loop.h"
 
@@ -58,7 +58,7 @@ struct loop {
 	bool running, stop;
 };
 
-/* Frees a loop whose thread does not run. */
+/* Frees a loop whose thread is stopped. */
 static void loop_free(struct loop *loop)
 {
 	if (loop->epoll_fd >= 0)
@@ -133,12 +133,12 @@ static void wake(struct loop *loop)
 {
 	uint64_t one = 1;
 
-	/* It can only fail when the counter is full, which wakes as well. */
+	/* EAGAIN: the counter is full, so a wake-up is pending already. */
 	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
 		return;
 }
 
-/* Runs the calls that wait; whether to go on. */
+/* Runs the pending calls; false if the thread is to stop. */
 static bool run_calls(struct loop *loop)
 {
 	bool stop;
@@ -162,14 +162,13 @@ static bool run_calls(struct loop *loop)
 	return !stop;
 }
 
-/* Hands one event to its handler. */
 static void dispatch(struct loop *loop, const struct epoll_event *event)
 {
 	struct loop_source *source = event->data.ptr;
 	uint64_t drained;
 
 	if (!source) {
-		/* Empty already is fine: two wakes may share one event. */
+		/* EAGAIN: two wake-ups may share one event. */
 		if (read(loop->wake_fd, &drained, sizeof(drained)) < 0)
 			return;
 	} else if (!source->dead) {
@@ -177,7 +176,6 @@ static void dispatch(struct loop *loop, const struct epoll_event *event)
 	}
 }
 
-/* The thread: waits, dispatches, runs calls. */
 static void *loop_thread(void *arg)
 {
 	struct loop *loop = arg;
@@ -205,7 +203,6 @@ int loop_start(struct loop *loop)
 	return r < 0 ? log_errno(-r, "event loop thread") : 0;
 }
 
-/* Stops the thread; calls that wait are run first. */
 void loop_stop(struct loop *loop)
 {
 	pthread_mutex_lock(&loop->lock);
@@ -221,7 +218,7 @@ void loop_stop(struct loop *loop)
 	pthread_mutex_lock(&loop->lock);
 	loop->running = false;
 	pthread_mutex_unlock(&loop->lock);
-	/* A call that slipped in after the thread's last look. */
+	/* Calls queued after the thread's last run_calls(). */
 	run_calls(loop);
 	pthread_mutex_unlock(&loop->idle);
 }
@@ -266,7 +263,7 @@ void loop_remove(struct loop_source *source)
 	source->loop->dead = source;
 }
 
-/* Takes back a call that has not begun; the lock is held. */
+/* Dequeues a call that has not begun; lock held. */
 static void withdraw(struct loop *loop, struct loop_pending *call)
 {
 	struct loop_pending **at = &loop->calls;
@@ -279,8 +276,8 @@ static void withdraw(struct loop *loop, struct loop_pending *call)
 }
 
 /*
- * Queues a call and waits for it; with @until, not for its beginning after
- * that.  The lock is held.
+ * Queues a call and waits until it is done.  With @until: -ETIMEDOUT if it has
+ * not begun by then.  Lock held.
  */
 static int call_and_wait(struct loop *loop, struct loop_pending *call,
 			 const struct timespec *until)
@@ -302,7 +299,7 @@ static int call_and_wait(struct loop *loop, struct loop_pending *call,
 	return 0;
 }
 
-/* Runs a function on the loop thread, or at once. */
+/* Runs a call on the loop thread; errors as call_and_wait(). */
 static int run_there(struct loop *loop, struct loop_pending *call,
 		     const struct timespec *until)
 {
@@ -325,7 +322,6 @@ static int run_there(struct loop *loop, struct loop_pending *call,
 	return r;
 }
 
-/* Runs a function on the loop thread and waits. */
 void loop_call(struct loop *loop, void (*function)(void *ctx), void *ctx)
 {
 	struct loop_pending call = { .function = function, .ctx = ctx };
@@ -333,7 +329,6 @@ void loop_call(struct loop *loop, void (*function)(void *ctx), void *ctx)
 	run_there(loop, &call, NULL);
 }
 
-/* The same, with an end to the waiting. */
 int loop_call_within(struct loop *loop, void (*function)(void *ctx), void *ctx,
 		     uint64_t ns)
 {

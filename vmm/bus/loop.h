@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The event loop: one thread, one epoll, that runs the devices' host side.
+ * The event loop: one thread that waits in epoll and runs the devices' host
+ * side.
  *
- * A virtqueue's runtime, a serial port's output, a console's input belong to
+ * A virtqueue's runtime, a serial port's output and a console's input belong to
  * the loop thread.  Where a vCPU's register write must change such state (queue
  * enable, device reset) it does so by loop_call(), which runs a function on the
  * loop thread and waits for it; hence no lock is held while guest memory is
@@ -18,16 +19,19 @@
 struct loop;
 struct loop_source;
 
-/* @events: EPOLLIN, EPOLLOUT, ... as they came.  Loop thread. */
+/* @events: those reported, EPOLLIN, EPOLLOUT, ...  Loop thread. */
 typedef void loop_handler(void *ctx, uint32_t events);
 
-/* Creates a loop whose thread does not run yet.  -errno, logged. */
+/* Creates a loop; its thread is not started.  0, or -errno, which is logged. */
 int loop_create(struct loop **loop);
 
-/* Stops the thread, and frees it all; sources that are left are dropped. */
+/* Stops the thread and frees the loop with all its sources.  NULL is fine. */
 void loop_destroy(struct loop *loop);
 
-/* Starts and stops the thread; both may be called again.  -errno, logged. */
+/*
+ * Start and stop the thread, any number of times.  0, or -errno, which is
+ * logged.  loop_stop() completes pending calls.
+ */
 int loop_start(struct loop *loop);
 void loop_stop(struct loop *loop);
 
@@ -40,20 +44,23 @@ void loop_stop(struct loop *loop);
 int loop_add(struct loop *loop, struct loop_source **source, int fd,
 	     uint32_t events, loop_handler *handler, void *ctx);
 
-/* Stops watching; no callback follows.  NULL is fine. */
+/*
+ * Stops watching and frees the source; its handler is not called again.  Same
+ * threads as loop_add().  NULL is fine.
+ */
 void loop_remove(struct loop_source *source);
 
 /*
- * Runs @function(@ctx) on the loop thread and returns when it is done.  On the
- * loop thread itself it is called at once, and while the thread does not run on
+ * Runs @function(@ctx) on the loop thread and returns when it is done.  Called
+ * on the loop thread, it runs at once.  While the thread is stopped it runs on
  * the caller's, one caller at a time.
  */
 void loop_call(struct loop *loop, void (*function)(void *ctx), void *ctx);
 
 /*
- * The same for a caller that must not wait for whatever the loop thread waits
- * for: -ETIMEDOUT when it has not begun the function within @ns, and then it
- * never does.  Once begun, the function is waited for.  Silent.
+ * loop_call() for a caller that must not wait for a blocked loop thread.  0, or
+ * -ETIMEDOUT if the function has not begun within @ns nanoseconds; it is not
+ * run then.  Once begun, the function is waited for.  Silent.
  */
 int loop_call_within(struct loop *loop, void (*function)(void *ctx), void *ctx,
 		     uint64_t ns);

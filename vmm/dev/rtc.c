@@ -3,18 +3,16 @@
  * PL031 real-time clock (ARM DDI 0224B): the host's wall clock in seconds, and
  * an alarm.
  *
- * The clock itself is the host's, so a guest that reads it after a restore reads
- * the right time.  A guest cannot set it: the load register is a place to write
- * to.
+ * The time is the host's, so it is right after a restore.  A guest cannot set
+ * it: the load register keeps what is written and has no effect.
  *
- * The alarm: the raw interrupt is set when the clock comes to the match
- * register.  The clock is not watched at each second, and the host's can be
- * stepped, be stopped while the VM is paused, or be days ahead after a
- * restore.  So the second at which the registers were last looked at is kept
- * (and saved), and a match between that one and now counts, late as it may be.
- * Where the clock went back there is nothing between.
+ * The alarm: the raw interrupt is set when the clock reaches the match register.
+ * The clock is not sampled each second, the host may step it, and it advances
+ * while the VM is paused or saved.  So the second of the last update is kept
+ * (and saved), and a match after it and up to now sets the interrupt, however
+ * late.  If the clock was stepped back, there is no match.
  *
- * vCPU threads touch the registers, the loop thread waits for the timer; one
+ * vCPU threads access the registers, the loop thread waits for the timer; one
  * mutex guards all of it.  The timer is armed only while it can cause an
  * interrupt.
  */
@@ -56,7 +54,7 @@ struct rtc {
 	pthread_mutex_t lock; /* guards what follows */
 	uint32_t match, load;
 	bool enabled, raw; /* IMSC and RIS */
-	uint32_t seen; /* the second of the last look */
+	uint32_t seen; /* the clock at the last update, in seconds */
 	bool stopped; /* between quiesce and resume */
 };
 
@@ -67,7 +65,7 @@ struct rtc {
 static const uint8_t rtc_id[8] = { 0x31, 0x10, 0x14, 0x00,
 				   0x0d, 0xf0, 0x05, 0xb1 };
 
-/* The wall clock; not time(2), which may be a tick behind the timer. */
+/* CLOCK_REALTIME; time(2) may be a tick behind the timer. */
 static int64_t now_seconds(void)
 {
 	struct timespec now;
@@ -76,12 +74,12 @@ static int64_t now_seconds(void)
 	return now.tv_sec;
 }
 
-/* Waits for the match, which @now is not counted as, or no longer; lock held. */
+/* Arms the timer for the next match after @now, or disarms it; lock held. */
 static void arm(struct rtc *rtc, int64_t now)
 {
 	struct itimerspec at = { 0 };
 
-	/* The next time that the low 32 bits of the clock are those. */
+	/* The next second whose low 32 bits equal the match register. */
 	if (rtc->enabled && !rtc->raw && !rtc->stopped)
 		at.it_value.tv_sec =
 			now + 1 + (uint32_t)(rtc->match - (uint32_t)now - 1);
@@ -89,7 +87,7 @@ static void arm(struct rtc *rtc, int64_t now)
 			TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL);
 }
 
-/* Moves the line where the registers say; lock held. */
+/* Sets the interrupt line to what the registers imply; lock held. */
 static void update_line(struct rtc *rtc)
 {
 	irq_line_set(rtc->config.irqs, rtc->config.gsi, 0,
@@ -97,18 +95,18 @@ static void update_line(struct rtc *rtc)
 }
 
 /*
- * Looks at the clock: whether it has come to the match, and what follows for
- * line and timer.  Lock held; does nothing while stopped, as the interrupt
- * controller may be in the middle of being saved.
+ * Brings the raw interrupt, the line and the timer up to date with the clock.
+ * Lock held.  Does nothing while stopped, because the interrupt controller is
+ * being saved.
  */
-static void look(struct rtc *rtc)
+static void update(struct rtc *rtc)
 {
 	int64_t now = now_seconds();
 	uint32_t passed = (uint32_t)now - rtc->seen;
 
 	if (rtc->stopped)
 		return;
-	/* Seconds after @seen up to @now, unless the clock went back. */
+	/* Seconds after @seen up to @now, unless the clock was stepped back. */
 	if (passed <= INT32_MAX && rtc->match - rtc->seen - 1 < passed)
 		rtc->raw = true;
 	rtc->seen = (uint32_t)now;
@@ -116,21 +114,21 @@ static void look(struct rtc *rtc)
 	arm(rtc, now);
 }
 
-/* The timer, or the host's clock was stepped.  Loop thread. */
+/* The timer expired, or the host's clock was stepped.  Loop thread. */
 static void on_timer(void *ctx, uint32_t events)
 {
 	struct rtc *rtc = ctx;
 	uint64_t count;
 
 	(void)events;
-	/* -ECANCELED says that the clock was stepped, which is looked at too. */
+	/* ECANCELED: the clock was stepped. */
 	(void)!read(rtc->timer_fd, &count, sizeof(count));
 	pthread_mutex_lock(&rtc->lock);
-	look(rtc);
+	update(rtc);
 	pthread_mutex_unlock(&rtc->lock);
 }
 
-/* The word at @offset, a multiple of four; lock held. */
+/* Reads the register at @offset, a multiple of four; lock held. */
 static uint32_t rtc_word(const struct rtc *rtc, uint64_t offset)
 {
 	switch (offset) {
@@ -163,20 +161,20 @@ static uint64_t rtc_read(void *ctx, uint64_t offset, unsigned int size)
 	uint64_t value;
 
 	pthread_mutex_lock(&rtc->lock);
-	look(rtc);
+	update(rtc);
 	value = rtc_word(rtc, offset & ~UINT64_C(3));
 	pthread_mutex_unlock(&rtc->lock);
 	value >>= 8 * (offset & 3);
 	return size < 8 ? value & ((UINT64_C(1) << (8 * size)) - 1) : value;
 }
 
-/* A write of a whole word; lock held. */
+/* Writes the register at @offset; lock held. */
 static void rtc_put(struct rtc *rtc, uint64_t offset, uint32_t value)
 {
 	switch (offset) {
 	case RTC_MR:
 		rtc->match = value;
-		/* A match with this very second counts. */
+		/* A match with the current second counts. */
 		rtc->seen--;
 		break;
 	case RTC_LR:
@@ -194,7 +192,7 @@ static void rtc_put(struct rtc *rtc, uint64_t offset, uint32_t value)
 	}
 }
 
-/* A write; only whole words count.  vCPU. */
+/* Writes of other sizes than four bytes are ignored.  vCPU. */
 static void rtc_write(void *ctx, uint64_t offset, unsigned int size,
 		      uint64_t value)
 {
@@ -203,9 +201,9 @@ static void rtc_write(void *ctx, uint64_t offset, unsigned int size,
 	if (size != 4)
 		return;
 	pthread_mutex_lock(&rtc->lock);
-	look(rtc);
+	update(rtc);
 	rtc_put(rtc, offset, (uint32_t)value);
-	look(rtc);
+	update(rtc);
 	pthread_mutex_unlock(&rtc->lock);
 }
 
@@ -214,7 +212,7 @@ static const struct bus_ops rtc_bus_ops = {
 	.write = rtc_write,
 };
 
-/* Back to power-on; lock held. */
+/* Sets the power-on state; lock held. */
 static void clear(struct rtc *rtc)
 {
 	rtc->match = rtc->load = 0;
@@ -233,33 +231,32 @@ static void rtc_reset(void *state)
 	pthread_mutex_unlock(&rtc->lock);
 }
 
-/* From here on the alarm waits. */
+/* Stops the alarm until resume. */
 static int rtc_quiesce(void *state)
 {
 	struct rtc *rtc = state;
 
 	pthread_mutex_lock(&rtc->lock);
-	look(rtc);
+	update(rtc);
 	rtc->stopped = true;
 	arm(rtc, rtc->seen);
 	pthread_mutex_unlock(&rtc->lock);
 	return 0;
 }
 
-/* What was missed meanwhile comes now. */
+/* Raises an alarm that passed since quiesce. */
 static void rtc_resume(void *state)
 {
 	struct rtc *rtc = state;
 
 	pthread_mutex_lock(&rtc->lock);
 	rtc->stopped = false;
-	look(rtc);
+	update(rtc);
 	pthread_mutex_unlock(&rtc->lock);
 }
 
 /*
- * Version 1 ends after the mask: those guests had no alarm.  The two fields that
- * follow are of version 2.
+ * Version 1 ends after the mask and has no alarm; version 2 adds raw and seen.
  */
 static int rtc_save(void *state, struct snap_writer *w)
 {
@@ -302,13 +299,12 @@ static int rtc_load(void *state, struct snap_reader *r)
 	get_state(rtc, r);
 	if (snap_reader_error(r))
 		clear(rtc);
-	/* The level that the line had when it was saved; resume looks anew. */
+	/* The line as it was saved; resume checks the clock. */
 	update_line(rtc);
 	pthread_mutex_unlock(&rtc->lock);
 	return snap_reader_error(r);
 }
 
-/* Frees what create made, as far as it came. */
 static void rtc_free(struct rtc *rtc)
 {
 	loop_remove(rtc->source);
@@ -339,7 +335,7 @@ static const struct device_ops rtc_ops = {
 	.destroy = rtc_destroy,
 };
 
-/* Makes the timer, and puts the registers on the bus. */
+/* Creates the timer and adds the registers to the bus.  0 or -errno, silent. */
 static int rtc_set_up(struct rtc *rtc)
 {
 	struct bus_range range = { rtc->config.base, RTC_BYTES, &rtc_bus_ops,

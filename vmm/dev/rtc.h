@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PL031 real-time clock (ARM DDI 0224): wall time in seconds, which a guest
- * cannot set, and an alarm on an interrupt line.
+ * PL031 real-time clock (ARM DDI 0224): wall-clock time in seconds, which
+ * a guest cannot set, and an alarm on an interrupt line.
  */
 #ifndef VMM_DEV_RTC_H
 #define VMM_DEV_RTC_H

@@ -2,10 +2,10 @@
 /*
  * The registers of a 16550A.  Its owner's lock guards it.
  *
- * "Table" and "section" are of the PC16550D data sheet.  Where a driver could
- * tell, the choices are those that drivers look for when they probe: modem
- * inputs that say a peer is there, loopback, no register beyond the 16550A's,
- * and a THRE interrupt each time it is enabled with the transmitter empty.
+ * "Table" and "section" are of the PC16550D data sheet.  Behaviour is what
+ * drivers probe for: modem inputs of a connected peer, loopback, no register
+ * beyond the 16550A's, and a THRE interrupt each time it is enabled with the
+ * transmitter empty.
  */
 #include "vmm/dev/uart.h"
 
@@ -65,10 +65,10 @@ enum {
 #define MSR_DCD	   0x80
 #define MSR_STATUS 0xf0
 
-/* Idle reads of LSR after which the guest is taken for one that polls. */
+/* After this many idle reads of LSR the guest counts as polling. */
 #define POLLS_ENOUGH 32
 
-/* How many bytes raise the receiver interrupt, section 8.4. */
+/* The receiver trigger level in bytes, section 8.4. */
 static unsigned int rx_trigger(const struct uart *u)
 {
 	static const uint8_t levels[4] = { 1, 4, 8, 14 };
@@ -77,8 +77,8 @@ static unsigned int rx_trigger(const struct uart *u)
 }
 
 /*
- * The interrupt of the highest priority, as IIR has it.  Bytes below the
- * trigger level raise the timeout interrupt at once: no more come soon.
+ * The pending interrupt of the highest priority, as in IIR.  Bytes below the
+ * trigger level raise the timeout interrupt at once.
  */
 static uint8_t interrupt_id(const struct uart *u)
 {
@@ -93,7 +93,7 @@ static uint8_t interrupt_id(const struct uart *u)
 	return IIR_NONE;
 }
 
-/* Works out the modem inputs, and notes which changed, section 8.8. */
+/* Updates the modem inputs and their delta bits, section 8.8. */
 static void update_modem(struct uart *u)
 {
 	uint8_t status = MSR_CTS | MSR_DSR | MSR_DCD, changed;
@@ -104,7 +104,7 @@ static void update_modem(struct uart *u)
 			 (u->mcr & MCR_OUT1 ? MSR_RI : 0) |
 			 (u->mcr & MCR_OUT2 ? MSR_DCD : 0);
 	changed = (u->msr ^ status) & MSR_STATUS;
-	/* The ring indicator counts only when it goes away. */
+	/* TERI is set only by the trailing edge of the ring indicator. */
 	if (status & MSR_RI)
 		changed &= (uint8_t)~MSR_RI;
 	u->msr = status | (u->msr & ~MSR_STATUS) | changed >> 4;
@@ -137,7 +137,7 @@ static uint8_t read_lsr(struct uart *u)
 	return lsr;
 }
 
-/* IIR; reading it clears a THRE interrupt when that is what it tells. */
+/* IIR; reading it clears a THRE interrupt if it reports one. */
 static uint8_t read_iir(struct uart *u)
 {
 	uint8_t id = interrupt_id(u);
@@ -173,7 +173,7 @@ uint8_t uart_read(struct uart *u, unsigned int reg)
 	}
 }
 
-/* In loopback, what is sent is received. */
+/* Loopback: a sent byte is received. */
 static void loop_back(struct uart *u, uint8_t byte)
 {
 	unsigned int room = u->fcr & FCR_ENABLE ? UART_FIFO_BYTES : 1;
@@ -184,7 +184,7 @@ static void loop_back(struct uart *u, uint8_t byte)
 		u->errors |= LSR_OE;
 }
 
-/* THR: sends a byte, after which the transmitter is empty again; true: out. */
+/* THR: true if the byte is to be sent, false in loopback. */
 static bool write_thr(struct uart *u, uint8_t byte)
 {
 	u->thre_pending = u->ready;
@@ -203,8 +203,8 @@ static void write_ier(struct uart *u, uint8_t value)
 }
 
 /*
- * FCR, section 8.4.  What was written counts as sent, so there is no
- * transmitter FIFO to clear.
+ * FCR, section 8.4.  Written bytes count as sent, so there is no transmitter
+ * FIFO to clear.
  */
 static void write_fcr(struct uart *u, uint8_t value)
 {
@@ -216,7 +216,7 @@ static void write_fcr(struct uart *u, uint8_t value)
 	u->fcr = value & FCR_ENABLE ? value & FCR_KEPT : 0;
 }
 
-/* MCR: the outputs, and loopback, which has a FIFO of its own. */
+/* MCR: the outputs, and loopback, during which RTS is not seen outside. */
 static void write_mcr(struct uart *u, uint8_t value)
 {
 	value &= MCR_MASK;
@@ -253,26 +253,23 @@ bool uart_write(struct uart *u, unsigned int reg, uint8_t value)
 	case REG_SCR:
 		u->scr = value;
 		break;
-	default: /* LSR and MSR are not written */
+	default: /* LSR and MSR are read-only */
 		break;
 	}
 	return false;
 }
 
-/* Whether the interrupt line is up. */
 bool uart_interrupts(const struct uart *u)
 {
 	return interrupt_id(u) != IIR_NONE;
 }
 
-/* Holds the transmitter back, or makes it ready. */
 void uart_set_ready(struct uart *u, bool ready)
 {
 	u->thre_pending = ready;
 	u->ready = ready;
 }
 
-/* Whether the guest would take input now. */
 bool uart_listens(const struct uart *u)
 {
 	if (u->mcr & MCR_LOOP)
@@ -293,7 +290,7 @@ size_t uart_receive(struct uart *u, const uint8_t *bytes, size_t len)
 	return n;
 }
 
-/* Power-on, section 7.0; a peer that is there and ready. */
+/* Section 7.0; the modem inputs are those of a connected peer. */
 void uart_reset(struct uart *u)
 {
 	*u = (struct uart){ .msr = MSR_CTS | MSR_DSR | MSR_DCD,

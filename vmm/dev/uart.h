@@ -20,10 +20,10 @@ struct snap_reader;
 #define UART_REGISTERS	8
 #define UART_FIFO_BYTES 16
 
-/* All that a guest can see of the port, which is all that is saved of it. */
+/* The guest-visible state of the port; all of it is saved. */
 struct uart {
 	uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
-	uint8_t msr; /* modem status as last seen, and the delta bits */
+	uint8_t msr; /* modem status and its delta bits */
 	uint8_t errors; /* error bits of LSR, until it is read */
 	bool ready; /* the transmitter takes bytes: THRE and TEMT */
 	bool thre_pending; /* a THRE interrupt is due */
@@ -39,29 +39,30 @@ void uart_reset(struct uart *u);
 /* Reads register @reg, 0 to 7. */
 uint8_t uart_read(struct uart *u, unsigned int reg);
 
-/* Writes register @reg; true when @value is a byte to be sent. */
+/* Writes register @reg, 0 to 7; true when @value is a byte to be sent. */
 bool uart_write(struct uart *u, unsigned int reg, uint8_t value);
 
 /* Whether the interrupt line is up. */
 bool uart_interrupts(const struct uart *u);
 
-/* Holds the transmitter back, or makes it ready and due an interrupt. */
+/* THRE and TEMT; ready also makes a THRE interrupt pending. */
 void uart_set_ready(struct uart *u, bool ready);
 
 /*
- * Whether a byte that arrived now would find a guest that reads: RTS is up, or
- * the guest never touched RTS but enabled the receiver interrupt or keeps
- * polling the line status.
+ * Whether the guest reads input: RTS is up, or the guest has not raised RTS
+ * since reset but enabled the receiver interrupt or keeps polling the line
+ * status.  Never in loopback.
  */
 bool uart_listens(const struct uart *u);
 
 /*
- * Puts up to @len bytes into the empty receiver FIFO; how many it took: 16, or
- * one while the guest has FIFOs disabled.
+ * Puts up to @len bytes into an empty receiver FIFO: at most 16, or one while
+ * the guest has FIFOs disabled.  Returns the number taken, 0 if the FIFO is not
+ * empty.
  */
 size_t uart_receive(struct uart *u, const uint8_t *bytes, size_t len);
 
-/* Every field; load holds each to what it can be. */
+/* Save and load all fields; load masks each to its valid bits. */
 void uart_save(const struct uart *u, struct snap_writer *w);
 void uart_load(struct uart *u, struct snap_reader *r);
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Where BARs are: the first placement, and the ranges of the MMIO bus.
+ * BAR addresses: the initial assignment, and the ranges of the MMIO bus.
  *
- * A guest may write any address into a BAR at any time.  One is decoded when
- * memory is enabled, it lies wholly in the host's window, and no other BAR is
- * there already; otherwise it is decoded nowhere, as if another bridge had
- * claimed the address.  Whenever something moves away, those that waited are
- * tried again, so the order of a guest's writes does not matter.
+ * A guest may write any address into a BAR at any time.  A BAR is decoded when
+ * memory is enabled, it lies wholly in the host's window, and it overlaps no
+ * decoded BAR; otherwise it is not decoded, as if another bridge had claimed the
+ * address.  Whenever a BAR moves, those that are not decoded are tried again, so
+ * the order of a guest's writes does not matter.
  *
  * vCPU threads; the host's lock is held throughout.  A callback of the bus may
- * still run on another vCPU after its range is gone, which is harmless: the
- * function lives until the vCPUs are gone.
+ * still run on another vCPU after its range was removed, which is harmless: the
+ * function outlives the vCPUs.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -30,7 +30,7 @@ static unsigned int bar_index(const struct pci_bar *bar)
 	return (unsigned int)(bar - bar->function->bars);
 }
 
-/* An access of a BAR goes to MSI-X or to the device. */
+/* Dispatches an access of a BAR to MSI-X or to the device. */
 static uint64_t bar_read(void *ctx, uint64_t offset, unsigned int size)
 {
 	struct pci_bar *bar = ctx;
@@ -60,7 +60,7 @@ static const struct bus_ops bar_ops = {
 	.write = bar_write,
 };
 
-/* Where the registers want @bar, and whether it is to be decoded there. */
+/* The address in the register of @bar; true if it can be decoded there. */
 static bool bar_wanted(const struct pci_host *host, const struct pci_bar *bar,
 		       gpa_t *gpa)
 {
@@ -77,7 +77,7 @@ static bool bar_wanted(const struct pci_host *host, const struct pci_bar *bar,
 			    host->config.mmio_bytes);
 }
 
-/* Tells the device where its BAR is now. */
+/* Reports the address of a BAR to its device. */
 static void bar_moved(struct pci_bar *bar)
 {
 	struct pci_function *f = bar->function;
@@ -96,7 +96,7 @@ static void bar_undecode(struct pci_host *host, struct pci_bar *bar)
 	bus_remove(host->config.mmio, bar->gpa, bar);
 }
 
-/* Puts @bar into the bus where it wants to be, if that is free. */
+/* Adds @bar to the bus at its register's address, if that is free. */
 static void bar_decode(struct pci_host *host, struct pci_bar *bar)
 {
 	gpa_t gpa;
@@ -157,7 +157,7 @@ int pci_bars_place(struct pci_host *host, struct pci_function *f)
 
 		if (size == 0)
 			continue;
-		/* A page each at least, so that none shares one. */
+		/* At least a page each, so that no two share one. */
 		at = align_up(at, max_u64(size, PAGE_BYTES));
 		if (!range_within(at - host->config.mmio_gpa, size,
 				  host->config.mmio_bytes))

@@ -20,7 +20,7 @@
 /* Where capabilities start: the end of the type 0 header. */
 #define CAP_FIRST 0x40
 
-/* What a guest may write into the command register. */
+/* The bits of the command register that a guest may write. */
 #define COMMAND_WRITABLE \
 	(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE)
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the guest's accesses of config space do: BARs, MSI-X and INTA follow the
- * registers.  There is no decoding by register: after a write that changed
- * something, all are brought in line.
+ * The guest's accesses of config space; BARs, MSI-X and INTA follow the
+ * registers.  There is no decoding by register: after a write that changed a
+ * byte, all of them are updated.
  *
  * vCPU threads.  The host's lock guards config space; see function.h.
  */
@@ -30,7 +30,7 @@ uint64_t pci_config_read(struct pci_function *f, unsigned int reg,
 	for (unsigned int i = 0; i < size && i < sizeof(bytes); i++) {
 		if (reg + i < PCI_CONFIG_BYTES)
 			bytes[i] = f->config[reg + i];
-		/* Shows what is wanted, whatever the disable bit says. */
+		/* Independent of the interrupt disable bit (PCI 6.2.3). */
 		if (reg + i == PCI_STATUS && intx)
 			bytes[i] |= PCI_STATUS_INTERRUPT;
 	}
@@ -38,7 +38,7 @@ uint64_t pci_config_read(struct pci_function *f, unsigned int reg,
 	return get_le(bytes, size);
 }
 
-/* Drives INTA as the device wants it and the guest allows; irq_lock held. */
+/* Sets INTA from the device's level and the guest's bits; irq_lock held. */
 static void intx_sync(struct pci_function *f)
 {
 	bool out = f->intx_wanted && !f->intx_disabled && !f->msix.enabled;
@@ -49,7 +49,7 @@ static void intx_sync(struct pci_function *f)
 	irq_line_set(f->host->config.irqs, f->gsi, f->slot, out);
 }
 
-/* Lets the registers that steer interrupts take effect; host's lock held. */
+/* Applies the registers that control interrupts; host's lock held. */
 static void interrupts_sync(struct pci_function *f)
 {
 	struct pci_msix *m = &f->msix;
@@ -144,7 +144,7 @@ int pci_function_load(struct pci_function *f, struct snap_reader *r)
 	slot = snap_get_u8(r);
 	snap_get_bytes(r, config, sizeof(config));
 	pci_msix_load(f, r);
-	/* Vendor and device: what cannot be written must be what it was. */
+	/* Vendor and device id must match. */
 	if (slot != f->slot || memcmp(config, f->config, 4) != 0)
 		snap_reader_fail(r);
 	if (r->error) {

@@ -58,7 +58,7 @@ struct pci_function_ops {
 			     bool write);
 };
 
-/* The registers that say what a function is. */
+/* The identification registers of a function. */
 struct pci_identity {
 	uint16_t vendor, device;
 	uint16_t subsystem_vendor, subsystem;
@@ -86,7 +86,7 @@ struct pci_vector {
 struct pci_msix {
 	unsigned int count; /* vectors; 0: the function has no MSI-X */
 	unsigned int bar;
-	unsigned int cap; /* where the capability lies */
+	unsigned int cap; /* offset of the capability */
 	bool enabled, masked; /* the two bits of message control */
 	uint8_t *table; /* 16 bytes a vector, as the guest sees it; owned */
 	uint64_t pending[PCI_MSIX_MAX / 64];
@@ -110,7 +110,7 @@ struct pci_function {
 
 	/* Interrupts. */
 	pthread_mutex_t irq_lock;
-	bool intx_wanted; /* the device holds INTA */
+	bool intx_wanted; /* the device asserts INTA */
 	bool intx_disabled; /* the guest's command bit */
 	bool intx_out; /* the line as it is driven */
 	bool master; /* the guest's command bit: memory and MSI-X are allowed */
@@ -130,8 +130,8 @@ void pci_function_bar(struct pci_function *f, unsigned int bar,
 		      uint32_t size_bytes);
 
 /*
- * Adds a capability of @len bytes, its two header bytes included; where it
- * lies.  Its body is zero and read-only until pci_config_put() and
+ * Adds a capability of @len bytes, its two header bytes included; returns its
+ * offset.  Its body is zero and read-only until pci_config_put() and
  * pci_config_allow().  There must be room: a device's list is constant.
  */
 unsigned int pci_function_capability(struct pci_function *f, uint8_t id,
@@ -145,17 +145,17 @@ int pci_function_msix(struct pci_function *f, unsigned int count,
 		      unsigned int bar);
 
 /*
- * Attaches it to the next free slot and places the BARs.  -ENOSPC (no slot, no
- * room in the window, no GSI), -EMFILE..., logged.
+ * Attaches it to the next free slot and assigns addresses to the BARs.  -ENOSPC
+ * (no slot, no room in the window, no GSI) or errors of eventfd(2), logged.
  */
 int pci_function_attach(struct pci_function *f, struct pci_host *host);
 
-/* Detaches and frees; a zeroed one is fine. */
+/* Detaches and frees; a zeroed @f is fine.  vCPUs are stopped. */
 void pci_function_finish(struct pci_function *f);
 
 /*
  * Config space as the guest sees it: any register, 1 to 8 bytes.  Reads beyond
- * what is there give zeros.  vCPU thread, no lock held.
+ * PCI_CONFIG_BYTES give zeros.  vCPU thread, no lock held.
  */
 uint64_t pci_config_read(struct pci_function *f, unsigned int reg,
 			 unsigned int size);
@@ -175,30 +175,29 @@ void pci_config_allow(struct pci_function *f, unsigned int reg,
 		      unsigned int size, uint64_t mask);
 
 /*
- * Whether the guest lets the function be master of the bus (PCI 6.2.2).  Where
- * it does not, the device must not touch guest memory; config_touch() tells it
- * of changes.  Messages of MSI-X are withheld by the function itself.  Any
- * thread.
+ * Whether the guest enabled bus mastering (PCI 6.2.2).  If not, the device must
+ * not touch guest memory; config_touch() reports changes.  MSI-X messages are
+ * withheld by the function itself.  Any thread.
  */
 bool pci_function_is_master(struct pci_function *f);
 
 /*
  * Raises MSI-X vector @vector: delivered, or pending while it is masked or the
- * function is no bus master; one that it does not have goes nowhere.  False when
- * MSI-X is off and INTx is to be used.  Any thread.
+ * function is not bus master.  Vectors out of range are ignored.  False if MSI-X
+ * is disabled: the device uses INTx then.  Any thread.
  */
 bool pci_msix_raise(struct pci_function *f, unsigned int vector);
 
-/* Sets the level of INTA: asserted if @level.  Any thread. */
+/* Asserts or deasserts INTA.  Any thread. */
 void pci_intx_set(struct pci_function *f, bool level);
 
-/* Back to power-on: config space, BARs, MSI-X, INTA low. */
+/* Power-on state: config space, BARs, MSI-X, INTA low.  No lock held. */
 void pci_function_reset(struct pci_function *f);
 
 /*
- * Config space, BARs and MSI-X.  INTA's level is the device's to set again.
- * Load checks that the same function sits in the same slot: -EBADMSG, not
- * logged, and the function is as after reset.
+ * Config space, BARs and MSI-X.  After load the device sets INTA again.  Load
+ * fails with -EBADMSG, not logged, unless the slot and the function are the
+ * saved ones; the function is as after reset then.
  */
 void pci_function_save(struct pci_function *f, struct snap_writer *w);
 int pci_function_load(struct pci_function *f, struct snap_reader *r);

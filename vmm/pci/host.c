@@ -71,7 +71,7 @@ static const struct bus_ops ecam_ops = {
 	.write = ecam_write,
 };
 
-/* Checks what the architecture says, which is ours to get right. */
+/* Checks the layout given by the architecture. */
 static int config_check(const struct pci_host_config *c)
 {
 	if (c->ecam_bytes < ECAM_BUS_BYTES || c->intx_count == 0 ||
@@ -123,7 +123,6 @@ int pci_host_create(struct pci_host **out, const struct pci_host_config *config)
 	return 0;
 }
 
-/* The host as a device of the VM's table. */
 static void host_reset(void *state)
 {
 	struct pci_host *host = state;

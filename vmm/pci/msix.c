@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * MSI-X (PCI 6.8.2): the table and the pending bits, which lie in one BAR of
- * 4 KiB, and each vector's way out, an eventfd that is bound to a routed GSI
- * while the vector is unmasked and the function is a bus master: a message is a
- * write to memory (PCI 6.8.3).
+ * MSI-X (PCI 6.8.2): the table and the pending bits in one BAR of 4 KiB, and
+ * for each vector an eventfd, bound to a routed GSI while the vector is unmasked
+ * and the function is a bus master: a message is a write to memory (PCI 6.8.3).
  *
  * The table is kept as the bytes that the guest sees, so that an access of any
- * size at any offset is a copy; what it means is looked at afterwards.
+ * size at any offset is a copy; entries are interpreted after the write.
  *
  * Any thread: vCPUs write the table, the loop thread raises.  irq_lock guards
  * all of it.
@@ -23,7 +22,7 @@
 #include "vmm/pci/private.h"
 #include "vmm/snap/section.h"
 
-/* Only the mask bit of the last dword is there; the rest is reserved. */
+/* Of the last dword only the mask bit is implemented; the rest is reserved. */
 static const uint8_t entry_writable[PCI_MSIX_ENTRY_SIZE] = {
 	0xfc,
 	0xff,
@@ -51,7 +50,7 @@ static bool entry_masked(const struct pci_msix *m, unsigned int vector)
 	       PCI_MSIX_ENTRY_CTRL_MASKBIT;
 }
 
-/* Whether the vector's message must wait; MSI-X is enabled. */
+/* Whether the vector's message stays pending; MSI-X is enabled. */
 static bool vector_held(const struct pci_function *f, unsigned int vector)
 {
 	return f->msix.masked || entry_masked(&f->msix, vector) || !f->master;
@@ -62,17 +61,16 @@ static uint64_t pending_bit(unsigned int vector)
 	return UINT64_C(1) << (vector % 64);
 }
 
-/* Fires the vector: the kernel delivers what the eventfd is bound to. */
+/* Signals the eventfd; KVM delivers the message. */
 static void vector_fire(const struct pci_vector *v)
 {
 	uint64_t one = 1;
 
-	/* A full counter means that one is on its way already. */
+	/* EAGAIN: the counter is full, so a message is pending already. */
 	if (v->bound && write(v->eventfd, &one, sizeof(one)) < 0)
 		return;
 }
 
-/* Unbinds the vector, when it is bound. */
 static void vector_unbind(struct pci_function *f, struct pci_vector *v)
 {
 	if (!v->bound)
@@ -109,7 +107,7 @@ static void vector_bind(struct pci_function *f, unsigned int vector)
 	v->bound = true;
 }
 
-/* Brings one vector in line with its table entry. */
+/* Binds or unbinds one vector as its entry and the control bits require. */
 static void vector_sync(struct pci_function *f, unsigned int vector)
 {
 	struct pci_msix *m = &f->msix;
@@ -202,8 +200,8 @@ void pci_msix_write(struct pci_function *f, uint64_t offset, unsigned int size,
 						 (byte & mask));
 	}
 	/*
-	 * An entry that is changed while unmasked is routed anew at once.  Its
-	 * owner must mask it first (PCI 6.8.2.9), so no more is promised.
+	 * An entry changed while unmasked is rerouted at once.  Software must
+	 * mask it first (PCI 6.8.2.9), so this need not be atomic.
 	 */
 	for (uint64_t at = offset / PCI_MSIX_ENTRY_SIZE;
 	     at * PCI_MSIX_ENTRY_SIZE < offset + size && at < m->count; at++)
@@ -211,7 +209,7 @@ void pci_msix_write(struct pci_function *f, uint64_t offset, unsigned int size,
 	pthread_mutex_unlock(&f->irq_lock);
 }
 
-/* Allocates the table; what is left of it pci_msix_free() frees. */
+/* On failure pci_msix_free() frees what was allocated. */
 int pci_function_msix(struct pci_function *f, unsigned int count,
 		      unsigned int bar)
 {

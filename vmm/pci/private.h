@@ -15,9 +15,9 @@
 
 struct pci_host {
 	struct pci_host_config config;
-	/* Guards the slots, every function's config space and all BARs. */
+	/* Guards the slots, all config spaces and all BARs. */
 	pthread_mutex_t lock;
-	struct pci_function *slots[PCI_SLOTS]; /* not owned but the bridge */
+	struct pci_function *slots[PCI_SLOTS]; /* owned by their devices */
 	uint64_t mmio_used; /* bytes of the window given to BARs */
 	struct pci_function bridge;
 	struct log_budget log;
@@ -34,34 +34,34 @@ struct pci_host {
  *	config.c	config space as bytes; pci_function_init() and kin
  */
 
-/* config.c: the host's lock; nothing before the function is attached. */
+/* config.c: take and release the host's lock, if the function is attached. */
 void pci_config_lock(struct pci_function *f);
 void pci_config_unlock(struct pci_function *f);
 
 /* bar.c; host's lock held. */
 
-/* Gives each BAR its first address.  -ENOSPC, silent. */
+/* Assigns each BAR its power-on address.  0 or -ENOSPC, silent. */
 int pci_bars_place(struct pci_host *host, struct pci_function *f);
 
 /*
- * Brings the MMIO bus in line with the BARs and the memory-enable bit of @f,
- * and then decodes whatever BAR of the host could not be before.
+ * Updates the MMIO bus from the BARs and the memory-enable bit of @f, and then
+ * tries again each BAR of the host that overlapped another.
  */
 void pci_bars_sync(struct pci_host *host, struct pci_function *f);
 
-/* Takes the BARs of @f out of the bus. */
+/* Removes the BARs of @f from the bus. */
 void pci_bars_remove(struct pci_host *host, struct pci_function *f);
 
 /* msix.c */
 
-/* Reserves GSIs and eventfds; -errno, silent.  Free undoes it. */
+/* Reserves GSIs and eventfds.  0 or -errno, silent; free cleans up both. */
 int pci_msix_attach(struct pci_function *f);
 void pci_msix_free(struct pci_function *f);
 
-/* Brings vectors in line with the table and the control bits; irq_lock held. */
+/* Updates routes and bindings from the table and control bits; irq_lock held. */
 void pci_msix_sync(struct pci_function *f);
 
-/* Everything masked and nothing pending; irq_lock held. */
+/* Masks all vectors and clears the pending bits; irq_lock held. */
 void pci_msix_reset(struct pci_function *f);
 
 /* Accesses of the MSI-X BAR; vCPU thread, no lock held. */

@@ -3,10 +3,10 @@
  * virtio block (virtio 1.2, 5.2): requests on one queue, done by plain system
  * calls.
  *
- * A request is a header, data, and one status byte that comes last.  How the
- * driver cut it into descriptors is of no concern: the header is taken off the
- * front of what may be read, the status off the end of what may be written, and
- * what is left is data.
+ * A request is a header, data, and one status byte that comes last.  It does
+ * not matter how the driver split it into descriptors: the header is the front
+ * of the readable bytes, the status the end of the writable ones, and the rest
+ * is data.
  *
  * Loop thread, one request at a time.  request_do() depends on nothing but the
  * request and the disk, so that a worker thread could run it instead.
@@ -41,7 +41,7 @@ struct blk {
 	struct disk *disk; /* not owned */
 };
 
-/* A request taken apart. */
+/* A parsed request. */
 struct request {
 	uint32_t type;
 	uint64_t sector;
@@ -50,7 +50,7 @@ struct request {
 	uint8_t *status;
 };
 
-/* What an error of the disk is to the driver. */
+/* The status byte for an error of the disk. */
 static uint8_t status_of(int err)
 {
 	if (err == 0)
@@ -140,7 +140,7 @@ static uint8_t do_ranges(struct disk *disk, struct request *rq)
 	return status;
 }
 
-/* Does a request; its status. */
+/* Runs a request; returns its status. */
 static uint8_t request_do(struct disk *disk, struct request *rq)
 {
 	switch (rq->type) {
@@ -160,7 +160,7 @@ static uint8_t request_do(struct disk *disk, struct request *rq)
 	}
 }
 
-/* Takes a chain apart; false when it cannot even be answered. */
+/* Parses a chain; false if it has no header or no status byte. */
 static bool request_parse(struct request *rq, struct virtq_chain *chain)
 {
 	uint8_t header[HEADER_BYTES];
@@ -179,8 +179,8 @@ static bool request_parse(struct request *rq, struct virtq_chain *chain)
 }
 
 /*
- * A driver that does not know of flushes believes that what is written is on
- * the disk (virtio 1.2, 5.2.6.2).
+ * Without VIRTIO_BLK_F_FLUSH a completed write must be on the disk (virtio 1.2,
+ * 5.2.6.2).
  */
 static uint8_t write_through(struct blk *blk, const struct request *rq,
 			     uint8_t status)
@@ -217,8 +217,8 @@ static bool blk_handle(void *device, unsigned int queue,
 }
 
 /*
- * A disk has no state of its own; what is saved says which disk the guest
- * believes in, and another one is refused.
+ * A disk has no state of its own.  Size and mode are saved so that load rejects
+ * a different disk.
  */
 static void blk_save(void *device, struct snap_writer *w)
 {
@@ -235,7 +235,7 @@ static int blk_load(void *device, struct snap_reader *r)
 	bool read_only = snap_get_u8(r) & 1;
 
 	if (r->error)
-		return 0; /* the caller sees it */
+		return 0; /* the caller checks it */
 	if (size != blk->disk->size_bytes)
 		return log_fail(
 			EINVAL,
@@ -271,7 +271,7 @@ static const struct virtio_ops blk_ops = {
 static const struct device_ops blk_device_ops =
 	VIRTIO_PCI_DEVICE_OPS("virtio-blk");
 
-/* What the driver may know about the disk (virtio 1.2, 5.2.3 and 5.2.4). */
+/* Features and config space (virtio 1.2, 5.2.3 and 5.2.4). */
 static void config_fill(struct virtio_config *c, const struct disk *disk)
 {
 	uint8_t *s = c->space;

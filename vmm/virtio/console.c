@@ -4,18 +4,17 @@
  * terminal.
  *
  * Neither direction has a buffer of its own; the guest's queues are the buffers.
- * Input is read from the terminal only as much as a buffer that the guest has
- * posted takes, so a paste of any size waits where it came from.  (It passes a
- * buffer on the stack: escape sequences are not looked for in memory that the
- * guest can change meanwhile.)  Output that a slow reader does not take stays in its
- * chain: the chain is put back, and how much of it was written is remembered
- * (the one number that this device saves).
+ * Input is read from the terminal only as far as it fits in a buffer that the
+ * guest posted, so a paste of any size waits in the terminal.  It is copied by
+ * way of the stack, because the guest could change its own buffer while escape
+ * sequences are parsed.  Output that a slow reader does not take stays in its
+ * chain: the chain returns to the avail ring, and the number of bytes written is
+ * kept (the only state that this device saves).
  *
- * The size of the window is offered whether there is a terminal or not, so that
- * a guest can be restored in front of another one, or of none: it is 0 by 0
- * then, which is a size that is not known.  A driver does not read it before it
- * hears of a change, so it does when it starts, when it is resumed, and whenever
- * the window changes.
+ * The window size feature is always offered, so that a guest can be restored on
+ * a different terminal, or without one: the size is 0 by 0 then, which means
+ * unknown.  A driver reads the size only after a configuration change, so one is
+ * signalled at start, at resume, and whenever the window changes.
  *
  * Loop thread.
  */
@@ -36,11 +35,11 @@ enum { QUEUE_RX = 0, QUEUE_TX = 1 };
 
 #define RX_BYTES 4096 /* read from the terminal at once */
 
-/* A descriptor of the host that is watched while there is a reason to. */
+/* A host descriptor that is watched on demand. */
 struct watch {
 	struct loop_source *source; /* NULL: not watched */
-	int fd; /* -1: none, or at its end */
-	/* A regular file, which epoll does not take: always ready. */
+	int fd; /* -1: none, or end of input */
+	/* A regular file, which epoll does not support: always ready. */
 	bool always_ready;
 };
 
@@ -48,15 +47,15 @@ struct console {
 	struct virtio_device *dev;
 	struct terminal *terminal; /* not owned */
 	struct watch in, out, size;
-	uint64_t tx_done; /* bytes of the next tx chain that are out; saved */
+	uint64_t tx_done; /* bytes written of the next tx chain; saved */
 	bool tx_gone; /* output could not be written, which was logged */
 	bool rx_moved; /* input was read since the queue was last served */
 	struct virtq_chain chain;
 };
 
 /*
- * Stops watching.  The source is removed rather than deafened, because epoll
- * tells of a hang-up whether asked or not, and again and again.
+ * Stops watching.  The source is removed because epoll keeps reporting a hang-up
+ * even with an empty event mask.
  */
 static void watch_stop(struct watch *w)
 {
@@ -64,7 +63,6 @@ static void watch_stop(struct watch *w)
 	w->source = NULL;
 }
 
-/* Watches for @events from now on. */
 static void watch_start(struct console *c, struct watch *w, uint32_t events,
 			loop_handler *handler)
 {
@@ -131,12 +129,12 @@ static void rx_served(struct console *c, enum virtio_served why)
 		watch_start(c, &c->in, EPOLLIN, in_ready);
 	else
 		watch_stop(&c->in);
-	/* epoll does not report that a regular file has more. */
+	/* epoll does not watch a regular file: ask for the next read. */
 	if (c->in.always_ready && moved)
 		virtio_queue_kick(c->dev, QUEUE_RX);
 }
 
-/* Output cannot be written: logged once, and the guest runs on without. */
+/* Logs the first failed write; later output is dropped. */
 static void log_gone(struct console *c, int err)
 {
 	if (!c->tx_gone)
@@ -144,7 +142,7 @@ static void log_gone(struct console *c, int err)
 	c->tx_gone = true;
 }
 
-/* Writes the rest of the chain; whether all of it was written. */
+/* Writes the rest of the chain; true if all of it was written or dropped. */
 static bool tx_drain(struct console *c, struct virtq_chain *chain)
 {
 	struct iovs *v = &chain->readable;
@@ -212,7 +210,7 @@ static void console_served(void *device, unsigned int queue,
 		tx_served(c, why);
 }
 
-/* Puts the size of the window, as it is now, where the driver reads it. */
+/* Updates the window size in config space and signals the driver. */
 static void size_put(struct console *c)
 {
 	uint16_t cols, rows;
@@ -227,7 +225,7 @@ static void size_put(struct console *c)
 		virtio_config_signal(c->dev);
 }
 
-/* The window may have changed. */
+/* The window size may have changed. */
 static void size_ready(void *ctx, uint32_t events)
 {
 	struct console *c = ctx;
@@ -237,7 +235,7 @@ static void size_ready(void *ctx, uint32_t events)
 	size_put(c);
 }
 
-/* The driver is there, perhaps with another terminal than before. */
+/* Start and resume; the terminal may not be the saved one. */
 static void console_start(void *device)
 {
 	struct console *c = device;
@@ -246,7 +244,7 @@ static void console_start(void *device)
 	size_put(c);
 }
 
-/* Nothing is in flight but what the watches would start. */
+/* Without the watches no transfer starts; none is in flight. */
 static void console_quiesce(void *device)
 {
 	struct console *c = device;
@@ -275,7 +273,7 @@ static int console_load(void *device, struct snap_reader *r)
 {
 	struct console *c = device;
 
-	/* Beyond the chain it means that the chain is done: nothing to check. */
+	/* Any value is valid: beyond the chain, all of it counts as written. */
 	c->tx_done = snap_get_u64(r);
 	return 0;
 }
@@ -312,7 +310,7 @@ static const struct device_ops console_device_ops =
 int virtio_console_create(struct device *device, const struct virtio_host *host,
 			  const char *name, struct terminal *terminal)
 {
-	/* Nothing here may depend on what the terminal is: it is not saved. */
+	/* Nothing here may depend on the terminal, which is not saved. */
 	const struct virtio_config config = {
 		.features = BIT(VIRTIO_CONSOLE_F_SIZE),
 		.space_bytes = sizeof(struct virtio_console_config),

@@ -69,9 +69,10 @@ struct virtio_ops {
 	uint16_t queue_count;
 	uint16_t queue_size; /* maximum entries of each queue */
 	/*
-	 * Where to pop the next chain of @queue to; the device's own, in use
-	 * once handle() returned true for it.  NULL: no room now.  Without
-	 * room() one struct is used for each chain, valid during handle().
+	 * The struct to pop the next chain of @queue into.  The device owns it;
+	 * it is in use once handle() returned true for it.  NULL: no room now.
+	 * Without room() one struct is used for each chain, valid during
+	 * handle().
 	 */
 	struct virtq_chain *(*room)(void *device, unsigned int queue);
 	/*
@@ -85,16 +86,16 @@ struct virtio_ops {
 		       enum virtio_served why);
 	/*
 	 * Ends what is in flight of @queue.  Completes each chain held, except
-	 * receive buffers without data, which are the last popped and return to
-	 * the avail ring; their number.  Only a device that completes in order may
-	 * return some, because the driver reuses the avail ring's entries in
-	 * order.  Called before quiesce and reset, and before bus mastering
-	 * ends.
+	 * the N popped last, and returns N: these go back to the avail ring
+	 * (receive buffers without data).  Only a device that completes in
+	 * order may return more than 0, because the driver reuses the avail
+	 * ring's entries in order.  Called before quiesce and reset, and before
+	 * bus mastering ends.
 	 */
 	unsigned int (*drain)(void *device, unsigned int queue);
 	/* The driver set DRIVER_OK; the queues are served next. */
 	void (*start)(void *device);
-	/* Back to power-on; nothing is held. */
+	/* Power-on state; drain() was called, no chain is held. */
 	void (*reset)(void *device);
 	/*
 	 * Stops watching the host until resume, after which each queue is
@@ -104,7 +105,8 @@ struct virtio_ops {
 	void (*resume)(void *device);
 	/*
 	 * The device's own state, beyond status, features and queues.  load
-	 * trusts nothing and marks @r as failed; on -errno it has logged.
+	 * validates all input and marks @r as failed, or returns -errno, which
+	 * it logs.
 	 */
 	void (*save)(void *device, struct snap_writer *w);
 	int (*load)(void *device, struct snap_reader *r);
@@ -113,8 +115,8 @@ struct virtio_ops {
 };
 
 /*
- * What one device is.  Constant from its creation, but for the contents of the
- * space, which virtio_config_put() changes under the device's lock.
+ * Constant from creation, except the contents of space, which
+ * virtio_config_put() changes under the device's lock.
  */
 struct virtio_config {
 	uint64_t features; /* of the device; the ring's are added */
@@ -122,10 +124,10 @@ struct virtio_config {
 	unsigned int space_bytes;
 };
 
-/* Guest-visible state, of which nothing depends on the transport; saved. */
+/* Guest-visible state that does not depend on the transport; saved. */
 struct virtio_state {
 	uint8_t status;
-	uint64_t features; /* as the driver accepted them */
+	uint64_t features; /* accepted by the driver */
 	struct virtq_layout layout[VIRTIO_QUEUES_MAX];
 	bool enabled[VIRTIO_QUEUES_MAX];
 };
@@ -157,7 +159,7 @@ struct virtio_device {
 	bool master; /* the transport may access guest memory */
 	bool loaded; /* from a snapshot, and not resumed since */
 	struct virtq_chain chain; /* for devices without room() */
-	uint64_t errors; /* how often the driver broke the device */
+	uint64_t errors; /* calls of virtio_device_break() */
 	struct log_budget log;
 
 	/* The transport's: raises the interrupt of a queue or of the config. */
@@ -179,11 +181,11 @@ void virtio_config_put(struct virtio_device *dev, unsigned int offset,
 void virtio_config_signal(struct virtio_device *dev);
 
 /*
- * Serves a queue: pops chains and calls handle() until there is a reason to
- * stop, then interrupts the driver for all that was completed since the last
- * interrupt.  At most a ring's size of chains at a time, so that a driver that
- * never stops adding does not starve other devices.  Not from within handle(),
- * served() or drain().
+ * Serves a queue: pops chains and calls handle() until one of enum
+ * virtio_served, then interrupts the driver once for all chains completed since
+ * the last interrupt.  At most a ring's size of chains at a time, so that a
+ * driver that never stops adding does not starve other devices.  Not from
+ * within handle(), served() or drain().
  */
 void virtio_queue_serve(struct virtio_device *dev, unsigned int queue);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Buffers used up from their ends.  Loop thread; the memory is the guest's and
- * may change at any time, so nothing is read twice.
+ * Loop thread.  The buffers are guest memory and may change at any time, so no
+ * byte is read twice.
  */
 #include "vmm/virtio/iov.h"
 
@@ -9,7 +9,7 @@
 
 #include "vmm/base/bytes.h"
 
-/* Drops @len bytes of the first vector, which has them. */
+/* Drops @len bytes of the first vector; it is at least that long. */
 static void front_drop(struct iovs *v, size_t len)
 {
 	v->iov->iov_base = (char *)v->iov->iov_base + len;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A run of buffers that is used up from its ends: how a device takes a request
- * apart without caring how the driver cut it into descriptors (virtio 1.2,
- * 2.7.4.1: devices make no assumption about the framing).
+ * A list of buffers consumed from its ends: a device parses a request without
+ * depending on how the driver split it into descriptors (virtio 1.2, 2.7.4.1:
+ * devices make no assumption about the framing).
  */
 #ifndef VMM_VIRTIO_IOV_H
 #define VMM_VIRTIO_IOV_H
@@ -11,23 +11,23 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* Changed in place; the vectors belong to the chain. */
+/* Consumed in place; the vectors belong to the chain. */
 struct iovs {
 	struct iovec *iov;
 	unsigned int count;
 	uint64_t bytes; /* of all of them */
 };
 
-/* Drops up to @len bytes at the front. */
+/* Drops up to @len bytes from the front. */
 void iovs_skip(struct iovs *v, uint64_t len);
 
-/* Copies @len bytes off the front into @to; how many there were. */
+/* Moves up to @len bytes from the front to @to; returns the number. */
 size_t iovs_take(struct iovs *v, void *to, size_t len);
 
-/* Copies @len bytes into the front and drops them; how many had room. */
+/* Writes up to @len bytes at the front and drops them; returns the number. */
 size_t iovs_put(struct iovs *v, const void *from, size_t len);
 
-/* Drops the last byte; where it is, or NULL when there is none. */
+/* Drops the last byte; returns its address, or NULL if there is none. */
 uint8_t *iovs_cut_last(struct iovs *v);
 
 #endif

@@ -87,7 +87,7 @@ static void window_touch(struct virtio_pci *p, unsigned int reg,
 		pci_config_put(f, data, len, virtio_pci_read(p, bar, at, len));
 }
 
-/* Brings the device in line with the bit of the command register. */
+/* Applies the bus master bit of the command register to the device. */
 static void master_on_loop(void *ctx)
 {
 	struct virtio_pci *p = ctx;
@@ -97,8 +97,7 @@ static void master_on_loop(void *ctx)
 }
 
 /*
- * Config space was touched.  When a write to the command register returns, the
- * device has ended what the bit no longer allows.
+ * When a write that clears the bus master bit returns, no request is in flight.
  */
 static void config_touch(void *ctx, unsigned int reg, unsigned int size,
 			 bool write)
@@ -133,7 +132,7 @@ static unsigned int add_part(struct virtio_pci *p, uint8_t type, uint32_t at,
 	return cap;
 }
 
-/* The capabilities that tell the driver where everything is. */
+/* Adds the capabilities by which the driver finds the structures. */
 static void add_parts(struct virtio_pci *p)
 {
 	struct pci_function *f = &p->function;
@@ -181,7 +180,7 @@ static int function_create(struct virtio_pci *p)
 	return pci_function_attach(&p->function, p->device.host.pci);
 }
 
-/* The size to bind ioeventfds with: any where KVM can, which is the fastest. */
+/* The size to bind ioeventfds with: 0 (any), which is fastest, if supported. */
 static uint32_t notify_size(const struct kvm_vm *kvm)
 {
 	if (kvm && kvm_check_cap(kvm->fd, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0)
@@ -245,7 +244,7 @@ void virtio_pci_resume(void *state)
 	virtio_device_resume(&p->device);
 }
 
-/* Save and load run on the loop thread, which owns what they look at. */
+/* Save and load run on the loop thread, which owns the state. */
 struct snap_call {
 	struct virtio_pci *p;
 	struct snap_writer *w;

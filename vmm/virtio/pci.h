@@ -11,10 +11,10 @@
 struct device;
 
 /*
- * Makes the device @impl of kind @ops and puts it on the bus: what the creation
- * functions of virtio.h end in.  @device is filled with @device_ops, which is a
- * VIRTIO_PCI_DEVICE_OPS, and with the transport as its state; *@out is the
- * virtio device, for @impl to keep.  -errno, logged; @impl is destroyed then.
+ * Creates the device @impl of kind @ops and attaches it to the PCI bus.  Sets
+ * @device to @device_ops, a VIRTIO_PCI_DEVICE_OPS, with the transport as its
+ * state, and *@out to the virtio device, for @impl to keep.  0, or -errno, which
+ * is logged; @impl is destroyed then.
  */
 struct virtio_pci_config {
 	const struct virtio_ops *ops;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What pci.c, pci_registers.c and pci_state.c share; calls go in this order.
+ * Shared by pci.c, pci_registers.c and pci_state.c; calls go in this order.
  */
 #ifndef VMM_VIRTIO_PCI_PRIVATE_H
 #define VMM_VIRTIO_PCI_PRIVATE_H
@@ -36,7 +36,7 @@ struct virtio_pci_state {
 struct virtio_pci {
 	struct pci_function function;
 	struct virtio_device device;
-	unsigned int window; /* where the PCI_CFG capability lies */
+	unsigned int window; /* offset of the PCI_CFG capability */
 	uint32_t notify_bytes; /* of an ioeventfd; 0: any size */
 	bool notify_bound[VIRTIO_QUEUES_MAX]; /* the PCI host's lock */
 	pthread_mutex_t lock; /* guards state */

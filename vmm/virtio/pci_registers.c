@@ -18,7 +18,7 @@ static void queue_image(struct virtio_pci *p, const struct virtio_pci_state *s,
 	struct virtq_layout l = virtio_queue_layout(&p->device, q, &enabled);
 
 	if (q >= p->device.ops->queue_count) {
-		/* A queue of size 0 is one that is not there (4.1.4.3.1). */
+		/* Size 0: the queue does not exist (4.1.4.3.1). */
 		put_le16(image + VIRTIO_PCI_COMMON_Q_MSIX,
 			 VIRTIO_MSI_NO_VECTOR);
 		return;
@@ -53,7 +53,6 @@ static void common_image(struct virtio_pci *p, uint8_t *image)
 	queue_image(p, &s, image);
 }
 
-/* Setters of the common structure. */
 static void set_offered_select(struct virtio_pci *p, uint32_t value)
 {
 	pthread_mutex_lock(&p->lock);
@@ -217,7 +216,7 @@ uint64_t virtio_pci_read(void *ctx, unsigned int bar, uint64_t offset,
 	case CONFIG_AT:
 		return virtio_config_read(&p->device, at, size);
 	default:
-		return 0; /* notify registers are only written */
+		return 0; /* notify registers are write-only */
 	}
 }
 

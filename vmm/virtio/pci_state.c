@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the PCI transport keeps: selectors, vectors, the ISR; and the interrupts
- * that follow from them.  p->lock guards it, and is held while an interrupt is
- * raised, so that the ISR and INTA agree.
+ * The state of the PCI transport: selectors, vectors, the ISR; and interrupts.
+ * p->lock guards it, and is held while an interrupt is raised, so that the ISR
+ * and INTA agree.
  */
 #include <linux/virtio_pci.h>
 #include <string.h>
@@ -82,7 +82,6 @@ void virtio_pci_state_save(struct virtio_pci *p, struct snap_writer *w)
 	snap_put_u8(w, s.isr);
 }
 
-/* Reads the transport's own state. */
 void virtio_pci_state_load(struct virtio_pci *p, struct snap_reader *r)
 {
 	struct virtio_pci_state *s = &p->state;

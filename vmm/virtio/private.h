@@ -29,7 +29,7 @@ void virtio_device_start(struct virtio_device *dev);
 int virtio_queues_init(struct virtio_device *dev);
 void virtio_queues_finish(struct virtio_device *dev);
 
-/* Forgets rings and pending kicks. */
+/* Clears rings and pending kicks. */
 void virtio_queues_reset(struct virtio_device *dev);
 
 /*
@@ -39,7 +39,7 @@ void virtio_queues_reset(struct virtio_device *dev);
 bool virtio_queue_setup(struct virtio_device *dev, unsigned int queue,
 			uint16_t next_avail, uint16_t next_used);
 
-/* Has the device give back each chain that it holds; see struct virtio_ops. */
+/* Calls drain() for each queue, and interrupts; see struct virtio_ops. */
 void virtio_queues_drain(struct virtio_device *dev);
 
 #endif

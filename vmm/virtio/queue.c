@@ -14,8 +14,8 @@
  *   - Whether to interrupt, or to kick, is a store followed by a load on either
  *     side (we store used->idx and load used_event; the driver stores
  *     used_event and loads used->idx).  Only a full fence on both sides makes
- *     sure that at least one of them sees the other's store, so both places
- *     here have a sequentially consistent one.
+ *     sure that at least one of them sees the other's store, so both functions
+ *     below have one.
  *
  * All fields are little-endian, as are both architectures of this program.
  *
@@ -182,8 +182,8 @@ static int walk_add(struct walk *w, const struct virtq_desc *d)
 }
 
 /*
- * Follows the chain from @index of a table of @count descriptors.  As many
- * steps as the table has entries are enough for every chain that does not loop.
+ * Follows the chain from @index of a table of @count descriptors.  A chain of
+ * more than @count descriptors has a loop.
  */
 static int walk_table(struct walk *w, const struct virtq_desc *table,
 		      uint32_t count, uint32_t index)
@@ -297,7 +297,7 @@ bool virtq_wants_interrupt(struct virtq *q)
 
 void virtq_kicks_off(struct virtq *q)
 {
-	/* With event indices an avail_event that stays behind is enough. */
+	/* With event indices it is enough not to advance avail_event. */
 	if (!q->event_idx)
 		store16(&q->used[RING_FLAGS], USED_NO_NOTIFY);
 }

@@ -18,7 +18,7 @@
 #include "vmm/mem/memory.h"
 #include "vmm/virtio/iov.h"
 
-/* Rings of ours are no larger, and chains no longer, than this. */
+/* Maximum entries of a ring, and descriptors of a chain. */
 #define VIRTQ_SIZE_MAX 256
 
 /*
@@ -45,7 +45,7 @@ struct virtq {
 	uint16_t *used; /* flags, idx, ring[size] of 8 bytes, avail_event */
 	/* Free-running indices; saved with the device. */
 	uint16_t next_avail, next_used;
-	/* next_used at the last look at whether to interrupt. */
+	/* next_used at the last call of virtq_wants_interrupt(). */
 	uint16_t signalled;
 	bool signalled_valid; /* false: interrupt in any case */
 };
@@ -58,8 +58,8 @@ struct virtq_chain {
 };
 
 /*
- * Maps the rings and starts at index @next_avail and @next_used, 0 for a queue
- * that is new.  -EINVAL (size, alignment) or errors of memory_map(); @q is not
+ * Maps the rings and starts at index @next_avail and @next_used, 0 for a new
+ * queue.  -EINVAL (size, alignment) or errors of memory_map(); @q is not
  * set up then.  Silent.
  */
 int virtq_setup(struct virtq *q, const struct memory *memory,
@@ -67,24 +67,23 @@ int virtq_setup(struct virtq *q, const struct memory *memory,
 		uint16_t next_used);
 
 /*
- * Takes the next chain: 1, 0 when there is none, -EIO when a page of it is
- * unavailable, or another -errno when the driver's chain is invalid; *@why is the
- * reason as text.
+ * Pops the next chain: 1, 0 if there is none, or -errno for an invalid chain or
+ * an unavailable page (-EIO); *@why is the reason then, a constant string.
  */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain, const char **why);
 
 /* Returns the @count chains popped last to the avail ring. */
 void virtq_unpop(struct virtq *q, unsigned int count);
 
-/* Gives chain @head back with @len bytes written into it. */
+/* Adds chain @head to the used ring, with @len bytes written to it. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len);
 
-/* Whether the driver wants an interrupt for what was pushed since last asked. */
+/* Whether the driver wants an interrupt for the pushes since the last call. */
 bool virtq_wants_interrupt(struct virtq *q);
 
 /*
- * Asks the driver for no kicks, or for one with the next chain; the latter says
- * whether there is one already, which then has to be looked at.
+ * Disable and enable kicks.  True: a chain is already available, for which no
+ * kick may come, so the caller must pop it.
  */
 void virtq_kicks_off(struct virtq *q);
 bool virtq_kicks_on(struct virtq *q);

@@ -49,7 +49,7 @@ static void queue_failed(struct virtio_device *dev, int err, const char *why)
 		virtio_device_break(dev, why);
 }
 
-/* Where to pop the next chain of a queue to; NULL: the device has no room. */
+/* The struct to pop the next chain into; NULL: the device has no room. */
 static struct virtq_chain *room_for_chain(struct virtio_device *dev,
 					  unsigned int queue)
 {
@@ -58,7 +58,7 @@ static struct virtq_chain *room_for_chain(struct virtio_device *dev,
 	return &dev->chain;
 }
 
-/* Pops one chain and hands it to the device; VIRTIO_SERVED_BUDGET: go on. */
+/* Pops one chain and calls handle(); VIRTIO_SERVED_BUDGET: try the next. */
 static enum virtio_served serve_one(struct virtio_device *dev,
 				    unsigned int queue)
 {
@@ -87,7 +87,7 @@ static enum virtio_served serve_one(struct virtio_device *dev,
 	return VIRTIO_SERVED_WAIT;
 }
 
-/* Serves at most a ring's size of chains; why it stopped. */
+/* Serves at most a ring's size of chains; returns why it stopped. */
 static enum virtio_served serve_chains(struct virtio_device *dev,
 				       unsigned int queue)
 {

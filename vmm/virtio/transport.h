@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a transport needs of a virtio device: its life and its registers.
+ * The interface of a virtio device to its transport: life and registers.
  */
 #ifndef VMM_VIRTIO_TRANSPORT_H
 #define VMM_VIRTIO_TRANSPORT_H
@@ -25,7 +25,10 @@ uint8_t virtio_status(struct virtio_device *dev);
  */
 void virtio_status_write(struct virtio_device *dev, uint8_t status);
 
-/* What is offered, and what the driver accepts; 32 bits each. */
+/*
+ * Features offered and accepted: the half chosen by @select, 0 or 1; others
+ * are zero, and read-only.  No effect after FEATURES_OK.
+ */
 uint32_t virtio_features_offered(const struct virtio_device *dev,
 				 uint32_t select);
 uint32_t virtio_features_accepted(struct virtio_device *dev, uint32_t select);
@@ -33,27 +36,26 @@ void virtio_features_write(struct virtio_device *dev, uint32_t select,
 			   uint32_t value);
 
 /*
- * Where queue @queue lies.  Writes to a queue that is enabled, or that is not
- * there, do nothing.
+ * Size and addresses of queue @queue; zeros for a queue that does not exist.
+ * Writes to an enabled queue, or to one that does not exist, have no effect.
  */
 struct virtq_layout virtio_queue_layout(struct virtio_device *dev,
 					unsigned int queue, bool *enabled);
 void virtio_queue_set_layout(struct virtio_device *dev, unsigned int queue,
 			     const struct virtq_layout *layout);
-/* Enables it; one that cannot be used breaks the device. */
+/* Enables it; a bad size or address breaks the device. */
 void virtio_queue_enable(struct virtio_device *dev, unsigned int queue);
 
 /* Device config space: reads of 1 to 8 bytes anywhere; it is read-only. */
 uint64_t virtio_config_read(struct virtio_device *dev, uint64_t offset,
 			    unsigned int size);
-/* A number that is another after the space has changed (virtio 1.2, 2.5.3). */
+/* Changes whenever the space changes (virtio 1.2, 2.5.3). */
 uint8_t virtio_config_generation(struct virtio_device *dev);
 
 /*
- * Whether the transport allows accesses to guest memory; at first it does not.
- * Without them no queue is looked at, whatever the driver notifies; with them
- * all are, for what was added meanwhile.  Status and queues stay as they are.
- * Loop thread.
+ * Whether the transport allows accesses to guest memory; initially not.  Without
+ * it no queue is served, even if kicked; when it is allowed, all queues are
+ * served.  Status and queues do not change.  Loop thread.
  */
 void virtio_device_set_master(struct virtio_device *dev, bool master);
 

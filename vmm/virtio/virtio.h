@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What vm/ needs of this room: making each virtio device on the PCI bus.
- * "virtio 1.2" below and in the room is the OASIS specification of that version.
+ * Creation of virtio devices on the PCI bus.  "virtio 1.2" in this directory is
+ * the OASIS specification of that version.
  */
 #ifndef VMM_VIRTIO_VIRTIO_H
 #define VMM_VIRTIO_VIRTIO_H
@@ -15,7 +15,7 @@ struct memory;
 struct pci_host;
 struct terminal;
 
-/* The parts of the VM that every virtio device gets. */
+/* The parts of the VM that a virtio device uses; none is owned. */
 struct virtio_host {
 	const struct memory *memory;
 	struct pci_host *pci;
@@ -24,9 +24,9 @@ struct virtio_host {
 };
 
 /*
- * Each fills *@device (operations and state; the name is @name) and puts the
- * function at the next free PCI slot.  The host handle is copied.  The disk and
- * the terminal stay the caller's and must outlive the device.  -errno, logged.
+ * Each fills *@device (operations, state, @name) and attaches the function to
+ * the next free PCI slot.  @host is copied.  The disk and the terminal remain
+ * the caller's and must outlive the device.  0, or -errno, which is logged.
  */
 int virtio_blk_create(struct device *device, const struct virtio_host *host,
 		      const char *name, struct disk *disk);

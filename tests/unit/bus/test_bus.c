@@ -93,7 +93,7 @@ static void no_device_reads_as_ones(void **state)
 	bus_finish(&bus);
 }
 
-/* Ranges do not overlap; one that is removed makes room again. */
+/* Ranges do not overlap; a removed range can be reused. */
 static void ranges_do_not_overlap(void **state)
 {
 	struct fake a = { 0 }, b = { 0 };

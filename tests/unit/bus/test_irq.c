@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Interrupt lines and the table of MSIs, without a kernel behind them. */
+/* Interrupt lines and the table of MSIs, without KVM. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@ static void line_is_shared(void **state)
 	irqs_finish(&irqs);
 }
 
-/* GSIs are given out once, run out, and come back. */
+/* GSIs are unique, limited in number, and reusable after free. */
 static void msis_run_out(void **state)
 {
 	struct irqs irqs;

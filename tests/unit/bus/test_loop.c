@@ -152,7 +152,7 @@ static void calls(void **state)
 	loop_destroy(call.loop);
 }
 
-/* A handler that waits until it may go on. */
+/* A handler that blocks until it is released. */
 struct blocker {
 	struct loop_source *source;
 	int fd;
@@ -170,7 +170,7 @@ static void on_block(void *ctx, uint32_t events)
 	sem_wait(&b->release);
 }
 
-/* Starts a loop, and has its thread wait in a handler. */
+/* Starts a loop and blocks its thread in a handler. */
 static struct loop *blocked_loop(struct blocker *b)
 {
 	struct loop *loop;
@@ -220,7 +220,7 @@ static void call_is_withdrawn(void **state)
 	close(b.fd);
 }
 
-/* A call that takes longer than its beginning may take is waited for. */
+/* The time limit is for the start of a call, not for its end. */
 static void on_slow_call(void *ctx)
 {
 	usleep(50000);
@@ -243,7 +243,7 @@ static void begun_is_waited_for(void **state)
 	loop_destroy(call.loop);
 }
 
-/* A call that sees whether another runs at the same time. */
+/* A call that detects another running at the same time. */
 struct alone {
 	struct loop *loop;
 	atomic_bool inside, met;
@@ -259,7 +259,7 @@ static void on_alone_call(void *ctx)
 	atomic_store(&alone->inside, false);
 }
 
-/* One that makes another. */
+/* A call that makes another. */
 static void on_outer_call(void *ctx)
 {
 	struct alone *alone = ctx;

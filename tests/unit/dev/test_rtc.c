@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The PL031: it tells the time, names itself, keeps what is written, and wakes. */
+/* The PL031: time, identification, registers, alarm, and saved state. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -21,7 +21,7 @@
 #define BASE 0x9010000
 #define GSI  2
 
-/* How long a test waits for what must come. */
+/* Time limit for an expected event. */
 #define PATIENCE_S 30
 
 enum {
@@ -120,7 +120,7 @@ static void put(struct world *w, uint64_t offset, uint32_t value)
 	assert_true(bus_write(&w->bus, BASE + offset, &value, 4));
 }
 
-/* Sets an alarm that comes soon, unless it has come already. */
+/* Sets an alarm for the near future, unless one is raised already. */
 static void set_alarm(struct world *w)
 {
 	do
@@ -142,7 +142,7 @@ static void tells_the_time(void **state)
 	assert_int_equal(get(w, CR), 1);
 }
 
-/* The identification that a bus of PrimeCells looks for. */
+/* The identification that the AMBA bus of Linux reads. */
 static void names_itself(void **state)
 {
 	struct world *w = *state;
@@ -170,7 +170,7 @@ static void odd_accesses(void **state)
 	/* Part of a register is not written. */
 	assert_true(bus_write(&w->bus, BASE + 4, &byte, 1));
 	assert_int_equal(get(w, 0x004), 0xa1b2c3d4);
-	/* Nothing lives here. */
+	/* No register here. */
 	assert_int_equal(get(w, 0x500), 0);
 	assert_int_equal(get(w, 0x014), 0);
 }
@@ -221,7 +221,7 @@ static void mask_holds_it_back(void **state)
 	assert_int_equal(get(w, RIS), 1);
 }
 
-/* A match that is over is 136 years away. */
+/* A match in the past is 136 years away. */
 static void past_does_not_come(void **state)
 {
 	struct world *w = *state;
@@ -251,7 +251,7 @@ static int load(struct world *w, uint32_t version, const uint32_t *words,
 	return r;
 }
 
-/* An alarm that came while the guest was a snapshot comes when it is resumed. */
+/* An alarm that passed while the guest was saved is raised at resume. */
 static void missed_alarm_comes_late(void **state)
 {
 	struct world *w = *state;
@@ -271,7 +271,7 @@ static void missed_alarm_comes_late(void **state)
 	assert_false(line_up(w));
 }
 
-/* While it is stopped the line does not move, whatever the time. */
+/* While stopped, the line does not change. */
 static void stopped_is_silent(void **state)
 {
 	struct world *w = *state;
@@ -282,7 +282,7 @@ static void stopped_is_silent(void **state)
 	put(w, IMSC, 1);
 	assert_int_equal(w->rtc.ops->quiesce(w->rtc.state), 0);
 	if (line_up(w))
-		return; /* a slow machine: it came before */
+		return; /* slow host: raised before */
 	while ((uint32_t)time(NULL) <= at)
 		nanosleep(&pause, NULL);
 	assert_false(line_up(w));

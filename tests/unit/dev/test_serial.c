@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The serial port between a guest (this thread, by the bus) and a terminal,
- * with a real event loop in between: long pastes arrive whole, a slow reader
- * loses nothing and holds the guest back, ends of files do not spin.
+ * with a real event loop in between: long pastes arrive complete, a slow reader
+ * throttles the guest and loses no output, end of file does not spin.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@
 #define GSI	    4
 #define PASTE_BYTES (100 * 1024)
 
-/* How long a test waits for what must come. */
+/* Time limit for an expected event. */
 #define PATIENCE_S 30
 
 enum { DATA, IER, IIR, LCR, MCR, LSR };
@@ -112,7 +112,7 @@ static struct world *world_on_pipes(void)
 	return w;
 }
 
-/* Ends the machine; the user's ends stay open until the end. */
+/* Ends the machine; the user's ends stay open. */
 static void world_stop(struct world *w)
 {
 	loop_stop(w->loop);
@@ -171,7 +171,7 @@ static void nap(void)
 	nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
 }
 
-/* Waits for the interrupt line; fails when it does not come. */
+/* Waits for the interrupt line; fails after the time limit. */
 static void wait_line(struct world *w)
 {
 	time_t from = 0;
@@ -205,7 +205,7 @@ static size_t driver_read(struct world *w, uint8_t *buf, size_t room)
 	return n;
 }
 
-/* Bytes that show where one is missing or out of place. */
+/* A pattern in which a lost or misplaced byte shows. */
 static uint8_t pattern(size_t i)
 {
 	static const char text[] = "0123456789abcdefghijklmnopqrstuvwxyz\n";
@@ -277,7 +277,7 @@ static void paste_by_pipe(void **state)
 	world_free(w);
 }
 
-/* What is typed before the driver is there is not lost to its FIFO reset. */
+/* Input typed before the driver starts survives its FIFO reset. */
 static void early_input_waits(void **state)
 {
 	struct world *w = world_on_pipes();
@@ -325,7 +325,7 @@ static void polling_guest_reads_a_file(void **state)
 			continue;
 		assert_int_equal(get(w, DATA), pattern(n++));
 		if (n % 500 == 0)
-			put(w, DATA, '.'); /* /dev/null is not for epoll */
+			put(w, DATA, '.'); /* epoll rejects /dev/null */
 	}
 	world_stop(w);
 	world_free(w);
@@ -371,7 +371,7 @@ static void leaving_a_deaf_guest(void **state)
 	while (!leaves) {
 		assert_false(too_long(&from));
 		nap();
-		/* A call is ordered with the loop's own work. */
+		/* Waits for the loop's pending work. */
 		loop_stop(w->loop);
 		leaves = w->leaves;
 		loop_start(w->loop);
@@ -391,7 +391,7 @@ static long cpu_ms(void)
 	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
 }
 
-/* The end of input, and a pty that hung up, leave the loop asleep. */
+/* End of input and a hung-up pty do not make the loop spin. */
 static void end_of_input_does_not_spin(void **state)
 {
 	struct world *w = world_on_pipes(), *v = world_on_pty();
@@ -408,7 +408,7 @@ static void end_of_input_does_not_spin(void **state)
 	nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL);
 	/* A loop that spins takes all of the half second. */
 	assert_true(cpu_ms() - before < 100);
-	/* The port works on and drops its output. */
+	/* The port still works and drops its output. */
 	for (int i = 0; i < 100; i++) {
 		put(w, DATA, 'x');
 		put(v, DATA, 'x');
@@ -427,7 +427,7 @@ static size_t driver_write(struct world *w, size_t at, size_t end)
 	return at;
 }
 
-/* A reader that sleeps holds the guest back; all arrives when it wakes. */
+/* A stopped reader throttles the guest; no output is lost. */
 static void slow_reader_loses_nothing(void **state)
 {
 	struct world *w = world_on_pipes();
@@ -484,7 +484,7 @@ static void *read_all(void *arg)
 	return (void *)total;
 }
 
-/* Output in the ring at the end is written, to a reader that takes its time. */
+/* Destroy writes the output in the ring, even to a slow reader. */
 static void nothing_is_lost_at_the_end(void **state)
 {
 	struct world *w = world_on_pipes();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The registers of the serial port, as drivers use them: what they probe for,
- * when interrupts come and go, and hostile state.
+ * The registers of the serial port as drivers use them: probing, interrupts, and
+ * hostile state.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -80,7 +80,7 @@ static void divisor_is_behind_dlab(void **state)
 	assert_int_equal(uart_read(&u, SCR), 0x5a);
 }
 
-/* The steps by which drivers tell a 16550A from its kin. */
+/* The steps by which drivers identify a 16550A. */
 static void probes_as_16550a(void **state)
 {
 	struct uart u = fresh();
@@ -115,7 +115,7 @@ static void probes_as_16550a(void **state)
 	assert_int_equal(uart_read(&u, IIR) >> 6, 0);
 }
 
-/* What is sent in loopback is received, as far as the FIFO goes. */
+/* Bytes sent in loopback are received until the FIFO is full. */
 static void loopback_carries_bytes(void **state)
 {
 	struct uart u = fresh();
@@ -246,14 +246,14 @@ static void fifo_of_one_when_disabled(void **state)
 	assert_int_equal(uart_read(&u, LSR), 0x60);
 }
 
-/* When input is let through to the guest. */
+/* When the guest counts as reading input. */
 static void who_listens(void **state)
 {
 	struct uart u = fresh();
 
 	(void)state;
 	assert_false(uart_listens(&u));
-	/* A driver with interrupts that knows no RTS. */
+	/* A driver with interrupts and without RTS. */
 	uart_write(&u, IER, 0x01);
 	assert_true(uart_listens(&u));
 	uart_write(&u, IER, 0x00);
@@ -267,7 +267,7 @@ static void who_listens(void **state)
 		uart_write(&u, THR, 'x');
 	}
 	assert_false(uart_listens(&u));
-	/* RTS says it best, up and down. */
+	/* RTS takes precedence, up and down. */
 	uart_write(&u, MCR, 0x02);
 	assert_true(uart_listens(&u));
 	uart_write(&u, IER, 0x01);
@@ -308,7 +308,7 @@ static void saves_and_loads(void **state)
 	snap_writer_finish(&out);
 }
 
-/* Whatever a file says, the registers work on within their arrays. */
+/* Loaded noise never makes the registers leave their arrays. */
 static void hostile_state(void **state)
 {
 	uint8_t bytes[64];
@@ -321,7 +321,7 @@ static void hostile_state(void **state)
 
 		for (size_t i = 0; i < sizeof(bytes); i++)
 			bytes[i] = (uint8_t)rand();
-		/* Half of them with a length that is believable. */
+		/* Half of them with a valid length. */
 		if (round & 1)
 			memcpy(bytes + 13, (uint8_t[4]){ bytes[13] % 20 }, 4);
 		in.len = (size_t)rand() % sizeof(bytes);

@@ -46,7 +46,7 @@ struct world {
 	int stderr_fd; /* where standard error went, while it is quiet */
 };
 
-/* Lets log lines that are expected by the thousand go nowhere. */
+/* Discards log lines, of which thousands are expected. */
 static void quiet(struct world *w)
 {
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -174,7 +174,7 @@ static int teardown(void **state)
 	pci_function_finish(&w->cards[1].function);
 	pci_host_device(w->host, &host);
 	host.ops->destroy(host.state);
-	/* All that was added to the bus is gone again. */
+	/* No range is left on the bus. */
 	assert_int_equal(w->bus.count, 0);
 	irqs_finish(&w->irqs);
 	bus_finish(&w->bus);
@@ -396,7 +396,7 @@ static void test_bar_overlap(void **state)
 	w->cards[1].bytes[0] = 2;
 	memory_enable(w, 1, true);
 	memory_enable(w, 2, true);
-	/* Who was there first stays; the other waits. */
+	/* The BAR decoded first stays; the other is not decoded. */
 	bar_set(w, 2, 0, a);
 	assert_int_equal(mmio_read(w, a, 1), 1);
 	assert_false(w->cards[1].decoded);
@@ -415,7 +415,7 @@ static void test_bar_overlap(void **state)
 	assert_int_equal(mmio_read(w, WINDOW + 0x200000, 1), 1);
 }
 
-/* What must hold however a guest moves things. */
+/* Invariants of BAR placement. */
 static void bus_check(struct world *w)
 {
 	unsigned int decoded = 0;
@@ -518,7 +518,7 @@ static void test_msix_masks(void **state)
 	mmio_write(w, bar + 16 + 12, 4, 0);
 	assert_int_equal(fired(card, 1), 1);
 	assert_int_equal(mmio_read(w, bar + PCI_MSIX_PBA_AT, 8), 0);
-	/* The route is what the table says. */
+	/* The route matches the table. */
 	assert_int_equal(w->irqs.msis[f->msix.vectors[1].gsi - 24].addr,
 			 0xfee01000);
 	assert_int_equal(w->irqs.msis[f->msix.vectors[1].gsi - 24].data,
@@ -535,7 +535,7 @@ static void test_msix_masks(void **state)
 	assert_false(f->msix.vectors[1].bound);
 	msix_control(w, 1, PCI_MSIX_FLAGS_ENABLE);
 	assert_int_equal(fired(card, 1), 1);
-	/* One that is not there. */
+	/* A vector that does not exist. */
 	assert_true(pci_msix_raise(f, VECTORS));
 	assert_true(pci_msix_raise(f, 0xffff));
 	msix_control(w, 1, 0);
@@ -634,7 +634,7 @@ static void test_save_load(void **state)
 	assert_int_equal(fired(card, 0), 1);
 	assert_int_equal(w->irqs.msis[f->msix.vectors[0].gsi - 24].addr,
 			 0xfee02000);
-	/* The state of another slot is not taken. */
+	/* The state of another slot is rejected. */
 	in = (struct snap_reader){ .data = out.data, .len = out.len };
 	assert_int_equal(pci_function_load(&w->cards[1].function, &in),
 			 -EBADMSG);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A guest without a processor.  Whatever goes wrong here is a broken test and
- * aborts; what a device does wrong is for the tests to see.
+ * A guest without a processor.  A failure here is a broken test and aborts; the
+ * tests check what the device does.
  */
 #include "guest.h"
 

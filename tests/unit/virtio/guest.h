@@ -35,7 +35,7 @@ struct guest {
 	struct pci_host *pci;
 	struct virtio_host host;
 	int stderr_fd; /* where standard error went; -1: it is not redirected */
-	int log_fd; /* what was logged since */
+	int log_fd; /* the captured log */
 };
 
 /* One virtqueue, driver side. */
@@ -70,7 +70,7 @@ void guest_finish(struct guest *g);
 /* Destroys a device as a machine does, while the event loop is stopped. */
 void guest_destroy(struct guest *g, struct device *device);
 
-/* Waits until the loop thread has seen all that was kicked before. */
+/* Waits until the loop thread has handled all earlier kicks. */
 void guest_sync(struct guest *g);
 
 /* Collects log lines from now on; how many there were. */
@@ -113,7 +113,7 @@ void guest_start(struct guest_device *d, uint64_t wanted, unsigned int queues);
 /* Writes one descriptor. */
 void guest_desc(struct guest *g, gpa_t table, unsigned int index, gpa_t gpa,
 		uint32_t len, uint16_t flags, uint16_t next);
-/* Adds a chain to queue @q without telling the device; its head. */
+/* Adds a chain to queue @q without a kick; returns its head. */
 uint16_t guest_add(struct guest_device *d, unsigned int q,
 		   const struct guest_buffer *buffers, unsigned int count);
 /* The same through an indirect table at @table. */

@@ -357,7 +357,7 @@ static void test_discard_and_zeroes(void **state)
 	file_is_as_expected(x);
 }
 
-/* The image shrinks behind the guest's back. */
+/* The image shrinks while the guest runs. */
 static void test_image_vanishes(void **state)
 {
 	struct fixture *x = *state;
@@ -396,7 +396,7 @@ static void test_malformed(void **state)
 	}
 	lines = guest_log_end(&x->g);
 	assert_in_range(lines, 1, 10);
-	/* A reset heals it. */
+	/* It works after a reset. */
 	guest_start(&x->d, ALL_FEATURES, 1);
 	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 0, DATA, 512, NULL), 0);
 }
@@ -418,14 +418,14 @@ static void test_save_load(void **state)
 					 NULL),
 				 0);
 	assert_int_equal(ops->quiesce(x->device.state), 0);
-	/* While quiesced nothing happens, but nothing is lost. */
+	/* A kick while quiesced is served after resume. */
 	put_header(x, VIRTIO_BLK_T_IN, 5);
 	guest_add(&x->d, 0, b, 3);
 	guest_kick(&x->d, 0);
 	guest_sync(&x->g);
 	assert_false(guest_used_now(&x->d, 0, &head, &len));
 	assert_int_equal(ops->save(x->device.state, &w), 0);
-	/* The machine is gone; a fresh one takes over. */
+	/* Continue in a new machine. */
 	guest_destroy(&x->g, &x->device);
 	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
 					   &x->disk),

@@ -188,7 +188,7 @@ static void test_paste(void **state)
 	}
 }
 
-/* A reader that is slow: nothing is lost, and nothing is asked for meanwhile. */
+/* A slow reader: no output is lost, and no kicks are requested. */
 static void test_slow_reader(void **state)
 {
 	struct fixture *x = *state;
@@ -254,12 +254,12 @@ static void test_end_of_input(void **state)
 	guest_sync(&x->g);
 	assert_true(busy_ns() < 100000000);
 	assert_false(guest_used_now(&x->d, RX, &head, &len));
-	/* Output goes on. */
+	/* Output still works. */
 	send_bytes(x, TX_AT, "x", 1);
 	assert_true(guest_used(&x->d, TX, &head, &len));
 }
 
-/* A reader that is gone: output is dropped, the guest goes on. */
+/* A closed reader: output is dropped, the guest continues. */
 static void test_reader_gone(void **state)
 {
 	struct fixture *x = *state;
@@ -279,7 +279,7 @@ static void test_reader_gone(void **state)
 	assert_int_equal(guest_status(&x->d), 15);
 }
 
-/* Input from a file, which no event loop can watch. */
+/* Input from a file, which epoll does not support. */
 static void test_file_input(void **state)
 {
 	struct fixture *x = *state;
@@ -330,7 +330,7 @@ static void test_save_load(void **state)
 	guest_sync(&x->g);
 	assert_int_equal(ops->quiesce(x->device.state), 0);
 	assert_int_equal(ops->save(x->device.state, &w), 0);
-	/* Nothing moves while it is quiet. */
+	/* Nothing is written while quiesced. */
 	assert_int_equal(write(x->to_guest, "in", 2), 2);
 	seen = (unsigned int)read(x->from_guest, got, 5000);
 	guest_sync(&x->g);
@@ -406,7 +406,7 @@ static void wait_for_change(struct fixture *x)
 	fail_msg("no interrupt of the configuration");
 }
 
-/* Where there is no terminal the size is offered as well, and not known. */
+/* Without a terminal the size is offered too, as unknown. */
 static void test_size_without_terminal(void **state)
 {
 	struct fixture *x = *state;
@@ -417,7 +417,7 @@ static void test_size_without_terminal(void **state)
 	assert_int_equal(guest_status(&x->d), 15);
 }
 
-/* The driver hears of the size when it starts, and when the window changes. */
+/* The size is signalled at start and when the window changes. */
 static void test_size_follows(void **state)
 {
 	struct fixture *x = *state;
@@ -438,15 +438,15 @@ static void test_size_follows(void **state)
 	assert_int_equal(cols_seen(x), 132);
 	assert_int_equal(rows_seen(x), 50);
 	assert_int_not_equal(generation(x), before);
-	/* A driver that did not ask for it is left alone. */
+	/* A driver that did not accept the feature gets no interrupt. */
 	guest_start(&x->d, 0, 2);
 	assert_int_equal(guest_fired(&x->d, 0), 0);
 	close(master);
 }
 
 /*
- * A guest that was saved on a terminal is restored where there is none, and the
- * other way round, and hears of the other size.
+ * A guest saved on a terminal is restored without one, and the other way round;
+ * the new size is signalled.
  */
 static void test_size_after_load(void **state)
 {

@@ -2,8 +2,8 @@
 /*
  * Several processors of a hostile guest at once: random accesses of all
  * registers, config spaces and rings of three devices, with the event loop
- * running.  Nothing is promised but that the process lives, the log is bounded,
- * the disk stays as it was where it is read-only, and a reset heals all.
+ * running.  The process must survive, the log must stay bounded, a read-only
+ * disk must not change, and each device must work after a reset.
  */
 #include <fcntl.h>
 #include <linux/pci_regs.h>
@@ -96,7 +96,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A number that is often something that matters. */
+/* A number, often one of the interesting ones. */
 static uint64_t odd_value(unsigned int *seed)
 {
 	static const uint64_t values[] = {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The split virtqueue by itself: what a driver may do, and what it may not.
+ * The split virtqueue by itself: valid and invalid rings and chains.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,7 +75,7 @@ static int pop(struct fixture *x)
 	return virtq_pop(&x->q, &x->chain, &x->why);
 }
 
-/* The chain at descriptor 0 is refused with these words. */
+/* Expects the chain at descriptor 0 to fail with this reason. */
 static void refused(struct fixture *x, const char *why)
 {
 	offer(x, x->q.next_avail, 0);
@@ -342,7 +342,7 @@ static void test_flags(void **state)
 	assert_int_equal(guest_get16(&x->g, USED), 0);
 }
 
-/* Rings of noise: whatever comes out lies in memory. */
+/* Rings of noise: every chain popped lies in guest memory. */
 static void test_random_rings(void **state)
 {
 	struct fixture *x = *state;

@@ -66,7 +66,7 @@ static void test_fills(void **state)
 	assert_memory_not_equal(p, zeros, 64);
 	assert_memory_not_equal(p + 128, zeros, 64);
 	assert_memory_not_equal(p, p + 128, 64);
-	/* Only where it was asked to. */
+	/* Only the buffer was written. */
 	assert_memory_equal(p + 64, zeros, 64);
 	assert_memory_equal(p + 192, zeros, 64);
 }

@@ -55,7 +55,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Asks for 16 bytes of entropy; whether they came. */
+/* Requests 16 bytes of entropy; true if they arrived. */
 static bool works(struct fixture *x)
 {
 	struct guest_buffer b = { DATA, 16, GUEST_WRITE };
@@ -77,7 +77,7 @@ static void test_identity(void **state)
 	assert_int_equal(guest_common(&x->d, VIRTIO_PCI_COMMON_DF, 4), 1);
 	guest_common_set(&x->d, VIRTIO_PCI_COMMON_DFSELECT, 4, 2);
 	assert_int_equal(guest_common(&x->d, VIRTIO_PCI_COMMON_DF, 4), 0);
-	/* A queue that is not there has size zero. */
+	/* A queue that does not exist has size zero. */
 	guest_common_set(&x->d, VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);
 	assert_int_equal(guest_common(&x->d, VIRTIO_PCI_COMMON_Q_SIZE, 2), 0);
 	guest_common_set(&x->d, VIRTIO_PCI_COMMON_Q_SELECT, 2, 0);
@@ -205,7 +205,7 @@ static void test_bad_queues(void **state)
 		guest_common_set(d, bad[i].reg, bad[i].size, bad[i].value);
 		guest_common_set(d, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
 		assert_true(guest_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET);
-		/* No notification before DRIVER_OK, and no life after it. */
+		/* No notification before DRIVER_OK, and no service after it. */
 		assert_int_equal(guest_fired(d, 0), 0);
 		guest_driver_ok(d);
 		guest_kick(d, 0);
@@ -235,7 +235,7 @@ static void test_intx(void **state)
 	assert_int_equal(guest_read(&x->g, d->isr, 1), 1);
 	assert_int_equal(*line, 0);
 	assert_int_equal(guest_read(&x->g, d->isr, 1), 0);
-	/* A broken device says so by the other bit. */
+	/* A broken device sets the configuration bit. */
 	guest_log_begin(&x->g);
 	guest_offer(d, 0, 999);
 	guest_kick(d, 0);
@@ -243,7 +243,7 @@ static void test_intx(void **state)
 	guest_log_end(&x->g);
 	assert_int_equal(*line, 1 << 1);
 	assert_int_equal(guest_read(&x->g, d->isr, 1), 2);
-	/* A reset lets the line go. */
+	/* A reset deasserts the line. */
 	guest_start(d, ALL_FEATURES, 1);
 	assert_true(works(x));
 	guest_sync(&x->g);
@@ -291,7 +291,7 @@ static void test_event_idx(void **state)
 	assert_true(works(x));
 	guest_sync(&x->g);
 	assert_int_equal(guest_fired(d, 1), 1);
-	/* Wake me at the fifth. */
+	/* An interrupt at the fifth buffer. */
 	guest_put16(&x->g, d->queues[0].avail + 4 + 2 * 64, 4);
 	for (unsigned int i = 0; i < 3; i++)
 		assert_true(works(x));
@@ -475,7 +475,7 @@ static void check_stands_still(struct fixture *x)
 	free(before);
 }
 
-/* It goes on with what was added meanwhile, without another notification. */
+/* Buffers added meanwhile are served without another notification. */
 static void check_goes_on(struct fixture *x)
 {
 	uint32_t head, len;
