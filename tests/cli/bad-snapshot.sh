@@ -64,7 +64,8 @@ for command in 'ctl SOCKET status' 'snapshot SOCKET DIR' \
 	for socket in none file dead empty; do
 		case $socket in
 		none) says='No such file' ;;
-		*) says='Connection refused' ;;
+		dead) says='stale socket: no VM listens on it' ;;
+		*) says='not a socket' ;;
 		esac
 		line=$(echo "$command" |
 			sed "s,SOCKET,$work/$socket,; s,DIR,$work/new,")
@@ -85,7 +86,7 @@ need_kvm
 # Where a machine cannot listen.  What is no socket is not replaced.
 refuses 70 "$long: File name too long" run -k "$guest" --control "$long"
 refuses 70 "$work/none/s: No such file" run -k "$guest" --control "$work/none/s"
-refuses 70 "$work/file: Address already in use" \
+refuses 70 "$work/file: exists and is not a socket" \
 	run -k "$guest" --control "$work/file"
 [ "$(cat "$work/file")" = x ] || fail 'a file was replaced by a socket'
 # A socket that a dead machine left is.

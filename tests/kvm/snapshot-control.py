@@ -137,12 +137,15 @@ def check_verbs(guest, work):
         say(guest, "resume")
     goes_on(guest, "after many pauses")
     for words in (("frob",), ("",), ("statusx",), ("Status",)):
-        refuse(guest, "unknown verb; verbs: " + ", ".join(VERBS), *words)
+        refuse(guest, "%s: unknown verb; use %s or %s" % (
+            words[0] or '""', ", ".join(VERBS[:-1]), VERBS[-1]), *words)
     for verb in [v for v in VERBS if v != "snapshot"]:
         refuse(guest, verb + ": takes no arguments", verb, "now")
     for words in (("snapshot",), ("snapshot", "--stop"),
                   ("snapshot", "--progress", "--stop")):
         refuse(guest, "snapshot: no directory given", *words)
+    refuse(guest, "snapshot --now: no such option", "snapshot", "--stop",
+           "--now", os.path.join(work, "now"))
     refuse(guest, 'snapshot .*/no"ne/s: No such file', "snapshot",
            os.path.join(work, 'no"ne', "s"))
     goes_on(guest, "after refusals")
@@ -322,8 +325,7 @@ def check_name(thaw, kernel, work):
     name = guest.control
     # A second one finds it in use.
     refused(run(thaw, "run", "-k", kernel, "-p", "steps=1", "--control", name),
-            "control: Address already in use".replace(
-                "control", "--control " + name))
+            "--control %s: in use by another process" % name)
     os.rename(name, name + ".moved")
     with open(name, "w") as f:
         f.write("mine")

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -12,6 +13,16 @@
 #include "vmm/base/log.h"
 #include "vmm/ctl/reply_parse.h"
 #include "vmm/ctl/ctl.h"
+
+/* Why nothing listens at @path. */
+static const char *refusal(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISSOCK(st.st_mode) ?
+		       "not a socket" :
+		       "stale socket: no VM listens on it";
+}
 
 /* Connects; the descriptor, or -errno, logged. */
 static int connect_to(const char *path)
@@ -22,9 +33,13 @@ static int connect_to(const char *path)
 	if (strlen(path) >= sizeof(address.sun_path))
 		return log_errno(ENAMETOOLONG, "%s", path);
 	memcpy(address.sun_path, path, strlen(path));
-	if (fd < 0 ||
-	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+	if (fd < 0)
 		return log_errno(errno, "control socket %s", path);
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return errno == ECONNREFUSED ?
+			       log_fail(ECONNREFUSED, "control socket %s: %s",
+					path, refusal(path)) :
+			       log_errno(errno, "control socket %s", path);
 	return take_fd(&fd);
 }
 

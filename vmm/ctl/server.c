@@ -38,7 +38,7 @@ struct ctl {
 	struct vm *vm;
 	char *path;
 	int listen_fd, wake_fd;
-	bool bound; /* there is a socket of ours, this one: */
+	bool bound; /* the socket exists, with this device and inode: */
 	dev_t dev;
 	ino_t ino;
 	pthread_t thread;
@@ -160,20 +160,29 @@ static bool is_in_use(const struct sockaddr_un *address)
 	       (errno != ECONNREFUSED && errno != ENOENT);
 }
 
-/* 0 when the name is free or a stale socket; else -errno. */
+/* 0 if the name is free or a stale socket; otherwise -errno, logged. */
 static int check_name(const struct ctl *ctl, const struct sockaddr_un *address)
 {
 	struct stat st;
 
 	if (lstat(ctl->path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	/* Only a socket is ours to replace. */
-	return S_ISSOCK(st.st_mode) && !is_in_use(address) ? 0 : -EADDRINUSE;
+		return errno == ENOENT ?
+			       0 :
+			       log_errno(errno, "--control %s", ctl->path);
+	if (!S_ISSOCK(st.st_mode))
+		return log_fail(EADDRINUSE,
+				"--control %s: exists and is not a socket",
+				ctl->path);
+	return is_in_use(address) ?
+		       log_fail(EADDRINUSE,
+				"--control %s: in use by another process",
+				ctl->path) :
+		       0;
 }
 
 /*
  * Binds to a temporary name, listens, and renames, so that a socket at the path
- * always has a listener.
+ * always has a listener.  -errno, silent.
  */
 static int bind_to(struct ctl *ctl, const struct sockaddr_un *address)
 {
@@ -181,10 +190,8 @@ static int bind_to(struct ctl *ctl, const struct sockaddr_un *address)
 	size_t len = strlen(beside.sun_path);
 	struct stat st;
 	mode_t before;
-	int r = check_name(ctl, address);
+	int r;
 
-	if (r < 0)
-		return r;
 	stale_socket_remove(ctl->path);
 	snprintf(beside.sun_path + len, sizeof(beside.sun_path) - len, ".%d",
 		 (int)getpid());
@@ -223,6 +230,9 @@ static int open_socket(struct ctl *ctl)
 	ctl->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ctl->listen_fd < 0 || ctl->wake_fd < 0)
 		return log_errno(errno, "--control %s", ctl->path);
+	r = check_name(ctl, &address);
+	if (r < 0)
+		return r;
 	r = bind_to(ctl, &address);
 	return r < 0 ? log_errno(-r, "--control %s", ctl->path) : 0;
 }

@@ -41,7 +41,7 @@ static const char *reason(int err)
 	case ETIMEDOUT:
 		return "timed out waiting for guest memory";
 	case EBUSY:
-		return "a device still waits for the host; try again";
+		return "a device is waiting for the host; try again";
 	default:
 		return strerror(err);
 	}
@@ -248,6 +248,11 @@ static void do_snapshot(struct vm *vm, char *args,
 		else
 			break;
 	}
+	if (*args == '-') {
+		args[strcspn(args, " ")] = '\0';
+		reply_result(out, "snapshot", args, "no such option");
+		return;
+	}
 	if (!*args) {
 		ctl_refuse(out, "snapshot: no directory given");
 		return;
@@ -305,17 +310,22 @@ static const struct verb {
 	{ "quit", false, do_quit },
 };
 
-/* A reply that the verb is unknown, with the list of verbs. */
-static void refuse_verb(FILE *out)
+/* A reply that @verb is unknown, with the list of verbs. */
+static void refuse_verb(FILE *out, const char *verb)
 {
 	CLEANUP_FREE char *why = NULL;
 	size_t len = 0;
 	FILE *words = open_memstream(&why, &len);
 
 	if (words) {
-		fputs("unknown verb; verbs:", words);
+		fprintf(words, "%.80s: unknown verb; use",
+			*verb ? verb : "\"\"");
 		for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-			fprintf(words, "%s %s", i ? "," : "", verbs[i].name);
+			fprintf(words, "%s %s",
+				i == 0			   ? "" :
+				i + 1 == ARRAY_SIZE(verbs) ? " or" :
+							     ",",
+				verbs[i].name);
 		fclose(words);
 	}
 	ctl_refuse(out, why ? why : "unknown verb");
@@ -338,5 +348,5 @@ void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *listener,
 			verbs[i].run(vm, args, listener, out);
 		return;
 	}
-	refuse_verb(out);
+	refuse_verb(out, line);
 }
