@@ -30,9 +30,10 @@ def check_json(errors, least):
 
 def check_unused(thaw, work, command, mode, unused):
     """Options without an effect get a warning each."""
+    record = ["--workingset=record"] if command[0] == "restore" else []
     guest = Guest(thaw, work, [command[0], "--prefault=full",
                                "--on-page-error=pause", "--page-deadline=20",
-                               "--page-run=16", *command[1:]])
+                               "--page-run=16", *record, *command[1:]])
     expect("warnings of %s" % command, guest.quit(),
            ["thaw: --%s has no effect with pager %s" % (name, mode)
             for name in unused])
@@ -78,9 +79,11 @@ def main():
                 (["run", "-k", kernel, "-m", "64", "-p", "steps=0"], "eager",
                  ("prefault", "on-page-error", "page-deadline", "page-run")),
                 (["restore", "--pager=eager", path], "eager",
-                 ("prefault", "on-page-error", "page-run")),
+                 ("workingset=record", "prefault", "on-page-error",
+                  "page-run")),
                 (["restore", "--pager=map", "--verify", path], "map",
-                 ("prefault", "on-page-error", "page-deadline", "page-run")),
+                 ("workingset=record", "prefault", "on-page-error",
+                  "page-deadline", "page-run")),
                 (["restore", "--pager=uffd", path], "uffd", ())):
             check_unused(thaw, work, command, mode, idle)
     finally:

@@ -40,8 +40,8 @@ const char *pager_mode_refusal(enum pager_mode mode,
 	switch (mode) {
 	case PAGER_USERFAULT:
 		if (caps->userfault < 0)
-			return "not supported by this kernel (see `thaw "
-			       "probe`)";
+			return "not supported by this kernel, nor by any "
+			       "released one";
 		/* KVM's own accesses ignore the bitmap. */
 		return uffd_refusal(caps);
 	case PAGER_UFFD:
