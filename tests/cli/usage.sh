@@ -9,16 +9,16 @@ shows '^usage: thaw COMMAND' --help
 shows '^usage: thaw COMMAND' -h
 shows '^thaw [0-9]+\.' version
 shows '^thaw [0-9]+\.' --version
-for command in run restore snapshot ctl inspect plot probe; do
+for command in run restore snapshot ctl inspect plot probe help version; do
 	shows "^usage: thaw $command" help "$command"
 	shows "^usage: thaw $command" "$command" --help
 	shows "^  $command  " help
 done
 shows '--mem=SIZE' run -h
 
-refuses 64 'frobnicate: no such command' frobnicate
-refuses 64 'frobnicate: no such command' help frobnicate
-refuses 64 '--frobnicate: no such command' --frobnicate
+refuses 64 'frobnicate: unknown command' frobnicate
+refuses 64 'frobnicate: unknown command' help frobnicate
+refuses 64 '--frobnicate: unknown command' --frobnicate
 refuses 64 '--frobnicate: unknown option' run --frobnicate
 refuses 64 '--ker: unknown option' run --ker x
 refuses 64 '-z: unknown option' probe -z
@@ -26,6 +26,10 @@ refuses 64 'stray: unexpected argument' probe stray
 refuses 64 'stray: unexpected argument' run stray
 refuses 64 '--json: takes no value' probe --json=yes
 refuses 64 '--kernel: missing value' run -k
+refuses 64 '--prefault: fast is not a rate' run --prefault=fast
+refuses 64 '--prefault: "" is not a rate' restore --prefault= "$work"
+refuses 64 'stray: unexpected argument' version stray
+refuses 64 'stray: unexpected argument' help run stray
 
 # No command at all: the list, on standard error.
 run

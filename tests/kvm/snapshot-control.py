@@ -144,7 +144,7 @@ def check_verbs(guest, work):
     for words in (("snapshot",), ("snapshot", "--stop"),
                   ("snapshot", "--progress", "--stop")):
         refuse(guest, "snapshot: no directory given", *words)
-    refuse(guest, "snapshot --now: no such option", "snapshot", "--stop",
+    refuse(guest, "snapshot --now: unknown option", "snapshot", "--stop",
            "--now", os.path.join(work, "now"))
     refuse(guest, 'snapshot .*/no"ne/s: No such file', "snapshot",
            os.path.join(work, 'no"ne', "s"))

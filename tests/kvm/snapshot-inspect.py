@@ -106,7 +106,7 @@ def check_other(thaw, whole, work, arch, said):
     for key in ("machine", "sections", "thaw", "created_s"):
         expect("other " + key, other[key], said[key])
     code, out, _ = run(thaw, "inspect", path)
-    if code or "its features are shown by thaw for" not in out:
+    if code or "not shown: run inspect with thaw for" not in out:
         raise Failure("nothing said of the features: " + out)
     refused(run(thaw, "restore", path),
             "snapshot of a guest for %s, this host is %s" % (

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The table of subcommands, `help` and `version`.  Main thread. */
+/* The table of commands, with `help` and `version`.  Main thread. */
 #include "vmm/cli/command.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/base/option.h"
 #include "vmm/cli/ctl.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/inspect.h"
@@ -19,6 +19,9 @@
 #include "vmm/cli/restore.h"
 #include "vmm/cli/run.h"
 #include "vmm/cli/snapshot.h"
+
+static int help_main(int argc, char **argv);
+static int version_main(int argc, char **argv);
 
 static const struct command {
 	const char *name;
@@ -33,6 +36,8 @@ static const struct command {
 	{ "inspect", "show the contents of a snapshot", inspect_main },
 	{ "plot", "draw a fault trace as an SVG", plot_main },
 	{ "probe", "show what this host supports", probe_main },
+	{ "help", "show this help, or the options of a command", help_main },
+	{ "version", "show the version", version_main },
 };
 
 /*
@@ -56,7 +61,7 @@ static const struct command *find(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
-	log_error("%s: no such command; see thaw help", name);
+	log_error("%s: unknown command; see thaw help", name);
 	return NULL;
 }
 
@@ -69,31 +74,56 @@ static void print_help(FILE *to)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(to, "  %-10s %s\n", commands[i].name,
 			commands[i].summary);
-	fputs("  help       show this help, or the options of a command\n"
-	      "  version    show the version\n",
-	      to);
 }
 
-/* `thaw help [COMMAND]`: argv[0] is "help". */
-static int help(int argc, char **argv)
+static int help_main(int argc, char **argv)
 {
+	static const struct option_spec spec = {
+		.command = "thaw help",
+		.operands = "[COMMAND]",
+		.about = "Show the commands, or the options of COMMAND.",
+		.operands_max = 1,
+	};
 	char option[] = "--help";
+	struct option_operands operands;
 	const struct command *command;
+	char *name;
 
-	if (argc < 2 || argv[1][0] == '-') {
+	switch (option_parse(&spec, argc, argv, NULL, &operands)) {
+	case OPTION_HELPED:
+		return EXIT_DONE;
+	case OPTION_BAD:
+		return EXIT_USAGE;
+	case OPTION_DONE:
+		break;
+	}
+	if (operands.count == 0) {
 		print_help(stdout);
 		return EXIT_DONE;
 	}
-	command = find(argv[1]);
-	return command ? command->main(2, (char *[]){ argv[1], option, NULL }) :
+	name = operands.values[0];
+	command = find(name);
+	return command ? command->main(2, (char *[]){ name, option, NULL }) :
 			 EXIT_USAGE;
 }
 
-/* Whether @word is @name, as a command or as a long option. */
-static bool is_word(const char *word, const char *name)
+static int version_main(int argc, char **argv)
 {
-	return strcmp(word, name) == 0 ||
-	       (strncmp(word, "--", 2) == 0 && strcmp(word + 2, name) == 0);
+	static const struct option_spec spec = {
+		.command = "thaw version",
+		.about = "Show the version.",
+	};
+
+	switch (option_parse(&spec, argc, argv, NULL, NULL)) {
+	case OPTION_HELPED:
+		return EXIT_DONE;
+	case OPTION_BAD:
+		return EXIT_USAGE;
+	case OPTION_DONE:
+		break;
+	}
+	puts("thaw " THAW_VERSION);
+	return EXIT_DONE;
 }
 
 static int dispatch(int argc, char **argv)
@@ -104,12 +134,10 @@ static int dispatch(int argc, char **argv)
 		print_help(stderr);
 		return EXIT_USAGE;
 	}
-	if (is_word(argv[1], "help") || strcmp(argv[1], "-h") == 0)
-		return help(argc - 1, argv + 1);
-	if (is_word(argv[1], "version") || strcmp(argv[1], "-V") == 0) {
-		puts("thaw " THAW_VERSION);
-		return EXIT_DONE;
-	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return help_main(argc - 1, argv + 1);
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+		return version_main(argc - 1, argv + 1);
 	command = find(argv[1]);
 	return command ? command->main(argc - 1, argv + 1) : EXIT_USAGE;
 }

@@ -74,8 +74,8 @@ static void print_cpu(const struct inspection *in)
 {
 	print_label("processor");
 	if (!in->has_cpu) {
-		printf("%s; its features are shown by thaw for %s\n",
-		       in->file.arch, in->file.arch);
+		printf("not shown: run inspect with thaw for %s\n",
+		       in->file.arch);
 		return;
 	}
 	print_name(in->model);

@@ -22,9 +22,11 @@ void paging_options_init(struct paging_options *options, enum pager_mode mode)
 	};
 }
 
-/* Parses --prefault: 0 is off, UINT64_MAX is full. */
-static int parse_prefault(const char *text, uint64_t *bytes_s)
+int paging_options_parse(struct paging_options *options)
 {
+	const char *text = options->prefault;
+	uint64_t *bytes_s = &options->prefault_bytes_s;
+
 	*bytes_s = 0;
 	if (!text || !strcmp(text, "off"))
 		return 0;
@@ -33,11 +35,10 @@ static int parse_prefault(const char *text, uint64_t *bytes_s)
 		return 0;
 	}
 	if (size_parse(text, bytes_s) < 0 || *bytes_s == 0)
-		return log_fail(
-			EINVAL,
-			"--prefault: invalid rate \"%s\": use off, full, "
-			"or BYTES/s with a suffix K, M or G",
-			text);
+		return log_fail(EINVAL,
+				"--prefault: %s is not a rate: use off, full, "
+				"or a number with K, M or G",
+				*text ? text : "\"\"");
 	return 0;
 }
 
@@ -50,12 +51,11 @@ int paging_options_use(const struct paging_options *options,
 		.deadline_ns = options->deadline_s * UINT64_C(1000000000),
 		.run_pages = options->run_pages,
 		.trace_fd = -1,
+		.prefault_bytes_s = options->prefault_bytes_s,
 		.inject = options->inject,
 	};
-	int r = parse_prefault(options->prefault, &paging->prefault_bytes_s);
-
-	if (r < 0 || !options->trace)
-		return r;
+	if (!options->trace)
+		return 0;
 	paging->trace_fd = open(options->trace,
 				O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (paging->trace_fd < 0)

@@ -22,6 +22,7 @@ struct paging_options {
 	enum pager_mode mode;
 	enum pager_on_error on_error;
 	const char *prefault, *trace, *inject;
+	uint64_t prefault_bytes_s; /* 0: off, UINT64_MAX: full speed */
 	unsigned int deadline_s, run_pages;
 	enum paging_stats_format stats;
 };
@@ -31,62 +32,64 @@ void paging_options_init(struct paging_options *options, enum pager_mode mode);
 extern const char *const paging_on_error_names[];
 extern const char *const paging_stats_names[];
 
-/* The rows, for a member at offset @o of the values. */
-#define PAGING_OPTION_ROWS(o)                                                   \
-	{ .kind = OPTION_HEADING, .help = "Demand paging" },                    \
-		{ .kind = OPTION_CHOICE,                                        \
-		  .name = "pager",                                              \
-		  .offset = (o) + offsetof(struct paging_options, mode),        \
-		  .help = "page-fault mechanism, see thaw(1) (default: eager\n" \
-			  "for run, auto for restore)",                         \
-		  .choices = pager_mode_names },                                \
-		{ .kind = OPTION_STRING,                                        \
-		  .name = "prefault",                                           \
-		  .offset = (o) + offsetof(struct paging_options, prefault),    \
-		  .metavar = "off|BYTES/s|full",                                \
-		  .help = "background fill: off, BYTES/s, or full\n"            \
-			  "(default: off)" },                                   \
-		{ .kind = OPTION_CHOICE,                                        \
-		  .name = "on-page-error",                                      \
-		  .offset = (o) + offsetof(struct paging_options, on_error),    \
-		  .help = "if a page is unavailable: exit with status 81,\n"    \
-			  "or pause until `thaw ctl retry` (default: stop)",    \
-		  .choices = paging_on_error_names },                           \
-		{ .kind = OPTION_UINT,                                          \
-		  .name = "page-deadline",                                      \
-		  .offset = (o) + offsetof(struct paging_options, deadline_s),  \
-		  .metavar = "SECONDS",                                         \
-		  .help = "page read timeout in seconds (default: 10)",         \
-		  .min = 1,                                                     \
-		  .max = 86400 },                                               \
-		{ .kind = OPTION_UINT,                                          \
-		  .name = "page-run",                                           \
-		  .offset = (o) + offsetof(struct paging_options, run_pages),   \
-		  .metavar = "PAGES",                                           \
-		  .help = "maximum fault-around, a power of two\n"              \
-			  "(default: 128)",                                     \
-		  .min = 1,                                                     \
-		  .max = PAGER_RUN_PAGES_MAX },                                 \
-		{ .kind = OPTION_CHOICE,                                        \
-		  .name = "stats",                                              \
-		  .offset = (o) + offsetof(struct paging_options, stats),       \
-		  .help = "print statistics to standard error at exit",         \
-		  .choices = paging_stats_names,                                \
-		  .optional = true },                                           \
-		{ .kind = OPTION_STRING,                                        \
-		  .name = "fault-trace",                                        \
-		  .offset = (o) + offsetof(struct paging_options, trace),       \
-		  .metavar = "FILE",                                            \
-		  .help = "write a fault trace for thaw plot" },                \
-	{                                                                       \
-		.kind = OPTION_STRING, .name = "page-inject",                   \
-		.offset = (o) + offsetof(struct paging_options, inject)         \
+/* The rows, for a member at offset @o of the values; @pager: the default. */
+#define PAGING_OPTION_ROWS(o, pager)                                           \
+	{ .kind = OPTION_HEADING, .help = "Demand paging" },                   \
+		{ .kind = OPTION_CHOICE,                                       \
+		  .name = "pager",                                             \
+		  .offset = (o) + offsetof(struct paging_options, mode),       \
+		  .help = "page-fault mechanism, see thaw(1) (default: " pager \
+			  ")",                                                 \
+		  .choices = pager_mode_names },                               \
+		{ .kind = OPTION_STRING,                                       \
+		  .name = "prefault",                                          \
+		  .offset = (o) + offsetof(struct paging_options, prefault),   \
+		  .metavar = "off|RATE|full",                                  \
+		  .help = "background fill: off, RATE in MiB/s or with a\n"    \
+			  "suffix K, M or G, or full speed (default: off)" },  \
+		{ .kind = OPTION_CHOICE,                                       \
+		  .name = "on-page-error",                                     \
+		  .offset = (o) + offsetof(struct paging_options, on_error),   \
+		  .help = "if a page is unavailable: exit with status 81,\n"   \
+			  "or pause until `thaw ctl retry` (default: stop)",   \
+		  .choices = paging_on_error_names },                          \
+		{ .kind = OPTION_UINT,                                         \
+		  .name = "page-deadline",                                     \
+		  .offset = (o) + offsetof(struct paging_options, deadline_s), \
+		  .metavar = "SECONDS",                                        \
+		  .help = "page read timeout in seconds (default: 10)",        \
+		  .min = 1,                                                    \
+		  .max = 86400 },                                              \
+		{ .kind = OPTION_UINT,                                         \
+		  .name = "page-run",                                          \
+		  .offset = (o) + offsetof(struct paging_options, run_pages),  \
+		  .metavar = "PAGES",                                          \
+		  .help = "maximum fault-around in pages (default: 128)",      \
+		  .min = 1,                                                    \
+		  .max = PAGER_RUN_PAGES_MAX },                                \
+		{ .kind = OPTION_CHOICE,                                       \
+		  .name = "stats",                                             \
+		  .offset = (o) + offsetof(struct paging_options, stats),      \
+		  .help = "print statistics to standard error at exit",        \
+		  .choices = paging_stats_names,                               \
+		  .optional = true },                                          \
+		{ .kind = OPTION_STRING,                                       \
+		  .name = "fault-trace",                                       \
+		  .offset = (o) + offsetof(struct paging_options, trace),      \
+		  .metavar = "FILE",                                           \
+		  .help = "write a fault trace for thaw plot" },               \
+	{                                                                      \
+		.kind = OPTION_STRING, .name = "page-inject",                  \
+		.offset = (o) + offsetof(struct paging_options, inject)        \
 	}
+
+/* Sets prefault_bytes_s from --prefault; -EINVAL, logged, if that is invalid. */
+int paging_options_parse(struct paging_options *options);
 
 /*
  * Fills *@paging; opens the trace, whose descriptor is the caller's
- * (paging->trace_fd, -1 without one).  -EINVAL for a bad --prefault, -errno for
- * a trace that cannot be written; logged.
+ * (paging->trace_fd, -1 without one).  -errno, logged, for a trace that cannot be
+ * opened.
  */
 int paging_options_use(const struct paging_options *options,
 		       struct vm_paging *paging);

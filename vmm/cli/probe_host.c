@@ -175,11 +175,12 @@ static void report_pager_mode(const struct probe_host *host,
 		   gmem ? " and guest_memfd" : "");
 }
 
-/* What --pager=auto selects for `run`, which has no file to map. */
+/* What --pager=auto selects for `thaw restore`. */
 static void report_auto(const struct probe_host *host, struct report *report)
 {
 	const struct host_caps caps = {
 		.backing = MEMORY_ANON,
+		.has_file = true,
 		.userfault = host->answers.userfault_anon,
 		.uffd = host->uffd.kernel_faults ? 0 : host->uffd.syscall,
 	};
@@ -196,7 +197,7 @@ void probe_report_pager(const struct probe_host *host, struct report *report)
 		return;
 	report_section(report, "pager", "Pager");
 	report_pager_mode(host, report, PAGER_USERFAULT,
-			  "each vCPU fills the absent pages that it touches");
+			  "each vCPU fills the absent pages that it accesses");
 	report_pager_mode(host, report, PAGER_UFFD,
 			  "userfaultfd catches accesses to absent pages");
 	report_pager_mode(host, report, PAGER_MAP,

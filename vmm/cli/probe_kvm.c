@@ -103,7 +103,7 @@ static void report_userfault(struct report *report, const char *name,
 {
 	if (answer == 0)
 		report_add(report, name, REPORT_YES,
-			   "a vCPU exits when it touches an absent page");
+			   "a vCPU exits when it accesses an absent page");
 	else if (!can_have_slot)
 		report_add(report, name, REPORT_NO,
 			   "not tested: no such memslot");

@@ -63,7 +63,7 @@ static const struct option rows[] = {
 	  .offset = AT(verify),
 	  .help = "verify all checksums before the guest starts" },
 	SESSION_CLOCK_ROW(AT(session)),
-	PAGING_OPTION_ROWS(AT(session.paging)),
+	PAGING_OPTION_ROWS(AT(session.paging), "auto"),
 	{ .kind = OPTION_CHOICE,
 	  .name = "workingset",
 	  .offset = AT(workingset),
@@ -209,10 +209,17 @@ static int restore_open(struct restore *restore, const char *path)
 static int load(struct vm *vm, void *ctx)
 {
 	const struct restore *restore = ctx;
+	enum pager_mode mode;
 	int r = vm_restore(vm);
 
-	if (r >= 0 && vm_pager_choice(vm)->mode == PAGER_MAP &&
-	    !restore->options.verify)
+	if (r < 0)
+		return r;
+	mode = vm_pager_choice(vm)->mode;
+	if (restore->options.workingset == WORKINGSET_RECORD &&
+	    (mode == PAGER_MAP || mode == PAGER_EAGER))
+		log_warn("--workingset=record has no effect with pager %s",
+			 pager_mode_names[mode]);
+	if (mode == PAGER_MAP && !restore->options.verify)
 		log_warn(
 			"pager map: pages of %s/%s are not verified, so a "
 			"corrupt page reaches the guest; use --verify to "
@@ -234,13 +241,7 @@ static void ended(const struct vm *vm, void *ctx)
 	if (restore->options.workingset != WORKINGSET_RECORD)
 		return;
 	count = vm_workingset(vm, &pages);
-	if (!pages) {
-		log_warn("--workingset=record: nothing recorded: pager %s does "
-			 "not see page faults",
-			 pager_mode_names[vm_pager_choice(vm)->mode]);
-		return;
-	}
-	if (snap_workingset_write(&restore->file, pages, count) >= 0)
+	if (pages && snap_workingset_write(&restore->file, pages, count) >= 0)
 		log_info("%s: working set of %zu pages written",
 			 restore->file.path, count);
 }
@@ -285,6 +286,8 @@ int restore_main(int argc, char **argv)
 	case OPTION_DONE:
 		break;
 	}
+	if (paging_options_parse(&restore->options.session.paging) < 0)
+		return EXIT_USAGE;
 	if (restore_open(restore, operands.values[0]) >= 0)
 		code = run(restore);
 	session_close(&restore->session);

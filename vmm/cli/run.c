@@ -89,7 +89,8 @@ static const struct option rows[] = {
 	  .offset = AT(cpus),
 	  .metavar = "N",
 	  .help = "number of vCPUs (default: 1)",
-	  .min = 1 },
+	  .min = 1,
+	  .max = MACHINE_CPUS_MAX },
 	{ .kind = OPTION_LIST,
 	  .letter = 'd',
 	  .name = "disk",
@@ -115,7 +116,7 @@ static const struct option rows[] = {
 		  "again (default: exit)",
 	  .choices = reboot_names },
 	SESSION_CLOCK_ROW(AT(session)),
-	PAGING_OPTION_ROWS(AT(session.paging)),
+	PAGING_OPTION_ROWS(AT(session.paging), "eager"),
 	SESSION_OPTION_ROWS(AT(session)),
 };
 
@@ -280,6 +281,8 @@ int run_main(int argc, char **argv)
 	case OPTION_DONE:
 		break;
 	}
+	if (paging_options_parse(&run.options.session.paging) < 0)
+		return EXIT_USAGE;
 	if (run_open(&run) >= 0)
 		code = run_until_end(&run);
 	run_close(&run);

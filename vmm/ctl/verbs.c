@@ -250,7 +250,7 @@ static void do_snapshot(struct vm *vm, char *args,
 	}
 	if (*args == '-') {
 		args[strcspn(args, " ")] = '\0';
-		reply_result(out, "snapshot", args, "no such option");
+		reply_result(out, "snapshot", args, "unknown option");
 		return;
 	}
 	if (!*args) {

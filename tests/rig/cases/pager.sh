@@ -170,7 +170,7 @@ case_pager_refusals() {
 	refuses 70 thaw run --pager=uffd --memory=guest_memfd
 	[ -z "$RIG_STOCK" ] || refuses 70 thaw run --pager=userfault
 	refuses 64 thaw run --pager=magic
-	refuses 70 thaw run --prefault=fast
+	refuses 64 thaw run --prefault=fast
 }
 
 # A guest of 2 GiB that touches 100 MiB has about that much resident.
