@@ -8,7 +8,8 @@
  *	registers.c	status, features, queue layout, config space
  *	device.c	init, start, reset, quiesce, resume
  *	serve.c		queues: kick, pop, complete, interrupt
- *	blk.c ...	the device: struct virtio_ops, called by the three above
+ *	blk.c ...	the device: struct virtio_ops, called by serve.c, device.c
+ *			and device_state.c
  *	queue.c, iov.c	rings; the buffers of a chain
  *
  * Threads.  The registers of a device are guarded by its lock, which is never
