@@ -125,7 +125,7 @@ def check_continue(thaw, work, kernel, cpus, seconds, pauses):
 def check_follow(thaw, work, kernel, seconds):
     """With --clock=follow they jump, with a warning."""
     path = os.path.join(work, "follows")
-    warning = "--clock=follow: the guest's clocks jump"
+    warning = "--clock=follow: guest clocks jump"
     clocks = Clocks(1)
     guest = Guest(thaw, work, ["run", "--clock=follow", "-k", kernel, "-m",
                                "64"])
