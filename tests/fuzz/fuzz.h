@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		}                                                          \
 	} while (0)
 
-/* Takes numbers off the front of an input; zeros at its end. */
+/* Reads numbers from the front of an input; zeros after its end. */
 struct fuzz_input {
 	const uint8_t *data;
 	size_t left;

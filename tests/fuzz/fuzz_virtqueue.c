@@ -49,7 +49,7 @@ static void check_chain(const struct memory *memory,
 	FUZZ_CHECK(bytes <= VIRTQ_CHAIN_BYTES_MAX);
 }
 
-/* Takes and returns chains until there is none or a bad one. */
+/* Pops and pushes chains until there is none or an invalid one. */
 static void drain(struct virtq *q, const struct memory *memory)
 {
 	struct virtq_chain chain;

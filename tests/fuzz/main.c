@@ -15,7 +15,7 @@
 
 #define INPUT_MAX 2048
 
-/* Makes the next input out of the last one; its length. */
+/* Makes the next input from the last one; returns its length. */
 static size_t next_input(uint8_t *data, size_t len, unsigned int *seed)
 {
 	unsigned int r = (unsigned int)rand_r(seed);

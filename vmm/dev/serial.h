@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One 16550A serial port (National Semiconductor PC16550D data sheet), eight
- * registers at consecutive addresses, interrupt driven, FIFOs of 16 bytes
- * towards the guest's view and larger buffers behind them.
+ * registers at consecutive addresses, interrupt driven.  The guest sees FIFOs
+ * of 16 bytes; larger buffers are behind them.
  */
 #ifndef VMM_DEV_SERIAL_H
 #define VMM_DEV_SERIAL_H

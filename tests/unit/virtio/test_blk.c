@@ -369,7 +369,7 @@ static void test_image_vanishes(void **state)
 			 VIRTIO_BLK_S_IOERR);
 }
 
-/* Requests that cannot be answered break the device, once per reset. */
+/* Requests without header or status break the device, once per reset. */
 static void test_malformed(void **state)
 {
 	struct guest_buffer shapes[][2] = {

@@ -159,7 +159,7 @@ static void test_input(void **state)
 	assert_memory_equal(guest_ptr(&x->g, RX_AT + 16, 2), "ef", 2);
 }
 
-/* 1 MiB through buffers that come late: whole and in order. */
+/* 1 MiB through buffers posted late arrives complete and in order. */
 static void test_paste(void **state)
 {
 	struct fixture *x = *state;
@@ -358,7 +358,7 @@ static void test_save_load(void **state)
 	free(got);
 }
 
-/* Puts a console on a pty in place of the one on pipes; the master. */
+/* Replaces the console by one on a pty; returns the pty's master. */
 static int use_pty(struct fixture *x, uint16_t rows, uint16_t cols)
 {
 	const struct winsize size = { .ws_row = rows, .ws_col = cols };
@@ -500,12 +500,12 @@ static void test_malformed(void **state)
 	guest_sync(&x->g);
 	assert_true(guest_status(&x->d) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	assert_int_equal(guest_log_end(&x->g), 1);
-	/* Input is not lost by it. */
+	/* No input is lost. */
 	guest_start(&x->d, UINT64_MAX, 2);
 	post(x, RX_AT, 16);
 	assert_true(guest_used(&x->d, RX, &head, &len));
 	assert_memory_equal(guest_ptr(&x->g, RX_AT, 4), "text", 4);
-	/* Output with nothing to read is nothing to write. */
+	/* A chain without readable bytes completes and writes nothing. */
 	b.flags = GUEST_WRITE;
 	guest_add(&x->d, TX, &b, 1);
 	guest_kick(&x->d, TX);

@@ -133,7 +133,7 @@ static void test_waits_for_driver_ok(void **state)
 	guest_kick(&x->d, 0);
 	guest_sync(&x->g);
 	assert_false(guest_used_now(&x->d, 0, &head, &len));
-	/* What was added before is seen without another kick. */
+	/* Buffers added before are served without another kick. */
 	guest_driver_ok(&x->d);
 	assert_true(guest_used(&x->d, 0, &head, &len));
 	assert_int_equal(len, 16);
@@ -261,7 +261,7 @@ static void test_vectors(void **state)
 	assert_true(works(x));
 	guest_sync(&x->g);
 	assert_int_equal(guest_fired(d, 1), 1);
-	/* One that is not there reads back as none. */
+	/* A vector that does not exist reads back as none. */
 	guest_common_set(d, VIRTIO_PCI_COMMON_Q_MSIX, 2, 2);
 	assert_int_equal(guest_common(d, VIRTIO_PCI_COMMON_Q_MSIX, 2),
 			 VIRTIO_MSI_NO_VECTOR);
