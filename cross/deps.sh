@@ -3,17 +3,17 @@
 #
 # deps.sh - installs what cross/aarch64-linux-gnu.ini builds with: Debian's
 # cross compiler, the arm64 packages of the libraries, and qemu-user for the
-# unit tests.  Does nothing when all of it is there.
+# unit tests.  Does nothing if all of them are installed.
 #
 #	deps.sh			install what is missing (needs root)
-#	deps.sh --check		only say what is missing; 1 when something is
+#	deps.sh --check		list what is missing; 1 if anything is
 #
-# libfdt-dev cannot be installed for two architectures at once, so the machine's
-# own is (for its header, and for tests), and of the arm64 package only the
-# static library, at its own place, where the cross compiler looks for it.
+# libfdt-dev cannot be installed for two architectures at once.  The host's package
+# is installed, for its header and for tests, and only the static library of the
+# arm64 package, in the directory where the cross compiler looks for it.
 #
-# Exit status: 0 done; 1 something is missing and was not installed; 77 this is
-# no Debian machine.
+# Exit status: 0 done; 1 something is missing and was not installed; 77 not a
+# Debian system.
 set -eu
 
 packages='gcc-aarch64-linux-gnu libc6-dev:arm64 libfdt-dev zlib1g-dev:arm64
@@ -30,7 +30,7 @@ missing() {
 	done
 }
 
-# Fetch the arm64 package of libfdt and take its library out.
+# Download the arm64 package of libfdt and install its static library.
 install_libfdt() {
 	dir=$(mktemp -d)
 	trap 'rm -rf "$dir"' EXIT
@@ -43,7 +43,7 @@ install_libfdt() {
 }
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-	echo "deps: no Debian machine: install an arm64 cross compiler, libc" \
+	echo "deps: not a Debian system: install an arm64 cross compiler, libc" \
 		"and libfdt by hand" >&2
 	exit 77
 fi
