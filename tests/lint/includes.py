@@ -12,6 +12,7 @@ MAY = {
     'vmm/kvm': ['vmm/base'],
     'vmm/snap': ['vmm/base'],
     'vmm/io': ['vmm/base'],
+    'vmm/fs': ['vmm/snap'],
     'vmm/mem': ['vmm/kvm'],
     'vmm/bus': ['vmm/kvm'],
     'vmm/boot': ['vmm/mem'],

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Where inodes are: names removed, moved, and paths.  By the table's lock. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/fs/inode_private.h"
+
+void inode_place_removed(struct inode_table *t, struct inode *parent,
+			 const char *name)
+{
+	struct inode_dead dead = { 0 };
+	struct inode *inode;
+
+	pthread_mutex_lock(&t->lock);
+	inode = inode_l_find_place(t, parent, name);
+	if (inode)
+		inode_l_drop_place(t, inode, &dead);
+	pthread_mutex_unlock(&t->lock);
+	inode_free_dead(&dead);
+}
+
+/* Moves an inode; without memory for the name it loses its place. */
+static void move(struct inode_table *t, struct inode *inode, struct inode *to,
+		 const char *name, struct inode_dead *dead)
+{
+	char *copy = strdup(name);
+
+	if (copy)
+		inode_l_set_place(t, inode, to, copy, dead);
+	else
+		inode_l_drop_place(t, inode, dead);
+}
+
+void inode_place_moved(struct inode_table *t, struct inode *from,
+		       const char *old_name, struct inode *to,
+		       const char *new_name, bool exchanged)
+{
+	struct inode_dead dead = { 0 };
+	struct inode *moved, *target;
+
+	pthread_mutex_lock(&t->lock);
+	moved = inode_l_find_place(t, from, old_name);
+	target = inode_l_find_place(t, to, new_name);
+	/* Two names of one file: rename() does nothing then. */
+	if (moved == target)
+		goto out;
+	if (target) {
+		target->refs++;
+		inode_l_drop_place(t, target, &dead);
+	}
+	if (moved)
+		move(t, moved, to, new_name, &dead);
+	if (target && exchanged)
+		move(t, target, from, old_name, &dead);
+	if (target)
+		inode_l_put(t, target, &dead);
+out:
+	pthread_mutex_unlock(&t->lock);
+	inode_free_dead(&dead);
+}
+
+/* Whether @inode is @at or one of its parents; a restored chain may be a ring. */
+static bool is_above(const struct inode_table *t, const struct inode *inode,
+		     const struct inode *at)
+{
+	for (size_t n = 0; at && n <= t->count; n++, at = at->parent)
+		if (at == inode)
+			return true;
+	return false;
+}
+
+int inode_place_saved(struct inode_table *t, struct inode *inode,
+		      struct inode *parent, const char *name)
+{
+	struct inode_dead dead = { 0 };
+	char *copy = strdup(name);
+	int r = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	pthread_mutex_lock(&t->lock);
+	if (inode == t->root || is_above(t, inode, parent))
+		r = -ELOOP;
+	else if (inode_l_find_place(t, parent, name))
+		r = -EEXIST;
+	else
+		inode_l_set_place(t, inode, parent, copy, &dead);
+	pthread_mutex_unlock(&t->lock);
+	inode_free_dead(&dead);
+	if (r < 0)
+		free(copy);
+	return r;
+}
+
+/* Puts a name before the path that ends at @end of @path; false: no space. */
+static bool prepend(char *path, size_t *start, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len + 1 > *start)
+		return false;
+	if (path[*start])
+		path[--*start] = '/';
+	*start -= len;
+	memcpy(path + *start, name, len);
+	return true;
+}
+
+int inode_path(struct inode_table *t, struct inode *inode, char *path,
+	       size_t size, struct inode **from, int *from_fd)
+{
+	size_t start = size - 1;
+	struct inode *at = inode;
+	int r = 0;
+
+	path[start] = '\0';
+	pthread_mutex_lock(&t->lock);
+	do {
+		if (!at->parent)
+			r = -ESTALE;
+		else if (!prepend(path, &start, at->name))
+			r = -ENAMETOOLONG;
+		at = at->parent;
+	} while (r == 0 && at->fd < 0);
+	if (r == 0) {
+		if (inode_l_is_listed(t, at))
+			inode_l_unlist(t, at);
+		at->users++;
+		at->refs++;
+		*from = at;
+		*from_fd = at->fd;
+	}
+	pthread_mutex_unlock(&t->lock);
+	memmove(path, path + start, size - start);
+	return r;
+}
+
+uint64_t inode_parent_ino(struct inode_table *t, struct inode *inode)
+{
+	uint64_t ino;
+
+	pthread_mutex_lock(&t->lock);
+	ino = inode->parent ? inode->parent->key.ino : inode->key.ino;
+	pthread_mutex_unlock(&t->lock);
+	return ino;
+}

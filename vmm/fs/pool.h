@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Threads that handle requests, so that a slow file system does not stop the
+ * event loop.
+ *
+ * The event loop submits and never waits; a worker calls back when the reply is
+ * written.  FORGET and other requests of the high-priority queue are submitted
+ * like all others.  Requests of one pool complete in any order.
+ */
+#ifndef VMM_FS_POOL_H
+#define VMM_FS_POOL_H
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct fs_server;
+struct fs_pool;
+
+/*
+ * A request, in the caller's memory; the pool's from the submission until the
+ * callback.  The guest memory of the iovecs must stay mapped for that time.
+ */
+struct fs_job {
+	const struct iovec *in, *out;
+	unsigned int in_count, out_count;
+	size_t written; /* bytes of the reply; set at completion */
+	struct fs_job *next; /* the pool's */
+};
+
+/*
+ * A job is complete.  On a worker thread, without a lock; must not wait for the
+ * thread that may be in fs_pool_quiesce(), the event loop.
+ */
+typedef void fs_job_done(void *ctx, struct fs_job *job);
+
+/* At most this many threads. */
+#define FS_POOL_THREADS_MAX 64
+
+/*
+ * A pool of up to @threads (1 to FS_POOL_THREADS_MAX), which start when there is
+ * work for them.  -errno, logged.
+ */
+int fs_pool_create(struct fs_pool **pool, struct fs_server *server,
+		   unsigned int threads, fs_job_done *done, void *ctx);
+
+/*
+ * Drops jobs that have not begun, without a callback, kicks the threads out of
+ * their system calls where these can be interrupted, and joins them.  Waits for
+ * a file system that ignores the kicks.  NULL is fine.
+ */
+void fs_pool_destroy(struct fs_pool *pool);
+
+/*
+ * Adds a job.  Between a quiesce and the resume it waits in the queue.  One
+ * thread at a time, not the callback.
+ */
+void fs_pool_submit(struct fs_pool *pool, struct fs_job *job);
+
+/*
+ * Waits until all jobs are complete, and lets none begin until fs_pool_resume():
+ * nothing touches guest memory or the share's session then.  -ETIMEDOUT after
+ * @ns, and the pool goes on as before; -EIO where no thread could be started.
+ */
+int fs_pool_quiesce(struct fs_pool *pool, uint64_t ns);
+void fs_pool_resume(struct fs_pool *pool);
+
+#endif

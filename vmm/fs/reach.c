@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * How the server reaches files.  An inode's descriptor is O_PATH and made by
+ * openat2() with one component below its parent's descriptor, or, when it was
+ * closed for the budget, by file handle or by the path from the nearest parent
+ * that is open.  Whatever was opened again must have the inode's key.
+ *
+ * Any thread; no lock is held here.
+ */
+#include "vmm/fs/reach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "vmm/base/clock.h"
+
+/* How often a lookup is tried that the kernel could not decide (EAGAIN). */
+#define TRIES 16
+
+#define FILE_HANDLE_BYTES_MAX 128
+
+/*
+ * openat2() below a directory.  Symbolic links on the way are errors; one at the
+ * end is opened itself, with O_PATH.
+ */
+static int open_beneath(int dir_fd, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = {
+		.flags = (uint64_t)flags | O_NOFOLLOW | O_CLOEXEC,
+		.mode = mode,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
+			   RESOLVE_NO_SYMLINKS,
+	};
+	long fd = -1;
+
+	for (int i = 0; i < TRIES; i++) {
+		fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
+	return fd < 0 ? -errno : (int)fd;
+}
+
+struct reach_name reach_name(int fd)
+{
+	struct reach_name name;
+
+	snprintf(name.text, sizeof(name.text), "%d", fd);
+	return name;
+}
+
+/* The file handle of an open inode, on the heap; NULL if there is none. */
+static struct file_handle *file_handle_of(int fd)
+{
+	struct file_handle *h = malloc(sizeof(*h) + FILE_HANDLE_BYTES_MAX);
+	int mount_id;
+
+	if (!h)
+		return NULL;
+	h->handle_bytes = FILE_HANDLE_BYTES_MAX;
+	if (name_to_handle_at(fd, "", h, &mount_id, AT_EMPTY_PATH) == 0)
+		return h;
+	free(h);
+	return NULL;
+}
+
+/* Reserves a descriptor; makes space by closing one that nobody uses. */
+static int reserve(struct fs_server *server)
+{
+	struct inode_table *t = &server->inodes;
+	struct inode *victim;
+
+	while (!inode_fd_reserve(t, &victim)) {
+		struct file_handle *h = NULL;
+
+		if (!victim)
+			return -ENFILE;
+		if (server->mount_fd >= 0 && !inode_file_handle(t, victim))
+			h = file_handle_of(victim->fd);
+		inode_fd_evict(t, victim, h);
+	}
+	return 0;
+}
+
+/* Takes a result of open: with an error, the reservation is not needed. */
+static int reserved(struct fs_server *server, int fd)
+{
+	if (fd < 0)
+		inode_fd_unreserve(&server->inodes);
+	return fd;
+}
+
+void reach_close(struct fs_server *server, int fd)
+{
+	int saved = errno;
+
+	if (fd < 0)
+		return;
+	close(fd);
+	inode_fd_unreserve(&server->inodes);
+	errno = saved;
+}
+
+#define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME)
+
+int reach_stat(int fd, struct statx *stx)
+{
+	int r = statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_WANTED,
+		      stx);
+
+	return r < 0 ? -errno : 0;
+}
+
+void reach_key(const struct statx *stx, struct inode_key *key)
+{
+	memset(key, 0, sizeof(*key));
+	key->dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+	key->ino = stx->stx_ino;
+	key->type = stx->stx_mode & S_IFMT;
+	if (stx->stx_mask & STATX_BTIME)
+		key->birth_ns = (uint64_t)stx->stx_btime.tv_sec * NS_PER_S +
+				stx->stx_btime.tv_nsec;
+}
+
+/* Whether an open file is the inode. */
+static bool is_inode(struct fs_server *server, struct inode *inode, int fd)
+{
+	struct inode_key key;
+	struct statx stx;
+
+	if (reach_stat(fd, &stx) < 0)
+		return false;
+	reach_key(&stx, &key);
+	return inode_check_key(&server->inodes, inode, &key);
+}
+
+static int open_by_handle(struct fs_server *server, struct inode *inode)
+{
+	const struct file_handle *h = inode_file_handle(&server->inodes, inode);
+	int fd;
+
+	if (!h || server->mount_fd < 0)
+		return -ESTALE;
+	/* The function does not write to it. */
+	fd = open_by_handle_at(server->mount_fd, (struct file_handle *)h,
+			       O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_by_path(struct fs_server *server, struct inode *inode)
+{
+	char path[PATH_MAX];
+	struct inode *from;
+	int from_fd, fd;
+
+	fd = inode_path(&server->inodes, inode, path, sizeof(path), &from,
+			&from_fd);
+	if (fd < 0)
+		return fd;
+	fd = open_beneath(from_fd, path, O_PATH, 0);
+	inode_fd_release(&server->inodes, from);
+	inode_put(&server->inodes, from);
+	return fd;
+}
+
+/* A file that has no name any more, by one of the guest's handles. */
+static int open_by_opened(struct fs_server *server, struct inode *inode)
+{
+	struct handle *handle = handle_of_inode(&server->handles, inode);
+	int fd;
+
+	if (!handle)
+		return -ESTALE;
+	fd = openat(server->proc_fd, reach_name(handle->fd).text,
+		    O_PATH | O_CLOEXEC);
+	fd = fd < 0 ? -errno : fd;
+	handle_put(&server->handles, handle);
+	return fd;
+}
+
+typedef int opener(struct fs_server *server, struct inode *inode);
+
+/* Opens an inode again, O_PATH, by the first way that gives the same file. */
+static int open_again(struct fs_server *server, struct inode *inode)
+{
+	static opener *const openers[] = { open_by_handle, open_by_path,
+					   open_by_opened };
+	int r = -ESTALE;
+
+	for (size_t i = 0; i < sizeof(openers) / sizeof(openers[0]); i++) {
+		int fd = openers[i](server, inode);
+
+		if (fd >= 0 && is_inode(server, inode, fd))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+		/* An error that says more than that the file is gone. */
+		else if (fd != -ESTALE && fd != -ENOENT && fd != -ENOTDIR &&
+			 fd != -ELOOP && fd != -EXDEV)
+			r = fd;
+	}
+	return r;
+}
+
+/* Opens a node for an inode whose reference it takes. */
+static int open_inode(struct node *node, struct fs_server *server,
+		      struct inode *inode)
+{
+	int fd = inode_fd_use(&server->inodes, inode);
+
+	node->server = NULL;
+	if (fd < 0) {
+		fd = reserve(server);
+		if (fd == 0)
+			fd = reserved(server, open_again(server, inode));
+		if (fd >= 0)
+			fd = inode_fd_give(&server->inodes, inode, fd);
+	}
+	if (fd < 0) {
+		inode_put(&server->inodes, inode);
+		return fd;
+	}
+	*node = (struct node){ server, inode, fd };
+	return 0;
+}
+
+int node_open(struct node *node, struct fs_server *server, uint64_t id)
+{
+	struct inode *inode = inode_get(&server->inodes, id);
+
+	node->server = NULL;
+	return inode ? open_inode(node, server, inode) : -ESTALE;
+}
+
+void node_close(struct node *node)
+{
+	int saved = errno;
+
+	if (!node->server)
+		return;
+	inode_fd_release(&node->server->inodes, node->inode);
+	inode_put(&node->server->inodes, node->inode);
+	node->server = NULL;
+	errno = saved;
+}
+
+/* Opens a restored handle. */
+static int open_handle(struct fs_server *server, struct handle *handle)
+{
+	struct node node CLEANUP_NODE = { 0 };
+	int r = node_open(&node, server, handle->inode->id);
+
+	if (r < 0)
+		return r;
+	r = reach_open(&node, handle->flags);
+	return r < 0 ? r : handle_give(&server->handles, handle, r);
+}
+
+int opened_get(struct opened *o, struct fs_server *server, uint64_t handle_id,
+	       uint64_t inode_id, uint32_t type)
+{
+	struct handle *handle = handle_get(&server->handles, handle_id);
+	int fd;
+
+	o->server = NULL;
+	if (!handle)
+		return -EBADF;
+	*o = (struct opened){ server, handle, -1 };
+	if (handle->inode->id != inode_id ||
+	    (type && handle->inode->key.type != type))
+		return -EBADF;
+	fd = handle_fd(&server->handles, handle);
+	if (fd < 0)
+		fd = open_handle(server, handle);
+	o->fd = fd;
+	return fd < 0 ? fd : 0;
+}
+
+void opened_put(struct opened *o)
+{
+	int saved = errno;
+
+	if (o->server)
+		handle_put(&o->server->handles, o->handle);
+	o->server = NULL;
+	errno = saved;
+}
+
+/* Enters a reserved O_PATH descriptor; it is the inode's or closed afterwards. */
+static int enter(struct fs_server *server, struct inode *dir, const char *name,
+		 int fd, const struct statx *stx, struct node *child)
+{
+	struct inode_key key;
+	struct inode *inode;
+	uint64_t id;
+	int r;
+
+	reach_key(stx, &key);
+	r = inode_intern(&server->inodes, &key, &fd, dir, name, &inode);
+	reach_close(server, fd);
+	if (r < 0)
+		return r;
+	id = inode->id;
+	r = open_inode(child, server, inode);
+	if (r < 0)
+		inode_forget(&server->inodes, id, 1);
+	return r;
+}
+
+int reach_child(const struct node *dir, const char *name, struct node *child,
+		struct statx *stx)
+{
+	struct fs_server *server = dir->server;
+	int fd, r = reserve(server);
+
+	if (r < 0)
+		return r;
+	fd = reserved(server, open_beneath(dir->fd, name, O_PATH, 0));
+	if (fd < 0)
+		return fd;
+	r = reach_stat(fd, stx);
+	if (r < 0) {
+		reach_close(server, fd);
+		return r;
+	}
+	return enter(server, dir->inode, name, fd, stx, child);
+}
+
+uint64_t reach_child_lazily(struct fs_server *server, struct inode *dir,
+			    int dir_fd, const char *name, struct statx *stx)
+{
+	struct inode_key key;
+	struct inode *inode;
+	uint64_t id;
+	int fd = -1;
+
+	if (statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		  STATX_WANTED, stx) < 0)
+		return 0;
+	reach_key(stx, &key);
+	if (inode_intern(&server->inodes, &key, &fd, dir, name, &inode) < 0)
+		return 0;
+	id = inode->id;
+	inode_put(&server->inodes, inode);
+	return id;
+}
+
+int reach_anonymous(struct fs_server *server, int fd, struct node *child,
+		    struct statx *stx)
+{
+	int r = reserve(server);
+
+	if (r < 0)
+		return r;
+	r = reach_stat(fd, stx);
+	fd = openat(server->proc_fd, reach_name(fd).text, O_PATH | O_CLOEXEC);
+	if (r == 0 && fd < 0)
+		r = -errno;
+	fd = reserved(server, fd);
+	if (r < 0) {
+		reach_close(server, fd);
+		return r;
+	}
+	return enter(server, NULL, NULL, fd, stx, child);
+}
+
+int reach_open(const struct node *node, int flags)
+{
+	uint32_t type = node->inode->key.type;
+	int fd, r;
+
+	/* Opening anything else may wait, or have an effect on the host. */
+	if (type != S_IFREG && type != S_IFDIR)
+		return type == S_IFLNK ? -ELOOP : -EINVAL;
+	r = reserve(node->server);
+	if (r < 0)
+		return r;
+	fd = openat(node->server->proc_fd, reach_name(node->fd).text,
+		    flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return reserved(node->server, fd < 0 ? -errno : fd);
+}
+
+int reach_create(const struct node *dir, const char *name, int flags,
+		 mode_t mode)
+{
+	int r = reserve(dir->server);
+
+	if (r < 0)
+		return r;
+	return reserved(dir->server,
+			open_beneath(dir->fd, name, flags | O_NOCTTY, mode));
+}
+
+bool reach_is_same(const struct node *node, int fd)
+{
+	return is_inode(node->server, node->inode, fd);
+}
+
+bool reach_has_place(struct fs_server *server, struct inode *inode)
+{
+	bool has;
+	int fd = reserve(server);
+
+	if (fd < 0)
+		return false;
+	fd = reserved(server, open_by_path(server, inode));
+	has = fd >= 0 && is_inode(server, inode, fd);
+	reach_close(server, fd);
+	return has;
+}

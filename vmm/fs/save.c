@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A session as a record, for the section of the device that has the share:
+ *
+ *	u32 version of this record, u64 flags of INIT, u64 next inode id,
+ *	u64 next handle id, key of the root
+ *	u32 count, inodes: u64 id, u64 parent's id or 0, key, u64 lookups, blob name
+ *	u32 count, handles: u64 id, u64 inode's id, u32 flags
+ *
+ * A key is u64 device, u64 inode number, u64 time of birth, u32 type.
+ *
+ * The caller has seen to it that no request runs.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/log.h"
+#include "vmm/fs/reach.h"
+#include "vmm/fs/record.h"
+#include "vmm/snap/section.h"
+
+static void put_key(struct snap_writer *w, const struct inode_key *key)
+{
+	snap_put_u64(w, key->dev);
+	snap_put_u64(w, key->ino);
+	snap_put_u64(w, key->birth_ns);
+	snap_put_u32(w, key->type);
+}
+
+static void put_inode(void *ctx, const struct inode *inode)
+{
+	struct snap_writer *w = ctx;
+
+	/* More is refused below; this keeps memory bounded until then. */
+	if (w->len > RECORD_BYTES_MAX)
+		return;
+	snap_put_u64(w, inode->id);
+	snap_put_u64(w, inode->parent ? inode->parent->id : 0);
+	put_key(w, &inode->key);
+	snap_put_u64(w, inode->lookups);
+	if (inode->parent)
+		snap_put_blob(w, inode->name, strlen(inode->name));
+	else
+		snap_put_blob(w, "", 0);
+}
+
+static void put_handle(struct snap_writer *w, const struct handle *handle)
+{
+	snap_put_u64(w, handle->id);
+	snap_put_u64(w, handle->inode->id);
+	snap_put_u32(w, (uint32_t)handle->flags);
+}
+
+/* Whether an inode and all directories above it are where the server saw them. */
+static bool has_path(struct fs_server *server, struct inode *inode)
+{
+	for (; inode != server->inodes.root; inode = inode->parent)
+		if (!inode->parent || !reach_has_place(server, inode))
+			return false;
+	return true;
+}
+
+/*
+ * Refuses an open file that a restore could not find.  One that was not opened
+ * since the last restore is stale already, or is found the same way again.
+ */
+static int check_handle(struct fs_server *server, const struct handle *handle)
+{
+	const char *name = handle->inode->name;
+
+	if (handle->fd < 0 || has_path(server, handle->inode))
+		return 0;
+	return log_fail(EBUSY,
+			"share %s: %s is open in the guest, and was deleted "
+			"or moved",
+			server->config.path, name ? name : "a temporary file");
+}
+
+static int check_handles(struct fs_server *server)
+{
+	struct handle *handle;
+	uint64_t id = 0;
+	int r = 0;
+
+	while (r == 0 && (handle = handle_next(&server->handles, id))) {
+		id = handle->id;
+		r = check_handle(server, handle);
+		handle_put(&server->handles, handle);
+	}
+	return r;
+}
+
+static void put_handles(struct fs_server *server, struct snap_writer *w)
+{
+	struct handle *handle;
+	uint64_t id = 0;
+
+	snap_put_u32(w, (uint32_t)server->handles.count);
+	while ((handle = handle_next(&server->handles, id))) {
+		id = handle->id;
+		put_handle(w, handle);
+		handle_put(&server->handles, handle);
+	}
+}
+
+int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale)
+{
+	size_t start = w->len;
+	int r = accept_stale ? 0 : check_handles(server);
+
+	if (r < 0)
+		return r;
+	snap_put_u32(w, RECORD_VERSION);
+	snap_put_u64(w, server->session);
+	snap_put_u64(w, server->inodes.next_id);
+	snap_put_u64(w, server->handles.next_id);
+	put_key(w, &server->inodes.root->key);
+	snap_put_u32(w, (uint32_t)server->inodes.count - 1);
+	inode_for_each(&server->inodes, put_inode, w);
+	put_handles(server, w);
+	if (w->len - start > RECORD_BYTES_MAX)
+		return log_fail(EFBIG,
+				"share %s: the guest holds too many files "
+				"(%zu) to save them",
+				server->config.path, server->inodes.count);
+	return w->error;
+}
