@@ -134,7 +134,7 @@ int client_call(struct client *c, uint32_t opcode, uint64_t node, const void *a,
 	};
 	size_t reply_len = sizeof(struct fuse_out_header) + c->reply_max;
 	uint8_t *request = malloc(head.len), *reply = malloc(reply_len);
-	static struct iovec in[FS_IOV_MAX], out[FS_IOV_MAX];
+	struct iovec in[FS_IOV_MAX], out[FS_IOV_MAX];
 	unsigned int in_count, out_count;
 	int r;
 
