@@ -67,8 +67,8 @@ int args_string(struct args *args, size_t max, const char **string)
 
 bool decode_is_name(const char *name)
 {
-	return *name && !strchr(name, '/') && strcmp(name, ".") &&
-	       strcmp(name, "..");
+	return *name && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0;
 }
 
 int args_name(struct args *args, const char **name)

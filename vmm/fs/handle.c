@@ -174,23 +174,33 @@ bool handle_release(struct handle_table *t, uint64_t id, uint64_t inode_id)
 
 void handle_release_all(struct handle_table *t)
 {
-	for (struct handle *handle; (handle = handle_next(t, 0));) {
-		handle_release(t, handle->id, handle->inode->id);
-		handle_put(t, handle);
+	for (size_t i = 0; i < CHAINS; i++) {
+		struct handle *first;
+
+		do {
+			pthread_mutex_lock(&t->lock);
+			first = t->chains[i];
+			if (first) {
+				t->chains[i] = first->next;
+				t->count--;
+			}
+			pthread_mutex_unlock(&t->lock);
+			if (first)
+				handle_put(t, first);
+		} while (first);
 	}
 }
 
-struct handle *handle_next(struct handle_table *t, uint64_t id)
+int handle_for_each(struct handle_table *t,
+		    int (*each)(void *ctx, const struct handle *handle),
+		    void *ctx)
 {
-	struct handle *next = NULL;
+	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
-	for (size_t i = 0; i < CHAINS; i++)
-		for (struct handle *h = t->chains[i]; h; h = h->next)
-			if (h->id > id && (!next || h->id < next->id))
-				next = h;
-	if (next)
-		next->refs++;
+	for (size_t i = 0; i < CHAINS && r == 0; i++)
+		for (struct handle *h = t->chains[i]; h && r == 0; h = h->next)
+			r = each(ctx, h);
 	pthread_mutex_unlock(&t->lock);
-	return next;
+	return r;
 }

@@ -6,8 +6,8 @@
  * descriptor, which a restored one gets on first use.  It is freed when it was
  * released and no request uses it any more.
  *
- * Any thread; the table has one lock, which is not held for system calls.  Taken
- * before the lock of the inode table, if both are.
+ * Any thread; the table has one lock, which is not held for system calls while
+ * requests run.  Taken before the lock of the inode table, if both are.
  */
 #ifndef VMM_FS_HANDLE_H
 #define VMM_FS_HANDLE_H
@@ -68,7 +68,12 @@ int handle_fd(struct handle_table *t, struct handle *handle);
 bool handle_release(struct handle_table *t, uint64_t id, uint64_t inode_id);
 void handle_release_all(struct handle_table *t);
 
-/* The first handle with an id above @id, to be put; NULL at the end. */
-struct handle *handle_next(struct handle_table *t, uint64_t id);
+/*
+ * Calls @each for every handle, with the lock held, until it returns other than
+ * 0, which is the result.
+ */
+int handle_for_each(struct handle_table *t,
+		    int (*each)(void *ctx, const struct handle *handle),
+		    void *ctx);
 
 #endif

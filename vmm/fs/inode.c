@@ -53,6 +53,12 @@ static bool same_key(const struct inode_key *a, const struct inode_key *b)
 	       a->birth_ns == b->birth_ns;
 }
 
+/* Empty chains, or NULL. */
+static struct inode **new_chains(size_t count)
+{
+	return calloc(count, sizeof(void *));
+}
+
 int inode_table_init(struct inode_table *t, size_t count_max,
 		     unsigned int fds_max)
 {
@@ -62,9 +68,9 @@ int inode_table_init(struct inode_table *t, size_t count_max,
 	t->count_max = count_max;
 	t->fds_max = fds_max;
 	t->next_id = FUSE_ROOT_ID + 1;
-	t->by_id = calloc(t->buckets, sizeof(struct inode *));
-	t->by_key = calloc(t->buckets, sizeof(struct inode *));
-	t->by_place = calloc(t->buckets, sizeof(struct inode *));
+	t->by_id = new_chains(t->buckets);
+	t->by_key = new_chains(t->buckets);
+	t->by_place = new_chains(t->buckets);
 	return t->by_id && t->by_key && t->by_place ? 0 : -ENOMEM;
 }
 
@@ -107,7 +113,7 @@ void inode_free_dead(struct inode_dead *dead)
 	}
 }
 
-struct inode *inode_l_find(const struct inode_table *t, uint64_t id)
+static struct inode *find(const struct inode_table *t, uint64_t id)
 {
 	struct inode *inode = *chain(t, t->by_id, mix(id));
 
@@ -131,7 +137,8 @@ struct inode *inode_l_find_place(const struct inode_table *t,
 {
 	struct inode *inode = *chain(t, t->by_place, hash_place(parent, name));
 
-	while (inode && (inode->parent != parent || strcmp(inode->name, name)))
+	while (inode &&
+	       (inode->parent != parent || strcmp(inode->name, name) != 0))
 		inode = inode->next_of_place;
 	return inode;
 }
@@ -194,9 +201,9 @@ static void grow(struct inode_table *t)
 {
 	struct inode_table old = *t;
 	size_t buckets = t->buckets * 2;
-	struct inode **id = calloc(buckets, sizeof(*id));
-	struct inode **key = calloc(buckets, sizeof(*key));
-	struct inode **place = calloc(buckets, sizeof(*place));
+	struct inode **id = new_chains(buckets);
+	struct inode **key = new_chains(buckets);
+	struct inode **place = new_chains(buckets);
 
 	if (!id || !key || !place) {
 		free(id);
@@ -248,7 +255,12 @@ int inode_l_new(struct inode_table *t, uint64_t id, struct inode **out)
 void inode_l_set_key(struct inode_table *t, struct inode *inode,
 		     const struct inode_key *key)
 {
-	inode->key = *key;
+	/* Requests look at the type without the lock: it never changes. */
+	if (inode->key.type != key->type)
+		inode->key.type = key->type;
+	inode->key.dev = key->dev;
+	inode->key.ino = key->ino;
+	inode->key.birth_ns = key->birth_ns;
 	inode->key_is_known = true;
 	link_key(t, inode);
 }
@@ -339,7 +351,7 @@ struct inode *inode_get(struct inode_table *t, uint64_t id)
 	struct inode *inode;
 
 	pthread_mutex_lock(&t->lock);
-	inode = inode_l_find(t, id);
+	inode = find(t, id);
 	if (inode)
 		inode->refs++;
 	pthread_mutex_unlock(&t->lock);
@@ -369,7 +381,7 @@ void inode_forget(struct inode_table *t, uint64_t id, uint64_t lookups)
 	struct inode *inode;
 
 	pthread_mutex_lock(&t->lock);
-	inode = inode_l_find(t, id);
+	inode = find(t, id);
 	if (inode) {
 		inode->refs++;
 		inode->lookups -= min_u64(inode->lookups, lookups);
@@ -410,7 +422,7 @@ int inode_add_saved(struct inode_table *t, uint64_t id,
 	int r;
 
 	pthread_mutex_lock(&t->lock);
-	r = inode_l_find(t, id) ? -EEXIST : inode_l_new(t, id, inode);
+	r = find(t, id) ? -EEXIST : inode_l_new(t, id, inode);
 	if (r == 0) {
 		(*inode)->lookups = lookups;
 		(*inode)->key = *key;

@@ -41,7 +41,6 @@ struct inode_dead {
 };
 void inode_free_dead(struct inode_dead *dead);
 
-struct inode *inode_l_find(const struct inode_table *t, uint64_t id);
 struct inode *inode_l_find_key(const struct inode_table *t,
 			       const struct inode_key *key);
 struct inode *inode_l_find_place(const struct inode_table *t,

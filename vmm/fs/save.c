@@ -45,11 +45,14 @@ static void put_inode(void *ctx, const struct inode *inode)
 		snap_put_blob(w, "", 0);
 }
 
-static void put_handle(struct snap_writer *w, const struct handle *handle)
+static int put_handle(void *ctx, const struct handle *handle)
 {
+	struct snap_writer *w = ctx;
+
 	snap_put_u64(w, handle->id);
 	snap_put_u64(w, handle->inode->id);
 	snap_put_u32(w, (uint32_t)handle->flags);
+	return 0;
 }
 
 /* Whether an inode and all directories above it are where the server saw them. */
@@ -65,8 +68,9 @@ static bool has_path(struct fs_server *server, struct inode *inode)
  * Refuses an open file that a restore could not find.  One that was not opened
  * since the last restore is stale already, or is found the same way again.
  */
-static int check_handle(struct fs_server *server, const struct handle *handle)
+static int check_handle(void *ctx, const struct handle *handle)
 {
+	struct fs_server *server = ctx;
 	const char *name = handle->inode->name;
 
 	if (handle->fd < 0 || has_path(server, handle->inode))
@@ -77,38 +81,13 @@ static int check_handle(struct fs_server *server, const struct handle *handle)
 			server->config.path, name ? name : "a temporary file");
 }
 
-static int check_handles(struct fs_server *server)
-{
-	struct handle *handle;
-	uint64_t id = 0;
-	int r = 0;
-
-	while (r == 0 && (handle = handle_next(&server->handles, id))) {
-		id = handle->id;
-		r = check_handle(server, handle);
-		handle_put(&server->handles, handle);
-	}
-	return r;
-}
-
-static void put_handles(struct fs_server *server, struct snap_writer *w)
-{
-	struct handle *handle;
-	uint64_t id = 0;
-
-	snap_put_u32(w, (uint32_t)server->handles.count);
-	while ((handle = handle_next(&server->handles, id))) {
-		id = handle->id;
-		put_handle(w, handle);
-		handle_put(&server->handles, handle);
-	}
-}
-
 int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale)
 {
 	size_t start = w->len;
-	int r = accept_stale ? 0 : check_handles(server);
+	int r = 0;
 
+	if (!accept_stale)
+		r = handle_for_each(&server->handles, check_handle, server);
 	if (r < 0)
 		return r;
 	snap_put_u32(w, RECORD_VERSION);
@@ -118,7 +97,8 @@ int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale)
 	put_key(w, &server->inodes.root->key);
 	snap_put_u32(w, (uint32_t)server->inodes.count - 1);
 	inode_for_each(&server->inodes, put_inode, w);
-	put_handles(server, w);
+	snap_put_u32(w, (uint32_t)server->handles.count);
+	handle_for_each(&server->handles, put_handle, w);
 	if (w->len - start > RECORD_BYTES_MAX)
 		return log_fail(EFBIG,
 				"share %s: the guest holds too many files "
