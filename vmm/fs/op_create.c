@@ -131,7 +131,7 @@ ssize_t op_mkdir(struct request *rq)
 ssize_t op_symlink(struct request *rq)
 {
 	struct node dir CLEANUP_NODE = { 0 };
-	const char *name, *target = NULL;
+	const char *name, *target = "";
 	int r = args_name(&rq->args, &name);
 
 	if (r == 0)

@@ -38,7 +38,7 @@ static ssize_t rename_name(struct request *rq, uint64_t new_dir,
 			   unsigned int flags)
 {
 	struct node from CLEANUP_NODE = { 0 }, to CLEANUP_NODE = { 0 };
-	const char *old_name, *new_name = NULL;
+	const char *old_name, *new_name = "";
 	int r = args_name(&rq->args, &old_name);
 
 	if (r == 0)
