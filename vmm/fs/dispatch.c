@@ -27,8 +27,8 @@ struct operation {
 #define OUT(type) sizeof(struct fuse_##type##_out)
 
 /*
- * Operations that are not here are -ENOSYS.  The guest does without then: locks
- * of its own, no ioctl, no poll, no DAX.
+ * Other operations return -ENOSYS: locks, which the guest then keeps local,
+ * ioctl, poll, DAX.
  */
 static const struct operation operations[] = {
 	[FUSE_LOOKUP] = { op_lookup, 1, OUT(entry), 0 },

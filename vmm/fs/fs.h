@@ -79,8 +79,9 @@ int fs_create(struct fs_server **server, const struct fs_config *config);
 void fs_destroy(struct fs_server *server);
 
 /*
- * Prepares the calling thread for fs_handle(): a umask and a working directory
- * of its own, and the user of `squash`.  It stays so for the thread's life.
+ * Prepares the calling thread for fs_handle(), for its life: a private umask and
+ * working directory (CLONE_FS is unshared), and the user of `squash`.  Extended
+ * attributes and umasks are wrong in a thread that is not prepared.
  * Threads of fs_pool_create() are prepared.  -errno, logged.
  */
 int fs_thread_prepare(struct fs_server *server);

@@ -44,7 +44,7 @@ int handle_table_init(struct handle_table *t, struct inode_table *inodes);
 void handle_table_finish(struct handle_table *t);
 
 /*
- * Adds a handle of @inode, of which it takes a reference of its own.  @fd is
+ * Adds a handle of @inode, to which it adds a reference.  @fd is
  * reserved and becomes the table's, or -1.  @id 0: the next.  -ENFILE (table
  * full), -ENOMEM, -EEXIST; @fd is the caller's then.
  */

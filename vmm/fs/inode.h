@@ -9,7 +9,7 @@
  *	a place	the parent and name where the server saw it last.  No two inodes
  *		have one place.  The chain of parents has no cycle
  *	an fd	O_PATH, or none: opened when needed, closed when there are too
- *		many and nobody uses it
+ *		many and no request uses it
  *
  * It exists while the guest has lookups of it, or something refers to it: a
  * running request, a handle, a child's place.
@@ -70,7 +70,7 @@ struct inode_table {
 int inode_table_init(struct inode_table *t, size_t count_max,
 		     unsigned int fds_max);
 
-/* Frees all inodes, whoever refers to them.  A zeroed table is fine. */
+/* Frees all inodes, referenced or not.  A zeroed table is fine. */
 void inode_table_finish(struct inode_table *t);
 
 /* The root, once: its key and its descriptor, which the table closes. */

@@ -59,7 +59,7 @@ void fs_pool_submit(struct fs_pool *pool, struct fs_job *job);
 /*
  * Waits until all jobs are complete, and lets none begin until fs_pool_resume():
  * nothing touches guest memory or the share's session then.  -ETIMEDOUT after
- * @ns, and the pool goes on as before; -EIO where no thread could be started.
+ * @ns, and the pool continues as before; -EIO where no thread could be started.
  */
 int fs_pool_quiesce(struct fs_pool *pool, uint64_t ns);
 void fs_pool_resume(struct fs_pool *pool);

@@ -27,8 +27,8 @@
 #define FILE_HANDLE_BYTES_MAX 128
 
 /*
- * openat2() below a directory.  Symbolic links on the way are errors; one at the
- * end is opened itself, with O_PATH.
+ * openat2() below a directory.  Symbolic links in the path are errors; one as
+ * the last component is opened itself, with O_PATH.
  */
 static int open_beneath(int dir_fd, const char *path, int flags, mode_t mode)
 {
@@ -71,7 +71,7 @@ static struct file_handle *file_handle_of(int fd)
 	return NULL;
 }
 
-/* Reserves a descriptor; makes space by closing one that nobody uses. */
+/* Reserves a descriptor; closes an unused one if the budget is spent. */
 static int reserve(struct fs_server *server)
 {
 	struct inode_table *t = &server->inodes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* See the header.  No state of its own; guest memory is touched here. */
+/* See the header.  Stateless; guest memory is touched here. */
 #include "vmm/fs/span.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Whose files are, with privileges and without.  The process is run as nobody
+ * The owners of files, with privileges and without.  The tests run as nobody
  * first, by a child, where it is root.
  */
 #include <errno.h>
@@ -67,7 +67,7 @@ static void test_single_user(void **state)
 	client_finish(&c);
 }
 
-/* What the host refuses is refused, whoever the guest's caller is. */
+/* What the host refuses is refused, whatever the guest's caller is. */
 static void test_single_user_is_refused(void **state)
 {
 	struct fs_config config = usual;
@@ -256,8 +256,8 @@ static void test_set_user_id_bits(void **state)
 }
 
 /*
- * In a process of its own, as the thread stays that user.  0, or the line of
- * what was wrong: cmocka's checks do not work there.
+ * In a child process, as the thread stays that user.  Its status is 0, or the
+ * line of the check that failed: cmocka's checks do not work there.
  */
 #define CHECK(condition)                       \
 	do {                                   \

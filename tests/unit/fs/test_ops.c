@@ -107,7 +107,7 @@ static void test_cache_modes(void **state)
 	client_finish(&c);
 }
 
-/* With auto, pages are kept while nobody else has changed the file. */
+/* With auto, pages are kept while only the guest changes the file. */
 static void test_cache_auto_keeps(void **state)
 {
 	struct fuse_open_out *out;
@@ -314,7 +314,7 @@ static void test_mknod(void **state)
 	assert_int_equal(make_node(&c, "dir", S_IFDIR | 0777), -EINVAL);
 	assert_int_equal(make_node(&c, "reg", S_IFREG | 0666), -EEXIST);
 	assert_int_equal(stat(client_path(&c, "reg"), &st), 0);
-	/* The request's umask, as the server was told to apply it. */
+	/* The request's umask, as FUSE_DONT_MASK was negotiated. */
 	assert_int_equal(st.st_mode, S_IFREG | 0644);
 	assert_int_equal(stat(client_path(&c, "fifo"), &st), 0);
 	assert_true(S_ISFIFO(st.st_mode));
@@ -391,7 +391,7 @@ static void test_rename(void **state)
 	host_read(client_path(&c, "d/new"), text, sizeof(text));
 	assert_string_equal(text, "2");
 	assert_int_equal(client_walk(&c, "d/new"), two);
-	/* Over an existing file, whose inode stays for who has it. */
+	/* Over an existing file, whose inode stays valid. */
 	assert_int_equal(client_rename(&c, d, "new", 1, "two", 0), 0);
 	assert_int_equal(client_getattr(&c, one, &attr), 0);
 	assert_int_equal(attr.nlink, 0);

@@ -101,7 +101,7 @@ static void test_quiesce(void **state)
 	assert_int_equal(fs_pool_create(&pool, c.server, 2, on_done, &device),
 			 0);
 	submit(pool, &first);
-	/* One that does not complete: given up, and the pool goes on. */
+	/* One that does not complete: an error, and the pool continues. */
 	assert_int_equal(fs_pool_quiesce(pool, NS_PER_S / 20), -ETIMEDOUT);
 	submit(pool, &second);
 	sem_post(&hold);

@@ -82,7 +82,7 @@ static void test_same_directory(void **state)
 	assert_true(host_fds() > fds);
 	assert_int_equal(client_getattr(&c, dir, &attr), 0);
 	assert_true(S_ISDIR(attr.mode));
-	/* Ids go on, and are those of before for the same files. */
+	/* New ids are higher; the same files have their old ids. */
 	assert_int_equal(client_lookup(&c, dir, "file", &entry), 0);
 	assert_int_equal(entry.nodeid, file);
 	assert_int_equal(client_mkdir(&c, 1, "new", 0755, &node), 0);
@@ -165,7 +165,7 @@ static void test_open_and_unlinked(void **state)
 	host_write(client_path(&c, "f"), "other");
 	assert_int_equal(fs_save(c.server, &w, false), -EBUSY);
 	assert_int_equal(fs_save(c.server, &w, true), 0);
-	/* The session goes on, also where it was saved. */
+	/* The saved session continues. */
 	assert_int_equal(client_read(&c, node, fh, 0, text, 4), 4);
 	assert_int_equal(restore(&c, &w, false), 0);
 	assert_int_equal(client_read(&c, node, fh, 0, text, 4), -ESTALE);
