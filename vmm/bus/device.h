@@ -25,7 +25,7 @@ struct device_ops {
 	 * Stops the host side: when it returns, no request is in flight and
 	 * nothing touches guest memory until resume.  vCPUs are stopped; any
 	 * thread.  It does not wait for a page fill, as all devices are
-	 * quiesced in one call of the loop.  0 or -errno.
+	 * quiesced in one call of the loop.  0 or -errno, logged.
 	 */
 	int (*quiesce)(void *state);
 	/*

@@ -18,7 +18,7 @@
 struct snap_writer {
 	uint8_t *data; /* owned */
 	size_t len, room;
-	int error; /* 0 or -ENOMEM, sticky */
+	int error; /* 0, -ENOMEM, or -errno of the section's owner; sticky */
 };
 
 void snap_writer_finish(struct snap_writer *w);

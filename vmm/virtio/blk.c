@@ -25,8 +25,10 @@
 
 #define SECTOR_BYTES 512 /* of the protocol, whatever the block size */
 
+#define QUEUE_SIZE 256 /* entries */
+
 /* A header and a status byte leave this many descriptors for data. */
-#define SEGMENTS_MAX (VIRTQ_SIZE_MAX - 2)
+#define SEGMENTS_MAX (QUEUE_SIZE - 2)
 
 /* Limits of discard and write zeroes: what one request may cost the loop. */
 #define RANGES_MAX	    16
@@ -261,7 +263,7 @@ static const struct virtio_ops blk_ops = {
 	.type = VIRTIO_ID_BLOCK,
 	.class_code = 0x018000, /* mass storage, other */
 	.queue_count = 1,
-	.queue_size = VIRTQ_SIZE_MAX,
+	.queue_size = QUEUE_SIZE,
 	.handle = blk_handle,
 	.save = blk_save,
 	.load = blk_load,

@@ -245,13 +245,14 @@ static void console_start(void *device)
 }
 
 /* Without the watches no transfer starts; none is in flight. */
-static void console_quiesce(void *device)
+static int console_quiesce(void *device)
 {
 	struct console *c = device;
 
 	watch_stop(&c->in);
 	watch_stop(&c->out);
 	watch_stop(&c->size);
+	return 0;
 }
 
 static void console_reset(void *device)

@@ -107,19 +107,31 @@ void virtio_device_set_master(struct virtio_device *dev, bool master)
 		serve_queues(dev);
 }
 
+/* An argument of loop_call(). */
+struct quiesce_call {
+	struct virtio_device *dev;
+	int result;
+};
+
 static void quiesce_on_loop(void *ctx)
 {
-	struct virtio_device *dev = ctx;
+	struct quiesce_call *call = ctx;
+	struct virtio_device *dev = call->dev;
 
-	virtio_queues_drain(dev);
 	if (dev->ops->quiesce)
-		dev->ops->quiesce(dev->impl);
+		call->result = dev->ops->quiesce(dev->impl);
+	if (call->result < 0)
+		return;
+	virtio_queues_drain(dev);
 	dev->quiesced = true;
 }
 
-void virtio_device_quiesce(struct virtio_device *dev)
+int virtio_device_quiesce(struct virtio_device *dev)
 {
-	loop_call(dev->host.loop, quiesce_on_loop, dev);
+	struct quiesce_call call = { .dev = dev };
+
+	loop_call(dev->host.loop, quiesce_on_loop, &call);
+	return call.result;
 }
 
 /*

@@ -90,8 +90,8 @@ struct virtio_ops {
 	 * the N popped last, and returns N: these go back to the avail ring
 	 * (receive buffers without data).  Only a device that completes in
 	 * order may return more than 0, because the driver reuses the avail
-	 * ring's entries in order.  Called before quiesce and reset, and before
-	 * bus mastering ends.
+	 * ring's entries in order.  Called after quiesce, before reset, and
+	 * before bus mastering ends.
 	 */
 	unsigned int (*drain)(void *device, unsigned int queue);
 	/* The driver set DRIVER_OK; the queues are served next. */
@@ -100,14 +100,15 @@ struct virtio_ops {
 	void (*reset)(void *device);
 	/*
 	 * Stops watching the host until resume, after which each queue is
-	 * served.
+	 * served.  -errno, logged, if requests do not end in time; the device
+	 * continues then as before.
 	 */
-	void (*quiesce)(void *device);
+	int (*quiesce)(void *device);
 	void (*resume)(void *device);
 	/*
 	 * The device's own state, beyond status, features and queues.  load
 	 * validates all input and marks @r as failed, or returns -errno, which
-	 * it logs.
+	 * it logs.  A save that fails logs it and sets @w->error.
 	 */
 	void (*save)(void *device, struct snap_writer *w);
 	int (*load)(void *device, struct snap_reader *r);

@@ -233,8 +233,7 @@ int virtio_pci_quiesce(void *state)
 {
 	struct virtio_pci *p = state;
 
-	virtio_device_quiesce(&p->device);
-	return 0;
+	return virtio_device_quiesce(&p->device);
 }
 
 void virtio_pci_resume(void *state)

@@ -19,7 +19,7 @@
 #include "vmm/virtio/iov.h"
 
 /* Maximum entries of a ring, and descriptors of a chain. */
-#define VIRTQ_SIZE_MAX 256
+#define VIRTQ_SIZE_MAX 1024
 
 /*
  * The longest chain in bytes (virtio 1.2, 2.7.5.2 allows no more than 4 GiB
