@@ -17,6 +17,7 @@ import tree
 
 # Functions that only tests call: the reason.
 TEST_ONLY = {
+    'fs_usage': 'tests count what a session holds',
     'acpi_build': 'tests read the tables, also with iasl, without a guest',
 }
 

@@ -38,7 +38,7 @@ struct handle_table {
 	uint64_t next_id;
 };
 
-/* -ENOMEM. */
+/* 0, or -ENOMEM with a table that handle_table_finish() takes. */
 int handle_table_init(struct handle_table *t, struct inode_table *inodes);
 /* Closes all.  A zeroed table is fine. */
 void handle_table_finish(struct handle_table *t);

@@ -53,7 +53,6 @@ static bool same_key(const struct inode_key *a, const struct inode_key *b)
 	       a->birth_ns == b->birth_ns;
 }
 
-/* Empty chains, or NULL. */
 static struct inode **new_chains(size_t count)
 {
 	return calloc(count, sizeof(void *));

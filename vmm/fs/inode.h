@@ -66,7 +66,7 @@ struct inode_table {
 	unsigned int fds, fds_max; /* all that are reserved */
 };
 
-/* -ENOMEM. */
+/* 0, or -ENOMEM with a table that inode_table_finish() takes. */
 int inode_table_init(struct inode_table *t, size_t count_max,
 		     unsigned int fds_max);
 
@@ -78,7 +78,7 @@ int inode_set_root(struct inode_table *t, const struct inode_key *key, int fd);
 
 /* A reference to the inode with this id, or NULL; put by inode_put(). */
 struct inode *inode_get(struct inode_table *t, uint64_t id);
-/* One more reference. */
+/* Adds a reference to an inode that the caller has one of. */
 void inode_hold(struct inode_table *t, struct inode *inode);
 void inode_put(struct inode_table *t, struct inode *inode);
 

@@ -16,7 +16,7 @@ static void use(struct inode_table *t, struct inode *inode)
 	inode->users++;
 }
 
-/* One user less. */
+/* Gives up one use of the inode's descriptor; with the lock. */
 static void release(struct inode_table *t, struct inode *inode)
 {
 	inode->users--;

@@ -251,7 +251,7 @@ void node_close(struct node *node)
 	errno = saved;
 }
 
-/* Opens a restored handle. */
+/* Opens the file of a handle that was restored, at its first use. */
 static int open_handle(struct fs_server *server, struct handle *handle)
 {
 	struct node node CLEANUP_NODE = { 0 };

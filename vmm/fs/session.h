@@ -14,7 +14,7 @@ void session_begin(struct fs_server *server, uint64_t flags);
 /* Drops all handles and lookups; only INIT is answered afterwards. */
 void session_end(struct fs_server *server);
 
-/* Whether INIT was done. */
+/* Whether requests other than INIT are answered. */
 bool session_is_on(struct fs_server *server);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The owners of files, with privileges and without.  The tests run as nobody
- * first, by a child, where it is root.
+ * The owners of files, with privileges and without.  As root, a child runs the
+ * tests as an unprivileged user first.
  */
 #include <errno.h>
 #include <fcntl.h>
