@@ -6,7 +6,10 @@
 #ifndef VMM_VIRTIO_VIRTIO_H
 #define VMM_VIRTIO_VIRTIO_H
 
+#include <stdbool.h>
+
 #include "vmm/bus/device.h"
+#include "vmm/fs/fs.h"
 
 struct disk;
 struct kvm_vm;
@@ -23,6 +26,15 @@ struct virtio_host {
 	const struct kvm_vm *kvm; /* for ioeventfd; NULL: none, for tests */
 };
 
+#define VIRTIO_FS_TAG_BYTES 36 /* virtio 1.2, 5.11.4 */
+
+/* A host directory that the guest may mount; see virtio_fs_create(). */
+struct virtio_fs_share {
+	struct fs_config fs;
+	char tag[VIRTIO_FS_TAG_BYTES + 1]; /* not empty */
+	bool relocated; /* see fs_restore() */
+};
+
 /*
  * Each fills *@device (operations, state, @name) and attaches the function to
  * the next free PCI slot.  @host is copied.  The disk and the terminal remain
@@ -34,5 +46,8 @@ int virtio_console_create(struct device *device, const struct virtio_host *host,
 			  const char *name, struct terminal *terminal);
 int virtio_rng_create(struct device *device, const struct virtio_host *host,
 		      const char *name);
+/* Opens the directory; @share is copied. */
+int virtio_fs_create(struct device *device, const struct virtio_host *host,
+		     const char *name, const struct virtio_fs_share *share);
 
 #endif
