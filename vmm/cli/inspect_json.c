@@ -28,6 +28,19 @@ static void write_cpu(struct json *json, const struct inspection *in)
 	json_object_end(json);
 }
 
+static void write_shares(struct json *json, const struct vm_description *m)
+{
+	json_array_begin(json, "shares");
+	for (unsigned int i = 0; i < m->share_count; i++) {
+		json_object_begin(json, NULL);
+		json_string(json, "tag", m->shares[i].share.tag);
+		json_string(json, "path", m->shares[i].path);
+		json_bool(json, "read_only", m->shares[i].share.fs.read_only);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
 static void write_machine(struct json *json, const struct inspection *in)
 {
 	const struct vm_description *m = &in->machine;
@@ -55,6 +68,7 @@ static void write_machine(struct json *json, const struct inspection *in)
 		json_object_end(json);
 	}
 	json_array_end(json);
+	write_shares(json, m);
 	json_object_end(json);
 }
 

@@ -103,6 +103,20 @@ static void print_memory(const struct inspection *in)
 	}
 }
 
+static void print_shares(const struct vm_description *machine)
+{
+	for (unsigned int i = 0; i < machine->share_count; i++) {
+		const struct vm_share *share = &machine->shares[i];
+
+		print_label(i ? "" : "shares");
+		print_name(share->share.tag);
+		fputs(": ", stdout);
+		print_name(share->path);
+		printf("%s: restore needs --share or --trust-paths\n",
+		       share->share.fs.read_only ? ", read-only" : "");
+	}
+}
+
 static void print_devices(const struct inspection *in)
 {
 	const struct vm_description *machine = &in->machine;
@@ -126,6 +140,7 @@ static void print_devices(const struct inspection *in)
 			       ", inside the snapshot" :
 			       ", outside: restore needs -d or --trust-paths");
 	}
+	print_shares(machine);
 }
 
 void inspection_print(const struct inspection *in)

@@ -15,6 +15,7 @@
 #include "vmm/base/log.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/session.h"
+#include "vmm/cli/share.h"
 #include "vmm/snap/file.h"
 #include "vmm/vm/snapshot.h"
 
@@ -28,7 +29,7 @@ enum workingset {
 static const char *const workingset_names[] = { "use", "record", "off", NULL };
 
 struct restore_options {
-	struct option_list disks;
+	struct option_list disks, shares;
 	enum memory_backing backing;
 	bool trust_paths, verify;
 	enum workingset workingset;
@@ -48,11 +49,18 @@ static const struct option rows[] = {
 	  .metavar = "PATH[,ro]",
 	  .help = "disks in snapshot order, one -d each (default:\n"
 		  "the copies in DIR)" },
+	{ .kind = OPTION_LIST,
+	  .name = "share",
+	  .offset = AT(shares),
+	  .metavar = "DIR:TAG",
+	  .help = "the directory for the share TAG of the\n"
+		  "snapshot; options as for thaw run; repeatable" },
 	{ .kind = OPTION_FLAG,
 	  .name = "trust-paths",
 	  .offset = AT(trust_paths),
-	  .help = "open disks that are not in DIR at the paths\n"
-		  "recorded in the snapshot (see thaw inspect)" },
+	  .help = "open disks that are not in DIR, and shares, at\n"
+		  "the paths recorded in the snapshot (see thaw\n"
+		  "inspect)" },
 	{ .kind = OPTION_CHOICE,
 	  .name = "memory",
 	  .offset = AT(backing),
@@ -88,6 +96,7 @@ struct restore {
 	struct session session;
 	struct snap_file file;
 	struct vm_description machine;
+	struct shares shares;
 	uint64_t *workingset; /* page numbers to prefault; owned */
 };
 
@@ -202,7 +211,13 @@ static int restore_open(struct restore *restore, const char *path)
 		r = snap_verify(&restore->file, NULL, NULL);
 	if (r >= 0)
 		open_workingset(restore);
-	return r < 0 ? r : open_disks(restore);
+	if (r >= 0)
+		r = open_disks(restore);
+	return r < 0 ? r :
+		       shares_from_snapshot(&restore->shares, path,
+					    &restore->machine,
+					    &restore->options.shares,
+					    restore->options.trust_paths);
 }
 
 /* The session job: restores the snapshot into a new machine. */
@@ -255,6 +270,8 @@ static int run(struct restore *restore)
 		.backing = restore->options.backing,
 		.cpu_count = machine->cpu_count,
 		.console = machine->console,
+		.shares = restore->shares.list,
+		.share_count = restore->shares.count,
 		.snapshot = &restore->file,
 	};
 	struct session_job job = { .load = load,
@@ -291,6 +308,7 @@ int restore_main(int argc, char **argv)
 	if (restore_open(restore, operands.values[0]) >= 0)
 		code = run(restore);
 	session_close(&restore->session);
+	shares_finish(&restore->shares);
 	snap_close(&restore->file);
 	free(restore->workingset);
 	return code;

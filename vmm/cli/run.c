@@ -21,6 +21,7 @@
 #include "vmm/boot/image.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/session.h"
+#include "vmm/cli/share.h"
 #include "vmm/vm/vm.h"
 
 #define CMDLINE_MAX_BYTES 65536
@@ -34,7 +35,8 @@ struct run_options {
 	const char *kernel, *initrd, *params;
 	uint64_t memory_bytes;
 	unsigned int cpus;
-	struct option_list disks;
+	struct option_list disks, shares;
+	const char *root;
 	bool raw_params;
 	enum memory_backing backing;
 	enum vm_console console;
@@ -73,7 +75,8 @@ static const struct option rows[] = {
 	{ .kind = OPTION_FLAG,
 	  .name = "raw-params",
 	  .offset = AT(raw_params),
-	  .help = "use --params as given, without adding console=" },
+	  .help = "use --params as given, without adding console=\n"
+		  "or root=" },
 	{ .kind = OPTION_HEADING, .help = "Machine" },
 	{ .kind = OPTION_SIZE,
 	  .letter = 'm',
@@ -98,6 +101,20 @@ static const struct option rows[] = {
 	  .metavar = "PATH[,ro]",
 	  .help = "virtio disk backed by a raw image or a block\n"
 		  "device; repeatable" },
+	{ .kind = OPTION_LIST,
+	  .name = "share",
+	  .offset = AT(shares),
+	  .metavar = "DIR[:TAG][,...]",
+	  .help = "virtio-fs share of a host directory (default\n"
+		  "tag: share, then share1...); options: ro,\n"
+		  "cache=auto|always|never, uid=N, gid=N,\n"
+		  "squash=UID:GID; repeatable" },
+	{ .kind = OPTION_STRING,
+	  .name = "root",
+	  .offset = AT(root),
+	  .metavar = "DIR[,...]",
+	  .help = "share of the guest's root file system; adds\n"
+		  "root= to the command line; options as above" },
 	{ .kind = OPTION_CHOICE,
 	  .name = "memory",
 	  .offset = AT(backing),
@@ -131,6 +148,7 @@ static const struct option_spec spec = {
 struct run {
 	struct run_options options;
 	struct session session;
+	struct shares shares;
 	int kernel_fd, initrd_fd;
 	char *cmdline;
 };
@@ -184,22 +202,35 @@ static bool has_console(const char *params)
 	return false;
 }
 
+/* The parameters that mount the share of --root; the user's come after them. */
+static const char *root_params(const struct run *run)
+{
+	if (!run->options.root || run->options.raw_params)
+		return "";
+	return run->shares.list[0].fs.read_only ?
+		       "root=" SHARE_ROOT_TAG " rootfstype=virtiofs ro " :
+		       "root=" SHARE_ROOT_TAG " rootfstype=virtiofs rw ";
+}
+
 static int make_cmdline(struct run *run)
 {
 	const char *params = run->options.params ? run->options.params : "";
 	bool virtio = run->options.console == VM_CONSOLE_VIRTIO;
-	const char *console = virtio ? "console=hvc0" : "console=ttyS0";
+	const char *console = virtio ? "console=hvc0 " : "console=ttyS0 ";
 
 	if (run->options.raw_params || has_console(params))
 		console = "";
 	if (strlen(params) > CMDLINE_MAX_BYTES)
 		return log_fail(E2BIG, "--params: longer than %d bytes",
 				CMDLINE_MAX_BYTES);
-	if (asprintf(&run->cmdline, "%s%s%s", console,
-		     *console && *params ? " " : "", params) < 0) {
+	if (asprintf(&run->cmdline, "%s%s%s", console, root_params(run),
+		     params) < 0) {
 		run->cmdline = NULL;
 		return log_errno(ENOMEM, "--params");
 	}
+	/* Without --params, what is prepended ends in a space. */
+	if (*run->cmdline && !*params)
+		run->cmdline[strlen(run->cmdline) - 1] = '\0';
 	return 0;
 }
 
@@ -219,6 +250,7 @@ static int run_open(struct run *run)
 static void run_close(struct run *run)
 {
 	session_close(&run->session);
+	shares_finish(&run->shares);
 	free(run->cmdline);
 	if (run->initrd_fd >= 0)
 		close(run->initrd_fd);
@@ -252,6 +284,8 @@ static int run_until_end(struct run *run)
 		.backing = o->backing,
 		.cpu_count = o->cpus,
 		.console = o->console,
+		.shares = run->shares.list,
+		.share_count = run->shares.count,
 	};
 	struct session_job job = { .load = boot, .ctx = run };
 	struct vm_end end = { VM_END_NONE, 0 };
@@ -283,6 +317,11 @@ int run_main(int argc, char **argv)
 	}
 	if (paging_options_parse(&run.options.session.paging) < 0)
 		return EXIT_USAGE;
+	if (shares_parse(&run.shares, run.options.root, &run.options.shares) <
+	    0) {
+		shares_finish(&run.shares);
+		return EXIT_USAGE;
+	}
 	if (run_open(&run) >= 0)
 		code = run_until_end(&run);
 	run_close(&run);

@@ -96,6 +96,15 @@ static int create_rng(struct vm *vm, struct device *device, unsigned int n)
 	return virtio_rng_create(device, &host, "rng");
 }
 
+static int create_share(struct vm *vm, struct device *device, unsigned int n)
+{
+	struct virtio_host host = virtio_host(vm);
+	char name[sizeof(device->name)];
+
+	snprintf(name, sizeof(name), "share%u", n);
+	return virtio_fs_create(device, &host, name, &vm->config.shares[n]);
+}
+
 /* How many devices a row has. */
 static unsigned int one(const struct vm *vm)
 {
@@ -118,7 +127,15 @@ static unsigned int count_disks(const struct vm *vm)
 	return vm->config.disk_count;
 }
 
-/* Where a new device goes. */
+static unsigned int count_shares(const struct vm *vm)
+{
+	return vm->config.share_count;
+}
+
+/*
+ * Where a new device goes: at the end, so that the devices of a snapshot keep
+ * their slots.
+ */
 static const struct device_row {
 	unsigned int (*count)(const struct vm *vm);
 	int (*create)(struct vm *vm, struct device *device, unsigned int n);
@@ -128,6 +145,7 @@ static const struct device_row {
 	{ count_console, create_console },
 	{ count_disks, create_disk },
 	{ one, create_rng },
+	{ count_shares, create_share },
 };
 
 static int create_row(struct vm *vm, const struct device_row *row)
@@ -203,7 +221,7 @@ static void quiesce_on_loop(void *ctx)
 
 		if (r < 0) {
 			resume_devices(vm, i);
-			call->result = log_errno(-r, "pause: %s", device->name);
+			call->result = r;
 			return;
 		}
 	}

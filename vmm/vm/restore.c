@@ -93,13 +93,57 @@ static int describe_machine(const struct snap_file *file,
 		       0;
 }
 
+static void get_share(struct snap_reader *r, struct vm_share *s)
+{
+	struct fs_config *fs = &s->share.fs;
+
+	get_string(r, s->share.tag, sizeof(s->share.tag));
+	get_string(r, s->path, sizeof(s->path));
+	fs->path = s->path;
+	fs->read_only = snap_get_u8(r) != 0;
+	fs->cache = (enum fs_cache)snap_get_u8(r);
+	fs->guest_uid = snap_get_u32(r);
+	fs->guest_gid = snap_get_u32(r);
+	fs->squash = snap_get_u8(r) != 0;
+	fs->squash_uid = snap_get_u32(r);
+	fs->squash_gid = snap_get_u32(r);
+	if (!s->share.tag[0] || !s->path[0] || fs->cache > FS_CACHE_NEVER)
+		snap_reader_fail(r);
+}
+
+/* Reads the section of the shares, which only a machine with shares has. */
+static int describe_shares(const struct snap_file *file,
+			   struct vm_description *d)
+{
+	struct snap_reader r;
+	int err;
+
+	if (!snap_find(file, VM_TAG_SHARES))
+		return 0;
+	err = snap_read_section(file, VM_TAG_SHARES, VM_SECTION_VERSION, &r);
+	if (err < 0)
+		return err;
+	d->share_count = snap_get_u32(&r);
+	if (d->share_count > VM_SHARES_MAX) {
+		snap_reader_fail(&r);
+		d->share_count = 0;
+	}
+	for (unsigned int i = 0; i < d->share_count; i++)
+		get_share(&r, &d->shares[i]);
+	return snap_reader_error(&r) < 0 ?
+		       snap_section_bad(file, VM_TAG_SHARES) :
+		       0;
+}
+
 int vm_describe(const struct snap_file *file, struct vm_description *d)
 {
 	int r;
 
 	*d = (struct vm_description){ .thaw = "" };
 	r = describe_about(file, d);
-	return r < 0 ? r : describe_machine(file, d);
+	if (r >= 0)
+		r = describe_machine(file, d);
+	return r < 0 ? r : describe_shares(file, d);
 }
 
 /* From the first vCPU; the others have the same model and features. */
@@ -180,7 +224,8 @@ static bool is_known(const struct vm *vm, const char *section)
 	char tag[VM_TAG_BYTES];
 
 	if (!strcmp(section, VM_TAG_ABOUT) ||
-	    !strcmp(section, VM_TAG_MACHINE) || !strcmp(section, VM_TAG_ARCH))
+	    !strcmp(section, VM_TAG_MACHINE) ||
+	    !strcmp(section, VM_TAG_SHARES) || !strcmp(section, VM_TAG_ARCH))
 		return true;
 	for (unsigned int i = 0; i < vm->machine.cpu_count; i++) {
 		vm_tag_cpu(tag, i);

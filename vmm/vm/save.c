@@ -33,17 +33,17 @@ static void put_about(const struct vm *vm, struct snap_writer *w)
 }
 
 /*
- * Writes a disk's path: absolute, because a restore may run in another directory;
+ * Writes a path of the host: absolute, because a restore may run in another directory;
  * as the user wrote it where that is too long.
  */
-static void put_disk_path(const char *path, struct snap_writer *w)
+static void put_path(const char *path, struct snap_writer *w)
 {
 	CLEANUP_FREE char *here = *path == '/' ? NULL : getcwd(NULL, 0);
 	CLEANUP_FREE char *whole = NULL;
 
 	if (here && asprintf(&whole, "%s/%s", here, path) < 0)
 		whole = NULL;
-	if (whole && strlen(whole) < VM_DISK_PATH_BYTES)
+	if (whole && strlen(whole) < VM_PATH_BYTES)
 		path = whole;
 	snap_put_blob(w, path, strlen(path));
 }
@@ -62,7 +62,27 @@ static void put_machine(const struct vm *vm, struct snap_writer *w)
 
 		snap_put_u64(w, disk->size_bytes);
 		snap_put_u8(w, disk->read_only);
-		put_disk_path(disk->path, w);
+		put_path(disk->path, w);
+	}
+}
+
+/* Writes the shares; describe_shares() reads them. */
+static void put_shares(const struct vm *vm, struct snap_writer *w)
+{
+	snap_put_u32(w, vm->config.share_count);
+	for (unsigned int i = 0; i < vm->config.share_count; i++) {
+		const struct virtio_fs_share *share = &vm->config.shares[i];
+		const struct fs_config *fs = &share->fs;
+
+		snap_put_blob(w, share->tag, strlen(share->tag));
+		put_path(fs->path, w);
+		snap_put_u8(w, fs->read_only);
+		snap_put_u8(w, (uint8_t)fs->cache);
+		snap_put_u32(w, fs->guest_uid);
+		snap_put_u32(w, fs->guest_gid);
+		snap_put_u8(w, fs->squash);
+		snap_put_u32(w, fs->squash_uid);
+		snap_put_u32(w, fs->squash_gid);
 	}
 }
 
@@ -84,10 +104,9 @@ static int finish_section(struct snap_save *save, const char *tag, int r,
 	return finish_version(save, tag, VM_SECTION_VERSION, r, w);
 }
 
-/* Saves the description, the vCPUs and the machine's part. */
-static int save_machine(struct vm *vm, struct snap_save *save)
+/* Saves the sections that are the description. */
+static int save_description(struct vm *vm, struct snap_save *save)
 {
-	struct machine *m = &vm->machine;
 	struct snap_writer w = { 0 };
 	int r;
 
@@ -98,6 +117,20 @@ static int save_machine(struct vm *vm, struct snap_save *save)
 	w = (struct snap_writer){ 0 };
 	put_machine(vm, &w);
 	r = finish_section(save, VM_TAG_MACHINE, 0, &w);
+	if (r < 0 || !vm->config.share_count)
+		return r;
+	w = (struct snap_writer){ 0 };
+	put_shares(vm, &w);
+	return finish_section(save, VM_TAG_SHARES, 0, &w);
+}
+
+/* Saves the description, the vCPUs and the machine's part. */
+static int save_machine(struct vm *vm, struct snap_save *save)
+{
+	struct machine *m = &vm->machine;
+	struct snap_writer w = { 0 };
+	int r = save_description(vm, save);
+
 	for (unsigned int i = 0; r >= 0 && i < m->cpu_count; i++) {
 		char tag[VM_TAG_BYTES];
 

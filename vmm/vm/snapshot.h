@@ -12,13 +12,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "vmm/virtio/virtio.h"
 #include "vmm/vm/vm.h"
 
 struct snap_file;
 
-#define VM_DISKS_MAX	   32
-#define VM_DISK_PATH_BYTES 4096
-#define VM_DEVICES_MAX	   40
+#define VM_DISKS_MAX   32
+#define VM_PATH_BYTES  4096
+#define VM_DEVICES_MAX 48
 
 /*
  * The VM in a snapshot.  @thaw (the version that saved it, "" if unknown)
@@ -37,8 +38,13 @@ struct vm_description {
 	struct vm_disk {
 		uint64_t size_bytes;
 		bool read_only;
-		char path[VM_DISK_PATH_BYTES]; /* where it was */
+		char path[VM_PATH_BYTES]; /* where it was */
 	} disks[VM_DISKS_MAX];
+	unsigned int share_count;
+	struct vm_share {
+		struct virtio_fs_share share; /* share.fs.path: the one below */
+		char path[VM_PATH_BYTES]; /* where it was */
+	} shares[VM_SHARES_MAX];
 };
 
 /* Called with the number of pages done, and of all. */

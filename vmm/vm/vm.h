@@ -19,7 +19,10 @@
 struct disk;
 struct snap_file;
 struct terminal;
+struct virtio_fs_share;
 struct vm;
+
+#define VM_SHARES_MAX 8
 
 /* The device that the user's terminal is connected to. */
 enum vm_console {
@@ -61,6 +64,8 @@ struct vm_config {
 	struct terminal *terminal; /* NULL: no input, output dropped */
 	struct disk *disks;
 	unsigned int disk_count;
+	const struct virtio_fs_share *shares;
+	unsigned int share_count; /* at most VM_SHARES_MAX */
 	struct vm_paging paging;
 	/*
 	 * Called once, when the VM ends, on the thread that ends it and with the

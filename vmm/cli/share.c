@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The values of --share and --root: "DIR[:TAG][,OPTION...]".  The first comma
+ * ends the directory and its tag, the last colon before it divides these.
+ */
+#include "vmm/cli/share.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+
+static const char *const cache_names[] = { "auto", "always", "never" };
+
+/* A decimal id, ended by @end; what follows it, or NULL. */
+static const char *parse_id(const char *text, char end, uint32_t *id)
+{
+	unsigned long value;
+	char *rest;
+
+	if (*text < '0' || *text > '9')
+		return NULL;
+	errno = 0;
+	value = strtoul(text, &rest, 10);
+	/* UINT32_MAX is no id: chown(2) has another meaning for it. */
+	if (errno || value >= UINT32_MAX || *rest != end)
+		return NULL;
+	*id = (uint32_t)value;
+	return end ? rest + 1 : rest;
+}
+
+static bool set_read_only(struct fs_config *fs, const char *value)
+{
+	fs->read_only = true;
+	return !value;
+}
+
+static bool set_cache(struct fs_config *fs, const char *value)
+{
+	for (size_t i = 0; value && i < ARRAY_SIZE(cache_names); i++) {
+		if (strcmp(value, cache_names[i]) != 0)
+			continue;
+		fs->cache = (enum fs_cache)i;
+		return true;
+	}
+	return false;
+}
+
+static bool set_uid(struct fs_config *fs, const char *value)
+{
+	return value && parse_id(value, '\0', &fs->guest_uid);
+}
+
+static bool set_gid(struct fs_config *fs, const char *value)
+{
+	return value && parse_id(value, '\0', &fs->guest_gid);
+}
+
+static bool set_squash(struct fs_config *fs, const char *value)
+{
+	const char *gid = value ? parse_id(value, ':', &fs->squash_uid) : NULL;
+
+	fs->squash = true;
+	return gid && parse_id(gid, '\0', &fs->squash_gid);
+}
+
+/* Each stores a value, NULL where there is none; false if it is bad. */
+static const struct share_option {
+	const char *name;
+	bool (*set)(struct fs_config *fs, const char *value);
+} share_options[] = {
+	{ "ro", set_read_only }, { "cache", set_cache },   { "uid", set_uid },
+	{ "gid", set_gid },	 { "squash", set_squash },
+};
+
+/* Applies "NAME" or "NAME=VALUE"; whether that is an option. */
+static bool apply(struct fs_config *fs, char *text)
+{
+	char *value = strchr(text, '=');
+
+	if (value)
+		*value++ = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(share_options); i++)
+		if (!strcmp(text, share_options[i].name))
+			return share_options[i].set(fs, value);
+	return false;
+}
+
+int share_apply_options(struct fs_config *fs, const char *arg)
+{
+	const char *comma = strchr(arg, ',');
+	CLEANUP_FREE char *options = strdup(comma ? comma + 1 : "");
+	char *rest = options, *text;
+
+	if (!options)
+		return log_errno(ENOMEM, "share %s", arg);
+	while (comma && (text = strsep(&rest, ",")) != NULL)
+		if (!apply(fs, text))
+			return log_fail(
+				EINVAL,
+				"share %s: bad option; known are ro, "
+				"cache=auto|always|never, uid=N, gid=N and "
+				"squash=UID:GID",
+				arg);
+	return 0;
+}
+
+/* Parses the directory, whose path is allocated, and the tag. */
+static int parse_place(struct virtio_fs_share *share, const char *arg,
+		       unsigned int n)
+{
+	CLEANUP_FREE char *path = strndup(arg, strcspn(arg, ","));
+	char *tag = path ? strrchr(path, ':') : NULL;
+	char number[16] = "";
+
+	if (!path)
+		return log_errno(ENOMEM, "share %s", arg);
+	if (tag)
+		*tag++ = '\0';
+	if (!*path)
+		return log_fail(EINVAL, "share %s: no directory", arg);
+	if (tag && (!*tag || strlen(tag) > VIRTIO_FS_TAG_BYTES))
+		return log_fail(EINVAL, "share %s: a tag has 1 to %d bytes",
+				arg, VIRTIO_FS_TAG_BYTES);
+	if (n)
+		snprintf(number, sizeof(number), "%u", n);
+	snprintf(share->tag, sizeof(share->tag), "%s%s", tag ? tag : "share",
+		 tag ? "" : number);
+	share->fs.path = path;
+	path = NULL;
+	return 0;
+}
+
+/* Adds a share, whose tag no other has. */
+static int add(struct shares *shares, const char *arg, unsigned int n)
+{
+	struct virtio_fs_share *share = &shares->list[shares->count];
+	int r;
+
+	if (shares->count == VM_SHARES_MAX)
+		return log_fail(EINVAL, "share %s: more than %d shares", arg,
+				VM_SHARES_MAX);
+	r = parse_place(share, arg, n);
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < shares->count; i++)
+		if (!strcmp(shares->list[i].tag, share->tag))
+			r = log_fail(EINVAL, "share %s: tag %s is used twice",
+				     arg, share->tag);
+	shares->count++;
+	return r < 0 ? r : share_apply_options(&share->fs, arg);
+}
+
+/* The root's tag is fixed. */
+static int add_root(struct shares *shares, const char *root)
+{
+	int r = add(shares, root, 0);
+
+	if (r < 0)
+		return r;
+	if (strcmp(shares->list[0].tag, "share") != 0)
+		return log_fail(EINVAL, "--root %s: takes no tag", root);
+	snprintf(shares->list[0].tag, sizeof(shares->list[0].tag), "%s",
+		 SHARE_ROOT_TAG);
+	return 0;
+}
+
+int shares_parse(struct shares *shares, const char *root,
+		 const struct option_list *values)
+{
+	int r = root ? add_root(shares, root) : 0;
+
+	for (unsigned int i = 0; r >= 0 && i < values->count; i++)
+		r = add(shares, values->values[i], i);
+	return r;
+}
+
+void shares_finish(struct shares *shares)
+{
+	for (unsigned int i = 0; i < shares->count; i++)
+		free((char *)shares->list[i].fs.path);
+	shares->count = 0;
+}
