@@ -61,6 +61,9 @@ static const char *save_reason(int err)
 	case EOPNOTSUPP:
 		return "this file system does not support atomic exchange; "
 		       "remove the old snapshot first";
+	case ESTALE:
+		return "a file of a share is open in the guest, and was deleted "
+		       "or moved; see the standard error of the VM process";
 	case EIO:
 		return "Input/output error; see the standard error of the VM "
 		       "process";

@@ -111,7 +111,7 @@ void fs_usage(struct fs_server *server, struct fs_usage *usage);
 
 /*
  * Saves the session: no request may be running.  A file that is open and has no
- * name that the server knows is an error that names it (-EBUSY, logged) unless
+ * name that the server knows is an error that names it (-ESTALE, logged) unless
  * @accept_stale: after the restore it is ESTALE then.
  */
 int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale);

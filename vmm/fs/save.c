@@ -75,7 +75,7 @@ static int check_handle(void *ctx, const struct handle *handle)
 
 	if (handle->fd < 0 || has_path(server, handle->inode))
 		return 0;
-	return log_fail(EBUSY,
+	return log_fail(ESTALE,
 			"share %s: %s is open in the guest, and was deleted "
 			"or moved",
 			server->config.path, name ? name : "a temporary file");

@@ -159,11 +159,11 @@ static void test_open_and_unlinked(void **state)
 	assert_int_equal(fs_save(c.server, &w, false), 0);
 	snap_writer_finish(&w);
 	assert_int_equal(client_unlink(&c, 1, "f"), 0);
-	assert_int_equal(fs_save(c.server, &w, false), -EBUSY);
+	assert_int_equal(fs_save(c.server, &w, false), -ESTALE);
 	assert_int_equal(w.len, 0);
 	/* One of the same name is another. */
 	host_write(client_path(&c, "f"), "other");
-	assert_int_equal(fs_save(c.server, &w, false), -EBUSY);
+	assert_int_equal(fs_save(c.server, &w, false), -ESTALE);
 	assert_int_equal(fs_save(c.server, &w, true), 0);
 	/* The saved session continues. */
 	assert_int_equal(client_read(&c, node, fh, 0, text, 4), 4);
@@ -188,7 +188,7 @@ static void test_open_and_moved_by_host(void **state)
 	node = client_walk(&c, "d/f");
 	assert_int_equal(client_open(&c, node, O_RDWR, &fh), 0);
 	assert_int_equal(rename(client_path(&c, "d"), client_path(&c, "e")), 0);
-	assert_int_equal(fs_save(c.server, &w, false), -EBUSY);
+	assert_int_equal(fs_save(c.server, &w, false), -ESTALE);
 	/* Found again by a lookup, it has a place. */
 	assert_int_equal(client_walk(&c, "e/f"), node);
 	assert_int_equal(fs_save(c.server, &w, false), 0);

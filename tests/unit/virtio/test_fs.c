@@ -461,7 +461,7 @@ static void test_unlinked(void **state)
 			 0);
 	assert_int_equal(x->device.ops->quiesce(x->device.state), 0);
 	guest_log_begin(&x->g);
-	assert_int_equal(x->device.ops->save(x->device.state, &w), -EBUSY);
+	assert_int_equal(x->device.ops->save(x->device.state, &w), -ESTALE);
 	assert_int_equal(guest_log_end(&x->g), 1);
 	x->device.ops->resume(x->device.state);
 	assert_int_equal(getattr(x, FUSE_ROOT_ID), 0);
