@@ -40,6 +40,7 @@
 #include "vmm/bus/bus.h"
 #include "vmm/bus/loop.h"
 #include "vmm/dev/serial_private.h"
+#include "vmm/io/terminal.h"
 #include "vmm/snap/section.h"
 
 /* Limits on flushing output: without progress, and in all. */
@@ -128,6 +129,8 @@ static void serial_destroy(void *state)
 
 	if (!s)
 		return;
+	if (s->config.terminal)
+		terminal_set_wake(s->config.terminal, NULL, NULL);
 	bus_remove(s->config.bus, s->config.base, s);
 	serial_pump_stop(s);
 	serial_pump_flush(s, DESTROY_IDLE_MS, DESTROY_TOTAL_MS);
@@ -148,6 +151,12 @@ static const struct device_ops serial_ops = {
 	.load = serial_load,
 	.destroy = serial_destroy,
 };
+
+/* The terminal has read ahead, on another thread. */
+static void wake(void *ctx)
+{
+	serial_wake(ctx);
+}
 
 static int serial_attach(struct serial *s)
 {
@@ -177,6 +186,8 @@ int serial_create(struct device *device, const char *name,
 		return log_errno(-err, "%s at %#llx", name,
 				 (unsigned long long)config->base);
 	}
+	if (s->config.terminal)
+		terminal_set_wake(s->config.terminal, wake, s);
 	/* Reads the terminal for the first time, once the loop runs. */
 	serial_wake(s);
 	*device = (struct device){ .ops = &serial_ops, .state = s };

@@ -42,6 +42,8 @@ struct terminal {
 	bool escape; /* Ctrl-A was read; the next key decides */
 	uint8_t ahead[AHEAD_BYTES]; /* read, but not yet by the guest */
 	size_t ahead_len;
+	void (*wake)(void *ctx); /* for ahead; NULL: none */
+	void *wake_ctx;
 };
 
 /* Opens a signalfd of SIGWINCH; -1 if unavailable. */
@@ -218,20 +220,34 @@ int terminal_leave_fd(const struct terminal *t)
 	return t->in_is_tty && t->config.leave ? t->in.fd : -1;
 }
 
-void terminal_read_ahead(struct terminal *t)
+void terminal_set_wake(struct terminal *t, void (*wake)(void *ctx), void *ctx)
+{
+	pthread_mutex_lock(&t->in_lock);
+	t->wake = wake;
+	t->wake_ctx = ctx;
+	pthread_mutex_unlock(&t->in_lock);
+}
+
+void terminal_read_ahead(struct terminal *t, bool drop)
 {
 	uint8_t keys[256];
-	ssize_t n;
+	size_t room;
+	ssize_t n = 0;
 
 	pthread_mutex_lock(&t->in_lock);
+	room = drop ? sizeof(keys) :
+		      min_u64(sizeof(keys), sizeof(t->ahead) - t->ahead_len);
 	/* Room for a pending Ctrl-A. */
-	n = stream_read(&t->in, keys, sizeof(keys) - 1);
+	if (room > 1)
+		n = stream_read(&t->in, keys, room - 1);
 	if (n > 0) {
 		size_t len = filter_escapes(t, keys, (size_t)n, sizeof(keys));
 
 		len = min_u64(len, sizeof(t->ahead) - t->ahead_len);
 		memcpy(t->ahead + t->ahead_len, keys, len);
 		t->ahead_len += len;
+		if (t->ahead_len && t->wake)
+			t->wake(t->wake_ctx);
 	}
 	pthread_mutex_unlock(&t->in_lock);
 }

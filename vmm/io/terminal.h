@@ -65,12 +65,20 @@ ssize_t terminal_read(struct terminal *terminal, uint8_t *buf, size_t room);
 int terminal_leave_fd(const struct terminal *terminal);
 
 /*
- * For another thread, while the thread of terminal_read() is blocked: reads
- * input so that the leave sequence works, and keeps at most 4096 other bytes
- * for terminal_read(), which returns them with later input. Call it when
- * terminal_leave_fd() is readable.
+ * For another thread, while no thread calls terminal_read(): reads input so that
+ * the leave sequence works, and keeps at most 4096 other bytes for
+ * terminal_read(). With @drop more are dropped, otherwise they stay unread. Call
+ * it when terminal_leave_fd() is readable.
  */
-void terminal_read_ahead(struct terminal *terminal);
+void terminal_read_ahead(struct terminal *terminal, bool drop);
+
+/*
+ * terminal_read_ahead() calls @wake when it has kept bytes, on its own thread, to
+ * cause a terminal_read() on the other; must not call terminal functions. NULL:
+ * nothing is called. @ctx must be valid until @wake is replaced.
+ */
+void terminal_set_wake(struct terminal *terminal, void (*wake)(void *ctx),
+		       void *ctx);
 
 /*
  * Writes without blocking; returns the number of bytes written, 0 if the reader

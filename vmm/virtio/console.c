@@ -279,11 +279,20 @@ static int console_load(void *device, struct snap_reader *r)
 	return 0;
 }
 
+/* The terminal has read ahead, on another thread. */
+static void wake(void *ctx)
+{
+	const struct console *c = ctx;
+
+	virtio_queue_kick(c->dev, QUEUE_RX);
+}
+
 static void console_destroy(void *device)
 {
 	struct console *c = device;
 
 	console_quiesce(c);
+	terminal_set_wake(c->terminal, NULL, NULL);
 	free(c);
 }
 
@@ -334,7 +343,9 @@ int virtio_console_create(struct device *device, const struct virtio_host *host,
 	c->out.fd = terminal_out_fd(terminal);
 	c->size.fd = terminal_size_fd(terminal);
 	err = virtio_pci_create(device, &pci, &c->dev);
-	if (err == 0)
-		size_put(c);
-	return err;
+	if (err < 0)
+		return err;
+	size_put(c);
+	terminal_set_wake(terminal, wake, c);
+	return 0;
 }

@@ -38,15 +38,20 @@ static void nothing(void *ctx)
 }
 
 /*
- * There is input, which the loop reads when the guest does; but while the loop is
- * blocked the escape key must work, so this thread reads ahead.  @fds: the end
- * and the signals, polled meanwhile.
+ * There is input, which the loop reads when the guest does.  The leave sequence
+ * must work as well while the guest is paused or has no room for input, or the
+ * loop is blocked, so this thread reads ahead.  @fds: the end and the signals,
+ * polled meanwhile.
  */
 static void check_keys(struct vm *vm, struct pollfd *fds)
 {
-	if (poll(fds, 2, KEYS_MS) == 0 &&
-	    loop_call_within(vm->loop, nothing, NULL, KEYS_MS * NS_PER_MS) < 0)
-		terminal_read_ahead(vm->config.terminal);
+	bool blocked;
+
+	if (poll(fds, 2, KEYS_MS) != 0)
+		return;
+	blocked = loop_call_within(vm->loop, nothing, NULL,
+				   KEYS_MS * NS_PER_MS) < 0;
+	terminal_read_ahead(vm->config.terminal, blocked);
 }
 
 /* What vm_wait() waits for: the end, the signals, and keys. */

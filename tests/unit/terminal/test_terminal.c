@@ -347,7 +347,7 @@ static size_t filtered(const char *keys, size_t piece, size_t room,
 static void ahead(struct pty *p, struct terminal *t, const char *keys)
 {
 	type(p, t, keys, strlen(keys));
-	terminal_read_ahead(t);
+	terminal_read_ahead(t, true);
 }
 
 /* What is read ahead is seen for the leave key, and then the guest's. */
@@ -379,6 +379,44 @@ static void read_ahead(void **state)
 		ahead(&p, t, "0123456789012345678901234567890123456789");
 	ahead(&p, t, "\001x");
 	assert_int_equal(leaves, 3);
+	terminal_close(t);
+	pty_close(&p);
+}
+
+static void count_wake(void *ctx)
+{
+	++*(int *)ctx;
+}
+
+/* Without drop nothing is lost, and the reader is woken for what is kept. */
+static void read_ahead_keeps(void **state)
+{
+	struct pty p = pty_open();
+	int leaves = 0, wakes = 0;
+	struct terminal *t = open_on(p.slave, p.slave, &leaves);
+	uint8_t out[256];
+	size_t sent = 0, got = 0;
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(terminal_raw(t, true), 0);
+	terminal_set_wake(t, count_wake, &wakes);
+	terminal_read_ahead(t, false);
+	assert_int_equal(wakes, 0);
+	for (int i = 0; i < 50; i++) {
+		char keys[100];
+
+		for (size_t k = 0; k < sizeof(keys); k++)
+			keys[k] = (char)('a' + sent++ % 26);
+		type(&p, t, keys, sizeof(keys));
+		terminal_read_ahead(t, false);
+	}
+	assert_in_range(wakes, 40, 50);
+	terminal_set_wake(t, NULL, NULL);
+	while ((n = terminal_read(t, out, sizeof(out))) > 0)
+		for (ssize_t k = 0; k < n; k++)
+			assert_int_equal(out[k], 'a' + got++ % 26);
+	assert_int_equal(got, sent);
 	terminal_close(t);
 	pty_close(&p);
 }
@@ -578,6 +616,7 @@ int main(void)
 		cmocka_unit_test(only_one_is_raw),
 		cmocka_unit_test(escapes),
 		cmocka_unit_test(read_ahead),
+		cmocka_unit_test(read_ahead_keeps),
 		cmocka_unit_test(escape_in_little_room),
 		cmocka_unit_test(pipe_is_not_filtered),
 		cmocka_unit_test(hang_up_is_the_end),
