@@ -136,6 +136,6 @@ trace_with '1.0 0 0x1000 1 ghost 1.0'
 refuses 70 "$trace: line 5 is malformed" plot "$trace"
 
 refuses 64 'FILE|argument|operand' plot
-refuses 64 'argument too many' plot "$trace" "$trace"
+refuses 64 'unexpected argument' plot "$trace" "$trace"
 
 finish
