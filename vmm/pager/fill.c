@@ -264,6 +264,8 @@ static int read_once(struct pager *pager, const struct claim *claim,
 		return -ENOMEM;
 	r = pager->source->ops->read(pager->source, claim->first, claim->count,
 				     *to);
+	if (r < 0)
+		watch_answered(slot);
 	return r < 0 && pager_is_cancelled(pager) ? -ECANCELED : r;
 }
 

@@ -32,7 +32,8 @@ enum fill_kind {
  * The watch thread polls it, so a stale value only delays a report.
  */
 struct fill_slot {
-	_Atomic uint64_t since_ns; /* start of the read or wait; 0: free */
+	/* Start of the read or wait; 0: free; UINT64_MAX: between reads. */
+	_Atomic uint64_t since_ns;
 	_Atomic uint64_t wanted; /* the page that is needed */
 	_Atomic uint64_t first; /* the pages that are read */
 	_Atomic uint32_t count;
@@ -163,12 +164,14 @@ void policy_mark_suspect(struct pager *pager, uint64_t first, uint64_t end);
 
 /*
  * watch.c: the table of fills in progress.  watch_begin() takes a slot,
- * watch_read() restarts its time for one read, watch_end() frees the slot.
+ * watch_read() starts its time for one read, watch_answered() stops it until
+ * the next, watch_end() frees the slot.
  */
 struct fill_slot *watch_begin(struct pager *pager, enum fill_kind kind,
 			      uint64_t page, uint64_t since_ns);
 void watch_read(struct fill_slot *slot, uint64_t first, uint32_t count,
 		uint64_t now_ns);
+void watch_answered(struct fill_slot *slot);
 void watch_end(struct fill_slot *slot);
 /* Whether a fill that a thread is blocked on is overdue, and reported. */
 bool watch_has_overdue(const struct pager *pager);

@@ -22,6 +22,8 @@
 /* The interval of kicks after cancellation. */
 #define KICK_NS (UINT64_C(10) * 1000 * 1000)
 
+#define BETWEEN_READS UINT64_MAX
+
 /* How long to wait for a free slot; there are more slots than threads. */
 #define SLOT_WAIT_NS (1000 * 1000)
 
@@ -66,6 +68,12 @@ void watch_read(struct fill_slot *slot, uint64_t first, uint32_t count,
 	atomic_store(&slot->since_ns, now_ns);
 	atomic_store(&slot->first, first);
 	atomic_store(&slot->count, count);
+}
+
+/* Neither a back-off nor a log line that blocks is a read that hangs. */
+void watch_answered(struct fill_slot *slot)
+{
+	atomic_store(&slot->since_ns, BETWEEN_READS);
 }
 
 void watch_end(struct fill_slot *slot)
@@ -117,7 +125,8 @@ static void check_slot(struct pager *pager, struct fill_slot *slot)
 	uint64_t page = atomic_load(&slot->wanted);
 	enum fill_kind kind = atomic_load(&slot->kind);
 
-	if (!since || clock_now_ns() - since < limit ||
+	if (!since || since == BETWEEN_READS ||
+	    clock_now_ns() - since < limit ||
 	    (kind == FILL_WAITS && is_read_on_demand(pager, page)) ||
 	    atomic_exchange(&slot->reported_ns, since) == since)
 		return;

@@ -4,8 +4,10 @@
  * reads are not, and all waits end when the pager ends.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -134,6 +136,49 @@ static void slow_failure_is_no_hang(void **state)
 	fixture_close(&f);
 }
 
+/* Fills a pipe, so that a further write to it blocks. */
+static void fill_pipe(int fd)
+{
+	char byte = 0;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (write(fd, &byte, 1) == 1)
+		;
+	fcntl(fd, F_SETFL, 0);
+}
+
+/* A message that blocks for longer than the deadline is not a hang either. */
+static void slow_message_is_no_hang(void **state)
+{
+	const struct pager_config config = { .mode = PAGER_USERFAULT,
+					     .on_error = PAGER_PAUSE,
+					     .deadline_ns =
+						     UINT64_C(1000000000) };
+	struct fixture f;
+	pthread_t thread;
+	int ends[2], err = dup(STDERR_FILENO);
+
+	(void)state;
+	fixture_open(&f, config, "always@5", test_source(PAGES), PAGES);
+	assert_int_equal(pager_start(f.pager), 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	fill_pipe(ends[1]);
+	dup2(ends[1], STDERR_FILENO);
+	pthread_create(&thread, NULL, touch_five, &f);
+	sleep(4);
+	/* Closing the reader ends the write; the log ignores its error. */
+	dup2(err, STDERR_FILENO);
+	close(ends[0]);
+	close(ends[1]);
+	wait_failures(&f, 1);
+	sleep(1);
+	assert_int_equal(atomic_load(&f.failures), 1);
+	pager_cancel(f.pager);
+	pthread_join(thread, NULL);
+	fixture_close(&f);
+	close(err);
+}
+
 /* A snapshot gives up, again and again, and nothing ends but it. */
 static void try_fill_gives_up(void **state)
 {
@@ -244,11 +289,13 @@ int main(void)
 		cmocka_unit_test(only_demand_is_reported),
 		cmocka_unit_test(reader_is_reported_once),
 		cmocka_unit_test(slow_failure_is_no_hang),
+		cmocka_unit_test(slow_message_is_no_hang),
 		cmocka_unit_test(try_fill_gives_up),
 		cmocka_unit_test(try_fill_does_not_wait_for_another),
 		cmocka_unit_test(end_lets_go_of_a_try),
 		cmocka_unit_test(fill_all_has_a_deadline),
 	};
 
+	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
