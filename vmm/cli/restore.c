@@ -284,6 +284,16 @@ static int run(struct restore *restore)
 	return session_exit_code(&end);
 }
 
+/* Whether the values of --share can be parsed; logged. */
+static bool check_shares(const struct option_list *values)
+{
+	struct shares shares = { .count = 0 };
+	int r = shares_parse(&shares, NULL, values);
+
+	shares_finish(&shares);
+	return r >= 0;
+}
+
 int restore_main(int argc, char **argv)
 {
 	CLEANUP_FREE struct restore *restore = calloc(1, sizeof(*restore));
@@ -303,7 +313,8 @@ int restore_main(int argc, char **argv)
 	case OPTION_DONE:
 		break;
 	}
-	if (paging_options_parse(&restore->options.session.paging) < 0)
+	if (paging_options_parse(&restore->options.session.paging) < 0 ||
+	    !check_shares(&restore->options.shares))
 		return EXIT_USAGE;
 	if (restore_open(restore, operands.values[0]) >= 0)
 		code = run(restore);

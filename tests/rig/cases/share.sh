@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# share.sh - Debian mounts host directories, works in them, and is saved while it
+# writes a file.
+
+# Make the directories of guest $1.
+share_dirs() {
+	mkdir -p /tmp/$1.rw /tmp/$1.ro
+	echo "read only" >/tmp/$1.ro/file
+}
+
+# 6.1, whose virtiofs is a module, from start to end.
+share_first() {
+	[ ! -e $state/share61.rc ] || return 0
+	share_dirs share61
+	boot share61 -k "$(kernel_image 6.1 plain)" -i /guest/initrd-6.1 \
+		-p "$quirk quiet t=share" -m 256M \
+		--share /tmp/share61.rw --share /tmp/share61.ro:ro,ro
+}
+
+# 6.12, saved while it writes, and restored.
+share_second() {
+	[ ! -e $state/share612.rc ] || return 0
+	share_dirs share612
+	mkfifo /tmp/share.in
+	thaw run -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
+		-p "$quirk quiet t=share" -m 256M --control /tmp/share.sock \
+		--share /tmp/share612.rw --share /tmp/share612.ro:ro,ro \
+		<>/tmp/share.in >$state/share.raw 2>$state/share.err &
+	pid=$!
+	rc=0
+	if wait_line $state/share.raw 'FACT share.writing=' 300; then
+		thaw snapshot --stop /tmp/share.sock /scratch/share-snap \
+			>$state/share.said 2>&1 || rc=2
+		wait $pid || rc=3
+	else
+		kill -KILL $pid
+		rc=1
+	fi
+	echo $rc >$state/share-save.rc
+	wc -l </tmp/share612.rw/lines >$state/share-save.lines
+	[ $rc -ne 0 ] || timeout -s KILL 300 thaw restore /scratch/share-snap \
+		--share /tmp/share612.rw:share --share /tmp/share612.ro:ro \
+		<>/tmp/share.in >>$state/share.raw 2>>$state/share.err || rc=4
+	tr -d '\r' <$state/share.raw >$state/share612.log
+	cp $state/share.err $state/share612.err
+	echo $rc >$state/share612.rc
+}
+
+# What guest $1 must have found.
+share_works() {
+	same "mounted" "$(fact_of $1 share.mounted)" 1
+	same "a rename over a file" "$(fact_of $1 share.rename)" "two a "
+	same "links" "$(fact_of $1 share.links)" "a two 2"
+	sum=$(seq 300 | md5sum | cut -d' ' -f1)
+	same "300 files" "$(fact_of $1 share.many)" "300 $sum"
+	same "a mapping" "$(fact_of $1 share.mapped)" 1048576
+	same "a tree through tar" "$(fact_of $1 share.tar)" "$sum"
+	same "what is left" "$(fact_of $1 share.left)" \
+		"a hard link mapped tree.tar "
+	same "mode and owner" "$(fact_of $1 share.mode)" "640 0"
+	same "the read-only share" "$(fact_of $1 ro.read)" "read only"
+	same "a write to it" "$(fact_of $1 ro.write)" "Read-only file system"
+	same "the host's view" "$(cat /tmp/$1.rw/hard) $(ls /tmp/$1.ro)" "two file"
+}
+
+# The file that was written meanwhile, in the guest and here.
+share_lines() {
+	sum=$(seq 0 19999 | md5sum | cut -d' ' -f1)
+	same "the lines" "$(fact_of $1 share.lines)" "$sum"
+	same "the lines from the host" "$(fact_of $1 share.again)" "$sum"
+	same "the lines here" "$(md5sum </tmp/$1.rw/lines | cut -d' ' -f1)" "$sum"
+}
+
+case_share_6_1() {
+	share_first
+	reached_end share61
+	share_works share61
+	share_lines share61
+	same "unmounted" "$(fact_of share61 share.unmounted)" 1
+	same "what thaw said" "$(cat $state/share61.err)" ""
+}
+
+case_share_6_12() {
+	share_second
+	share_works share612
+}
+
+case_share_restore() {
+	share_second
+	same "how saving went" "$(cat $state/share-save.rc)" 0
+	within "lines when it was saved" "$(cat $state/share-save.lines)" 0 19999
+	reached_end share612
+	share_lines share612
+	same "unmounted" "$(fact_of share612 share.unmounted)" 1
+	same "the exit status" "$(status_of share612)" 0
+}
+
+# A directory with busybox is the root file system.
+case_share_root() {
+	root=/tmp/share-root
+	mkdir -p $root/bin $root/dev $root/proc
+	cp "$(readlink -f /bin/busybox)" $root/bin/busybox
+	cat >$root/init <<'END'
+#!/bin/busybox sh
+busybox mount -t proc proc /proc
+echo "FACT root=$(busybox awk '$2 == "/" { print $1, $3, substr($4, 1, 2) }' /proc/mounts)"
+echo "from the guest" >/written
+echo "FACT end=root"
+busybox poweroff -f
+END
+	chmod 755 $root/init
+	boot root -k "$(kernel_image 6.12 plain)" -m 256M --root $root \
+		-p "$quirk quiet init=/init"
+	reached_end root
+	same "the root" "$(fact_of root root)" "root virtiofs rw"
+	same "a file" "$(cat $root/written)" "from the guest"
+	same "the exit status" "$(status_of root)" 0
+}
+
+case_share_refusals() {
+	share_second
+	touch /tmp/plain
+	refuses 70 thaw run --share /tmp/nowhere
+	refuses 70 thaw run --share /tmp/plain
+	refuses 64 thaw run --share /tmp:t,what
+	refuses 64 thaw restore --share /tmp:t,uid=x /scratch/share-snap
+	refuses 70 thaw restore /scratch/share-snap
+	refuses 70 thaw restore --share /tmp:share /scratch/share-snap
+}
