@@ -4,9 +4,10 @@
  * that it implements.  arch/x86 and arch/arm64 each define all of them; one is
  * linked in, so a missing hook is a link error.
  *
- * The order in which vm/ calls them, all on one thread until vCPUs run:
+ * The order in which vm/ calls them, on the main thread until vCPUs run:
  *
  *	arch_layout            the address map
+ *	arch_ram_ranges        where RAM lies
  *	arch_vm_type           the argument of KVM_CREATE_VM
  *	arch_vm_setup          the VM exists, no memslot yet
  *	(memory_attach)        memslots come before the irqchip, which saves a

@@ -14,26 +14,26 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{ "GICv3", true, KVM_DEV_TYPE_ARM_VGIC_V3,
+	{ "gicv3", true, KVM_DEV_TYPE_ARM_VGIC_V3,
 	  "in-kernel interrupt controller",
 	  "required: in-kernel GICv3; GICv2 is not supported" },
-	{ "ITS", true, KVM_DEV_TYPE_ARM_VGIC_ITS, "MSI-X for virtio devices",
+	{ "its", true, KVM_DEV_TYPE_ARM_VGIC_ITS, "MSI-X for virtio devices",
 	  "required: MSIs of PCI devices" },
-	{ "PSCI 0.2", false, KVM_CAP_ARM_PSCI_0_2,
+	{ "psci_0_2", false, KVM_CAP_ARM_PSCI_0_2,
 	  "power off, reset, CPU start",
 	  "required: CPU start, power off, reset" },
-	{ "PMU", false, KVM_CAP_ARM_PMU_V3,
+	{ "pmu", false, KVM_CAP_ARM_PMU_V3,
 	  "performance counters exposed to guests",
 	  "no performance counters in guests: KVM has no PMUv3" },
-	{ "SVE", false, KVM_CAP_ARM_SVE, "supported, not exposed to guests",
+	{ "sve", false, KVM_CAP_ARM_SVE, "supported, not exposed to guests",
 	  "not supported by this processor" },
-	{ "pointer auth", false, KVM_CAP_ARM_PTRAUTH_ADDRESS,
+	{ "pointer_auth", false, KVM_CAP_ARM_PTRAUTH_ADDRESS,
 	  "supported, not exposed to guests",
 	  "not supported by this processor" },
-	{ "counter offset", false, KVM_CAP_COUNTER_OFFSET,
+	{ "counter_offset", false, KVM_CAP_COUNTER_OFFSET,
 	  "virtual and physical counters continue at a restore",
 	  "only the virtual counter continues at a restore (Linux 6.4+)" },
-	{ "undecoded aborts", false, KVM_CAP_ARM_NISV_TO_USER,
+	{ "undecoded_aborts", false, KVM_CAP_ARM_NISV_TO_USER,
 	  "accesses that cannot be emulated: address reported",
 	  "accesses that cannot be emulated: ENOSYS" },
 };
@@ -43,7 +43,7 @@ static void probe_ipa(const struct kvm *kvm, struct probe_item *item)
 {
 	int bits = kvm_check_cap(kvm->fd, KVM_CAP_ARM_VM_IPA_SIZE);
 
-	*item = (struct probe_item){ .name = "address bits", .yes = bits > 0 };
+	*item = (struct probe_item){ .name = "address_bits", .yes = bits > 0 };
 	if (bits > 0)
 		snprintf(item->text, sizeof(item->text),
 			 "%d-bit guest physical addresses", bits);

@@ -21,10 +21,10 @@ static const struct cap_row rows[] = {
 	{ "irqchip", KVM_CAP_IRQCHIP,
 	  "in-kernel interrupt controllers: local APICs, IOAPIC",
 	  "required: in-kernel interrupt controllers" },
-	{ "tsc-deadline", KVM_CAP_TSC_DEADLINE_TIMER,
+	{ "tsc_deadline", KVM_CAP_TSC_DEADLINE_TIMER,
 	  "TSC deadline timer exposed to guests",
 	  "guests use the local APIC timer" },
-	{ "tsc-control", KVM_CAP_TSC_CONTROL,
+	{ "tsc_control", KVM_CAP_TSC_CONTROL,
 	  "a restored guest keeps its TSC frequency",
 	  "a restored guest runs at this host's TSC frequency" },
 	{ "kvmclock", KVM_CAP_ADJUST_CLOCK,
@@ -62,9 +62,9 @@ static size_t probe_cpuid(const struct kvm *kvm, struct probe_item *items,
 	leaf1 = cpuid_find(cpuid, 1, 0);
 	x2apic = leaf1 && (leaf1->ecx & UINT32_C(1) << 21);
 	fill(&items[0], "x2apic", x2apic, "%s",
-	     x2apic ? "IPIs without exits" :
+	     x2apic ? "IPIs without exits to user space" :
 		      "guests use the memory-mapped local APIC");
-	fill(&items[1], "address-bits", true, "%u-bit guest physical addresses",
+	fill(&items[1], "address_bits", true, "%u-bit guest physical addresses",
 	     cpuid_address_bits(cpuid));
 	return 2;
 }

@@ -261,8 +261,8 @@ static int check_operands(const struct parser *parser)
 				parser->argv[1 + spec->operands_max],
 				spec->command);
 	if (count < spec->operands_min)
-		return log_fail(EINVAL, "%s: missing %s; see %s --help",
-				spec->command, spec->operands, spec->command);
+		return log_fail(EINVAL, "missing %s; see %s --help",
+				spec->operands, spec->command);
 	return 0;
 }
 

@@ -49,7 +49,7 @@ struct irqs {
 	/* Which of up to 64 sources hold each line up. */
 	uint64_t line_sources[IRQ_LINES_MAX];
 	struct irq_msi *msis; /* IRQ_MSIS_MAX of them */
-	unsigned int raised; /* count of line changes, for tests */
+	unsigned int raised; /* count of rising edges, for tests */
 };
 
 /* Sets up the tables; 0, or -errno, which is logged. */

@@ -251,7 +251,7 @@ static void counts(void **state)
 	two.operands_min = 1;
 	capture_start(&c, STDERR_FILENO);
 	assert_int_equal(parse_with(&two, "-f", &v, NULL), OPTION_BAD);
-	assert_string_equal(capture_end(&c), "thaw: thaw test: missing FROM "
+	assert_string_equal(capture_end(&c), "thaw: missing FROM "
 					     "[TO]; see thaw test --help\n");
 	for (unsigned int i = 0; i <= OPTION_LIST_MAX; i++)
 		strcat(line, "-dx ");
