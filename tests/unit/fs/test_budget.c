@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "tests/unit/fs/skip.h"
 
 #define DIRS	40
 #define FILES	50
@@ -309,5 +310,7 @@ int main(void)
 		cmocka_unit_test(test_deep),
 	};
 
+	if (has_no_openat2())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

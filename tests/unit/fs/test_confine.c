@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "tests/unit/fs/skip.h"
 
 static const struct fs_config usual = { .cache = FS_CACHE_AUTO };
 
@@ -253,5 +254,7 @@ int main(void)
 		cmocka_unit_test(test_race_by_path),
 	};
 
+	if (has_no_openat2())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "tests/unit/fs/skip.h"
 #include "vmm/base/bytes.h"
 
 #define SIZE_MAX_BYTES 65536
@@ -216,5 +217,7 @@ int main(void)
 		cmocka_unit_test(test_random_operations),
 	};
 
+	if (has_no_openat2())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

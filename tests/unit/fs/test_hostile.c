@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "tests/unit/fs/skip.h"
 #include "vmm/fs/uapi.h"
 
 static const struct fs_config usual = { .cache = FS_CACHE_AUTO };
@@ -450,5 +451,7 @@ int main(void)
 #endif
 	};
 
+	if (has_no_openat2())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "tests/unit/fs/skip.h"
 
 #define NOBODY 65534
 
@@ -339,6 +340,8 @@ int main(void)
 	int status;
 	pid_t pid;
 
+	if (has_no_openat2())
+		return SKIPPED;
 	if (geteuid() != 0)
 		return run_unprivileged();
 	pid = fork();

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "tests/unit/fs/skip.h"
 #include "vmm/fs/uapi.h"
 
 static const struct fs_config usual = { .cache = FS_CACHE_AUTO };
@@ -1005,5 +1006,7 @@ int main(void)
 		cmocka_unit_test(test_bad_directories),
 	};
 
+	if (has_no_openat2())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

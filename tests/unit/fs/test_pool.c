@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "tests/unit/fs/skip.h"
 #include "vmm/base/clock.h"
 #include "vmm/fs/pool.h"
 
@@ -263,5 +264,7 @@ int main(void)
 		cmocka_unit_test(test_tables_under_threads),
 	};
 
+	if (has_no_openat2())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

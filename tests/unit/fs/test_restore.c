@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "tests/unit/fs/skip.h"
 #include "vmm/snap/section.h"
 
 static const struct fs_config usual = { .cache = FS_CACHE_AUTO };
@@ -367,5 +368,7 @@ int main(void)
 		cmocka_unit_test(test_bad_places),
 	};
 
+	if (has_no_openat2())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

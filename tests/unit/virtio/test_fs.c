@@ -26,6 +26,7 @@
 #include <cmocka.h>
 
 #include "guest.h"
+#include "tests/unit/fs/skip.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/thread.h"
 #include "vmm/snap/section.h"
@@ -520,5 +521,7 @@ int main(void)
 		TEST("fs-hostile", test_hostile),
 	};
 
+	if (has_no_openat2())
+		return SKIPPED;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
