@@ -23,6 +23,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/event.h"
 #include "vmm/base/log.h"
 #include "vmm/base/thread.h"
 
@@ -129,15 +130,6 @@ void loop_destroy(struct loop *loop)
 	loop_free(loop);
 }
 
-static void wake(struct loop *loop)
-{
-	uint64_t one = 1;
-
-	/* EAGAIN: the counter is full, so a wake-up is pending already. */
-	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 /* Runs the pending calls; false if the thread is to stop. */
 static bool run_calls(struct loop *loop)
 {
@@ -165,15 +157,11 @@ static bool run_calls(struct loop *loop)
 static void dispatch(struct loop *loop, const struct epoll_event *event)
 {
 	struct loop_source *source = event->data.ptr;
-	uint64_t drained;
 
-	if (!source) {
-		/* EAGAIN: two wake-ups may share one event. */
-		if (read(loop->wake_fd, &drained, sizeof(drained)) < 0)
-			return;
-	} else if (!source->dead) {
+	if (!source)
+		event_clear(loop->wake_fd);
+	else if (!source->dead)
 		source->handler(source->ctx, event->events);
-	}
 }
 
 static void *loop_thread(void *arg)
@@ -212,7 +200,7 @@ void loop_stop(struct loop *loop)
 	}
 	loop->stop = true;
 	pthread_mutex_unlock(&loop->lock);
-	wake(loop);
+	event_signal(loop->wake_fd);
 	pthread_join(loop->thread, NULL);
 	pthread_mutex_lock(&loop->idle);
 	pthread_mutex_lock(&loop->lock);
@@ -286,7 +274,7 @@ static int call_and_wait(struct loop *loop, struct loop_pending *call,
 
 	*loop->calls_end = call;
 	loop->calls_end = &call->next;
-	wake(loop);
+	event_signal(loop->wake_fd);
 	while (until && r == 0 && !call->begun)
 		r = pthread_cond_timedwait(&loop->call_done, &loop->lock,
 					   until);

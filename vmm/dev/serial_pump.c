@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/event.h"
 #include "vmm/base/log.h"
 #include "vmm/bus/loop.h"
 #include "vmm/dev/serial_private.h"
@@ -196,11 +197,9 @@ static void pump(void *ctx, uint32_t events)
 static void on_wake(void *ctx, uint32_t events)
 {
 	struct serial *s = ctx;
-	uint64_t count;
 
-	/* Clears both; EAGAIN from the one that is not readable. */
-	(void)!read(s->wake_fd, &count, sizeof(count));
-	(void)!read(s->timer_fd, &count, sizeof(count));
+	event_clear(s->wake_fd);
+	event_clear(s->timer_fd);
 	pump(s, events);
 }
 

@@ -3,9 +3,9 @@
  * The guest side of the serial port: registers on a bus, the interrupt line,
  * and the output ring's head.  vCPU threads; the port's lock guards all of it.
  */
-#include <unistd.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/event.h"
 #include "vmm/bus/bus.h"
 #include "vmm/bus/irq.h"
 #include "vmm/dev/serial_private.h"
@@ -19,10 +19,7 @@ int64_t serial_now_ns(void)
 
 void serial_wake(struct serial *s)
 {
-	uint64_t one = 1;
-
-	/* EAGAIN: the counter is full, so a wake-up is pending already. */
-	(void)!write(s->wake_fd, &one, sizeof(one));
+	event_signal(s->wake_fd);
 }
 
 void serial_update_line(struct serial *s)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/event.h"
 #include "vmm/bus/irq.h"
 #include "vmm/pci/private.h"
 #include "vmm/snap/section.h"
@@ -64,11 +65,8 @@ static uint64_t pending_bit(unsigned int vector)
 /* Signals the eventfd; KVM delivers the message. */
 static void vector_fire(const struct pci_vector *v)
 {
-	uint64_t one = 1;
-
-	/* EAGAIN: the counter is full, so a message is pending already. */
-	if (v->bound && write(v->eventfd, &one, sizeof(one)) < 0)
-		return;
+	if (v->bound)
+		event_signal(v->eventfd);
 }
 
 static void vector_unbind(struct pci_function *f, struct pci_vector *v)

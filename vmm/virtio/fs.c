@@ -27,6 +27,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/event.h"
 #include "vmm/bus/loop.h"
 #include "vmm/fs/pool.h"
 #include "vmm/snap/section.h"
@@ -96,15 +97,12 @@ static void job_done(void *ctx, struct fs_job *job)
 {
 	struct held *held = container_of(job, struct held, job);
 	struct fs *fs = ctx;
-	uint64_t one = 1;
 
 	pthread_mutex_lock(&fs->lock);
 	held->next = fs->done;
 	fs->done = held;
 	pthread_mutex_unlock(&fs->lock);
-	/* EAGAIN: the counter is full, so the loop is woken already. */
-	if (write(fs->done_fd, &one, sizeof(one)) < 0)
-		return;
+	event_signal(fs->done_fd);
 }
 
 /* Completes the chains whose jobs are done. */
@@ -128,11 +126,9 @@ static void collect(struct fs *fs)
 static void done_ready(void *ctx, uint32_t events)
 {
 	struct fs *fs = ctx;
-	uint64_t count;
 
 	(void)events;
-	if (read(fs->done_fd, &count, sizeof(count)) < 0)
-		return;
+	event_clear(fs->done_fd);
 	collect(fs);
 	for (unsigned int i = 0; i < QUEUES; i++)
 		virtio_queue_serve(fs->dev, i);

@@ -19,17 +19,9 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/event.h"
 #include "vmm/bus/loop.h"
 #include "vmm/virtio/private.h"
-
-static void kick_clear(int fd)
-{
-	uint64_t count;
-
-	/* EAGAIN: no kick was pending. */
-	if (read(fd, &count, sizeof(count)) < 0)
-		return;
-}
 
 static bool queue_is_ready(const struct virtio_device *dev, unsigned int queue)
 {
@@ -186,13 +178,8 @@ bool virtio_queue_setup(struct virtio_device *dev, unsigned int queue,
 
 void virtio_queue_kick(struct virtio_device *dev, unsigned int queue)
 {
-	uint64_t one = 1;
-
-	if (queue >= dev->ops->queue_count)
-		return;
-	/* EAGAIN: the counter is full, so a kick is pending already. */
-	if (write(dev->queues[queue].kick_fd, &one, sizeof(one)) < 0)
-		return;
+	if (queue < dev->ops->queue_count)
+		event_signal(dev->queues[queue].kick_fd);
 }
 
 static void kicked(void *ctx, uint32_t events)
@@ -200,7 +187,7 @@ static void kicked(void *ctx, uint32_t events)
 	struct virtio_queue *q = ctx;
 
 	(void)events;
-	kick_clear(q->kick_fd);
+	event_clear(q->kick_fd);
 	virtio_queue_serve(q->device, (unsigned int)(q - q->device->queues));
 }
 
@@ -242,7 +229,7 @@ void virtio_queues_reset(struct virtio_device *dev)
 	for (unsigned int i = 0; i < dev->ops->queue_count; i++) {
 		memset(&dev->queues[i].ring, 0, sizeof(dev->queues[i].ring));
 		dev->queues[i].pushed = false;
-		kick_clear(dev->queues[i].kick_fd);
+		event_clear(dev->queues[i].kick_fd);
 	}
 }
 
