@@ -325,3 +325,13 @@ int loop_call_within(struct loop *loop, void (*function)(void *ctx), void *ctx,
 
 	return run_there(loop, &call, &until);
 }
+
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+int loop_sync(struct loop *loop, uint64_t ns)
+{
+	return loop_call_within(loop, nothing, NULL, ns);
+}

@@ -65,4 +65,10 @@ void loop_call(struct loop *loop, void (*function)(void *ctx), void *ctx);
 int loop_call_within(struct loop *loop, void (*function)(void *ctx), void *ctx,
 		     uint64_t ns);
 
+/*
+ * Waits until the loop thread has handled what was pending before.  0, or
+ * -ETIMEDOUT if the thread is blocked for more than @ns nanoseconds.
+ */
+int loop_sync(struct loop *loop, uint64_t ns);
+
 #endif

@@ -31,12 +31,6 @@ static void log_lines(char *text)
 			log_error("  %s", line);
 }
 
-/* A loop call without effect: earlier events are handled before it. */
-static void nothing(void *ctx)
-{
-	(void)ctx;
-}
-
 /* Logs the reason and the registers, and ends the VM. */
 static void __attribute__((format(printf, 3, 4)))
 give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
@@ -61,7 +55,7 @@ give_up(struct vcpu *vcpu, enum vm_end_kind kind, const char *format, ...)
 	 * The guest's last output comes before the report, unless the loop is
 	 * blocked on a page.
 	 */
-	loop_call_within(vcpu->vm->loop, nothing, NULL, LAST_OUTPUT_NS);
+	loop_sync(vcpu->vm->loop, LAST_OUTPUT_NS);
 	log_error("vCPU %u: %s%s%s", vcpu->cpu->id, why, *words ? ": " : "",
 		  words);
 	to = open_memstream(&text, &len);

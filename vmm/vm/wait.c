@@ -15,7 +15,7 @@
 #include "vmm/io/terminal.h"
 #include "vmm/vm/private.h"
 
-/* How long keys may stay unread, and then a loop call may take. */
+/* How long keys may stay unread, and then the loop may be blocked. */
 #define KEYS_MS	  500
 #define NS_PER_MS (NS_PER_S / 1000)
 
@@ -31,12 +31,6 @@ static void take_signal(struct vm *vm)
 		vm_end(vm, VM_END_SIGNAL, (int)info.ssi_signo);
 }
 
-/* A loop call without effect, to see whether the loop is blocked. */
-static void nothing(void *ctx)
-{
-	(void)ctx;
-}
-
 /*
  * There is input, which the loop reads when the guest does.  The leave sequence
  * must work as well while the guest is paused or has no room for input, or the
@@ -49,8 +43,7 @@ static void check_keys(struct vm *vm, struct pollfd *fds)
 
 	if (poll(fds, 2, KEYS_MS) != 0)
 		return;
-	blocked = loop_call_within(vm->loop, nothing, NULL,
-				   KEYS_MS * NS_PER_MS) < 0;
+	blocked = loop_sync(vm->loop, KEYS_MS * NS_PER_MS) < 0;
 	terminal_read_ahead(vm->config.terminal, blocked);
 }
 
