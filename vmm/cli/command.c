@@ -88,15 +88,12 @@ static int help_main(int argc, char **argv)
 	struct option_operands operands;
 	const struct command *command;
 	char *name;
+	int status;
 
-	switch (option_parse(&spec, argc, argv, NULL, &operands)) {
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
-		return EXIT_USAGE;
-	case OPTION_DONE:
-		break;
-	}
+	status = exit_after_options(
+		option_parse(&spec, argc, argv, NULL, &operands));
+	if (status >= 0)
+		return status;
 	if (operands.count == 0) {
 		print_help(stdout);
 		return EXIT_DONE;
@@ -113,15 +110,12 @@ static int version_main(int argc, char **argv)
 		.command = "thaw version",
 		.about = "Show the version.",
 	};
+	int status;
 
-	switch (option_parse(&spec, argc, argv, NULL, NULL)) {
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
-		return EXIT_USAGE;
-	case OPTION_DONE:
-		break;
-	}
+	status =
+		exit_after_options(option_parse(&spec, argc, argv, NULL, NULL));
+	if (status >= 0)
+		return status;
 	puts("thaw " THAW_VERSION);
 	return EXIT_DONE;
 }

@@ -33,17 +33,14 @@ static const struct option_spec spec = {
 int ctl_main(int argc, char **argv)
 {
 	struct option_operands operands;
+	int status;
 	char line[CTL_LINE_BYTES] = "";
 	size_t at = 0;
 
-	switch (option_parse(&spec, argc, argv, NULL, &operands)) {
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
-		return EXIT_USAGE;
-	case OPTION_DONE:
-		break;
-	}
+	status = exit_after_options(
+		option_parse(&spec, argc, argv, NULL, &operands));
+	if (status >= 0)
+		return status;
 	for (unsigned int i = 1; i < operands.count && at < sizeof(line); i++)
 		at += (size_t)snprintf(line + at, sizeof(line) - at, "%s%s",
 				       i > 1 ? " " : "", operands.values[i]);

@@ -6,6 +6,8 @@
 #ifndef VMM_CLI_EXIT_H
 #define VMM_CLI_EXIT_H
 
+#include "vmm/base/option.h"
+
 enum exit_code {
 	EXIT_DONE = 0, /* success; the guest powered off */
 	EXIT_USAGE = 64, /* usage error (sysexits.h) */
@@ -16,5 +18,19 @@ enum exit_code {
 	EXIT_LEFT = 83, /* the user left with Ctrl-A x */
 	EXIT_SIGNAL = 128, /* plus the number of the signal that ended thaw */
 };
+
+/* The exit status of a subcommand after option_parse(); -1: it continues. */
+static inline int exit_after_options(enum option_result result)
+{
+	switch (result) {
+	case OPTION_HELPED:
+		return EXIT_DONE;
+	case OPTION_BAD:
+		return EXIT_USAGE;
+	case OPTION_DONE:
+		break;
+	}
+	return -1;
+}
 
 #endif

@@ -116,14 +116,11 @@ int inspect_main(int argc, char **argv)
 {
 	struct inspect_options options = { .verify = false };
 	struct option_operands operands;
+	int status;
 
-	switch (option_parse(&spec, argc, argv, &options, &operands)) {
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
-		return EXIT_USAGE;
-	case OPTION_DONE:
-		break;
-	}
+	status = exit_after_options(
+		option_parse(&spec, argc, argv, &options, &operands));
+	if (status >= 0)
+		return status;
 	return inspect(operands.values[0], &options);
 }

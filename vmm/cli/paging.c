@@ -63,34 +63,31 @@ int paging_options_use(const struct paging_options *options,
 	return 0;
 }
 
-/* Whether @mode uses the time limit of reads: a loader of `run` cannot fail. */
-static bool has_deadline(enum pager_mode mode, bool is_restore)
+void paging_warn_if(bool unused, const char *option, enum pager_mode mode)
 {
-	return mode == PAGER_USERFAULT || mode == PAGER_UFFD ||
-	       (mode == PAGER_EAGER && is_restore);
+	if (unused)
+		log_warn("--%s has no effect with pager %s", option,
+			 pager_mode_names[mode]);
+}
+
+bool paging_is_on_demand(enum pager_mode mode)
+{
+	return mode == PAGER_USERFAULT || mode == PAGER_UFFD;
 }
 
 void paging_warn_unused(const struct paging_options *options,
 			enum pager_mode mode, bool is_restore)
 {
-	bool on_demand = mode == PAGER_USERFAULT || mode == PAGER_UFFD;
-	const struct {
-		const char *name;
-		bool unused;
-	} rows[] = {
-		{ "prefault", options->prefault &&
-				      strcmp(options->prefault, "off") != 0 &&
-				      !on_demand },
-		{ "on-page-error",
-		  options->on_error == PAGER_PAUSE && !on_demand },
-		{ "page-deadline",
-		  options->deadline_s && !has_deadline(mode, is_restore) },
-		{ "page-run", options->run_pages && !on_demand },
-		{ "fault-trace", options->trace && !on_demand },
-	};
+	bool prefault = options->prefault && strcmp(options->prefault, "off");
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].unused)
-			log_warn("--%s has no effect with pager %s",
-				 rows[i].name, pager_mode_names[mode]);
+	if (paging_is_on_demand(mode))
+		return;
+	paging_warn_if(prefault, "prefault", mode);
+	paging_warn_if(options->on_error == PAGER_PAUSE, "on-page-error", mode);
+	/* Only `restore` reads all memory with retries. */
+	paging_warn_if(options->deadline_s &&
+			       !(mode == PAGER_EAGER && is_restore),
+		       "page-deadline", mode);
+	paging_warn_if(options->run_pages, "page-run", mode);
+	paging_warn_if(options->trace, "fault-trace", mode);
 }

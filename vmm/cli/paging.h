@@ -94,6 +94,12 @@ int paging_options_parse(struct paging_options *options);
 int paging_options_use(const struct paging_options *options,
 		       struct vm_paging *paging);
 
+/* Whether @mode fills pages when they are accessed, under thaw's control. */
+bool paging_is_on_demand(enum pager_mode mode);
+
+/* Warns that @option, which is @unused, has no effect with @mode. */
+void paging_warn_if(bool unused, const char *option, enum pager_mode mode);
+
 /*
  * Warns of each option that has no effect with @mode, the mode in use.
  * @is_restore: of `thaw restore`, otherwise of `thaw run`.

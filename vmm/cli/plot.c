@@ -285,16 +285,13 @@ static const struct option_spec spec = {
 int plot_main(int argc, char **argv)
 {
 	struct option_operands operands;
+	int status;
 	struct trace trace;
 
-	switch (option_parse(&spec, argc, argv, NULL, &operands)) {
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
-		return EXIT_USAGE;
-	case OPTION_DONE:
-		break;
-	}
+	status = exit_after_options(
+		option_parse(&spec, argc, argv, NULL, &operands));
+	if (status >= 0)
+		return status;
 	if (trace_read(&trace, operands.values[0]) < 0)
 		return EXIT_HOST;
 	draw(&trace);

@@ -149,14 +149,10 @@ int probe_main(int argc, char **argv)
 	struct probe_host host = { .kvm = { .fd = -1 }, .vm = { .fd = -1 } };
 	int status;
 
-	switch (option_parse(&spec, argc, argv, &values, NULL)) {
-	case OPTION_DONE:
-		break;
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
-		return EXIT_USAGE;
-	}
+	status = exit_after_options(
+		option_parse(&spec, argc, argv, &values, NULL));
+	if (status >= 0)
+		return status;
 	host.kvm_path = values.kvm;
 	probe_open(&host);
 	status = probe_report(&host, values.json);

@@ -36,8 +36,6 @@ struct restore_options {
 	struct session_options session;
 };
 
-static const char *const memory_names[] = { "anon", "guest_memfd", NULL };
-
 #define AT(member) offsetof(struct restore_options, member)
 
 static const struct option rows[] = {
@@ -65,7 +63,7 @@ static const struct option rows[] = {
 	  .name = "memory",
 	  .offset = AT(backing),
 	  .help = "backing of guest memory (default: anon)",
-	  .choices = memory_names },
+	  .choices = memory_backing_names },
 	{ .kind = OPTION_FLAG,
 	  .name = "verify",
 	  .offset = AT(verify),
@@ -96,6 +94,7 @@ struct restore {
 	struct session session;
 	struct snap_file file;
 	struct vm_description machine;
+	struct shares given; /* the values of --share */
 	struct shares shares;
 	uint64_t *workingset; /* page numbers to prefault; owned */
 };
@@ -215,7 +214,7 @@ static int restore_open(struct restore *restore, const char *path)
 		r = open_disks(restore);
 	return r < 0 ? r :
 		       shares_from_snapshot(&restore->shares, path,
-					    &restore->machine,
+					    &restore->machine, &restore->given,
 					    &restore->options.shares,
 					    restore->options.trust_paths);
 }
@@ -230,10 +229,9 @@ static int load(struct vm *vm, void *ctx)
 	if (r < 0)
 		return r;
 	mode = vm_pager_choice(vm)->mode;
-	if (restore->options.workingset == WORKINGSET_RECORD &&
-	    (mode == PAGER_MAP || mode == PAGER_EAGER))
-		log_warn("--workingset=record has no effect with pager %s",
-			 pager_mode_names[mode]);
+	paging_warn_if(restore->options.workingset == WORKINGSET_RECORD &&
+			       !paging_is_on_demand(mode),
+		       "workingset=record", mode);
 	if (mode == PAGER_MAP && !restore->options.verify)
 		log_warn(
 			"pager map: pages of %s/%s are not verified, so a "
@@ -284,43 +282,33 @@ static int run(struct restore *restore)
 	return session_exit_code(&end);
 }
 
-/* Whether the values of --share can be parsed; logged. */
-static bool check_shares(const struct option_list *values)
-{
-	struct shares shares = { .count = 0 };
-	int r = shares_parse(&shares, NULL, values);
-
-	shares_finish(&shares);
-	return r >= 0;
-}
-
 int restore_main(int argc, char **argv)
 {
 	CLEANUP_FREE struct restore *restore = calloc(1, sizeof(*restore));
 	struct option_operands operands;
-	int code = EXIT_HOST;
+	int status;
 
 	if (!restore) {
 		log_errno(ENOMEM, "restore");
 		return EXIT_HOST;
 	}
 	session_options_init(&restore->options.session, PAGER_AUTO);
-	switch (option_parse(&spec, argc, argv, &restore->options, &operands)) {
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
+	status = exit_after_options(
+		option_parse(&spec, argc, argv, &restore->options, &operands));
+	if (status >= 0)
+		return status;
+	if (paging_options_parse(&restore->options.session.paging) < 0)
 		return EXIT_USAGE;
-	case OPTION_DONE:
-		break;
+	if (shares_parse(&restore->given, NULL, &restore->options.shares) < 0) {
+		shares_finish(&restore->given);
+		return EXIT_USAGE;
 	}
-	if (paging_options_parse(&restore->options.session.paging) < 0 ||
-	    !check_shares(&restore->options.shares))
-		return EXIT_USAGE;
-	if (restore_open(restore, operands.values[0]) >= 0)
-		code = run(restore);
+	status = restore_open(restore, operands.values[0]) < 0 ? EXIT_HOST :
+								 run(restore);
 	session_close(&restore->session);
 	shares_finish(&restore->shares);
+	shares_finish(&restore->given);
 	snap_close(&restore->file);
 	free(restore->workingset);
-	return code;
+	return status;
 }

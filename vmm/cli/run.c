@@ -44,7 +44,6 @@ struct run_options {
 	struct session_options session;
 };
 
-static const char *const memory_names[] = { "anon", "guest_memfd", NULL };
 static const char *const console_names[] = { "serial", "virtio", NULL };
 static const char *const reboot_names[] = { "exit", "restart", NULL };
 
@@ -119,7 +118,7 @@ static const struct option rows[] = {
 	  .name = "memory",
 	  .offset = AT(backing),
 	  .help = "backing of guest memory (default: anon)",
-	  .choices = memory_names },
+	  .choices = memory_backing_names },
 	{ .kind = OPTION_CHOICE,
 	  .name = "console",
 	  .offset = AT(console),
@@ -304,17 +303,13 @@ int run_main(int argc, char **argv)
 		.kernel_fd = -1,
 		.initrd_fd = -1,
 	};
-	int code = EXIT_HOST;
+	int status;
 
 	session_options_init(&run.options.session, PAGER_EAGER);
-	switch (option_parse(&spec, argc, argv, &run.options, NULL)) {
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
-		return EXIT_USAGE;
-	case OPTION_DONE:
-		break;
-	}
+	status = exit_after_options(
+		option_parse(&spec, argc, argv, &run.options, NULL));
+	if (status >= 0)
+		return status;
 	if (paging_options_parse(&run.options.session.paging) < 0)
 		return EXIT_USAGE;
 	if (shares_parse(&run.shares, run.options.root, &run.options.shares) <
@@ -322,8 +317,7 @@ int run_main(int argc, char **argv)
 		shares_finish(&run.shares);
 		return EXIT_USAGE;
 	}
-	if (run_open(&run) >= 0)
-		code = run_until_end(&run);
+	status = run_open(&run) < 0 ? EXIT_HOST : run_until_end(&run);
 	run_close(&run);
-	return code;
+	return status;
 }

@@ -80,21 +80,18 @@ static int add_recorded(struct shares *shares, const char *path,
 
 int shares_from_snapshot(struct shares *shares, const char *path,
 			 const struct vm_description *machine,
+			 const struct shares *given,
 			 const struct option_list *values, bool trust_paths)
 {
-	struct shares given = { .count = 0 };
-	int r = shares_parse(&given, NULL, values);
+	int r = check_tags(given, path, machine);
 
-	if (r >= 0)
-		r = check_tags(&given, path, machine);
 	for (unsigned int i = 0; r >= 0 && i < machine->share_count; i++) {
 		const struct vm_share *was = &machine->shares[i];
-		int n = find(&given, was->share.tag);
+		int n = find(given, was->share.tag);
 
-		r = n >= 0 ? add_given(shares, was, &given.list[n],
+		r = n >= 0 ? add_given(shares, was, &given->list[n],
 				       values->values[n]) :
 			     add_recorded(shares, path, was, trust_paths);
 	}
-	shares_finish(&given);
 	return r;
 }

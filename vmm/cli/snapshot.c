@@ -58,19 +58,16 @@ int snapshot_main(int argc, char **argv)
 	bool terminal = isatty(STDERR_FILENO), shown = false;
 	const struct ctl_progress progress = { show_progress, &shown };
 	struct option_operands operands;
+	int status;
 	CLEANUP_FREE char *here = getcwd(NULL, 0);
 	char line[CTL_LINE_BYTES];
 	const char *dir;
 	int n;
 
-	switch (option_parse(&spec, argc, argv, &options, &operands)) {
-	case OPTION_HELPED:
-		return EXIT_DONE;
-	case OPTION_BAD:
-		return EXIT_USAGE;
-	case OPTION_DONE:
-		break;
-	}
+	status = exit_after_options(
+		option_parse(&spec, argc, argv, &options, &operands));
+	if (status >= 0)
+		return status;
 	dir = operands.values[1];
 	if (!*dir) {
 		log_error("snapshot: DIR is empty");

@@ -16,6 +16,12 @@
 #include "vmm/base/log.h"
 #include "vmm/kvm/kvm.h"
 
+const char *const memory_backing_names[] = {
+	[MEMORY_ANON] = "anon",
+	[MEMORY_GUEST_MEMFD] = "guest_memfd",
+	NULL,
+};
+
 /* Maps @region from a new guest_memfd. */
 static int map_guest_memfd(struct memory_region *region,
 			   const struct kvm_vm *kvm)

@@ -42,6 +42,9 @@ enum memory_backing {
 	MEMORY_FILE, /* a file, MAP_PRIVATE: clones share the page cache */
 };
 
+/* The values of --memory: MEMORY_ANON, MEMORY_GUEST_MEMFD, NULL. */
+extern const char *const memory_backing_names[];
+
 /* One range of RAM and its memslot; owned by struct memory. */
 struct memory_region {
 	gpa_t gpa;

@@ -93,10 +93,7 @@ int pager_choose(struct pager_choice *choice, enum pager_mode wanted,
 	if (refusal)
 		return log_fail(ENOTSUP, "--pager=%s --memory=%s: %s",
 				pager_mode_names[wanted],
-				caps->backing == MEMORY_GUEST_MEMFD ?
-					"guest_memfd" :
-					"anon",
-				refusal);
+				memory_backing_names[caps->backing], refusal);
 	if (wanted == PAGER_AUTO)
 		choose_first(choice, caps);
 	if (!choice->why[0])
