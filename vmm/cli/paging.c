@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
 

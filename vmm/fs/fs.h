@@ -59,7 +59,7 @@ struct fs_config {
 	uid_t squash_uid;
 	gid_t squash_gid;
 	bool allow_devices; /* mknod of devices, in the pass model only */
-	unsigned int fd_budget; /* 0: half of RLIMIT_NOFILE; at least 32 */
+	unsigned int fd_budget; /* 0: fs_fd_budget(1); at least 32 */
 	unsigned int inodes_max; /* 0: 4 Mi */
 };
 
@@ -68,6 +68,9 @@ struct fs_config {
 
 /* The largest READ and WRITE in bytes. */
 #define FS_IO_BYTES_MAX (1024 * 1024)
+
+/* The budget of each of @servers, which divide half of RLIMIT_NOFILE. */
+unsigned int fs_fd_budget(unsigned int servers);
 
 /*
  * Opens the directory.  Privileges are looked at here: drop them before, not

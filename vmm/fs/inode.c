@@ -47,7 +47,7 @@ static uint64_t hash_place(const struct inode *parent, const char *name)
 	return mix(hash);
 }
 
-static bool same_key(const struct inode_key *a, const struct inode_key *b)
+bool inode_same_key(const struct inode_key *a, const struct inode_key *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->type == b->type &&
 	       a->birth_ns == b->birth_ns;
@@ -126,7 +126,7 @@ struct inode *inode_l_find_key(const struct inode_table *t,
 {
 	struct inode *inode = *chain(t, t->by_key, hash_key(key));
 
-	while (inode && !same_key(&inode->key, key))
+	while (inode && !inode_same_key(&inode->key, key))
 		inode = inode->next_of_key;
 	return inode;
 }

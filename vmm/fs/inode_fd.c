@@ -8,8 +8,7 @@
 
 #include "vmm/fs/inode_private.h"
 
-/* One more user of the fd. */
-static void use(struct inode_table *t, struct inode *inode)
+void inode_l_use(struct inode_table *t, struct inode *inode)
 {
 	if (inode_l_is_listed(t, inode))
 		inode_l_unlist(t, inode);
@@ -35,7 +34,7 @@ bool inode_fd_reserve(struct inode_table *t, struct inode **victim)
 		t->fds++;
 	} else if (t->oldest) {
 		*victim = t->oldest;
-		use(t, *victim);
+		inode_l_use(t, *victim);
 		(*victim)->refs++;
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -81,7 +80,7 @@ int inode_fd_use(struct inode_table *t, struct inode *inode)
 	pthread_mutex_lock(&t->lock);
 	fd = inode->fd;
 	if (fd >= 0)
-		use(t, inode);
+		inode_l_use(t, inode);
 	pthread_mutex_unlock(&t->lock);
 	return fd;
 }
@@ -101,7 +100,7 @@ int inode_fd_give(struct inode_table *t, struct inode *inode, int fd)
 	if (inode->fd >= 0) {
 		spare = fd;
 		t->fds--;
-		use(t, inode);
+		inode_l_use(t, inode);
 	} else {
 		inode->fd = fd;
 		inode->users++;

@@ -85,9 +85,7 @@ bool inode_check_key(struct inode_table *t, struct inode *inode,
 	pthread_mutex_lock(&t->lock);
 	if (!inode->key_is_known && inode->key.type == key->type)
 		inode_l_set_key(t, inode, key);
-	same = inode->key_is_known && inode->key.dev == key->dev &&
-	       inode->key.ino == key->ino && inode->key.type == key->type &&
-	       inode->key.birth_ns == key->birth_ns;
+	same = inode->key_is_known && inode_same_key(&inode->key, key);
 	pthread_mutex_unlock(&t->lock);
 	return same;
 }

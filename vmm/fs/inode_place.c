@@ -124,9 +124,7 @@ int inode_path(struct inode_table *t, struct inode *inode, char *path,
 		at = at->parent;
 	} while (r == 0 && at->fd < 0);
 	if (r == 0) {
-		if (inode_l_is_listed(t, at))
-			inode_l_unlist(t, at);
-		at->users++;
+		inode_l_use(t, at);
 		at->refs++;
 		*from = at;
 		*from_fd = at->fd;

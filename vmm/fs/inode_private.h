@@ -35,6 +35,11 @@ static inline bool inode_l_is_listed(const struct inode_table *t,
 	return inode->fd >= 0 && !inode->users && inode != t->root;
 }
 
+/* One more user of the inode's fd. */
+void inode_l_use(struct inode_table *t, struct inode *inode);
+
+bool inode_same_key(const struct inode_key *a, const struct inode_key *b);
+
 /* Inodes that exist no more, linked by next_of_id; freed without the lock. */
 struct inode_dead {
 	struct inode *first;

@@ -16,11 +16,16 @@
 #include "vmm/fs/ops.h"
 #include "vmm/fs/reach.h"
 
+/* Without FUSE_DONT_MASK, the guest has masked the mode already. */
+static void set_umask(struct request *rq, uint32_t mask)
+{
+	umask(server_has(rq->server, FUSE_DONT_MASK) ? mask & 0777 : 0);
+}
+
 /* Begins to act for the caller; creds_leave() ends it. */
 static int enter(struct request *rq, uint32_t mask)
 {
-	/* Without the flag, the guest has masked the mode already. */
-	umask(server_has(rq->server, FUSE_DONT_MASK) ? mask & 0777 : 0);
+	set_umask(rq, mask);
 	return creds_enter_create(&rq->server->creds, rq->head.uid,
 				  rq->head.gid);
 }
@@ -80,7 +85,7 @@ static int make_device(struct request *rq, const struct node *dir,
 {
 	int r;
 
-	umask(server_has(rq->server, FUSE_DONT_MASK) ? in->umask & 0777 : 0);
+	set_umask(rq, in->umask);
 	if (mknodat(dir->fd, name, in->mode, decode_dev(in->rdev)) < 0)
 		return -errno;
 	r = fchownat(dir->fd, name, rq->head.uid, rq->head.gid,
@@ -234,11 +239,13 @@ ssize_t op_create(struct request *rq)
 		reach_close(server, fd);
 		return r;
 	}
-	if (fd < 0)
+	if (fd < 0) {
 		fd = open_existing(rq, &child, in->flags);
-	else if (!reach_is_same(&child, fd))
+	} else if (!reach_is_same(&child, fd)) {
 		/* Replaced meanwhile: the guest asks again. */
-		fd = (reach_close(server, fd), -ESTALE);
+		reach_close(server, fd);
+		fd = -ESTALE;
+	}
 	if (fd < 0) {
 		inode_forget(&server->inodes, child.inode->id, 1);
 		return fd;

@@ -15,37 +15,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "vmm/base/beneath.h"
+#include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
-
-/* How often a lookup is tried that the kernel could not decide (EAGAIN). */
-#define TRIES 16
 
 #define FILE_HANDLE_BYTES_MAX 128
 
 /*
- * openat2() below a directory.  Symbolic links in the path are errors; one as
- * the last component is opened itself, with O_PATH.
+ * Symbolic links in the path are errors; one as the last component is opened
+ * itself, with O_PATH.
  */
-static int open_beneath(int dir_fd, const char *path, int flags, mode_t mode)
+static int open_below(int dir_fd, const char *path, int flags, mode_t mode)
 {
-	struct open_how how = {
-		.flags = (uint64_t)flags | O_NOFOLLOW | O_CLOEXEC,
-		.mode = mode,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
-			   RESOLVE_NO_SYMLINKS,
-	};
-	long fd = -1;
-
-	for (int i = 0; i < TRIES; i++) {
-		fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
-		if (fd >= 0 || errno != EAGAIN)
-			break;
-	}
-	return fd < 0 ? -errno : (int)fd;
+	return open_beneath(dir_fd, path, flags | O_NOFOLLOW, mode,
+			    RESOLVE_NO_SYMLINKS);
 }
 
 struct reach_name reach_name(int fd)
@@ -164,7 +150,7 @@ static int open_by_path(struct fs_server *server, struct inode *inode)
 			&from_fd);
 	if (fd < 0)
 		return fd;
-	fd = open_beneath(from_fd, path, O_PATH, 0);
+	fd = open_below(from_fd, path, O_PATH, 0);
 	inode_fd_release(&server->inodes, from);
 	inode_put(&server->inodes, from);
 	return fd;
@@ -194,7 +180,7 @@ static int open_again(struct fs_server *server, struct inode *inode)
 					   open_by_opened };
 	int r = -ESTALE;
 
-	for (size_t i = 0; i < sizeof(openers) / sizeof(openers[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(openers); i++) {
 		int fd = openers[i](server, inode);
 
 		if (fd >= 0 && is_inode(server, inode, fd))
@@ -322,7 +308,7 @@ int reach_child(const struct node *dir, const char *name, struct node *child,
 
 	if (r < 0)
 		return r;
-	fd = reserved(server, open_beneath(dir->fd, name, O_PATH, 0));
+	fd = reserved(server, open_below(dir->fd, name, O_PATH, 0));
 	if (fd < 0)
 		return fd;
 	r = reach_stat(fd, stx);
@@ -395,7 +381,7 @@ int reach_create(const struct node *dir, const char *name, int flags,
 	if (r < 0)
 		return r;
 	return reserved(dir->server,
-			open_beneath(dir->fd, name, flags | O_NOCTTY, mode));
+			open_below(dir->fd, name, flags | O_NOCTTY, mode));
 }
 
 bool reach_is_same(const struct node *node, int fd)

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/base/beneath.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
 #include "vmm/fs/reach.h"
@@ -20,17 +20,20 @@
 #define FDS_MIN		 32
 #define INODES_MAX_USUAL (4u << 20)
 
-/* The budget that was asked for, or half of what the process may have. */
-static unsigned int fd_budget(const struct fs_config *config)
+unsigned int fs_fd_budget(unsigned int servers)
 {
 	struct rlimit limit = { 1024, 1024 };
-	uint64_t budget = config->fd_budget;
 
-	if (!budget) {
-		getrlimit(RLIMIT_NOFILE, &limit);
-		budget = limit.rlim_cur / 2;
-	}
-	return (unsigned int)min_u64(max_u64(budget, FDS_MIN), UINT32_MAX);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return (unsigned int)min_u64(limit.rlim_cur / 2 / servers, UINT32_MAX);
+}
+
+static unsigned int fd_budget(const struct fs_config *config)
+{
+	unsigned int budget =
+		config->fd_budget ? config->fd_budget : fs_fd_budget(1);
+
+	return (unsigned int)max_u64(budget, FDS_MIN);
 }
 
 /* Opens the directory as the root inode.  -errno, logged. */
@@ -63,19 +66,17 @@ static int open_root(struct fs_server *s)
 /* Opens what is used to open files again.  -errno, logged. */
 static int open_helpers(struct fs_server *s)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
-				.resolve = RESOLVE_BENEATH };
 	int root_fd = s->inodes.root->fd;
-	long fd;
+	int fd;
 
 	s->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->proc_fd < 0)
 		return log_errno(errno, "share %s: open /proc/self/fd",
 				 s->config.path);
-	fd = syscall(SYS_openat2, root_fd, ".", &how, sizeof(how));
+	fd = open_beneath(root_fd, ".", O_PATH, 0, 0);
 	if (fd < 0)
-		return log_errno(errno, "share %s: openat2", s->config.path);
-	close((int)fd);
+		return log_errno(-fd, "share %s: openat2", s->config.path);
+	close(fd);
 	/* O_PATH is not enough for open_by_handle_at(). */
 	if (creds_can_open_by_handle(&s->creds))
 		s->mount_fd = openat(root_fd, ".",

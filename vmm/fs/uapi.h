@@ -7,7 +7,6 @@
 #define VMM_FS_UAPI_H
 
 #include <linux/fuse.h>
-#include <linux/openat2.h>
 
 /* Opcodes: 7.34 and 7.37. */
 #define FS_OP_SYNCFS  50

@@ -6,17 +6,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/base/beneath.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/snap/file.h"
 #include "vmm/snap/staging.h"
-
-/* A concurrent rename makes openat2() fail with EAGAIN for paths with "..". */
-#define WALK_TRIES 16
 
 /*
  * Whether @st is one of the snapshot's own files, whatever path led to it:
@@ -34,23 +30,6 @@ static bool is_own(const struct snap_file *f, const struct stat *st)
 	return false;
 }
 
-/* openat2(2), which the C library lacks. The descriptor, or -errno. */
-static int open_beneath(int dir_fd, const char *path, int flags)
-{
-	struct open_how how = {
-		.flags = (uint64_t)(flags | O_CLOEXEC),
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-	};
-	long fd = -1;
-
-	for (int i = 0; i < WALK_TRIES; i++) {
-		fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
-		if (fd >= 0 || errno != EAGAIN)
-			break;
-	}
-	return fd < 0 ? -errno : (int)fd;
-}
-
 int snap_open_inside(const struct snap_file *f, const char *path, int flags)
 {
 	CLEANUP_CLOSE int fd = -1;
@@ -59,7 +38,7 @@ int snap_open_inside(const struct snap_file *f, const char *path, int flags)
 	/* Opening a FIFO must not block before it is refused. */
 	if (!(flags & O_PATH))
 		flags |= O_NONBLOCK | O_NOCTTY;
-	fd = open_beneath(f->dir_fd, path, flags);
+	fd = open_beneath(f->dir_fd, path, flags, 0, 0);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)

@@ -253,12 +253,15 @@ static int fs_start(struct fs *fs, const struct virtio_fs_share *share,
 	struct watch_call watch = { .fs = fs, .loop = loop };
 	int r;
 
+	fs->done_fd = -1;
 	fs->relocated = share->relocated;
 	fs->path = strdup(share->fs.path);
 	fs->held = calloc(HELD, sizeof(*fs->held));
-	fs->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!fs->path || !fs->held || fs->done_fd < 0)
+	if (!fs->path || !fs->held)
 		return log_errno(ENOMEM, "share %s", share->fs.path);
+	fs->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fs->done_fd < 0)
+		return log_errno(errno, "share %s: eventfd", fs->path);
 	held_init(fs);
 	loop_call(loop, watch_on_loop, &watch);
 	if (watch.result < 0)

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
@@ -97,16 +96,6 @@ static int create_rng(struct vm *vm, struct device *device, unsigned int n)
 	return virtio_rng_create(device, &host, "rng");
 }
 
-/* The shares divide one half of the process's descriptors. */
-static unsigned int share_fd_budget(unsigned int share_count)
-{
-	struct rlimit limit = { 1024, 1024 };
-
-	getrlimit(RLIMIT_NOFILE, &limit);
-	return (unsigned int)min_u64(limit.rlim_cur / 2 / share_count,
-				     UINT32_MAX);
-}
-
 static int create_share(struct vm *vm, struct device *device, unsigned int n)
 {
 	struct virtio_host host = virtio_host(vm);
@@ -114,7 +103,7 @@ static int create_share(struct vm *vm, struct device *device, unsigned int n)
 	char name[sizeof(device->name)];
 
 	snprintf(name, sizeof(name), "share%u", n);
-	share.fs.fd_budget = share_fd_budget(vm->config.share_count);
+	share.fs.fd_budget = fs_fd_budget(vm->config.share_count);
 	return virtio_fs_create(device, &host, name, &share);
 }
 
