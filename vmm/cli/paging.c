@@ -77,7 +77,8 @@ bool paging_is_on_demand(enum pager_mode mode)
 void paging_warn_unused(const struct paging_options *options,
 			enum pager_mode mode, bool is_restore)
 {
-	bool prefault = options->prefault && strcmp(options->prefault, "off");
+	bool prefault =
+		options->prefault && strcmp(options->prefault, "off") != 0;
 
 	if (paging_is_on_demand(mode))
 		return;

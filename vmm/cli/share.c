@@ -68,7 +68,7 @@ static bool set_squash(struct fs_config *fs, const char *value)
 	return gid && parse_id(gid, '\0', &fs->squash_gid);
 }
 
-/* Each stores a value, NULL where there is none; false if it is bad. */
+/* Each stores a value (NULL: none given); false if it is bad. */
 static const struct share_option {
 	const char *name;
 	bool (*set)(struct fs_config *fs, const char *value);

@@ -37,7 +37,8 @@ int share_apply_options(struct fs_config *fs, const char *arg);
 /*
  * The shares of the snapshot @path, each with the directory and the options of
  * the value of --share that has its tag (@values, parsed as @given); without
- * one, the recorded directory if the user trusts it (@trust_paths).  -errno, logged; shares_finish() as above.
+ * one, the recorded directory if the user trusts it (@trust_paths).  -errno,
+ * logged; shares_finish() as above.
  */
 int shares_from_snapshot(struct shares *shares, const char *path,
 			 const struct vm_description *machine,
