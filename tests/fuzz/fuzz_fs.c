@@ -14,7 +14,6 @@
  * and is used again by all; SIZE_BYTES_MAX limits its files.
  */
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/fuse.h>
 #include <signal.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "tests/unit/base/tree.h"
 #include "vmm/fs/fs.h"
 
 #define SIZE_BYTES_MAX (64 * 1024)
@@ -32,19 +32,10 @@
 static struct fs_server *server;
 static char top[] = "/tmp/thaw-fuzz-fs-XXXXXX";
 
-static int remove_one(const char *path, const struct stat *st, int flag,
-		      struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static void clean_up(void)
 {
 	fs_destroy(server);
-	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(top);
 }
 
 static void set_up(void)

@@ -450,6 +450,21 @@ def sanitizers(options):
     return env
 
 
+def open_files(guest):
+    """The files that a guest's thaw has open."""
+    folder = "/proc/%d/fd" % guest.process.pid
+    return [os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)]
+
+
+def restore_opens(thaw, work, path, *words):
+    """A restore must succeed and open @path, a disk or a directory."""
+    guest = Guest(thaw, work, ["restore", *words])
+    found = open_files(guest)
+    guest.quit()
+    require(os.path.realpath(path) in found,
+            "%s is not open: %s" % (path, found))
+
+
 def refused(done, pattern, status=70):
     """Fails unless a run() ended with a status, no output, and one line on
     standard error that matches."""

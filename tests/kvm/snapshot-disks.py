@@ -16,8 +16,8 @@ import sys
 import tempfile
 
 from harness import (Failure, Guest, arguments, change_header, expect,
-                     failing, fix_section, refused, run, sanitizers,
-                     sections)
+                     failing, fix_section, refused, restore_opens, run,
+                     sanitizers, sections)
 
 SYNC = re.compile(r"fdatasync\(\d+<([^>]*)>\)\s*= (-?\d+)")
 RENAME = re.compile(r"renameat2?\(.*\"s\".*\)\s*= 0")
@@ -152,21 +152,6 @@ def set_path(path, old, new):
     change_header(name, 56, len(data).to_bytes(8, "little"))
 
 
-def opened(guest):
-    """The files that a guest's thaw has open."""
-    folder = "/proc/%d/fd" % guest.process.pid
-    return [os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)]
-
-
-def uses(thaw, work, disk, *words):
-    """A restore must succeed and open the disk."""
-    guest = Guest(thaw, work, ["restore", *words])
-    found = opened(guest)
-    guest.quit()
-    if os.path.realpath(disk) not in found:
-        raise Failure("%s is not open: %s" % (disk, found))
-
-
 def inside(thaw, path):
     """The disk paths that inspect reports, in JSON and as text."""
     code, out, errors = run(thaw, "inspect", "--json", path)
@@ -199,16 +184,16 @@ def paths(thaw, kernel, work):
     guest.save(path)
     guest.end()
     untrusted(thaw, path, disk)
-    uses(thaw, work, disk, "--trust-paths", path)
-    uses(thaw, work, disk, "-d", disk, path)
+    restore_opens(thaw, work, disk, "--trust-paths", path)
+    restore_opens(thaw, work, disk, "-d", disk, path)
     # A copy in the directory is the one that is used.
     copy = make_disk(os.path.join(path, "disk"))
     expect("inside", inside(thaw, path), [True])
-    uses(thaw, work, copy, path)
-    uses(thaw, work, copy, "--trust-paths", path)
+    restore_opens(thaw, work, copy, path)
+    restore_opens(thaw, work, copy, "--trust-paths", path)
     moved = os.path.join(work, "moved")
     os.rename(path, moved)
-    uses(thaw, work, os.path.join(moved, "disk"), moved)
+    restore_opens(thaw, work, os.path.join(moved, "disk"), moved)
     # Saving over it would take the disk away.
     guest = Guest(thaw, work, ["restore", moved])
     code, _, errors = run(thaw, "snapshot", guest.control, moved)
@@ -226,7 +211,7 @@ def paths(thaw, kernel, work):
         os.unlink(copy)
     make_disk(os.path.join(path, "other"))
     os.symlink("other", copy)
-    uses(thaw, work, os.path.join(path, "other"), path)
+    restore_opens(thaw, work, os.path.join(path, "other"), path)
     os.unlink(copy)
     os.mkfifo(copy)
     untrusted(thaw, path, disk)
@@ -250,7 +235,7 @@ def paths(thaw, kernel, work):
         old = new
         if where:
             expect("inside " + new, inside(thaw, path), [True])
-            uses(thaw, work, os.path.join(path, where), path)
+            restore_opens(thaw, work, os.path.join(path, where), path)
         else:
             untrusted(thaw, path, new)
 
@@ -268,7 +253,7 @@ def pair(thaw, kernel, work):
         expect("state", json.loads(guest.ask("status")[1])["state"], "paused")
     shutil.copy(disk, path)
     expect("resume", guest.ask("resume")[::2], (0, ""))
-    uses(thaw, beside, os.path.join(path, "disk.img"), path)
+    restore_opens(thaw, beside, os.path.join(path, "disk.img"), path)
     expect("state", json.loads(guest.ask("status")[1])["state"], "running")
     guest.quit()
 
@@ -286,7 +271,7 @@ def same_names(thaw, kernel, work):
     make_disk(os.path.join(path, "disk"))
     expect("inside", inside(thaw, path), [False, False])
     refused(run(thaw, "restore", path), "--trust-paths .*: " + disks[0])
-    uses(thaw, work, disks[1], "--trust-paths", path)
+    restore_opens(thaw, work, disks[1], "--trust-paths", path)
 
 
 def main():

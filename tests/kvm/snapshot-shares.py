@@ -12,21 +12,8 @@ import shutil
 import sys
 import tempfile
 
-from harness import Guest, arguments, expect, refused, require, run
-
-
-def opened(guest):
-    """The directories that the guest's thaw has open."""
-    folder = "/proc/%d/fd" % guest.process.pid
-    return [os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)]
-
-
-def uses(thaw, work, directory, *words):
-    """A restore must succeed and open the directory."""
-    guest = Guest(thaw, work, ["restore", *words])
-    found = opened(guest)
-    guest.quit()
-    require(directory in found, "%s is not open: %s" % (directory, found))
+from harness import (Guest, arguments, expect, refused, require,
+                     restore_opens, run)
 
 
 def make_directory(path):
@@ -70,10 +57,10 @@ def shares(thaw, kernel, work):
     refused(run(thaw, "restore", "--share", first, path), "--share DIR:two")
     refused(run(thaw, "restore", "--share", first + ":other", path),
             "has no share with tag other")
-    uses(thaw, work, second, "--trust-paths", path)
-    uses(thaw, work, second, "--share", first, "--share", second + ":two", path)
+    restore_opens(thaw, work, second, "--trust-paths", path)
+    restore_opens(thaw, work, second, "--share", first, "--share", second + ":two", path)
     copy = os.path.realpath(shutil.copytree(second, os.path.join(work, "copy")))
-    uses(thaw, work, copy, "--trust-paths", "--share", copy + ":two", path)
+    restore_opens(thaw, work, copy, "--trust-paths", "--share", copy + ":two", path)
     # Another directory at the recorded path is not taken for the same.
     os.rename(second, os.path.join(work, "away"))
     os.rename(copy, second)

@@ -46,7 +46,7 @@ int creds_init(struct creds *c)
 		return -errno;
 	c->single = c->squash || geteuid() != 0 ||
 		    (effective(c) & CAPS_NEEDED) != CAPS_NEEDED;
-	/* Without the right to become another user, thaw's own is the one. */
+	/* Without the capabilities, thaw cannot act as another user. */
 	if (c->squash && (effective(c) & CAPS_NEEDED) != CAPS_NEEDED)
 		return -EPERM;
 	return 0;

@@ -13,7 +13,7 @@
 /* Properties of an operation. */
 #define NO_REPLY     (1u << 0)
 #define CHANGES	     (1u << 1) /* refused on a read-only share */
-#define DATA_FOLLOWS (1u << 2) /* in_bytes are the arguments, then come data */
+#define DATA_FOLLOWS (1u << 2) /* in_bytes of arguments, then data */
 #define NO_SESSION   (1u << 3) /* before INIT */
 
 struct operation {
@@ -79,7 +79,7 @@ static const struct operation operations[] = {
 			    CHANGES },
 };
 
-/* The operation of a request; NULL for one that there is not. */
+/* The operation of a request; NULL: not supported. */
 static const struct operation *find(uint32_t opcode)
 {
 	if (opcode >= ARRAY_SIZE(operations) || !operations[opcode].run)

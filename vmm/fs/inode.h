@@ -34,7 +34,7 @@ struct inode_key {
 	uint32_t type; /* S_IFMT bits of the mode */
 };
 
-/* What tells that the contents of a file have changed. */
+/* Differs if the contents of the file have changed. */
 struct inode_version {
 	uint64_t size, mtime_ns, ctime_ns;
 };
@@ -144,7 +144,7 @@ bool inode_fd_reserve(struct inode_table *t, struct inode **victim);
 void inode_fd_unreserve(struct inode_table *t);
 
 /*
- * Closes the fd that inode_fd_reserve() chose, unless it has got other users.
+ * Closes the fd that inode_fd_reserve() chose, unless it has other users.
  * @file_handle, or NULL, becomes the inode's.  Ends the use.
  */
 void inode_fd_evict(struct inode_table *t, struct inode *inode,
@@ -155,7 +155,7 @@ int inode_fd_use(struct inode_table *t, struct inode *inode);
 void inode_fd_release(struct inode_table *t, struct inode *inode);
 
 /*
- * Gives the inode a reserved fd; if it has got one meanwhile, @fd is closed.
+ * Gives the inode a reserved fd; if it has one by now, @fd is closed.
  * The inode's fd, in use.
  */
 int inode_fd_give(struct inode_table *t, struct inode *inode, int fd);

@@ -61,7 +61,7 @@ static int set_owner(const struct node *node, const struct fuse_setattr_in *in)
 	return fchownat(node->fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-/* By the guest's handle where there is one, as it may be allowed to write. */
+/* By the guest's handle, if any: it may be writable although the mode is not. */
 static int set_size(const struct node *node, const struct fuse_setattr_in *in)
 {
 	struct opened file CLEANUP_OPENED = { 0 };

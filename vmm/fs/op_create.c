@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Names that come: files, directories, links.  Each is made on behalf of the
- * caller (creds.h) and with its umask, which is the thread's own (fs.h); the
+ * Creates files, directories and links, each with the ids of the caller
+ * (creds.h) and its umask, which is the thread's own (fs.h); the
  * kernel leaves it aside where the directory has a default ACL.
  */
 #include <errno.h>

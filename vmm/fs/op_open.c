@@ -25,8 +25,8 @@ static ssize_t reply_open(struct request *rq, const struct node *node, int fd,
 }
 
 /*
- * Opens with the host's flags.  The writeback cache wants to read as well: where
- * the host allows only writing, that is what is left.
+ * Opens with the host's flags.  The writeback cache needs to read as well; if
+ * the host permits only writing, the file is opened for writing alone.
  */
 static int open_file(const struct node *node, uint32_t guest_flags, int *flags)
 {

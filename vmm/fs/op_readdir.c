@@ -35,7 +35,7 @@ struct listing {
 	const struct opened *dir;
 	uint64_t dev; /* of the directory */
 	bool plus;
-	size_t left; /* of what the guest asked for */
+	size_t left; /* of the size that the guest requested */
 };
 
 /* Reads entries from an offset on; how many bytes, 0 at the end. */
@@ -69,7 +69,7 @@ static uint64_t entry_ino(struct listing *l, const struct host_entry *e)
 	return attr_ino(l->rq->server, l->dev, ino);
 }
 
-/* Puts an entry, its name and padding; the space is there. */
+/* Puts an entry, its name and padding; there is space. */
 static void put_dirent(struct listing *l, const struct host_entry *e,
 		       uint32_t len, size_t size)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Names that go, and names that move. */
+/* Removes and renames. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

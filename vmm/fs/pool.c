@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * A queue and the threads that empty it.  One lock, held for neither a request
- * nor a callback.  A thread that ends tells so by `ended`, until when it is
- * kicked.
+ * nor a callback.  A thread that ends increments `ended`; it is kicked until
+ * then.
  */
 #include "vmm/fs/pool.h"
 
@@ -16,7 +16,7 @@
 #include "vmm/base/thread.h"
 #include "vmm/fs/fs.h"
 
-/* Kicks may come just before a system call, so they are repeated. */
+/* A kick just before a system call is lost, so kicks are repeated. */
 #define KICK_INTERVAL_NS (NS_PER_S / 100)
 
 struct fs_pool {

@@ -20,7 +20,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/ctl/private.h"
 
-#define TOLD "{\"progress\":{\"pages\":1,\"of\":100}}\n"
+#define REPORT "{\"progress\":{\"pages\":1,\"of\":100}}\n"
 
 void ctl_refuse(FILE *out, const char *why)
 {
@@ -40,7 +40,7 @@ void ctl_execute(struct vm *vm, char *line, const struct ctl_listener *listener,
 		return;
 	}
 	for (int i = 0; i < 100; i++)
-		listener->tell(listener->ctx, TOLD, strlen(TOLD));
+		listener->tell(listener->ctx, REPORT, strlen(REPORT));
 	fprintf(out, "told\n");
 }
 
@@ -67,7 +67,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	connection_close(&f->connection);
-	connection_close(&f->connection); /* nobody: fine */
+	connection_close(&f->connection); /* closed already: fine */
 	close(f->fd);
 	free(f);
 	return 0;
@@ -133,10 +133,10 @@ static void test_gone(void **state)
 	assert_false(connection_serve(&f->connection, NULL));
 }
 
-/* Has the client read all that the connection holds; how often TOLD is in it. */
+/* Has the client read all that the connection holds; how often REPORT is in it. */
 static unsigned int read_all(struct fixture *f, char *end, size_t room)
 {
-	size_t len = strlen(TOLD), have = 0;
+	size_t len = strlen(REPORT), have = 0;
 	char *all = malloc(1 << 20);
 	unsigned int told = 0;
 	char *p = all;
@@ -152,7 +152,7 @@ static unsigned int read_all(struct fixture *f, char *end, size_t room)
 			assert_true(connection_serve(&f->connection, NULL));
 	}
 	all[have] = '\0';
-	for (; strncmp(p, TOLD, len) == 0; p += len)
+	for (; strncmp(p, REPORT, len) == 0; p += len)
 		told++;
 	snprintf(end, room, "%s", p);
 	free(all);

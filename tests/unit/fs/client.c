@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,20 +51,11 @@ void client_restart(struct client *c, const struct fs_config *config)
 	assert_int_equal(fs_thread_prepare(c->server), 0);
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag,
-		      struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 void client_finish(struct client *c)
 {
 	fs_destroy(c->server);
 	free(c->reply);
-	nftw(c->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(c->top);
 }
 
 const char *client_path(const struct client *c, const char *name)

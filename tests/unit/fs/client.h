@@ -17,6 +17,7 @@
 #include <linux/fuse.h>
 #include <sys/types.h>
 
+#include "tests/unit/base/tree.h"
 #include "vmm/fs/fs.h"
 
 /* No reply was written. */

@@ -145,6 +145,20 @@ static void test_replaced_files(void **state)
 	client_finish(&c);
 }
 
+/* Starts with a file "f" that is open, and saves; the file's node. */
+static uint64_t open_and_save(struct client *c, struct snap_writer *w,
+			      uint64_t *fh)
+{
+	uint64_t node;
+
+	client_start(c, &usual);
+	host_write(client_path(c, "f"), "text");
+	node = client_walk(c, "f");
+	assert_int_equal(client_open(c, node, O_RDWR, fh), 0);
+	assert_int_equal(fs_save(c->server, w, false), 0);
+	return node;
+}
+
 static void test_open_and_unlinked(void **state)
 {
 	struct snap_writer w = { 0 };
@@ -153,11 +167,7 @@ static void test_open_and_unlinked(void **state)
 	char text[8];
 
 	(void)state;
-	client_start(&c, &usual);
-	host_write(client_path(&c, "f"), "text");
-	node = client_walk(&c, "f");
-	assert_int_equal(client_open(&c, node, O_RDWR, &fh), 0);
-	assert_int_equal(fs_save(c.server, &w, false), 0);
+	node = open_and_save(&c, &w, &fh);
 	snap_writer_finish(&w);
 	assert_int_equal(client_unlink(&c, 1, "f"), 0);
 	assert_int_equal(fs_save(c.server, &w, false), -ESTALE);
@@ -250,11 +260,7 @@ static void test_read_only_since(void **state)
 	char text[8];
 
 	(void)state;
-	client_start(&c, &usual);
-	host_write(client_path(&c, "f"), "text");
-	node = client_walk(&c, "f");
-	assert_int_equal(client_open(&c, node, O_RDWR, &fh), 0);
-	assert_int_equal(fs_save(c.server, &w, false), 0);
+	node = open_and_save(&c, &w, &fh);
 	client_restart(&c, &config);
 	r = (struct snap_reader){ .data = w.data, .len = w.len };
 	assert_int_equal(fs_restore(c.server, &r, false), 0);

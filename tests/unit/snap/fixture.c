@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,15 +37,6 @@ char *fixture_dir(void)
 	     "asprintf");
 	must(mkdtemp(dir) != NULL, dir);
 	return dir;
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag,
-		      struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
 }
 
 void fixture_clean(char *dir)
@@ -220,11 +210,6 @@ int guest_seed(const char *path, unsigned int *seed)
 	}
 	snap_close(&f);
 	return err;
-}
-
-void remove_tree(const char *path)
-{
-	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 void catch_lines(struct caught *c)

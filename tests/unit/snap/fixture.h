@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/unit/base/tree.h"
 #include "vmm/snap/file.h"
 
 #define ARCH  "testarch"
@@ -53,9 +54,6 @@ unsigned int count_entries(const char *dir);
 
 /* The seed of the snapshot at @path; 0 or an error. */
 int guest_seed(const char *path, unsigned int *seed);
-
-/* Removes a directory and its contents, if it exists. */
-void remove_tree(const char *path);
 
 /*
  * catch_lines() to release_lines() capture standard error; release_lines()
