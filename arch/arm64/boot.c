@@ -11,7 +11,7 @@
  *	next 2 MiB boundary       device tree, up to 2 MiB
  *	top of RAM, downwards     initrd
  *
- * Set-up thread.
+ * Main thread.
  */
 #include <elf.h>
 #include <errno.h>

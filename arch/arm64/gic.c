@@ -5,7 +5,7 @@
  *
  * The GIC is created before the vCPUs and initialised after them, because its
  * initialisation creates a redistributor for each vCPU; the ITS is last.
- * Set-up thread.
+ * Main thread.
  */
 #include <errno.h>
 

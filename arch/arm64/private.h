@@ -3,7 +3,7 @@
  * Shared by the files of arch/arm64: the architecture's part of a machine, KVM
  * devices and registers.
  *
- * Threads: set-up is one thread; a vCPU's registers are accessed by its thread,
+ * Threads: set-up is on the main thread; a vCPU's registers are accessed by its thread,
  * or while it does not run.
  */
 #ifndef ARCH_ARM64_PRIVATE_H

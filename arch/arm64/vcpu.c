@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One vCPU: initialisation, PMU, arm64-specific exits, register dump.
- * Initialised by the set-up thread, then used by its own thread.
+ * Initialised on the main thread, then used by its own thread.
  */
 #include <errno.h>
 #include <inttypes.h>

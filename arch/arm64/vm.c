@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The VM: required KVM capabilities, the counter of all vCPUs, teardown.
- * Set-up thread.
+ * Main thread.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  *	ELF with a PVH note	32-bit entry of the PVH boot ABI
  *	other ELF		64-bit entry at e_entry, as of vmlinux
  *
- * Everything is added to the plan.  Set-up thread.
+ * Everything is added to the plan.  Main thread.
  */
 #include <elf.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
 /*
  * bzImage, and the zero page of the Linux 64-bit boot protocol.
  *
- * Set-up thread.  Offsets are from Documentation/arch/x86/boot.rst ("The
+ * Main thread.  Offsets are from Documentation/arch/x86/boot.rst ("The
  * Real-Mode Kernel Header") and zero-page.rst.
  */
 #include "arch/x86/bzimage.h"

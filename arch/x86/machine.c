@@ -3,7 +3,7 @@
  * The parts of an x86 machine outside its vCPUs: KVM's pages, the interrupt
  * controllers, the power device.
  *
- * Owns struct arch_private.  Set-up thread.
+ * Owns struct arch_private.  Main thread.
  */
 #include <errno.h>
 #include <stdlib.h>

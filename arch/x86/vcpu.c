@@ -2,7 +2,7 @@
 /*
  * vCPU set-up: CPUID, some MSRs, the registers at entry.
  *
- * Set-up thread.  KVM leaves every vCPU but the first waiting for a SIPI, as
+ * Main thread.  KVM leaves every vCPU but the first waiting for a SIPI, as
  * both boot protocols require.
  */
 #include "arch/x86/vcpu.h"

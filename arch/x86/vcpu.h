@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Boot register state of a vCPU, for each boot protocol.  Set-up thread. */
+/* Boot register state of a vCPU, for each boot protocol.  Main thread. */
 #ifndef ARCH_X86_VCPU_H
 #define ARCH_X86_VCPU_H
 

@@ -79,11 +79,15 @@ int disk_flush(struct disk *disk);
 int disk_sync(struct disk *disk);
 
 /*
- * Discards or zeroes a range; @unmap allows the host to free the blocks. The
- * range reads as zeros afterwards if the host guarantees that. -EOPNOTSUPP if
- * unsupported.
+ * Discards a range, which reads as zeros afterwards if the host guarantees that.
+ * -EOPNOTSUPP if unsupported.
  */
 int disk_discard(struct disk *disk, uint64_t offset, uint64_t len_bytes);
+
+/*
+ * Zeroes a range; @unmap allows the host to free the blocks. Where the host
+ * cannot do it, zeros are written.
+ */
 int disk_write_zeroes(struct disk *disk, uint64_t offset, uint64_t len_bytes,
 		      bool unmap);
 

@@ -2,10 +2,10 @@
 /*
  * Writes a snapshot directory. All files are written to a staging directory
  * beside the target, synced, and moved into place by one rename, so a crash at
- * any time leaves the old snapshot or none. An existing snapshot is exchanged
- * with the new one and then removed; anything else at the target is refused and
- * not changed. The next save to the same place removes the staging directory of
- * a killed saver.
+ * any time leaves the old snapshot, the new one, or none. An existing snapshot
+ * is exchanged with the new one and then removed; anything else at the target is
+ * refused and not changed. The next save to the same place removes the staging
+ * directory of a killed saver.
  *
  * Threads: snap_save_pages() from any number of threads at once, for different
  * pages; everything else from one thread, while no other call is in progress.
