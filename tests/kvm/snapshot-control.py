@@ -126,7 +126,8 @@ def check_verbs(guest, work):
         say(guest, "resume")
         expect("running", say(guest, "status")["state"], "running")
     goes_on(guest, "after resume")
-    say(guest, "snapshot", os.path.join(work, "while running"))
+    say(guest, "snapshot", "--accept-stale",
+        os.path.join(work, "while running"))
     expect("running", say(guest, "status")["state"], "running")
     goes_on(guest, "after a snapshot")
     for verb in ("power-button", "retry"):
@@ -142,7 +143,8 @@ def check_verbs(guest, work):
     for verb in [v for v in VERBS if v != "snapshot"]:
         refuse(guest, verb + ": takes no arguments", verb, "now")
     for words in (("snapshot",), ("snapshot", "--stop"),
-                  ("snapshot", "--progress", "--stop")):
+                  ("snapshot", "--progress", "--stop"),
+                  ("snapshot", "--accept-stale")):
         refuse(guest, "snapshot: no directory given", *words)
     refuse(guest, "snapshot --now: unknown option", "snapshot", "--stop",
            "--now", os.path.join(work, "now"))

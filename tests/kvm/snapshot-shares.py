@@ -45,6 +45,8 @@ def shares(thaw, kernel, work):
     path = os.path.join(work, "s")
     guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "32", "-p", "steps=0",
                                "--share", first, "--share", second + ":two,ro"])
+    expect("--accept-stale", run(thaw, "snapshot", "--accept-stale",
+                                 guest.control, path)[0], 0)
     guest.save(path)
     guest.end()
     check_inspect(thaw, path, [

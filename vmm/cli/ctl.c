@@ -19,7 +19,7 @@ static const struct option_spec spec = {
 		 "  stats         statistics of its memory and disks\n"
 		 "  pause         pause the guest\n"
 		 "  resume        resume a paused guest\n"
-		 "  snapshot [--stop] [--progress] DIR\n"
+		 "  snapshot [--stop] [--accept-stale] [--progress] DIR\n"
 		 "                save the guest to DIR\n"
 		 "  power-button  press the guest's power button\n"
 		 "  retry         read unavailable pages again\n"

@@ -15,7 +15,7 @@
 #include "vmm/ctl/ctl.h"
 
 struct snapshot_options {
-	bool stop;
+	bool stop, accept_stale;
 };
 
 static const struct option rows[] = {
@@ -23,6 +23,11 @@ static const struct option rows[] = {
 	  .name = "stop",
 	  .offset = offsetof(struct snapshot_options, stop),
 	  .help = "end the VM after the save, with status 0" },
+	{ .kind = OPTION_FLAG,
+	  .name = "accept-stale",
+	  .offset = offsetof(struct snapshot_options, accept_stale),
+	  .help = "save although the guest holds deleted files of\n"
+		  "a share open; they give ESTALE after a restore" },
 };
 
 static const struct option_spec spec = {
@@ -73,8 +78,9 @@ int snapshot_main(int argc, char **argv)
 		log_error("snapshot: DIR is empty");
 		return EXIT_USAGE;
 	}
-	n = snprintf(line, sizeof(line), "snapshot %s%s%s%s%s",
+	n = snprintf(line, sizeof(line), "snapshot %s%s%s%s%s%s",
 		     options.stop ? "--stop " : "",
+		     options.accept_stale ? "--accept-stale " : "",
 		     terminal ? "--progress " : "",
 		     *dir == '/' || !here ? "" : here,
 		     *dir == '/' || !here ? "" : "/", dir);

@@ -63,7 +63,8 @@ static const char *save_reason(int err)
 		       "remove the old snapshot first";
 	case ESTALE:
 		return "a file of a share is open in the guest, and was deleted "
-		       "or moved; see the standard error of the VM process";
+		       "or moved; see the standard error of the VM process, or "
+		       "save with --accept-stale";
 	case EIO:
 		return "Input/output error; see the standard error of the VM "
 		       "process";
@@ -233,21 +234,26 @@ static bool take_option(char **args, const char *option)
 	return true;
 }
 
-/* "snapshot [--stop] [--progress] DIR"; DIR is the rest of the line. */
+/*
+ * "snapshot [--stop] [--accept-stale] [--progress] DIR"; DIR is the rest of the
+ * line.
+ */
 static void do_snapshot(struct vm *vm, char *args,
 			const struct ctl_listener *listener, FILE *out)
 {
 	struct progress progress = { listener, clock_now_ms() + PROGRESS_MS };
 	const struct vm_progress report = { tell_progress, &progress };
+	struct vm_save_options options = { .progress = NULL };
 	bool was_paused = vm_is_paused(vm), stop = false;
-	bool wants_progress = false;
 	int r;
 
 	for (;;) {
 		if (take_option(&args, "--stop"))
 			stop = true;
+		else if (take_option(&args, "--accept-stale"))
+			options.accept_stale = true;
 		else if (take_option(&args, "--progress"))
-			wants_progress = true;
+			options.progress = &report;
 		else
 			break;
 	}
@@ -262,7 +268,7 @@ static void do_snapshot(struct vm *vm, char *args,
 	}
 	r = vm_pause(vm);
 	if (r >= 0)
-		r = vm_save(vm, args, wants_progress ? &report : NULL);
+		r = vm_save(vm, args, &options);
 	if (r >= 0 && stop)
 		vm_end(vm, VM_END_STOPPED, 0);
 	else if (!was_paused && vm_resume(vm) < 0 && r >= 0)

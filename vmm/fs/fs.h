@@ -113,9 +113,10 @@ struct fs_usage {
 void fs_usage(struct fs_server *server, struct fs_usage *usage);
 
 /*
- * Saves the session: no request may be running.  A file that is open and has no
- * name that the server knows is an error that names it (-ESTALE, logged) unless
- * @accept_stale: after the restore it is ESTALE then.
+ * Saves the session: no request may be running.  A file that is open and not
+ * where the server saw it last (deleted, moved, replaced) is an error that names
+ * it (-ESTALE, logged).  With @accept_stale it is a warning, for the first twenty
+ * of such files, and all of them give ESTALE after the restore.
  */
 int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale);
 

@@ -433,8 +433,7 @@ int inode_add_saved(struct inode_table *t, uint64_t id,
 }
 
 void inode_for_each(struct inode_table *t,
-		    void (*each)(void *ctx, const struct inode *inode),
-		    void *ctx)
+		    void (*each)(void *ctx, struct inode *inode), void *ctx)
 {
 	pthread_mutex_lock(&t->lock);
 	for (size_t i = 0; i < t->buckets; i++)

@@ -47,6 +47,7 @@ struct inode {
 	unsigned int refs;
 	struct inode *parent; /* a reference; NULL: no place */
 	char *name; /* without a place: the last known one, or NULL */
+	bool saved_stale; /* fs_save(): its place is not saved */
 	int fd; /* -1: none */
 	unsigned int users; /* of the fd */
 	struct file_handle
@@ -97,8 +98,7 @@ int inode_add_saved(struct inode_table *t, uint64_t id,
 
 /* Calls @each for every inode but the root, with the lock held. */
 void inode_for_each(struct inode_table *t,
-		    void (*each)(void *ctx, const struct inode *inode),
-		    void *ctx);
+		    void (*each)(void *ctx, struct inode *inode), void *ctx);
 
 /*
  * The inode of a file that was found as @name in @parent, with one more lookup

@@ -28,18 +28,20 @@ static void put_key(struct snap_writer *w, const struct inode_key *key)
 	snap_put_u32(w, key->type);
 }
 
-static void put_inode(void *ctx, const struct inode *inode)
+static void put_inode(void *ctx, struct inode *inode)
 {
+	bool has_place = inode->parent && !inode->saved_stale;
 	struct snap_writer *w = ctx;
 
+	inode->saved_stale = false;
 	/* More is refused below; this keeps memory bounded until then. */
 	if (w->len > RECORD_BYTES_MAX)
 		return;
 	snap_put_u64(w, inode->id);
-	snap_put_u64(w, inode->parent ? inode->parent->id : 0);
+	snap_put_u64(w, has_place ? inode->parent->id : 0);
 	put_key(w, &inode->key);
 	snap_put_u64(w, inode->lookups);
-	if (inode->parent)
+	if (has_place)
 		snap_put_blob(w, inode->name, strlen(inode->name));
 	else
 		snap_put_blob(w, "", 0);
@@ -64,30 +66,67 @@ static bool has_path(struct fs_server *server, struct inode *inode)
 	return true;
 }
 
+/* How many stale files are named. */
+#define STALE_NAMED 20
+
+/* The open files that a restore cannot find. */
+struct stale {
+	struct fs_server *server;
+	bool accept;
+	unsigned int count;
+};
+
+/* Reports a stale file once, however often it is open. */
+static int report_stale(struct stale *s, struct inode *inode)
+{
+	const char *name = inode->name ? inode->name : "a temporary file";
+	const char *share = s->server->config.path;
+
+	if (!s->accept)
+		return log_fail(ESTALE,
+				"share %s: %s is open in the guest, and was "
+				"deleted or moved; close it, or save with "
+				"--accept-stale",
+				share, name);
+	if (inode->saved_stale)
+		return 0;
+	inode->saved_stale = true;
+	if (s->count++ < STALE_NAMED)
+		log_warn("share %s: %s is open in the guest, and was deleted "
+			 "or moved: it is stale (ESTALE) after a restore",
+			 share, name);
+	return 0;
+}
+
 /*
- * Refuses an open file that a restore could not find.  One that was not opened
+ * Looks for an open file that a restore could not find.  One that was not opened
  * since the last restore is stale already, or is found the same way again.
  */
 static int check_handle(void *ctx, const struct handle *handle)
 {
-	struct fs_server *server = ctx;
-	const char *name = handle->inode->name;
+	struct stale *s = ctx;
 
-	if (handle->fd < 0 || has_path(server, handle->inode))
+	if (handle->fd < 0 || has_path(s->server, handle->inode))
 		return 0;
-	return log_fail(ESTALE,
-			"share %s: %s is open in the guest, and was deleted "
-			"or moved",
-			server->config.path, name ? name : "a temporary file");
+	return report_stale(s, handle->inode);
+}
+
+static int check_handles(struct fs_server *server, bool accept_stale)
+{
+	struct stale stale = { .server = server, .accept = accept_stale };
+	int r = handle_for_each(&server->handles, check_handle, &stale);
+
+	if (stale.count > STALE_NAMED)
+		log_warn("share %s: %u more files are stale after a restore",
+			 server->config.path, stale.count - STALE_NAMED);
+	return r;
 }
 
 int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale)
 {
 	size_t start = w->len;
-	int r = 0;
+	int r = check_handles(server, accept_stale);
 
-	if (!accept_stale)
-		r = handle_for_each(&server->handles, check_handle, server);
 	if (r < 0)
 		return r;
 	snap_put_u32(w, RECORD_VERSION);

@@ -19,6 +19,8 @@ struct snap_writer {
 	uint8_t *data; /* owned */
 	size_t len, room;
 	int error; /* 0, -ENOMEM, or -errno of the section's owner; sticky */
+	/* Files that a restore cannot find are saved as stale, see fs_save(). */
+	bool accept_stale;
 };
 
 void snap_writer_finish(struct snap_writer *w);

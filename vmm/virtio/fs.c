@@ -171,7 +171,7 @@ static void fs_session_reset(void *device)
 static void fs_session_save(void *device, struct snap_writer *w)
 {
 	struct fs *fs = device;
-	int r = fs_save(fs->server, w, false);
+	int r = fs_save(fs->server, w, w->accept_stale);
 
 	if (r < 0 && w->error == 0)
 		w->error = r;

@@ -145,13 +145,14 @@ static int save_machine(struct vm *vm, struct snap_save *save)
 	return finish_section(save, VM_TAG_ARCH, arch_machine_save(m, &w), &w);
 }
 
-static int save_devices(struct vm *vm, struct snap_save *save)
+static int save_devices(struct vm *vm, struct snap_save *save,
+			bool accept_stale)
 {
 	int r = 0;
 
 	for (unsigned int i = 0; r >= 0 && i < vm->device_count; i++) {
 		struct device *device = &vm->devices[i];
-		struct snap_writer w = { 0 };
+		struct snap_writer w = { .accept_stale = accept_stale };
 		char tag[VM_TAG_BYTES];
 
 		vm_tag_device(tag, device->name);
@@ -237,7 +238,7 @@ static int populate_or_fail(void *ctx, gpa_t gpa, uint64_t len_bytes)
  * to it can retry.  No vCPU and no device uses the accessor meanwhile.
  */
 static int save_all(struct vm *vm, struct snap_save *save,
-		    const struct vm_progress *progress)
+		    const struct vm_save_options *options)
 {
 	struct memory *memory = &vm->machine.memory;
 	struct memory_populator before = memory->populator;
@@ -248,9 +249,10 @@ static int save_all(struct vm *vm, struct snap_save *save,
 			(struct memory_populator){ populate_or_fail, vm };
 	r = save_machine(vm, save);
 	if (r >= 0)
-		r = save_devices(vm, save);
+		r = save_devices(vm, save, options->accept_stale);
 	for (unsigned int i = 0; r >= 0 && i < memory->region_count; i++)
-		r = save_region(vm, save, &memory->regions[i], progress);
+		r = save_region(vm, save, &memory->regions[i],
+				options->progress);
 	memory->populator = before;
 	/* After the end, zeros may have been read in place of contents. */
 	if (r >= 0 && atomic_load(&vm->phase) == VM_PHASE_END)
@@ -275,7 +277,8 @@ static int sync_disks(const struct vm *vm)
 	return 0;
 }
 
-int vm_save(struct vm *vm, const char *path, const struct vm_progress *progress)
+int vm_save(struct vm *vm, const char *path,
+	    const struct vm_save_options *options)
 {
 	const struct memory *memory = &vm->machine.memory;
 	struct snap_range ranges[MEMORY_RANGES_MAX];
@@ -299,7 +302,7 @@ int vm_save(struct vm *vm, const char *path, const struct vm_progress *progress)
 		return r;
 	r = sync_disks(vm);
 	if (r >= 0)
-		r = save_all(vm, save, progress);
+		r = save_all(vm, save, options);
 	if (r >= 0)
 		return snap_save_commit(save);
 	snap_save_abort(save);

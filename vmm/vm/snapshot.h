@@ -53,13 +53,19 @@ struct vm_progress {
 	void *ctx;
 };
 
+/* How to save. */
+struct vm_save_options {
+	bool accept_stale; /* see fs_save() */
+	const struct vm_progress *progress; /* NULL: not reported */
+};
+
 /*
  * Saves the VM, which is paused, to the directory @path.  Syncs its writable disks
- * first, and fails if that does.  Fills absent pages.  @progress may be NULL.
- * Control thread.
+ * first, and fails if that does.  Fills absent pages.  -ESTALE: a file of a share
+ * is open in the guest and could not be found after a restore.  Control thread.
  */
 int vm_save(struct vm *vm, const char *path,
-	    const struct vm_progress *progress);
+	    const struct vm_save_options *options);
 
 /* Reads and validates the description. */
 int vm_describe(const struct snap_file *file,

@@ -185,6 +185,43 @@ static void test_open_and_unlinked(void **state)
 	client_finish(&c);
 }
 
+/*
+ * A stale file that is accepted stays stale in a copy of the directory, where
+ * files are found by their paths: another one has its name.  The other is not.
+ */
+static void test_accepted_in_a_copy(void **state)
+{
+	struct snap_writer w = { 0 };
+	struct client c;
+	uint64_t node, fh, other, other_fh;
+	char path[200], text[8];
+
+	(void)state;
+	node = open_and_save(&c, &w, &fh);
+	snap_writer_finish(&w);
+	host_write(client_path(&c, "other"), "text");
+	other = client_walk(&c, "other");
+	assert_int_equal(client_open(&c, other, O_RDWR, &other_fh), 0);
+	host_write(client_path(&c, "new"), "secret");
+	assert_int_equal(rename(client_path(&c, "new"), client_path(&c, "f")),
+			 0);
+	assert_int_equal(fs_save(c.server, &w, false), -ESTALE);
+	assert_int_equal(fs_save(c.server, &w, true), 0);
+	assert_int_equal(client_read(&c, node, fh, 0, text, 4), 4);
+	assert_memory_equal(text, "text", 4);
+	snprintf(path, sizeof(path), "%s/old", c.top);
+	assert_int_equal(rename(c.dir, path), 0);
+	assert_int_equal(mkdir(c.dir, 0755), 0);
+	host_write(client_path(&c, "f"), "secret");
+	host_write(client_path(&c, "other"), "copy");
+	assert_int_equal(restore(&c, &w, true), 0);
+	assert_int_equal(client_read(&c, node, fh, 0, text, 4), -ESTALE);
+	assert_int_equal(client_read(&c, other, other_fh, 0, text, 4), 4);
+	assert_memory_equal(text, "copy", 4);
+	snap_writer_finish(&w);
+	client_finish(&c);
+}
+
 /* A file that the host has deleted or moved while it is open. */
 static void test_open_and_moved_by_host(void **state)
 {
@@ -292,6 +329,8 @@ static void test_bad_records(void **state)
 
 		assert_int_equal(restore(&c, &cut, false), -EBADMSG);
 	}
+	if (!w.len)
+		fail();
 	for (int n = 0; n < 3000; n++) {
 		size_t at = (unsigned int)rand_r(&seed) % w.len;
 		uint8_t old = w.data[at];
@@ -367,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_same_directory),
 		cmocka_unit_test(test_replaced_files),
 		cmocka_unit_test(test_open_and_unlinked),
+		cmocka_unit_test(test_accepted_in_a_copy),
 		cmocka_unit_test(test_open_and_moved_by_host),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_read_only_since),
