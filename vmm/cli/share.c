@@ -39,6 +39,12 @@ static bool set_read_only(struct fs_config *fs, const char *value)
 	return !value;
 }
 
+static bool set_devices(struct fs_config *fs, const char *value)
+{
+	fs->allow_devices = true;
+	return !value;
+}
+
 static bool set_cache(struct fs_config *fs, const char *value)
 {
 	for (size_t i = 0; value && i < ARRAY_SIZE(cache_names); i++) {
@@ -73,8 +79,9 @@ static const struct share_option {
 	const char *name;
 	bool (*set)(struct fs_config *fs, const char *value);
 } share_options[] = {
-	{ "ro", set_read_only }, { "cache", set_cache },   { "uid", set_uid },
-	{ "gid", set_gid },	 { "squash", set_squash },
+	{ "ro", set_read_only },  { "cache", set_cache },
+	{ "uid", set_uid },	  { "gid", set_gid },
+	{ "squash", set_squash }, { "dev", set_devices },
 };
 
 /* Applies "NAME" or "NAME=VALUE"; whether that is an option. */
@@ -103,8 +110,12 @@ int share_apply_options(struct fs_config *fs, const char *arg)
 			return log_fail(
 				EINVAL,
 				"share %s: bad option; known are ro, "
-				"cache=auto|always|never, uid=N, gid=N and "
-				"squash=UID:GID",
+				"cache=auto|always|never, uid=N, gid=N, "
+				"squash=UID:GID and dev",
+				arg);
+	if (fs->allow_devices && fs->squash)
+		return log_fail(EINVAL,
+				"share %s: dev needs root, which squash is not",
 				arg);
 	return 0;
 }

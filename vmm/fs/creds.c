@@ -17,6 +17,11 @@
 	(CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) | \
 	 CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID))
 
+/* What a thread that creates for another user keeps. */
+#define CAPS_CREATE                                        \
+	(CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_SETUID) | \
+	 CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_MKNOD))
+
 /* The effective capabilities that creds_init() found. */
 static uint64_t effective(const struct creds *c)
 {
@@ -73,6 +78,11 @@ int creds_thread_prepare(const struct creds *c)
 	return set_fs_ids(c->host_uid, c->host_gid) ? 0 : -EPERM;
 }
 
+bool creds_can_make_devices(const struct creds *c)
+{
+	return !c->single && effective(c) & CAP_BIT(CAP_MKNOD);
+}
+
 bool creds_can_open_by_handle(const struct creds *c)
 {
 	return !c->squash && effective(c) & CAP_BIT(CAP_DAC_READ_SEARCH);
@@ -93,9 +103,7 @@ int creds_enter_create(const struct creds *c, uid_t uid, gid_t gid)
 	int r = creds_enter_caller(c, uid, gid);
 
 	if (r == 0 && !c->single && uid != 0)
-		set_effective(c, CAP_BIT(CAP_DAC_OVERRIDE) |
-					 CAP_BIT(CAP_SETUID) |
-					 CAP_BIT(CAP_SETGID));
+		set_effective(c, effective(c) & CAPS_CREATE);
 	return r;
 }
 

@@ -6,7 +6,8 @@
  * and group for the file system (setfsuid, a property of the thread), which
  * drops the capabilities that concern files.  CAP_DAC_OVERRIDE is raised again
  * for creating, because the caller's supplementary groups are not known, and the
- * guest kernel has checked its permission.
+ * guest kernel has checked its permission; so is CAP_MKNOD, as the guest kernel
+ * has checked that, too, and the server whether devices are allowed at all.
  */
 #ifndef VMM_FS_CREDS_H
 #define VMM_FS_CREDS_H
@@ -34,6 +35,9 @@ int creds_init(struct creds *c);
  * makes it the user of squash, for its life.  -errno, silent.
  */
 int creds_thread_prepare(const struct creds *c);
+
+/* Whether device nodes may be made: the pass model with CAP_MKNOD. */
+bool creds_can_make_devices(const struct creds *c);
 
 /* Whether file handles may be opened: CAP_DAC_READ_SEARCH. */
 bool creds_can_open_by_handle(const struct creds *c);

@@ -58,7 +58,7 @@ struct fs_config {
 	bool squash; /* as root: act as this user of the host */
 	uid_t squash_uid;
 	gid_t squash_gid;
-	bool allow_devices; /* mknod of devices, in the pass model only */
+	bool allow_devices; /* mknod of devices; the pass model only */
 	unsigned int fd_budget; /* 0: fs_fd_budget(1); at least 32 */
 	unsigned int inodes_max; /* 0: 4 Mi */
 };
@@ -74,7 +74,8 @@ unsigned int fs_fd_budget(unsigned int servers);
 
 /*
  * Opens the directory.  Privileges are looked at here: drop them before, not
- * after.  -errno, logged with the path.
+ * after.  -errno, logged with the path; -EPERM for squash or allow_devices
+ * without the privileges.
  */
 int fs_create(struct fs_server **server, const struct fs_config *config);
 

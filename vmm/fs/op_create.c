@@ -64,9 +64,7 @@ static int check_type(const struct fs_server *server, uint32_t mode)
 		return 0;
 	case S_IFCHR:
 	case S_IFBLK:
-		return server->config.allow_devices && !server->creds.single ?
-			       0 :
-			       -EPERM;
+		return server->config.allow_devices ? 0 : -EPERM;
 	default:
 		return -EINVAL;
 	}
@@ -77,20 +75,6 @@ static dev_t decode_dev(uint32_t dev)
 {
 	return makedev((dev & 0xfff00) >> 8,
 		       (dev & 0xff) | ((dev >> 12) & 0xfff00));
-}
-
-/* mknod() with the capability for devices, then the caller's ids. */
-static int make_device(struct request *rq, const struct node *dir,
-		       const char *name, const struct fuse_mknod_in *in)
-{
-	int r;
-
-	set_umask(rq, in->umask);
-	if (mknodat(dir->fd, name, in->mode, decode_dev(in->rdev)) < 0)
-		return -errno;
-	r = fchownat(dir->fd, name, rq->head.uid, rq->head.gid,
-		     AT_SYMLINK_NOFOLLOW);
-	return r < 0 ? -errno : 0;
 }
 
 ssize_t op_mknod(struct request *rq)
@@ -104,15 +88,12 @@ ssize_t op_mknod(struct request *rq)
 		r = check_type(rq->server, in->mode);
 	if (r == 0)
 		r = node_open(&dir, rq->server, rq->head.nodeid);
+	if (r == 0)
+		r = enter(rq, in->umask);
 	if (r < 0)
 		return r;
-	if (S_ISCHR(in->mode) || S_ISBLK(in->mode)) {
-		r = make_device(rq, &dir, name, in);
-	} else {
-		r = enter(rq, in->umask);
-		if (r == 0)
-			r = leave(rq, mknodat(dir.fd, name, in->mode, 0));
-	}
+	/* The kernel uses the number for devices only. */
+	r = leave(rq, mknodat(dir.fd, name, in->mode, decode_dev(in->rdev)));
 	return r < 0 ? r : reply_child(rq, &dir, name);
 }
 

@@ -108,6 +108,11 @@ static int set_up(struct fs_server *s, const struct fs_config *config)
 	r = creds_init(&s->creds);
 	if (r < 0)
 		return log_errno(-r, "share %s: squash", config->path);
+	if (config->allow_devices && !creds_can_make_devices(&s->creds))
+		return log_fail(EPERM,
+				"share %s: dev needs root with CAP_MKNOD, and "
+				"no squash",
+				config->path);
 	r = open_root(s);
 	return r < 0 ? r : open_helpers(s);
 }

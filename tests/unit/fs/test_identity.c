@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,6 +87,9 @@ static void test_single_user_is_refused(void **state)
 	config.squash = true;
 	config.path = c.dir;
 	assert_int_equal(fs_create(&other, &config), -EPERM);
+	config.squash = false;
+	config.allow_devices = true;
+	assert_int_equal(fs_create(&other, &config), -EPERM);
 	client_finish(&c);
 }
 
@@ -130,6 +134,60 @@ static void test_callers_own_files(void **state)
 	c.uid = c.gid = 0;
 	assert_int_equal(client_mkdir(&c, dir, "r", 0755, &node), 0);
 	assert_int_equal(stat_of(&c, "d/r").st_uid, 0);
+	client_finish(&c);
+}
+
+static int make_device(struct client *c, uint64_t dir, const char *name)
+{
+	/* Major 1, minor 259, in the kernel's 32 bits: 12 bits are the major. */
+	struct fuse_mknod_in in = { .mode = S_IFCHR | 0666,
+				    .rdev = 0x100103,
+				    .umask = 022 };
+
+	return client_call(c, FUSE_MKNOD, dir, &in, sizeof(in), name,
+			   strlen(name) + 1);
+}
+
+/* Only with the option; the caller's, or the group's of the directory. */
+static void test_device_nodes(void **state)
+{
+	struct fs_config config = usual;
+	struct fuse_entry_out entry;
+	struct client c;
+	struct stat st;
+	uint64_t fh;
+
+	(void)state;
+	client_start(&c, &usual);
+	assert_int_equal(make_device(&c, 1, "device"), -EPERM);
+	assert_int_equal(access(client_path(&c, "device"), F_OK), -1);
+	client_finish(&c);
+
+	config.allow_devices = true;
+	client_start(&c, &config);
+	if (mknod(client_path(&c, "host"), S_IFCHR | 0600, makedev(1, 3)) < 0) {
+		client_finish(&c);
+		skip();
+	}
+	assert_int_equal(mkdir(client_path(&c, "g"), 0755), 0);
+	assert_int_equal(chown(client_path(&c, "g"), 0, 200), 0);
+	assert_int_equal(chmod(client_path(&c, "g"), 02755), 0);
+	c.uid = 1000;
+	c.gid = 100;
+	assert_int_equal(make_device(&c, 1, "device"), 0);
+	assert_int_equal(make_device(&c, client_walk(&c, "g"), "device"), 0);
+	st = stat_of(&c, "device");
+	assert_int_equal(st.st_mode, S_IFCHR | 0644);
+	assert_int_equal(st.st_rdev, makedev(1, 259));
+	assert_int_equal(st.st_uid, 1000);
+	assert_int_equal(st.st_gid, 100);
+	assert_int_equal(stat_of(&c, "g/device").st_gid, 200);
+	assert_int_equal(client_lookup(&c, 1, "device", &entry), 0);
+	assert_int_equal(entry.attr.rdev, 0x100103);
+	/* The host's device is not opened for the guest. */
+	assert_int_equal(client_open(&c, client_walk(&c, "host"), O_RDONLY,
+				     &fh),
+			 -EINVAL);
 	client_finish(&c);
 }
 
@@ -324,6 +382,7 @@ static int run_privileged(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_callers_own_files),
+		cmocka_unit_test(test_device_nodes),
 		cmocka_unit_test(test_group_of_directory),
 		cmocka_unit_test(test_ids_that_are_none),
 		cmocka_unit_test(test_create_of_existing),

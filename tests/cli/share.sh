@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The values of --share and --root, and directories that cannot be shared.
+. "$(dirname "$0")/lib.sh"
+
+dir=$work/dir
+mkdir "$dir"
+
+for option in what ro=1 cache cache= cache=some uid uid= uid=x uid=-1 \
+	uid=4294967295 gid=1x squash squash=1 squash=1: squash=:1 squash=x:1 \
+	dev=1 '' 'ro,'; do
+	refuses 64 "share $dir,$option: bad option; known are ro" \
+		run --share "$dir,$option"
+	refuses 64 "share $dir,$option: bad option" run --root "$dir,$option"
+done
+refuses 64 "share $dir,squash=1:1,dev: dev needs root" \
+	run --share "$dir,squash=1:1,dev"
+refuses 64 'share : no directory' run --share ''
+refuses 64 'share :tag: no directory' run --share :tag
+refuses 64 'no directory' run --root ,ro
+refuses 64 'a tag has 1 to 36 bytes' run --share "$dir:"
+refuses 64 'a tag has 1 to 36 bytes' \
+	run --share "$dir:0123456789012345678901234567890123456"
+refuses 64 'tag x is used twice' run --share "$dir:x" --share "$work:x"
+refuses 64 'tag root is used twice' run --root "$dir" --share "$work:root"
+refuses 64 'takes no tag' run --root "$dir:tag"
+set --
+for n in 1 2 3 4 5 6 7 8 9; do
+	set -- "$@" --share "$dir:$n"
+done
+refuses 64 'more than 8 shares' run "$@"
+
+need_kvm
+shared() {
+	shows . run -k "$guest" "$@"
+}
+shared --share "$dir" --share "$dir:x,ro,cache=always,uid=1,gid=2"
+touch "$work/file"
+refuses 70 "share $work/none: No such file" run -k "$guest" --share "$work/none"
+refuses 70 "share $work/file: Not a directory" \
+	run -k "$guest" --share "$work/file:x"
+
+# Root without privileges is any user, to whom the device belongs.
+if command -v setpriv >/dev/null && [ "$(id -u)" -eq 0 ]; then
+	set -- --inh-caps=-all --bounding-set=-all
+	cat >"$work/plain" <<END
+#!/bin/sh
+exec setpriv $* "$thaw" "\$@"
+END
+	chmod 755 "$work/plain"
+	thaw=$work/plain
+fi
+chmod 000 "$dir"
+if ! sh -c 'cd "$1"' sh "$dir" 2>/dev/null || [ "$thaw" = "$work/plain" ]; then
+	refuses 70 "share $dir: Permission denied" run -k "$guest" --share "$dir"
+	chmod 755 "$dir"
+	refuses 70 "share $dir: dev needs root with CAP_MKNOD" \
+		run -k "$guest" --share "$dir,dev"
+	refuses 70 "share $dir: squash: Operation not permitted" \
+		run -k "$guest" --share "$dir,squash=1:1"
+	shared --share "$dir"
+fi
+chmod 755 "$dir"
+
+finish
