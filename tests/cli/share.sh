@@ -24,7 +24,6 @@ refuses 64 'a tag has 1 to 36 bytes' \
 	run --share "$dir:0123456789012345678901234567890123456"
 refuses 64 'tag x is used twice' run --share "$dir:x" --share "$work:x"
 refuses 64 'tag root is used twice' run --root "$dir" --share "$work:root"
-refuses 64 'takes no tag' run --root "$dir:tag"
 set --
 for n in 1 2 3 4 5 6 7 8 9; do
 	set -- "$@" --share "$dir:$n"
@@ -36,12 +35,25 @@ shared() {
 	shows . run -k "$guest" "$@"
 }
 shared --share "$dir" --share "$dir:x,ro,cache=always,uid=1,gid=2"
+
+# Commas and colons in names.
+mkdir "$work/a,b" "$work/,a,,b," "$work/c:d" "$work/c:d,"
+shared --share "$work/a,,b:t,,t,ro" --share "$work/,,a,,,,b,,,ro" \
+	--share "$work/c:d:tag" --root "$work/c:d"
+shared --root "$work/c:d,,,ro"
+refuses 64 "share $work/a,b: bad option" run --share "$work/a,b"
+refuses 70 "share $work/a,b,: No such file" run -k "$guest" \
+	--share "$work/a,,b,,"
+refuses 70 "share $work/c: No such file" run -k "$guest" \
+	--share "$work/c:d"
+refuses 70 "share $work/dir:tag: No such file" run -k "$guest" \
+	--root "$dir:tag"
 touch "$work/file"
 refuses 70 "share $work/none: No such file" run -k "$guest" --share "$work/none"
 refuses 70 "share $work/file: Not a directory" \
 	run -k "$guest" --share "$work/file:x"
 
-# Root without privileges is any user, to whom the device belongs.
+# Root without privileges is a user that owns /dev/kvm.
 if command -v setpriv >/dev/null && [ "$(id -u)" -eq 0 ]; then
 	set -- --inh-caps=-all --bounding-set=-all
 	cat >"$work/plain" <<END

@@ -107,7 +107,8 @@ static const struct option rows[] = {
 	  .help = "virtio-fs share of a host directory (default\n"
 		  "tag: share, then share1...); options: ro,\n"
 		  "cache=auto|always|never, uid=N, gid=N,\n"
-		  "squash=UID:GID, dev; repeatable" },
+		  "squash=UID:GID, dev; repeatable; a comma in\n"
+		  "DIR is written twice" },
 	{ .kind = OPTION_STRING,
 	  .name = "root",
 	  .offset = AT(root),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The values of --share and --root: "DIR[:TAG][,OPTION...]".  The first comma
- * ends the directory and its tag, the last colon before it divides these.
+ * The values of --share, "DIR[:TAG][,OPTION...]", and of --root, which has no tag.
+ * The first comma ends the directory and its tag, and the last colon before it
+ * divides these.  Two commas are one that ends nothing.
  */
 #include "vmm/cli/share.h"
 
@@ -97,15 +98,36 @@ static bool apply(struct fs_config *fs, char *text)
 	return false;
 }
 
+/* The comma before the options, or the end. */
+static const char *place_end(const char *arg)
+{
+	while (*arg && (*arg != ',' || arg[1] == ','))
+		arg += *arg == ',' ? 2 : 1;
+	return arg;
+}
+
+/* The directory and tag, on the heap, with each pair of commas as one. */
+static char *place_of(const char *arg)
+{
+	const char *end = place_end(arg);
+	char *place = strndup(arg, (size_t)(end - arg)), *to = place;
+
+	for (; place && arg < end; arg += *arg == ',' ? 2 : 1)
+		*to++ = *arg;
+	if (place)
+		*to = '\0';
+	return place;
+}
+
 int share_apply_options(struct fs_config *fs, const char *arg)
 {
-	const char *comma = strchr(arg, ',');
-	CLEANUP_FREE char *options = strdup(comma ? comma + 1 : "");
+	const char *comma = place_end(arg);
+	CLEANUP_FREE char *options = strdup(*comma ? comma + 1 : "");
 	char *rest = options, *text;
 
 	if (!options)
 		return log_errno(ENOMEM, "share %s", arg);
-	while (comma && (text = strsep(&rest, ",")) != NULL)
+	while (*comma && (text = strsep(&rest, ",")) != NULL)
 		if (!apply(fs, text))
 			return log_fail(
 				EINVAL,
@@ -120,12 +142,18 @@ int share_apply_options(struct fs_config *fs, const char *arg)
 	return 0;
 }
 
+/* How the values of an option are tagged. */
+struct tags {
+	const char *tag; /* without one in the value; then its number follows */
+	bool given; /* the value may have one */
+};
+
 /* Parses the directory, whose path is allocated, and the tag. */
 static int parse_place(struct virtio_fs_share *share, const char *arg,
-		       unsigned int n)
+		       const struct tags *tags, unsigned int n)
 {
-	CLEANUP_FREE char *path = strndup(arg, strcspn(arg, ","));
-	char *tag = path ? strrchr(path, ':') : NULL;
+	CLEANUP_FREE char *path = place_of(arg);
+	char *tag = path && tags->given ? strrchr(path, ':') : NULL;
 	char number[16] = "";
 
 	if (!path)
@@ -137,17 +165,18 @@ static int parse_place(struct virtio_fs_share *share, const char *arg,
 	if (tag && (!*tag || strlen(tag) > VIRTIO_FS_TAG_BYTES))
 		return log_fail(EINVAL, "share %s: a tag has 1 to %d bytes",
 				arg, VIRTIO_FS_TAG_BYTES);
-	if (n)
+	if (!tag && n)
 		snprintf(number, sizeof(number), "%u", n);
-	snprintf(share->tag, sizeof(share->tag), "%s%s", tag ? tag : "share",
-		 tag ? "" : number);
+	snprintf(share->tag, sizeof(share->tag), "%s%s", tag ? tag : tags->tag,
+		 number);
 	share->fs.path = path;
 	path = NULL;
 	return 0;
 }
 
 /* Adds a share, whose tag no other has. */
-static int add(struct shares *shares, const char *arg, unsigned int n)
+static int add(struct shares *shares, const char *arg, const struct tags *tags,
+	       unsigned int n)
 {
 	struct virtio_fs_share *share = &shares->list[shares->count];
 	int r;
@@ -155,7 +184,7 @@ static int add(struct shares *shares, const char *arg, unsigned int n)
 	if (shares->count == VM_SHARES_MAX)
 		return log_fail(EINVAL, "share %s: more than %d shares", arg,
 				VM_SHARES_MAX);
-	r = parse_place(share, arg, n);
+	r = parse_place(share, arg, tags, n);
 	if (r < 0)
 		return r;
 	for (unsigned int i = 0; i < shares->count; i++)
@@ -166,27 +195,15 @@ static int add(struct shares *shares, const char *arg, unsigned int n)
 	return r < 0 ? r : share_apply_options(&share->fs, arg);
 }
 
-/* The root's tag is fixed. */
-static int add_root(struct shares *shares, const char *root)
-{
-	int r = add(shares, root, 0);
-
-	if (r < 0)
-		return r;
-	if (strcmp(shares->list[0].tag, "share") != 0)
-		return log_fail(EINVAL, "--root %s: takes no tag", root);
-	snprintf(shares->list[0].tag, sizeof(shares->list[0].tag), "%s",
-		 SHARE_ROOT_TAG);
-	return 0;
-}
-
 int shares_parse(struct shares *shares, const char *root,
 		 const struct option_list *values)
 {
-	int r = root ? add_root(shares, root) : 0;
+	static const struct tags of_root = { SHARE_ROOT_TAG, false };
+	static const struct tags of_share = { "share", true };
+	int r = root ? add(shares, root, &of_root, 0) : 0;
 
 	for (unsigned int i = 0; r >= 0 && i < values->count; i++)
-		r = add(shares, values->values[i], i);
+		r = add(shares, values->values[i], &of_share, i);
 	return r;
 }
 
