@@ -45,6 +45,11 @@ def shares(thaw, kernel, work):
     path = os.path.join(work, "s")
     guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "32", "-p", "steps=0",
                                "--share", first, "--share", second + ":two,ro"])
+    none = {"requests": 0, "errors": 0, "inodes": 1, "handles": 0,
+            "descriptors": 1}
+    expect("stats", json.loads(guest.ask("stats")[1])["shares"],
+           [{"tag": "share", "path": first, **none},
+            {"tag": "two", "path": second, **none}])
     expect("--accept-stale", run(thaw, "snapshot", "--accept-stale",
                                  guest.control, path)[0], 0)
     guest.save(path)

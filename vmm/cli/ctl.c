@@ -16,7 +16,7 @@ static const struct option_spec spec = {
 		 "reply is JSON.\n\n"
 		 "Verbs:\n"
 		 "  status        state of the VM\n"
-		 "  stats         statistics of its memory and disks\n"
+		 "  stats         statistics of its memory, disks and shares\n"
 		 "  pause         pause the guest\n"
 		 "  resume        resume a paused guest\n"
 		 "  snapshot [--stop] [--accept-stale] [--progress] DIR\n"

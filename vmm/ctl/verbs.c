@@ -144,6 +144,30 @@ static void add_disks(struct json *json, const struct vm_config *config)
 	json_array_end(json);
 }
 
+/* Adds the figures of each share. */
+static void add_shares(struct json *json, const struct vm *vm)
+{
+	const struct vm_config *config = vm_get_config(vm);
+
+	json_array_begin(json, "shares");
+	for (unsigned int i = 0; i < config->share_count; i++) {
+		const struct virtio_fs_share *share = &config->shares[i];
+		struct fs_usage usage = { 0 };
+
+		vm_share_usage(vm, i, &usage);
+		json_object_begin(json, NULL);
+		json_string(json, "tag", share->tag);
+		json_string(json, "path", share->fs.path);
+		json_uint(json, "requests", usage.requests);
+		json_uint(json, "errors", usage.errors);
+		json_uint(json, "inodes", usage.inodes);
+		json_uint(json, "handles", usage.handles);
+		json_uint(json, "descriptors", usage.fds);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
 static void do_stats(struct vm *vm, char *args,
 		     const struct ctl_listener *listener, FILE *out)
 {
@@ -165,6 +189,7 @@ static void do_stats(struct vm *vm, char *args,
 		json_uint(&json, pager_cause_names[i], s.faults[i]);
 	json_object_end(&json);
 	add_disks(&json, vm_get_config(vm));
+	add_shares(&json, vm);
 	reply_end(&json);
 }
 

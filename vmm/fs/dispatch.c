@@ -131,6 +131,7 @@ size_t fs_handle(struct fs_server *server, const struct iovec *in,
 	const struct operation *op;
 	ssize_t r = -EINVAL;
 
+	host_error_count_request(server);
 	if (in_count > FS_IOV_MAX || out_count > FS_IOV_MAX)
 		return finish(&reply, 0, -EINVAL);
 	r = decode_header(&request, &rq.head);
@@ -145,6 +146,9 @@ size_t fs_handle(struct fs_server *server, const struct iovec *in,
 	if (reply.left < sizeof(struct fuse_out_header))
 		return 0;
 	span_skip(&rq.reply, sizeof(struct fuse_out_header));
-	return finish(&reply, rq.head.unique,
-		      op ? run(&rq, &request, op) : -ENOSYS);
+	r = op ? run(&rq, &request, op) : -ENOSYS;
+	if (r < 0)
+		host_error_note(server, rq.head.opcode, rq.head.nodeid,
+				(int)-r);
+	return finish(&reply, rq.head.unique, r);
 }

@@ -51,6 +51,7 @@ enum fs_cache {
 
 struct fs_config {
 	const char *path; /* the directory; copied */
+	const char *tag; /* for messages, copied; NULL: none */
 	bool read_only;
 	enum fs_cache cache;
 	uid_t guest_uid; /* the owner of all files in the single model */
@@ -96,6 +97,9 @@ int fs_thread_prepare(struct fs_server *server);
  * header).  The memory is hostile, may change meanwhile, and may fault for as
  * long as it takes: no lock is held while it is touched.  At most FS_IOV_MAX
  * iovecs each; more gives an error reply.  Any number of prepared threads.
+ *
+ * Errors of the host are logged with the tag, the operation and the reason: one
+ * line in ten seconds for each kind of error.
  */
 size_t fs_handle(struct fs_server *server, const struct iovec *in,
 		 unsigned int in_count, const struct iovec *out,
@@ -107,9 +111,13 @@ size_t fs_handle(struct fs_server *server, const struct iovec *in,
  */
 void fs_reset(struct fs_server *server);
 
-/* What is in use now. */
+/*
+ * What is in use now, and since fs_create() the requests, and their errors that
+ * are the host's: ENOSPC, EIO and others, not ENOENT.  Any thread.
+ */
 struct fs_usage {
 	unsigned int inodes, handles, fds;
+	uint64_t requests, errors;
 };
 void fs_usage(struct fs_server *server, struct fs_usage *usage);
 

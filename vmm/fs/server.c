@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -84,6 +85,18 @@ static int open_helpers(struct fs_server *s)
 	return 0;
 }
 
+/* The share in messages: its tag and directory. */
+static int make_label(struct fs_server *s, const struct fs_config *config)
+{
+	int r = config->tag ? asprintf(&s->label, "%s (%s)", config->tag,
+				       config->path) :
+			      asprintf(&s->label, "%s", config->path);
+
+	if (r < 0)
+		s->label = NULL;
+	return r < 0 ? -ENOMEM : 0;
+}
+
 /* The stages of fs_create() after the memory.  -errno, logged. */
 static int set_up(struct fs_server *s, const struct fs_config *config)
 {
@@ -98,7 +111,8 @@ static int set_up(struct fs_server *s, const struct fs_config *config)
 				   .guest_uid = config->guest_uid,
 				   .guest_gid = config->guest_gid };
 	s->config.path = strdup(config->path);
-	r = s->config.path ? 0 : -ENOMEM;
+	s->config.tag = NULL;
+	r = s->config.path ? make_label(s, config) : -ENOMEM;
 	if (r == 0)
 		r = inode_table_init(&s->inodes, inodes_max, fd_budget(config));
 	if (r == 0)
@@ -126,6 +140,7 @@ int fs_create(struct fs_server **server, const struct fs_config *config)
 		return log_errno(ENOMEM, "share %s", config->path);
 	s->proc_fd = s->mount_fd = -1;
 	pthread_mutex_init(&s->devs_lock, NULL);
+	pthread_mutex_init(&s->errors.lock, NULL);
 	r = set_up(s, config);
 	if (r < 0) {
 		fs_destroy(s);
@@ -146,6 +161,8 @@ void fs_destroy(struct fs_server *s)
 	if (s->mount_fd >= 0)
 		close(s->mount_fd);
 	pthread_mutex_destroy(&s->devs_lock);
+	pthread_mutex_destroy(&s->errors.lock);
+	free(s->label);
 	free((char *)s->config.path);
 	free(s);
 }
@@ -178,4 +195,8 @@ void fs_usage(struct fs_server *s, struct fs_usage *usage)
 	usage->inodes = (unsigned int)s->inodes.count;
 	usage->fds = s->inodes.fds;
 	pthread_mutex_unlock(&s->inodes.lock);
+	usage->requests =
+		atomic_load_explicit(&s->errors.requests, memory_order_relaxed);
+	usage->errors =
+		atomic_load_explicit(&s->errors.count, memory_order_relaxed);
 }

@@ -16,6 +16,7 @@
 #include "vmm/fs/decode.h"
 #include "vmm/fs/fs.h"
 #include "vmm/fs/handle.h"
+#include "vmm/fs/host_error.h"
 #include "vmm/fs/inode.h"
 #include "vmm/fs/span.h"
 
@@ -24,7 +25,8 @@
 
 struct fs_server {
 	/* Constant after fs_create(). */
-	struct fs_config config; /* path owned */
+	struct fs_config config; /* path owned, no tag */
+	char *label; /* for messages: tag and path */
 	struct creds creds;
 	int proc_fd; /* O_PATH of /proc/self/fd */
 	int mount_fd; /* the directory, for open_by_handle_at(); -1: not possible */
@@ -36,6 +38,7 @@ struct fs_server {
 	pthread_mutex_t devs_lock;
 	uint64_t devs[SERVER_DEVS_MAX];
 	unsigned int dev_count;
+	struct host_errors errors;
 };
 
 /* A request while it runs; belongs to its thread. */

@@ -251,6 +251,7 @@ static int fs_start(struct fs *fs, const struct virtio_fs_share *share,
 		    struct loop *loop)
 {
 	struct watch_call watch = { .fs = fs, .loop = loop };
+	struct fs_config config = share->fs;
 	int r;
 
 	fs->done_fd = -1;
@@ -267,7 +268,8 @@ static int fs_start(struct fs *fs, const struct virtio_fs_share *share,
 	if (watch.result < 0)
 		return log_errno(-watch.result, "share %s: watch eventfd",
 				 fs->path);
-	r = fs_create(&fs->server, &share->fs);
+	config.tag = share->tag;
+	r = fs_create(&fs->server, &config);
 	return r < 0 ? r :
 		       fs_pool_create(&fs->pool, fs->server, THREADS, job_done,
 				      fs);
@@ -308,4 +310,11 @@ int virtio_fs_create(struct device *device, const struct virtio_host *host,
 	}
 	config_fill(&config, share->tag);
 	return virtio_pci_create(device, &pci, &fs->dev);
+}
+
+void virtio_fs_usage(const struct device *device, struct fs_usage *usage)
+{
+	const struct fs *fs = virtio_pci_impl(device);
+
+	fs_usage(fs->server, usage);
 }

@@ -307,3 +307,10 @@ void virtio_pci_destroy(void *state)
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }
+
+void *virtio_pci_impl(const struct device *device)
+{
+	const struct virtio_pci *p = device->state;
+
+	return p->device.impl;
+}

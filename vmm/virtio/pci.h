@@ -28,6 +28,9 @@ int virtio_pci_create(struct device *device,
 		      const struct virtio_pci_config *config,
 		      struct virtio_device **out);
 
+/* The device @impl of a struct device that virtio_pci_create() has set. */
+void *virtio_pci_impl(const struct device *device);
+
 /* The operations of struct device_ops, common to all kinds. */
 void virtio_pci_reset(void *state);
 int virtio_pci_quiesce(void *state);

@@ -46,8 +46,10 @@ int virtio_console_create(struct device *device, const struct virtio_host *host,
 			  const char *name, struct terminal *terminal);
 int virtio_rng_create(struct device *device, const struct virtio_host *host,
 		      const char *name);
-/* Opens the directory; @share is copied. */
+/* Opens the directory; @share is copied, and its tag is that of the server. */
 int virtio_fs_create(struct device *device, const struct virtio_host *host,
 		     const char *name, const struct virtio_fs_share *share);
+/* The figures of a device of virtio_fs_create().  Any thread. */
+void virtio_fs_usage(const struct device *device, struct fs_usage *usage);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
@@ -164,6 +165,16 @@ static int create_row(struct vm *vm, const struct device_row *row)
 		vm->device_count++;
 	}
 	return 0;
+}
+
+void vm_share_usage(const struct vm *vm, unsigned int n, struct fs_usage *usage)
+{
+	char name[sizeof(vm->devices[0].name)];
+
+	snprintf(name, sizeof(name), "share%u", n);
+	for (unsigned int i = 0; i < vm->device_count; i++)
+		if (!strcmp(vm->devices[i].name, name))
+			virtio_fs_usage(&vm->devices[i], usage);
 }
 
 int vm_devices_create(struct vm *vm)

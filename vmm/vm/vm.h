@@ -17,6 +17,7 @@
 #include "vmm/pager/choose.h"
 
 struct disk;
+struct fs_usage;
 struct snap_file;
 struct terminal;
 struct virtio_fs_share;
@@ -160,6 +161,10 @@ bool vm_is_stalled(const struct vm *vm);
  */
 const struct pager_choice *vm_pager_choice(const struct vm *vm);
 void vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
+
+/* The figures of share @n of the config.  Control thread. */
+void vm_share_usage(const struct vm *vm, unsigned int n,
+		    struct fs_usage *usage);
 
 /* How the VM has ended; kind NONE: it has not.  Any thread. */
 struct vm_end vm_get_end(struct vm *vm);

@@ -481,6 +481,24 @@ static void test_unlinked(void **state)
 	snap_writer_finish(&accepting);
 }
 
+/* What the control socket shows of a share. */
+static void test_usage(void **state)
+{
+	struct fixture *x = *state;
+	struct fs_usage usage;
+
+	host_file(x, "file", "hello");
+	init(x);
+	open_file(x, lookup(x, "file"), O_RDONLY);
+	assert_int_equal(getattr(x, 77), -ESTALE);
+	virtio_fs_usage(&x->device, &usage);
+	assert_int_equal(usage.requests, 4);
+	assert_int_equal(usage.errors, 1);
+	assert_int_equal(usage.inodes, 2);
+	assert_int_equal(usage.handles, 1);
+	assert_int_equal(usage.fds, 3);
+}
+
 /* Each chain comes back, whatever is in it, and requests work after it. */
 static void test_hostile(void **state)
 {
@@ -530,6 +548,7 @@ int main(void)
 		TEST("fs-restore", test_restore),
 		TEST("fs-bad-sections", test_bad_sections),
 		TEST("fs-unlinked", test_unlinked),
+		TEST("fs-usage", test_usage),
 		TEST("fs-hostile", test_hostile),
 	};
 
