@@ -118,6 +118,14 @@ void creds_leave(const struct creds *c)
 	errno = saved;
 }
 
+void creds_enter_group(const struct creds *c, gid_t gid)
+{
+	if (c->single)
+		return;
+	setfsgid(gid);
+	creds_drop_fsetid(c);
+}
+
 void creds_drop_fsetid(const struct creds *c)
 {
 	if (!c->single)

@@ -52,6 +52,12 @@ int creds_enter_caller(const struct creds *c, uid_t uid, gid_t gid);
 void creds_leave(const struct creds *c);
 
 /*
+ * Acts in this group alone, and without CAP_FSETID; ended by creds_leave().
+ * Nothing happens in the single model.
+ */
+void creds_enter_group(const struct creds *c, gid_t gid);
+
+/*
  * Drops CAP_FSETID, so that the kernel clears set-user-id bits as it does for
  * other users, and raises it again.
  */

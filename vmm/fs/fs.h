@@ -22,6 +22,17 @@
  *
  * The guest kernel checks permissions by the attributes it is given.
  *
+ * Extended attributes.  In the single model only user.*: the others belong to the
+ * host's system, which thaw has no rights to.  In the pass model security.* (file
+ * capabilities, labels), trusted.* and POSIX ACLs too, as far as the host's file
+ * system has them; a guest that has such a directory as its root needs them.
+ * FUSE_POSIX_ACL is negotiated then, so that the guest enforces ACLs: without it,
+ * the group bits of a mode, which are an ACL's mask, would give the group more
+ * than the ACL does.  It costs a GETXATTR for each file that the guest checks for
+ * another user than the owner, again after its attributes have expired.  In the
+ * single model ACLs count on the host alone, for thaw's user, as ids in them are
+ * no ids of the guest.
+ *
  * Locks on files (fcntl, flock) stay in the guest: they are not offered.
  *
  * What bounds memory and descriptors: an argument of 72 KiB and one buffer of

@@ -7,14 +7,15 @@
  *		request waits for another one and a snapshot has none to save
  *	FUSE_EXPORT_SUPPORT	it looks up ".."
  *	FUSE_SUBMOUNTS		mounts in the share are crossed (fs.h)
- *	FUSE_POSIX_ACL		the guest would have to enforce the host's ACLs
- *	FUSE_SETXATTR_EXT	concerns ACLs only
  *	FUSE_HANDLE_KILLPRIV	version 2 says which writes clear the bits
  *
  * FUSE_HANDLE_KILLPRIV_V2: the host's kernel clears set-user-id bits and file
  * capabilities at each write of a user without CAP_FSETID.  The server drops that
  * capability where the guest's flag asks for it; without privileges it never has
  * it, and the bits are cleared by each write, also one of the guest's root.
+ *
+ * FUSE_POSIX_ACL, in the pass model: see "Extended attributes" in fs.h.
+ * FUSE_SETXATTR_EXT belongs to it.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -37,15 +38,19 @@
 #define BACKGROUND_MAX	     64
 #define CONGESTION_THRESHOLD 48
 
-static uint64_t offered_of(enum fs_cache cache)
+static uint64_t offered_of(const struct fs_server *server)
 {
-	switch (cache) {
+	uint64_t flags = OFFERED;
+
+	if (!server->creds.single)
+		flags |= FUSE_POSIX_ACL | FUSE_SETXATTR_EXT;
+	switch (server->config.cache) {
 	case FS_CACHE_ALWAYS:
-		return OFFERED | FUSE_WRITEBACK_CACHE | FUSE_CACHE_SYMLINKS;
+		return flags | FUSE_WRITEBACK_CACHE | FUSE_CACHE_SYMLINKS;
 	case FS_CACHE_NEVER:
-		return OFFERED | FS_DIRECT_IO_ALLOW_MMAP;
+		return flags | FS_DIRECT_IO_ALLOW_MMAP;
 	default:
-		return OFFERED | FUSE_AUTO_INVAL_DATA;
+		return flags | FUSE_AUTO_INVAL_DATA;
 	}
 }
 
@@ -72,7 +77,7 @@ ssize_t op_init(struct request *rq)
 		return request_reply(rq, &out, sizeof(out));
 	if (in->major < FUSE_KERNEL_VERSION || in->minor < MINOR_MIN)
 		return -EPROTO;
-	flags = guest_flags(rq, in) & offered_of(rq->server->config.cache);
+	flags = guest_flags(rq, in) & offered_of(rq->server);
 	session_begin(rq->server, flags);
 	out.max_readahead = in->max_readahead;
 	out.flags = (uint32_t)flags;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Extended attributes of the name user.*; others concern the host.  They are
- * reached by path, as O_PATH descriptors have no such operations: the thread's
- * working directory is /proc/self/fd (fs.h).
+ * Extended attributes: which ones, see fs.h.  They are reached by path, as O_PATH
+ * descriptors have no such operations: the thread's working directory is
+ * /proc/self/fd (fs.h), and a symbolic link there leads to the file that is open,
+ * which is not followed if it is a symbolic link itself.
  */
 #include <errno.h>
 #include <limits.h>
@@ -17,26 +18,44 @@
 #include "vmm/fs/ops.h"
 #include "vmm/fs/reach.h"
 
-#define USER_PREFIX "user."
-
-static bool is_user(const char *name)
+static bool has_prefix(const char *name, const char *prefix)
 {
-	return !strncmp(name, USER_PREFIX, strlen(USER_PREFIX)) &&
-	       name[strlen(USER_PREFIX)];
+	size_t len = strlen(prefix);
+
+	return !strncmp(name, prefix, len) && name[len];
 }
 
-/* Reads the name and opens the node; symbolic links have no such attributes. */
+static bool is_acl(const char *name)
+{
+	return !strcmp(name, "system.posix_acl_access") ||
+	       !strcmp(name, "system.posix_acl_default");
+}
+
+/* Whether the guest may know of a name. */
+static bool is_offered(struct fs_server *server, const char *name)
+{
+	if (has_prefix(name, "user."))
+		return true;
+	if (server->creds.single)
+		return false;
+	return has_prefix(name, "security.") || has_prefix(name, "trusted.") ||
+	       (is_acl(name) && server_has(server, FUSE_POSIX_ACL));
+}
+
+/* Reads the name and opens the node. */
 static int begin(struct request *rq, struct node *node, const char **name)
 {
 	int r = args_string(&rq->args, XATTR_NAME_MAX, name);
 
 	if (r == -ENAMETOOLONG)
 		return -ERANGE;
-	if (r == 0 && !is_user(*name))
+	if (r == 0 && !is_offered(rq->server, *name))
 		r = -EOPNOTSUPP;
 	if (r == 0)
 		r = node_open(node, rq->server, rq->head.nodeid);
-	if (r == 0 && node->inode->key.type == S_IFLNK)
+	/* Symbolic links have none of the other kinds. */
+	if (r == 0 && node->inode->key.type == S_IFLNK &&
+	    !has_prefix(*name, "security.") && !has_prefix(*name, "trusted."))
 		r = -EPERM;
 	return r;
 }
@@ -59,23 +78,33 @@ ssize_t op_getxattr(struct request *rq)
 	const struct fuse_getxattr_in *in = args_take(&rq->args, sizeof(*in));
 	char *value CLEANUP_FREE = malloc(XATTR_SIZE_MAX);
 	struct node node CLEANUP_NODE = { 0 };
-	const char *name;
+	const char *name = "";
 	ssize_t n = value ? begin(rq, &node, &name) : -ENOMEM;
 
-	if (n < 0)
-		return n;
-	n = getxattr(reach_name(node.fd).text, name, value, XATTR_SIZE_MAX);
-	return n < 0 ? -errno : reply_value(rq, in->size, value, (size_t)n);
+	if (n == 0) {
+		n = getxattr(reach_name(node.fd).text, name, value,
+			     XATTR_SIZE_MAX);
+		n = n < 0 ? -errno : n;
+	}
+	/* The guest checks permissions by it, and refuses all on this error. */
+	if (n == -EOPNOTSUPP && server_has(rq->server, FUSE_POSIX_ACL) &&
+	    is_acl(name))
+		return -ENODATA;
+	return n < 0 ? n : reply_value(rq, in->size, value, (size_t)n);
 }
 
-/* Keeps the names of user.* of a list; their length. */
-static size_t filter(char *names, size_t len)
+/*
+ * Keeps the names of a list that the caller may know of; their length.  Those of
+ * trusted.* are for root alone, also in a list (xattr(7)).
+ */
+static size_t filter(struct request *rq, char *names, size_t len)
 {
 	size_t kept = 0;
 
 	for (size_t at = 0, n; at < len; at += n) {
 		n = strlen(names + at) + 1;
-		if (!is_user(names + at))
+		if (!is_offered(rq->server, names + at) ||
+		    (rq->head.uid && has_prefix(names + at, "trusted.")))
 			continue;
 		memmove(names + kept, names + at, n);
 		kept += n;
@@ -94,23 +123,44 @@ ssize_t op_listxattr(struct request *rq)
 		n = -ENOMEM;
 	if (n < 0)
 		return n;
-	if (node.inode->key.type == S_IFLNK)
-		return reply_value(rq, in->size, "", 0);
 	n = listxattr(reach_name(node.fd).text, names, XATTR_LIST_MAX);
 	if (n < 0)
 		return -errno;
-	return reply_value(rq, in->size, names, filter(names, (size_t)n));
+	return reply_value(rq, in->size, names, filter(rq, names, (size_t)n));
+}
+
+/*
+ * Sets a value.  An ACL that a user sets who is not in the file's group ends its
+ * set-group-ID bit, where the guest asks for it.
+ */
+static int set_value(struct request *rq, const struct node *node,
+		     const char *name, const void *value,
+		     const struct fuse_setxattr_in *in, bool kills_sgid)
+{
+	const struct creds *creds = &rq->server->creds;
+	int r;
+
+	if (kills_sgid)
+		creds_enter_group(creds, rq->head.gid);
+	r = setxattr(reach_name(node->fd).text, name, value, in->size,
+		     (int)in->flags & (XATTR_CREATE | XATTR_REPLACE));
+	r = r < 0 ? -errno : 0;
+	if (kills_sgid)
+		creds_leave(creds);
+	return r;
 }
 
 ssize_t op_setxattr(struct request *rq)
 {
 	/* Without FUSE_SETXATTR_EXT the struct ends before setxattr_flags. */
+	bool extended = server_has(rq->server, FUSE_SETXATTR_EXT);
 	const struct fuse_setxattr_in *in =
-		args_take(&rq->args, FUSE_COMPAT_SETXATTR_IN_SIZE);
+		args_take(&rq->args, extended ? sizeof(*in) :
+						FUSE_COMPAT_SETXATTR_IN_SIZE);
 	struct node node CLEANUP_NODE = { 0 };
 	const void *value;
 	const char *name;
-	int r = begin(rq, &node, &name);
+	int r = in ? begin(rq, &node, &name) : -EINVAL;
 
 	if (r < 0)
 		return r;
@@ -119,9 +169,9 @@ ssize_t op_setxattr(struct request *rq)
 	value = args_take(&rq->args, in->size);
 	if (!value)
 		return -EINVAL;
-	r = setxattr(reach_name(node.fd).text, name, value, in->size,
-		     (int)in->flags & (XATTR_CREATE | XATTR_REPLACE));
-	return r < 0 ? -errno : 0;
+	return set_value(rq, &node, name, value, in,
+			 extended && in->setxattr_flags &
+					     FUSE_SETXATTR_ACL_KILL_SGID);
 }
 
 ssize_t op_removexattr(struct request *rq)

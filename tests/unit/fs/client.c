@@ -163,9 +163,15 @@ int client_init(struct client *c, uint64_t flags, struct fuse_init_out *out)
 		.flags = (uint32_t)flags,
 		.flags2 = (uint32_t)(flags >> 32),
 	};
+	struct fuse_init_out reply;
+	int r = give(c, client_call(c, FUSE_INIT, 0, &in, sizeof(in), NULL, 0),
+		     &reply, sizeof(reply));
 
-	return give(c, client_call(c, FUSE_INIT, 0, &in, sizeof(in), NULL, 0),
-		    out, sizeof(*out));
+	if (r == 0)
+		c->flags = reply.flags | (uint64_t)reply.flags2 << 32;
+	if (r == 0 && out)
+		*out = reply;
+	return r;
 }
 
 int client_lookup(struct client *c, uint64_t dir, const char *name,
@@ -328,6 +334,34 @@ ssize_t client_write(struct client *c, uint64_t node, uint64_t fh,
 		     &out, sizeof(out));
 
 	return r ? r : (ssize_t)out.size;
+}
+
+int client_setxattr(struct client *c, uint64_t node, const char *name,
+		    const void *value, size_t len, uint32_t flags,
+		    uint32_t extra)
+{
+	struct fuse_setxattr_in in = { .size = (uint32_t)len,
+				       .flags = flags,
+				       .setxattr_flags = extra };
+	size_t name_len = strlen(name) + 1;
+	char all[1024];
+
+	memcpy(all, name, name_len);
+	memcpy(all + name_len, value, len);
+	return client_call(c, FUSE_SETXATTR, node, &in,
+			   c->flags & FUSE_SETXATTR_EXT ?
+				   sizeof(in) :
+				   FUSE_COMPAT_SETXATTR_IN_SIZE,
+			   all, name_len + len);
+}
+
+int client_getxattr(struct client *c, uint64_t node, const char *name,
+		    uint32_t space)
+{
+	struct fuse_getxattr_in in = { .size = space };
+
+	return client_call(c, name ? FUSE_GETXATTR : FUSE_LISTXATTR, node, &in,
+			   sizeof(in), name, name ? strlen(name) + 1 : 0);
 }
 
 int client_unlink(struct client *c, uint64_t dir, const char *name)

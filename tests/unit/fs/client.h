@@ -29,6 +29,7 @@ struct client {
 	char dir[80]; /* top/share, the directory that is shared */
 	uint32_t uid, gid; /* of the caller */
 	uint64_t unique;
+	uint64_t flags; /* agreed on by INIT */
 	unsigned int seed; /* of how requests are cut */
 	size_t reply_max; /* space for the contents of the next reply */
 	uint8_t *reply; /* contents of the last one */
@@ -73,6 +74,13 @@ ssize_t client_read(struct client *c, uint64_t node, uint64_t fh,
 ssize_t client_write(struct client *c, uint64_t node, uint64_t fh,
 		     uint64_t offset, const void *from, size_t len,
 		     uint32_t flags, uint32_t write_flags);
+/* @extra: setxattr_flags, sent only where FUSE_SETXATTR_EXT was agreed on. */
+int client_setxattr(struct client *c, uint64_t node, const char *name,
+		    const void *value, size_t len, uint32_t flags,
+		    uint32_t extra);
+/* FUSE_GETXATTR, or FUSE_LISTXATTR with @name NULL; into c->reply. */
+int client_getxattr(struct client *c, uint64_t node, const char *name,
+		    uint32_t space);
 int client_unlink(struct client *c, uint64_t dir, const char *name);
 int client_rename(struct client *c, uint64_t dir, const char *name,
 		  uint64_t new_dir, const char *new_name, uint32_t flags);

@@ -320,6 +320,7 @@ static void test_counts(void **state)
 	struct fuse_write_in in = { .size = 100 };
 	struct fuse_batch_forget_in batch = { .count = UINT32_MAX };
 	struct fuse_setxattr_in xattr = { .size = UINT32_MAX };
+	size_t xattr_len;
 	struct client c;
 	struct stat st;
 	uint64_t node;
@@ -332,6 +333,8 @@ static void test_counts(void **state)
 	assert_int_equal(client_call(&c, FUSE_WRITE, node, &in, sizeof(in),
 				     "only this", 9),
 			 -EINVAL);
+	xattr_len = c.flags & FUSE_SETXATTR_EXT ? sizeof(xattr) :
+						  FUSE_COMPAT_SETXATTR_IN_SIZE;
 	in.size = UINT32_MAX;
 	assert_int_equal(client_call(&c, FUSE_WRITE, node, &in, sizeof(in),
 				     "only this", 9),
@@ -341,11 +344,11 @@ static void test_counts(void **state)
 	assert_int_equal(client_call(&c, FUSE_BATCH_FORGET, 0, &batch,
 				     sizeof(batch), NULL, 0),
 			 CLIENT_NO_REPLY);
-	assert_int_equal(client_call(&c, FUSE_SETXATTR, node, &xattr, 8,
+	assert_int_equal(client_call(&c, FUSE_SETXATTR, node, &xattr, xattr_len,
 				     "user.x\0v", 8),
 			 -E2BIG);
 	xattr.size = 100;
-	assert_int_equal(client_call(&c, FUSE_SETXATTR, node, &xattr, 8,
+	assert_int_equal(client_call(&c, FUSE_SETXATTR, node, &xattr, xattr_len,
 				     "user.x\0v", 8),
 			 -EINVAL);
 	client_finish(&c);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -804,76 +803,6 @@ static void test_space(void **state)
 	client_finish(&c);
 }
 
-static int xattr(struct client *c, uint32_t opcode, uint64_t node,
-		 uint32_t space, const char *name)
-{
-	struct fuse_getxattr_in in = { .size = space };
-
-	return client_call(c, opcode, node, &in, sizeof(in), name,
-			   name ? strlen(name) + 1 : 0);
-}
-
-static int set_xattr(struct client *c, uint64_t node, const char *name,
-		     const char *value, uint32_t flags)
-{
-	struct fuse_setxattr_in in = { .size = (uint32_t)strlen(value),
-				       .flags = flags };
-	char all[512];
-	size_t len = strlen(name) + 1;
-
-	strcpy(all, name);
-	memcpy(all + len, value, strlen(value));
-	return client_call(c, FUSE_SETXATTR, node, &in,
-			   FUSE_COMPAT_SETXATTR_IN_SIZE, all,
-			   len + strlen(value));
-}
-
-static void test_xattr(void **state)
-{
-	char value[16];
-	struct client c;
-	uint64_t node;
-
-	(void)state;
-	client_start(&c, &usual);
-	host_write(client_path(&c, "f"), "");
-	node = client_walk(&c, "f");
-	if (set_xattr(&c, node, "user.one", "value", 0) == -EOPNOTSUPP) {
-		client_finish(&c);
-		skip();
-	}
-	assert_int_equal(getxattr(client_path(&c, "f"), "user.one", value, 16),
-			 5);
-	assert_memory_equal(value, "value", 5);
-	assert_int_equal(set_xattr(&c, node, "user.one", "x", XATTR_CREATE),
-			 -EEXIST);
-	assert_int_equal(xattr(&c, FUSE_GETXATTR, node, 0, "user.one"), 0);
-	assert_int_equal(((struct fuse_getxattr_out *)c.reply)->size, 5);
-	assert_int_equal(xattr(&c, FUSE_GETXATTR, node, 5, "user.one"), 0);
-	assert_int_equal(c.reply_len, 5);
-	assert_memory_equal(c.reply, "value", 5);
-	assert_int_equal(xattr(&c, FUSE_GETXATTR, node, 4, "user.one"),
-			 -ERANGE);
-	assert_int_equal(xattr(&c, FUSE_GETXATTR, node, 4, "user.no"),
-			 -ENODATA);
-	assert_int_equal(xattr(&c, FUSE_LISTXATTR, node, 100, NULL), 0);
-	assert_int_equal(c.reply_len, 9);
-	assert_memory_equal(c.reply, "user.one", 9);
-	/* What concerns the host is not the guest's. */
-	assert_int_equal(set_xattr(&c, node, "security.capability", "x", 0),
-			 -EOPNOTSUPP);
-	assert_int_equal(set_xattr(&c, node, "trusted.x", "x", 0), -EOPNOTSUPP);
-	assert_int_equal(set_xattr(&c, node, "user.", "x", 0), -EOPNOTSUPP);
-	assert_int_equal(xattr(&c, FUSE_GETXATTR, node, 4, "system.posix_acl"),
-			 -EOPNOTSUPP);
-	assert_int_equal(client_call(&c, FUSE_REMOVEXATTR, node, "user.one", 9,
-				     NULL, 0),
-			 0);
-	assert_int_equal(getxattr(client_path(&c, "f"), "user.one", value, 16),
-			 -1);
-	client_finish(&c);
-}
-
 static void test_not_offered(void **state)
 {
 	static const uint32_t opcodes[] = {
@@ -999,7 +928,6 @@ int main(void)
 		cmocka_unit_test(test_readdirplus_ids),
 		cmocka_unit_test(test_statfs_and_access),
 		cmocka_unit_test(test_space),
-		cmocka_unit_test(test_xattr),
 		cmocka_unit_test(test_not_offered),
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_destroy),
