@@ -107,6 +107,10 @@ static void handle_system_event(struct vcpu *vcpu)
 	}
 }
 
+/* Sixteen 64-bit numbers, with " 0x" each, and ", data". */
+#define INTERNAL_DATA_TEXT (16 * 19 + 8)
+
+/* What the data mean depends on the error and on the processor's vendor. */
 static void handle_internal_error(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->cpu->run;
@@ -120,8 +124,14 @@ static void handle_internal_error(struct vcpu *vcpu)
 	uint32_t which = run->internal.suberror;
 	const char *name = which < ARRAY_SIZE(names) ? names[which] : NULL;
 
-	give_up(vcpu, VM_END_CRASH, "KVM internal error %u (%s)", which,
-		name ? name : "unknown");
+	char data[INTERNAL_DATA_TEXT] = "";
+
+	for (size_t i = 0, at = 0;
+	     i < run->internal.ndata && i < ARRAY_SIZE(run->internal.data); i++)
+		at += sprintf(data + at, "%s0x%llx", i ? " " : ", data ",
+			      (unsigned long long)run->internal.data[i]);
+	give_up(vcpu, VM_END_CRASH, "KVM internal error %u (%s)%s", which,
+		name ? name : "unknown", data);
 }
 
 /* KVM_RUN failed with @err; EFAULT: a memory fault, such as an absent page. */
