@@ -36,7 +36,8 @@ def main():
         elif result == 'SKIP':
             print(f'skip {name}: {last_line(test)}')
         else:
-            print(f"not ok {name}: {WORDS.get(result, result)}, status {test['returncode']}")
+            print(f"not ok {name}: {WORDS.get(result, result)}, "
+                  f"status {test['returncode']}: {last_line(test)}")
             text = (test.get('stdout') or '') + (test.get('stderr') or '')
             print(f'---- {name}', file=sys.stderr)
             print('\n'.join(text.splitlines()[-SHOWN_LINES:]), file=sys.stderr)
