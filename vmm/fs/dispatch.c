@@ -15,6 +15,7 @@
 #define CHANGES	     (1u << 1) /* refused on a read-only share */
 #define DATA_FOLLOWS (1u << 2) /* in_bytes of arguments, then data */
 #define NO_SESSION   (1u << 3) /* before INIT */
+#define ENDS	     (1u << 4) /* waits for nothing; not refused at a reset */
 
 struct operation {
 	request_handler *run;
@@ -48,7 +49,7 @@ static const struct operation operations[] = {
 	[FUSE_WRITE] = { op_write, IN(write), OUT(write),
 			 CHANGES | DATA_FOLLOWS },
 	[FUSE_STATFS] = { op_statfs, 0, OUT(statfs), 0 },
-	[FUSE_RELEASE] = { op_release, IN(release), 0, 0 },
+	[FUSE_RELEASE] = { op_release, IN(release), 0, ENDS },
 	[FUSE_FSYNC] = { op_fsync, IN(fsync), 0, 0 },
 	[FUSE_SETXATTR] = { op_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE + 1, 0,
 			    CHANGES },
@@ -59,13 +60,13 @@ static const struct operation operations[] = {
 	[FUSE_INIT] = { op_init, FS_INIT_IN_BYTES, OUT(init), NO_SESSION },
 	[FUSE_OPENDIR] = { op_opendir, IN(open), OUT(open), 0 },
 	[FUSE_READDIR] = { op_readdir, IN(read), 0, 0 },
-	[FUSE_RELEASEDIR] = { op_release, IN(release), 0, 0 },
+	[FUSE_RELEASEDIR] = { op_release, IN(release), 0, ENDS },
 	[FUSE_FSYNCDIR] = { op_fsyncdir, IN(fsync), 0, 0 },
 	[FUSE_ACCESS] = { op_access, IN(access), 0, 0 },
 	[FUSE_CREATE] = { op_create, IN(create) + 1, OUT(entry) + OUT(open),
 			  CHANGES },
 	[FUSE_INTERRUPT] = { op_interrupt, IN(interrupt), 0, NO_REPLY },
-	[FUSE_DESTROY] = { op_destroy, 0, 0, 0 },
+	[FUSE_DESTROY] = { op_destroy, 0, 0, ENDS },
 	[FUSE_BATCH_FORGET] = { op_batch_forget, IN(batch_forget), 0,
 				NO_REPLY },
 	[FUSE_FALLOCATE] = { op_fallocate, IN(fallocate), 0, CHANGES },
@@ -100,6 +101,9 @@ static ssize_t run(struct request *rq, struct span *in,
 		return -EROFS;
 	if (rq->reply.left < op->out_bytes)
 		return -EINVAL;
+	if (running_is_refused(&rq->server->running) &&
+	    !(op->flags & (NO_REPLY | ENDS)))
+		return -EINTR;
 	r = decode_args(in, &rq->args, op->in_bytes, fixed);
 	if (r == 0) {
 		rq->data = *in;
@@ -146,7 +150,9 @@ size_t fs_handle(struct fs_server *server, const struct iovec *in,
 	if (reply.left < sizeof(struct fuse_out_header))
 		return 0;
 	span_skip(&rq.reply, sizeof(struct fuse_out_header));
+	running_begin(&server->running, &rq.running, rq.head.unique);
 	r = op ? run(&rq, &request, op) : -ENOSYS;
+	running_end(&server->running, &rq.running);
 	if (r < 0)
 		host_error_note(server, rq.head.opcode, rq.head.nodeid,
 				(int)-r);

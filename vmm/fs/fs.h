@@ -33,6 +33,10 @@
  * single model ACLs count on the host alone, for thaw's user, as ids in them are
  * no ids of the guest.
  *
+ * INTERRUPT kicks the thread of a request out of its system call: one that waits
+ * for a lease to be broken or for a FUSE server ends with -EINTR; most others of
+ * the kernel's file systems are not interruptible.
+ *
  * Locks on files (fcntl, flock) stay in the guest: they are not offered.
  *
  * What bounds memory and descriptors: an argument of 72 KiB and one buffer of
@@ -96,8 +100,9 @@ void fs_destroy(struct fs_server *server);
 
 /*
  * Prepares the calling thread for fs_handle(), for its life: a private umask and
- * working directory (CLONE_FS is unshared), and the user of `squash`.  Extended
- * attributes and umasks are wrong in a thread that is not prepared.
+ * working directory (CLONE_FS is unshared), the user of `squash`, and kicks, which
+ * interrupt requests.  Extended attributes and umasks are wrong in a thread that
+ * is not prepared.
  * Threads of fs_pool_create() are prepared.  -errno, logged.
  */
 int fs_thread_prepare(struct fs_server *server);

@@ -96,12 +96,11 @@ ssize_t op_destroy(struct request *rq)
 	return 0;
 }
 
-/*
- * No operation waits for another request or for the guest, so none is
- * interrupted: each completes as soon as the host's file system lets it.
- */
+/* One that has not begun, or is complete, is not interrupted. */
 ssize_t op_interrupt(struct request *rq)
 {
-	(void)rq;
+	const struct fuse_interrupt_in *in = args_take(&rq->args, sizeof(*in));
+
+	running_interrupt(&rq->server->running, in->unique);
 	return 0;
 }

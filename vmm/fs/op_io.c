@@ -19,11 +19,13 @@ typedef ssize_t transfer(int fd, const struct iovec *iov, int count,
 			 off_t offset, int rwf);
 
 /*
- * Transfers up to @len bytes between a file and @span.  How many, or -errno where
- * there were none.  A file's end makes it short.
+ * Transfers up to @len bytes between a file and @span.  How many, fewer at the
+ * file's end; or -errno.  A write that fails after its first bytes is short.  A
+ * read is an error then, as the guest takes a short read for the file's end.
  */
-static ssize_t transfer_all(transfer *call, int fd, struct span *span,
-			    size_t len, uint64_t offset, int rwf)
+static ssize_t transfer_all(struct request *rq, transfer *call, int fd,
+			    struct span *span, size_t len, uint64_t offset,
+			    int rwf)
 {
 	struct iovec iov[FS_IOV_MAX];
 	size_t done = 0;
@@ -32,13 +34,14 @@ static ssize_t transfer_all(transfer *call, int fd, struct span *span,
 		return -EINVAL;
 	while (done < len) {
 		unsigned int count = span_iov(span, len - done, iov);
-		ssize_t n =
-			call(fd, iov, (int)count, (off_t)(offset + done), rwf);
+		ssize_t n = -1;
 
-		if (n < 0 && errno == EINTR && done == 0)
-			return -EINTR;
+		errno = EINTR;
+		if (!running_is_interrupted(&rq->running))
+			n = call(fd, iov, (int)count, (off_t)(offset + done),
+				 rwf);
 		if (n < 0)
-			return done ? (ssize_t)done : -errno;
+			return done && call != preadv2 ? (ssize_t)done : -errno;
 		if (n == 0)
 			break;
 		span_skip(span, (size_t)n);
@@ -57,7 +60,8 @@ ssize_t op_read(struct request *rq)
 
 	if (r < 0)
 		return r;
-	return transfer_all(preadv2, file.fd, &rq->reply, len, in->offset, 0);
+	return transfer_all(rq, preadv2, file.fd, &rq->reply, len, in->offset,
+			    0);
 }
 
 ssize_t op_write(struct request *rq)
@@ -81,7 +85,7 @@ ssize_t op_write(struct request *rq)
 		return n;
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		creds_drop_fsetid(creds);
-	n = transfer_all(pwritev2, file.fd, &rq->data, in->size, in->offset,
+	n = transfer_all(rq, pwritev2, file.fd, &rq->data, in->size, in->offset,
 			 rwf);
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		creds_raise_fsetid(creds);

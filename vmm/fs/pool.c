@@ -14,10 +14,13 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/thread.h"
-#include "vmm/fs/fs.h"
+#include "vmm/fs/server.h"
 
 /* A kick just before a system call is lost, so kicks are repeated. */
 #define KICK_INTERVAL_NS (NS_PER_S / 100)
+
+/* How long a reset waits in silence. */
+#define REPORT_NS (3 * NS_PER_S)
 
 struct fs_pool {
 	struct fs_server *server;
@@ -197,6 +200,25 @@ int fs_pool_quiesce(struct fs_pool *pool, uint64_t ns)
 	pool->quiesced = r == 0;
 	pthread_mutex_unlock(&pool->lock);
 	return -r;
+}
+
+void fs_pool_interrupt(struct fs_pool *pool)
+{
+	struct running_list *running = &pool->server->running;
+	uint64_t since = clock_now_ns();
+	bool reported = false;
+
+	running_refuse(running, true);
+	while (fs_pool_quiesce(pool, KICK_INTERVAL_NS) == -ETIMEDOUT) {
+		running_interrupt_all(running);
+		if (reported || clock_now_ns() - since < REPORT_NS)
+			continue;
+		log_warn("share %s: reset: the host's file system has been "
+			 "busy for %.0f s",
+			 pool->server->label, (double)REPORT_NS / NS_PER_S);
+		reported = true;
+	}
+	running_refuse(running, false);
 }
 
 void fs_pool_resume(struct fs_pool *pool)

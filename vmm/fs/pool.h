@@ -62,6 +62,14 @@ void fs_pool_submit(struct fs_pool *pool, struct fs_job *job);
  * @ns, and the pool continues as before; -EIO where no thread could be started.
  */
 int fs_pool_quiesce(struct fs_pool *pool, uint64_t ns);
+
+/*
+ * The same without a limit, for a reset: requests that run are interrupted, and
+ * those that have not begun end with -EINTR, except that the guest's lookups and
+ * handles are still released.  Logs a line if that takes long, which is where
+ * the host's kernel does not let a request be interrupted.
+ */
+void fs_pool_interrupt(struct fs_pool *pool);
 void fs_pool_resume(struct fs_pool *pool);
 
 #endif

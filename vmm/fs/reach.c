@@ -115,16 +115,17 @@ void reach_key(const struct statx *stx, struct inode_key *key)
 				stx->stx_btime.tv_nsec;
 }
 
-/* Whether an open file is the inode. */
-static bool is_inode(struct fs_server *server, struct inode *inode, int fd)
+/* 0 if an open file is the inode, -ESTALE if not; or another -errno. */
+static int check_inode(struct fs_server *server, struct inode *inode, int fd)
 {
 	struct inode_key key;
 	struct statx stx;
+	int r = reach_stat(fd, &stx);
 
-	if (reach_stat(fd, &stx) < 0)
-		return false;
+	if (r < 0)
+		return r;
 	reach_key(&stx, &key);
-	return inode_check_key(&server->inodes, inode, &key);
+	return inode_check_key(&server->inodes, inode, &key) ? 0 : -ESTALE;
 }
 
 static int open_by_handle(struct fs_server *server, struct inode *inode)
@@ -182,15 +183,16 @@ static int open_again(struct fs_server *server, struct inode *inode)
 
 	for (size_t i = 0; i < ARRAY_SIZE(openers); i++) {
 		int fd = openers[i](server, inode);
+		int err = fd < 0 ? fd : check_inode(server, inode, fd);
 
-		if (fd >= 0 && is_inode(server, inode, fd))
+		if (err == 0)
 			return fd;
 		if (fd >= 0)
 			close(fd);
 		/* An error that says more than that the file is gone. */
-		else if (fd != -ESTALE && fd != -ENOENT && fd != -ENOTDIR &&
-			 fd != -ELOOP && fd != -EXDEV)
-			r = fd;
+		if (err != -ESTALE && err != -ENOENT && err != -ENOTDIR &&
+		    err != -ELOOP && err != -EXDEV)
+			r = err;
 	}
 	return r;
 }
@@ -362,14 +364,17 @@ int reach_open(const struct node *node, int flags)
 	uint32_t type = node->inode->key.type;
 	int fd, r;
 
-	/* Opening anything else may wait, or have an effect on the host. */
+	/*
+	 * Opening anything else may wait without a limit, or have an effect on
+	 * the host.  Without O_NONBLOCK a lease on the file is waited for.
+	 */
 	if (type != S_IFREG && type != S_IFDIR)
 		return type == S_IFLNK ? -ELOOP : -EINVAL;
 	r = reserve(node->server);
 	if (r < 0)
 		return r;
 	fd = openat(node->server->proc_fd, reach_name(node->fd).text,
-		    flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		    flags | O_CLOEXEC | O_NOCTTY);
 	return reserved(node->server, fd < 0 ? -errno : fd);
 }
 
@@ -386,7 +391,7 @@ int reach_create(const struct node *dir, const char *name, int flags,
 
 bool reach_is_same(const struct node *node, int fd)
 {
-	return is_inode(node->server, node->inode, fd);
+	return check_inode(node->server, node->inode, fd) == 0;
 }
 
 bool reach_has_place(struct fs_server *server, struct inode *inode)
@@ -397,7 +402,7 @@ bool reach_has_place(struct fs_server *server, struct inode *inode)
 	if (fd < 0)
 		return false;
 	fd = reserved(server, open_by_path(server, inode));
-	has = fd >= 0 && is_inode(server, inode, fd);
+	has = fd >= 0 && check_inode(server, inode, fd) == 0;
 	reach_close(server, fd);
 	return has;
 }

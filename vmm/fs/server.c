@@ -15,6 +15,7 @@
 #include "vmm/base/beneath.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/base/thread.h"
 #include "vmm/fs/reach.h"
 #include "vmm/fs/session.h"
 
@@ -141,6 +142,7 @@ int fs_create(struct fs_server **server, const struct fs_config *config)
 	s->proc_fd = s->mount_fd = -1;
 	pthread_mutex_init(&s->devs_lock, NULL);
 	pthread_mutex_init(&s->errors.lock, NULL);
+	pthread_mutex_init(&s->running.lock, NULL);
 	r = set_up(s, config);
 	if (r < 0) {
 		fs_destroy(s);
@@ -162,6 +164,7 @@ void fs_destroy(struct fs_server *s)
 		close(s->mount_fd);
 	pthread_mutex_destroy(&s->devs_lock);
 	pthread_mutex_destroy(&s->errors.lock);
+	pthread_mutex_destroy(&s->running.lock);
 	free(s->label);
 	free((char *)s->config.path);
 	free(s);
@@ -174,6 +177,7 @@ int fs_thread_prepare(struct fs_server *s)
 	if (unshare(CLONE_FS) < 0 || fchdir(s->proc_fd) < 0)
 		return log_errno(errno, "share %s: thread", s->config.path);
 	umask(0);
+	thread_take_kicks();
 	r = creds_thread_prepare(&s->creds);
 	if (r < 0)
 		return log_errno(-r, "share %s: user of the thread",

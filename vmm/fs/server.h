@@ -18,6 +18,7 @@
 #include "vmm/fs/handle.h"
 #include "vmm/fs/host_error.h"
 #include "vmm/fs/inode.h"
+#include "vmm/fs/running.h"
 #include "vmm/fs/span.h"
 
 /* Mounted file systems inside the share whose inode numbers are kept apart. */
@@ -39,12 +40,14 @@ struct fs_server {
 	uint64_t devs[SERVER_DEVS_MAX];
 	unsigned int dev_count;
 	struct host_errors errors;
+	struct running_list running;
 };
 
 /* A request while it runs; belongs to its thread. */
 struct request {
 	struct fs_server *server;
 	struct fuse_in_header head;
+	struct running running;
 	struct args args;
 	struct span data; /* what follows the arguments of a WRITE */
 	struct span reply; /* what follows the reply's header */

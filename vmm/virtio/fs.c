@@ -134,15 +134,16 @@ static void done_ready(void *ctx, uint32_t events)
 		virtio_queue_serve(fs->dev, i);
 }
 
-/* Without a bound: a chain must not be written to once it is given up. */
+/*
+ * Without a bound, as a chain must not be written to once it is given up: where
+ * requests are in flight, for a reset, they are interrupted.
+ */
 static unsigned int fs_drain(void *device, unsigned int queue)
 {
 	struct fs *fs = device;
 
 	(void)queue;
-	while (fs_pool_quiesce(fs->pool, QUIESCE_NS) == -ETIMEDOUT)
-		log_warn("share %s: the guest waits for the host's file system",
-			 fs->path);
+	fs_pool_interrupt(fs->pool);
 	collect(fs);
 	fs_pool_resume(fs->pool);
 	return 0;

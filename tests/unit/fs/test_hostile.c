@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <signal.h>
 #include <unistd.h>
@@ -437,6 +438,47 @@ static void test_changing_memory(void **state)
 }
 #endif
 
+/*
+ * A read that fails after its first page is an error: the guest takes a short
+ * reply for the end of the file.
+ */
+static void test_read_that_fails(void **state)
+{
+	struct {
+		struct fuse_in_header head;
+		struct fuse_read_in in;
+	} request = {
+		.head = { .len = sizeof(request), .opcode = FUSE_READ },
+		.in = { .size = 8192 },
+	};
+	const struct iovec in = { &request, sizeof(request) };
+	struct fuse_out_header reply;
+	struct iovec out[3] = { { &reply, sizeof(reply) } };
+	struct client c;
+	char *pages;
+
+	(void)state;
+	client_start(&c, &usual);
+	host_write(client_path(&c, "f"), "text");
+	assert_int_equal(truncate(client_path(&c, "f"), 8192), 0);
+	request.head.nodeid = client_walk(&c, "f");
+	assert_int_equal(client_open(&c, request.head.nodeid, O_RDONLY,
+				     &request.in.fh),
+			 0);
+	pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(pages, MAP_FAILED);
+	out[1] = (struct iovec){ pages, 4096 };
+	out[2] = (struct iovec){ pages + 4096, 4096 };
+	assert_int_equal(fs_handle(c.server, &in, 1, out, 3),
+			 sizeof(reply) + 8192);
+	assert_int_equal(mprotect(pages + 4096, 4096, PROT_NONE), 0);
+	assert_int_equal(fs_handle(c.server, &in, 1, out, 3), sizeof(reply));
+	assert_int_equal(reply.error, -EFAULT);
+	munmap(pages, 8192);
+	client_finish(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,6 +490,7 @@ int main(void)
 		cmocka_unit_test(test_stale_ids),
 		cmocka_unit_test(test_handles),
 		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_read_that_fails),
 		cmocka_unit_test(test_noise),
 #ifndef __SANITIZE_THREAD__
 		cmocka_unit_test(test_changing_memory),

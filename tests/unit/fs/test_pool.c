@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "tests/unit/base/capture.h"
 #include "tests/unit/fs/skip.h"
 #include "vmm/base/clock.h"
 #include "vmm/fs/pool.h"
@@ -255,6 +257,204 @@ static void test_tables_under_threads(void **state)
 	client_finish(&c);
 }
 
+/*
+ * A file with a lease: an open for writing waits for as long as
+ * /proc/sys/fs/lease-break-time says, 45 s, and can be interrupted.
+ */
+struct leased {
+	struct client c;
+	struct fs_pool *pool;
+	int fd;
+	sem_t done;
+	uint64_t node;
+};
+
+/* A request with a reply, in flight. */
+struct call {
+	struct fs_job job;
+	struct iovec in, out;
+	struct {
+		struct fuse_in_header head;
+		uint8_t args[64];
+	} request;
+	struct {
+		struct fuse_out_header head;
+		uint8_t data[200];
+	} reply;
+};
+
+static void on_leased_done(void *ctx, struct fs_job *job)
+{
+	struct leased *l = ctx;
+
+	(void)job;
+	sem_post(&l->done);
+}
+
+static void start_leased(struct leased *l)
+{
+	memset(l, 0, sizeof(*l));
+	sem_init(&l->done, 0, 0);
+	client_start(&l->c, &usual);
+	host_write(client_path(&l->c, "f"), "text");
+	l->node = client_walk(&l->c, "f");
+	/* Sent to the holder when the lease is to be given up. */
+	signal(SIGIO, SIG_IGN);
+	l->fd = open(client_path(&l->c, "f"), O_RDONLY | O_CLOEXEC);
+	assert_true(l->fd >= 0);
+	if (fcntl(l->fd, F_SETLEASE, F_RDLCK) < 0) {
+		close(l->fd);
+		client_finish(&l->c);
+		skip();
+	}
+	assert_int_equal(fs_pool_create(&l->pool, l->c.server, 1,
+					on_leased_done, l),
+			 0);
+}
+
+static void finish_leased(struct leased *l)
+{
+	fs_pool_destroy(l->pool);
+	close(l->fd);
+	client_finish(&l->c);
+	sem_destroy(&l->done);
+}
+
+/* Submits a request of any kind; @space 0: without a reply. */
+static void send_call(struct leased *l, struct call *call, uint32_t opcode,
+		      uint64_t node, const void *args, size_t len, size_t space)
+{
+	static uint64_t unique = 1000;
+
+	memset(call, 0, sizeof(*call));
+	call->request.head.len = (uint32_t)(sizeof(call->request.head) + len);
+	call->request.head.opcode = opcode;
+	call->request.head.nodeid = node;
+	call->request.head.unique = ++unique;
+	memcpy(call->request.args, args, len);
+	call->in = (struct iovec){ &call->request, call->request.head.len };
+	call->out = (struct iovec){ &call->reply, space };
+	call->job.in = &call->in;
+	call->job.out = &call->out;
+	call->job.in_count = 1;
+	call->job.out_count = space ? 1 : 0;
+	fs_pool_submit(l->pool, &call->job);
+}
+
+/* Submits an open that waits for the lease, and sees it wait. */
+static void send_open(struct leased *l, struct call *call)
+{
+	const struct fuse_open_in in = { .flags = O_RDWR };
+
+	send_call(l, call, FUSE_OPEN, l->node, &in, sizeof(in),
+		  sizeof(call->reply));
+	usleep(100000);
+	assert_int_equal(sem_trywait(&l->done), -1);
+}
+
+static void test_interrupt(void **state)
+{
+	static struct call open_call;
+	struct fuse_interrupt_in in = { .unique = 1 };
+	struct leased l;
+	uint64_t since = clock_now_ns(), fh;
+
+	(void)state;
+	start_leased(&l);
+	send_open(&l, &open_call);
+	/* On another thread, as the one of this pool is in the request. */
+	assert_int_equal(client_call(&l.c, FUSE_INTERRUPT, 0, &in, sizeof(in),
+				     NULL, 0),
+			 CLIENT_NO_REPLY);
+	usleep(50000);
+	assert_int_equal(sem_trywait(&l.done), -1);
+	in.unique = open_call.request.head.unique;
+	assert_int_equal(client_call(&l.c, FUSE_INTERRUPT, 0, &in, sizeof(in),
+				     NULL, 0),
+			 CLIENT_NO_REPLY);
+	sem_wait(&l.done);
+	assert_int_equal(open_call.reply.head.error, -EINTR);
+	assert_in_range(clock_now_ns() - since, 0, 30 * NS_PER_S);
+	/* Nothing is left of it. */
+	assert_int_equal(fcntl(l.fd, F_SETLEASE, F_UNLCK), 0);
+	assert_int_equal(client_open(&l.c, l.node, O_RDWR, &fh), 0);
+	finish_leased(&l);
+}
+
+static void test_reset(void **state)
+{
+	static struct call open_call, attr_call, release_call;
+	struct fuse_getattr_in attr_in = { 0 };
+	struct fuse_release_in release_in = { 0 };
+	uint64_t since = clock_now_ns(), fh;
+	struct fuse_attr attr;
+	struct fs_usage usage;
+	struct leased l;
+
+	(void)state;
+	start_leased(&l);
+	assert_int_equal(client_open(&l.c, l.node, O_RDONLY, &fh), 0);
+	release_in.fh = fh;
+	send_open(&l, &open_call);
+	send_call(&l, &attr_call, FUSE_GETATTR, 1, &attr_in, sizeof(attr_in),
+		  sizeof(attr_call.reply));
+	send_call(&l, &release_call, FUSE_RELEASE, l.node, &release_in,
+		  sizeof(release_in), sizeof(release_call.reply));
+	fs_pool_interrupt(l.pool);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(sem_trywait(&l.done), 0);
+	assert_in_range(clock_now_ns() - since, 0, 30 * NS_PER_S);
+	assert_int_equal(open_call.reply.head.error, -EINTR);
+	assert_int_equal(attr_call.reply.head.error, -EINTR);
+	assert_int_equal(release_call.reply.head.error, 0);
+	fs_usage(l.c.server, &usage);
+	assert_int_equal(usage.handles, 0);
+	/* It is usable afterwards. */
+	fs_pool_resume(l.pool);
+	assert_int_equal(client_getattr(&l.c, 1, &attr), 0);
+	finish_leased(&l);
+}
+
+static void *post_later(void *hold)
+{
+	usleep(3300000);
+	sem_post(hold);
+	return NULL;
+}
+
+/* What cannot be interrupted is waited for, with one line. */
+static void test_reset_waits(void **state)
+{
+	static struct work work;
+	struct device device = { 0 };
+	struct capture log;
+	struct fs_pool *pool;
+	const char *text;
+	struct client c;
+	pthread_t later;
+	sem_t hold;
+
+	(void)state;
+	sem_init(&hold, 0, 0);
+	device.hold = &hold;
+	client_start(&c, &usual);
+	assert_int_equal(fs_pool_create(&pool, c.server, 1, on_done, &device),
+			 0);
+	submit(pool, &work);
+	usleep(50000);
+	capture_start(&log, STDERR_FILENO);
+	assert_int_equal(pthread_create(&later, NULL, post_later, &hold), 0);
+	fs_pool_interrupt(pool);
+	text = capture_end(&log);
+	assert_non_null(strstr(text, "reset: the host's file system has been"));
+	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+	pthread_join(later, NULL);
+	assert_int_equal(atomic_load(&device.done), 1);
+	fs_pool_destroy(pool);
+	sem_destroy(&hold);
+	client_finish(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +462,9 @@ int main(void)
 		cmocka_unit_test(test_quiesce),
 		cmocka_unit_test(test_threads_work_at_once),
 		cmocka_unit_test(test_tables_under_threads),
+		cmocka_unit_test(test_interrupt),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_reset_waits),
 	};
 
 	if (has_no_openat2())
