@@ -2,8 +2,11 @@
 /* Thread creation, and kicks. Any thread. */
 #include "vmm/base/thread.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -78,4 +81,35 @@ int thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg),
 	if (r == 0)
 		pthread_setname_np(*thread, name);
 	return -r;
+}
+
+/* The delay of the thread with the directory @name in /proc/self/task. */
+static uint64_t run_delay_ns(const char *name)
+{
+	char path[64];
+	uint64_t delay = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/schedstat", name);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%*u %" SCNu64, &delay) != 1)
+		delay = 0;
+	fclose(file);
+	return delay;
+}
+
+uint64_t threads_run_delay_ns(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *entry;
+	uint64_t sum = 0;
+
+	if (!tasks)
+		return 0;
+	while ((entry = readdir(tasks)))
+		sum += run_delay_ns(entry->d_name);
+	closedir(tasks);
+	return sum;
 }

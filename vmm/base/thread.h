@@ -37,4 +37,11 @@ void thread_set_kick_flag(volatile uint8_t *flag);
 void thread_kick(pthread_t thread);
 void thread_kick_id(pid_t id);
 
+/*
+ * For how long threads of the process were ready to run without a processor, in
+ * ns, added up (/proc/PID/task/TID/schedstat, second number; proc(5)). 0 where
+ * the kernel does not count it. Any thread.
+ */
+uint64_t threads_run_delay_ns(void);
+
 #endif

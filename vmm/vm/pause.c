@@ -7,13 +7,16 @@
 #include <errno.h>
 
 #include "vmm/base/clock.h"
+#include "vmm/base/thread.h"
 #include "vmm/vm/private.h"
 
 /*
  * A vCPU leaves the guest within microseconds, unless it is blocked on a page,
- * which may take as long as its source.
+ * which may take as long as its source.  Time in which a thread had no processor
+ * does not count, up to a minute: the host is busy then.
  */
 #define PAUSE_PATIENCE_NS (5 * NS_PER_S)
+#define PAUSE_BUSY_NS	  (60 * NS_PER_S)
 
 /* Whether every thread is parked; the lock is held. */
 static bool all_parked(const struct vm *vm)
@@ -24,20 +27,42 @@ static bool all_parked(const struct vm *vm)
 	return true;
 }
 
+/* Waits until all are parked or the VM ends; the lock is held.  An errno. */
+static int wait_parked(struct vm *vm)
+{
+	const uint64_t first = clock_now_ns() + PAUSE_PATIENCE_NS;
+	const uint64_t delay = threads_run_delay_ns();
+	uint64_t until = first;
+
+	while (vm->end.kind == VM_END_NONE && !all_parked(vm)) {
+		struct timespec t = clock_timespec(until);
+		uint64_t now, busy;
+
+		if (pthread_cond_timedwait(&vm->changed, &vm->lock, &t) == 0)
+			continue;
+		now = threads_run_delay_ns();
+		/* A thread that has exited is not in the sum any more. */
+		busy = now > delay ? now - delay : 0;
+		if (busy > PAUSE_BUSY_NS)
+			busy = PAUSE_BUSY_NS;
+		if (first + busy <= until)
+			return ETIMEDOUT;
+		until = first + busy;
+	}
+	return 0;
+}
+
 /* Parks all vCPUs, or none: -ETIMEDOUT, logged, or -ECANCELED at the end. */
 static int park_all(struct vm *vm)
 {
-	const struct timespec until =
-		clock_timespec(clock_now_ns() + PAUSE_PATIENCE_NS);
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&vm->lock);
 	if (atomic_load(&vm->phase) == VM_PHASE_RUN) {
 		atomic_store(&vm->phase, VM_PHASE_PAUSED);
 		vcpus_kick(vm);
 	}
-	while (r == 0 && vm->end.kind == VM_END_NONE && !all_parked(vm))
-		r = pthread_cond_timedwait(&vm->changed, &vm->lock, &until);
+	r = wait_parked(vm);
 	if (vm->end.kind != VM_END_NONE) {
 		r = ECANCELED;
 	} else if (r) {
