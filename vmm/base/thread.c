@@ -4,9 +4,9 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -86,18 +86,17 @@ int thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg),
 /* The delay of the thread with the directory @name in /proc/self/task. */
 static uint64_t run_delay_ns(const char *name)
 {
-	char path[64];
-	uint64_t delay = 0;
+	char text[128] = "", *second = text;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%.20s/schedstat", name);
-	file = fopen(path, "re");
+	snprintf(text, sizeof(text), "/proc/self/task/%.20s/schedstat", name);
+	file = fopen(text, "re");
 	if (!file)
 		return 0;
-	if (fscanf(file, "%*u %" SCNu64, &delay) != 1)
-		delay = 0;
+	if (fgets(text, sizeof(text), file))
+		strtoull(text, &second, 10);
 	fclose(file);
-	return delay;
+	return second == text ? 0 : strtoull(second, NULL, 10);
 }
 
 uint64_t threads_run_delay_ns(void)
