@@ -34,7 +34,7 @@ need_kvm
 shared() {
 	shows . run -k "$guest" "$@"
 }
-shared --share "$dir" --share "$dir:x,ro,cache=always,uid=1,gid=2"
+shared --share "$dir" --share "$dir:x,ro,cache=always"
 
 # Commas and colons in names.
 mkdir "$work/a,b" "$work/,a,,b," "$work/c:d" "$work/c:d,"
@@ -55,6 +55,14 @@ refuses 70 "share $work/file: Not a directory" \
 
 # Root without privileges is a user that owns /dev/kvm.
 if command -v setpriv >/dev/null && [ "$(id -u)" -eq 0 ]; then
+	run run -k "$guest" --share "$dir,uid=1"
+	grep -q "share $dir: uid and gid have no effect" "$work/err" ||
+		fail 'no warning about uid'
+	chmod 700 "$dir"
+	refuses 70 "share $dir: Permission denied" \
+		run -k "$guest" --share "$dir,squash=1:1"
+	chmod 755 "$dir" "$work"
+	shared --share "$dir,squash=1:1,uid=5"
 	set -- --inh-caps=-all --bounding-set=-all
 	cat >"$work/plain" <<END
 #!/bin/sh
@@ -71,7 +79,7 @@ if ! sh -c 'cd "$1"' sh "$dir" 2>/dev/null || [ "$thaw" = "$work/plain" ]; then
 		run -k "$guest" --share "$dir,dev"
 	refuses 70 "share $dir: squash: Operation not permitted" \
 		run -k "$guest" --share "$dir,squash=1:1"
-	shared --share "$dir"
+	shared --share "$dir,uid=1,gid=2"
 fi
 chmod 755 "$dir"
 

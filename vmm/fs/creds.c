@@ -6,6 +6,7 @@
 #include "vmm/fs/creds.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -78,6 +79,19 @@ int creds_thread_prepare(const struct creds *c)
 	return set_fs_ids(c->host_uid, c->host_gid) ? 0 : -EPERM;
 }
 
+int creds_check_directory(const struct creds *c, int fd)
+{
+	int r = 0;
+
+	if (c->squash && !set_fs_ids(c->host_uid, c->host_gid))
+		r = -EPERM;
+	if (r == 0 && faccessat(fd, ".", R_OK | X_OK, AT_EACCESS) < 0)
+		r = -errno;
+	if (c->squash)
+		set_fs_ids(geteuid(), getegid());
+	return r;
+}
+
 bool creds_can_make_devices(const struct creds *c)
 {
 	return !c->single && effective(c) & CAP_BIT(CAP_MKNOD);
@@ -130,6 +144,12 @@ void creds_drop_fsetid(const struct creds *c)
 {
 	if (!c->single)
 		set_effective(c, effective(c) & ~CAP_BIT(CAP_FSETID));
+}
+
+void creds_drop_fsetid_of(const struct creds *c, uid_t uid)
+{
+	if (uid != 0)
+		creds_drop_fsetid(c);
 }
 
 void creds_raise_fsetid(const struct creds *c)

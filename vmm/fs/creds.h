@@ -39,6 +39,12 @@ int creds_thread_prepare(const struct creds *c);
 /* Whether device nodes may be made: the pass model with CAP_MKNOD. */
 bool creds_can_make_devices(const struct creds *c);
 
+/*
+ * Whether requests of the guest's root may read the directory @fd; -errno.  Main
+ * thread, which acts as the user of squash meanwhile.
+ */
+int creds_check_directory(const struct creds *c, int fd);
+
 /* Whether file handles may be opened: CAP_DAC_READ_SEARCH. */
 bool creds_can_open_by_handle(const struct creds *c);
 
@@ -62,6 +68,8 @@ void creds_enter_group(const struct creds *c, gid_t gid);
  * other users, and raises it again.
  */
 void creds_drop_fsetid(const struct creds *c);
+/* The same where the request of this user has no flag for it. */
+void creds_drop_fsetid_of(const struct creds *c, uid_t uid);
 void creds_raise_fsetid(const struct creds *c);
 
 /* Ids as the guest sees them, and the other way: -EPERM for a foreign one. */

@@ -222,6 +222,12 @@ ssize_t op_create(struct request *rq)
 	}
 	if (fd < 0) {
 		fd = open_existing(rq, &child, in->flags);
+		/* It may have been truncated. */
+		r = fd < 0 ? 0 : reach_stat(fd, &stx);
+		if (r < 0) {
+			reach_close(server, fd);
+			fd = r;
+		}
 	} else if (!reach_is_same(&child, fd)) {
 		/* Replaced meanwhile: the guest asks again. */
 		reach_close(server, fd);

@@ -13,6 +13,8 @@
  * capabilities at each write of a user without CAP_FSETID.  The server drops that
  * capability where the guest's flag asks for it; without privileges it never has
  * it, and the bits are cleared by each write, also one of the guest's root.
+ * FALLOCATE and COPY_FILE_RANGE have no such flag: there it is dropped for
+ * callers other than root.
  *
  * FUSE_POSIX_ACL, in the pass model: see "Extended attributes" in fs.h.
  * FUSE_SETXATTR_EXT belongs to it.

@@ -94,16 +94,22 @@ ssize_t op_opendir(struct request *rq)
 /* After the guest has written, its cache is what the file is. */
 static void note_written(struct request *rq, uint64_t handle_id)
 {
-	struct opened file CLEANUP_OPENED = { 0 };
+	struct handle_table *t = &rq->server->handles;
+	struct handle *handle = NULL;
 	struct statx stx;
+	int fd;
 
-	if (rq->server->config.cache != FS_CACHE_AUTO ||
-	    opened_get(&file, rq->server, handle_id, rq->head.nodeid, S_IFREG) <
-		    0)
+	if (rq->server->config.cache == FS_CACHE_AUTO)
+		handle = handle_get(t, handle_id);
+	if (!handle)
 		return;
-	if ((file.handle->flags & O_ACCMODE) != O_RDONLY &&
-	    reach_stat(file.fd, &stx) == 0)
-		open_flags_note(rq->server, file.handle->inode, &stx);
+	/* One that was restored and never used has not written. */
+	fd = handle_fd(t, handle);
+	if (fd >= 0 && handle->inode->id == rq->head.nodeid &&
+	    (handle->flags & O_ACCMODE) != O_RDONLY &&
+	    reach_stat(fd, &stx) == 0)
+		open_flags_note(rq->server, handle->inode, &stx);
+	handle_put(t, handle);
 }
 
 ssize_t op_release(struct request *rq)

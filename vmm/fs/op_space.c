@@ -51,8 +51,10 @@ ssize_t op_fallocate(struct request *rq)
 		return -EOPNOTSUPP;
 	if (in->offset > INT64_MAX || in->length > INT64_MAX)
 		return -EFBIG;
+	creds_drop_fsetid_of(&rq->server->creds, rq->head.uid);
 	r = fallocate(file.fd, (int)in->mode, (off_t)in->offset,
 		      (off_t)in->length);
+	creds_raise_fsetid(&rq->server->creds);
 	return r < 0 ? -errno : 0;
 }
 
@@ -95,8 +97,10 @@ ssize_t op_copy_file_range(struct request *rq)
 		return n;
 	if (in->flags || from_offset < 0 || to_offset < 0)
 		return -EINVAL;
+	creds_drop_fsetid_of(&rq->server->creds, rq->head.uid);
 	n = copy_file_range(from.fd, &from_offset, to.fd, &to_offset,
 			    min_u64(in->len, COPY_BYTES_MAX), 0);
+	creds_raise_fsetid(&rq->server->creds);
 	if (n < 0)
 		return -errno;
 	out.size = (uint32_t)n;

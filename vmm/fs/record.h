@@ -7,7 +7,7 @@
 
 #define RECORD_VERSION 1
 
-/* The longest record: a snapshot has 64 MiB for all state. */
+/* The longest section: a snapshot has 64 MiB for all state. */
 #define RECORD_BYTES_MAX (UINT32_C(32) << 20)
 
 #endif

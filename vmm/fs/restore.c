@@ -189,6 +189,14 @@ static int check_root(struct restore *re, bool relocated)
 	return 0;
 }
 
+/* Ids from these on are new, and there are enough of them. */
+static bool are_next_ids(uint64_t inode, uint64_t handle)
+{
+	const uint64_t max = UINT64_MAX / 2;
+
+	return inode > FUSE_ROOT_ID && inode <= max && handle && handle <= max;
+}
+
 int fs_restore(struct fs_server *server, struct snap_reader *r, bool relocated)
 {
 	struct restore re = { .server = server, .r = r };
@@ -199,7 +207,8 @@ int fs_restore(struct fs_server *server, struct snap_reader *r, bool relocated)
 	re.next_inode = snap_get_u64(r);
 	re.next_handle = snap_get_u64(r);
 	get_key(r, &re.root);
-	if (r->error || version != RECORD_VERSION)
+	if (r->error || version != RECORD_VERSION ||
+	    !are_next_ids(re.next_inode, re.next_handle))
 		return -EBADMSG;
 	err = check_root(&re, relocated);
 	if (err == 0)

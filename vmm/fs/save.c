@@ -34,7 +34,7 @@ static void put_inode(void *ctx, struct inode *inode)
 	struct snap_writer *w = ctx;
 
 	inode->saved_stale = false;
-	/* More is refused below; this keeps memory bounded until then. */
+	/* More is refused by fs_save(); this keeps memory bounded until then. */
 	if (w->len > RECORD_BYTES_MAX)
 		return;
 	snap_put_u64(w, inode->id);
@@ -124,7 +124,6 @@ static int check_handles(struct fs_server *server, bool accept_stale)
 
 int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale)
 {
-	size_t start = w->len;
 	int r = check_handles(server, accept_stale);
 
 	if (r < 0)
@@ -138,7 +137,7 @@ int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale)
 	inode_for_each(&server->inodes, put_inode, w);
 	snap_put_u32(w, (uint32_t)server->handles.count);
 	handle_for_each(&server->handles, put_handle, w);
-	if (w->len - start > RECORD_BYTES_MAX)
+	if (w->len > RECORD_BYTES_MAX)
 		return log_fail(EFBIG,
 				"share %s: the guest holds too many files "
 				"(%zu) to save them",

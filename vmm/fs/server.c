@@ -60,9 +60,8 @@ static int open_root(struct fs_server *s)
 		return log_errno(-r, "share %s", path);
 	}
 	/* It is a directory that can be looked into, or the guest sees nothing. */
-	if (faccessat(fd, ".", R_OK | X_OK, AT_EACCESS) < 0)
-		return log_errno(errno, "share %s", path);
-	return 0;
+	r = creds_check_directory(&s->creds, fd);
+	return r < 0 ? log_errno(-r, "share %s", path) : 0;
 }
 
 /* Opens what is used to open files again.  -errno, logged. */
@@ -128,6 +127,10 @@ static int set_up(struct fs_server *s, const struct fs_config *config)
 				"share %s: dev needs root with CAP_MKNOD, and "
 				"no squash",
 				config->path);
+	if (!s->creds.single && (config->guest_uid || config->guest_gid))
+		log_warn("share %s: uid and gid have no effect as root without "
+			 "squash",
+			 config->path);
 	r = open_root(s);
 	return r < 0 ? r : open_helpers(s);
 }

@@ -279,6 +279,7 @@ static void test_set_user_id_bits(void **state)
 	struct fuse_setattr_in size = { .valid = FATTR_SIZE };
 	struct fuse_open_in open_in = { O_WRONLY | O_TRUNC,
 					FUSE_OPEN_KILL_SUIDGID };
+	struct fuse_fallocate_in space = { .length = 8192 };
 	struct fuse_attr attr;
 	struct client c;
 	uint64_t node, fh;
@@ -289,6 +290,7 @@ static void test_set_user_id_bits(void **state)
 	assert_int_equal(chmod(client_path(&c, "f"), 06755), 0);
 	node = client_walk(&c, "f");
 	assert_int_equal(client_open(&c, node, O_RDWR, &fh), 0);
+	space.fh = fh;
 	assert_int_equal(client_write(&c, node, fh, 0, "x", 1, 0, 0), 1);
 	assert_int_equal(stat_of(&c, "f").st_mode, S_IFREG | 06755);
 	assert_int_equal(client_write(&c, node, fh, 0, "x", 1, 0,
@@ -308,6 +310,18 @@ static void test_set_user_id_bits(void **state)
 				     sizeof(open_in), NULL, 0),
 			 0);
 	assert_int_equal(stat_of(&c, "f").st_mode, S_IFREG | 0755);
+	assert_int_equal(chmod(client_path(&c, "f"), 06755), 0);
+	/* No flag for it: by the caller. */
+	assert_int_equal(client_call(&c, FUSE_FALLOCATE, node, &space,
+				     sizeof(space), NULL, 0),
+			 0);
+	assert_int_equal(stat_of(&c, "f").st_mode, S_IFREG | 06755);
+	c.uid = 1000;
+	assert_int_equal(client_call(&c, FUSE_FALLOCATE, node, &space,
+				     sizeof(space), NULL, 0),
+			 0);
+	assert_int_equal(stat_of(&c, "f").st_mode, S_IFREG | 0755);
+	c.uid = 0;
 	assert_int_equal(chmod(client_path(&c, "f"), 06755), 0);
 	assert_int_equal(chown_to(&c, node, 7, 7), 0);
 	assert_int_equal(stat_of(&c, "f").st_mode, S_IFREG | 0755);
@@ -346,6 +360,7 @@ static void test_squash(void **state)
 {
 	struct fs_config config = usual;
 	struct fuse_init_out init;
+	struct fs_server *other;
 	struct client c;
 	int status;
 	pid_t pid;
@@ -365,6 +380,17 @@ static void test_squash(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	/* The directory must be readable for that user. */
+	assert_int_equal(chown(c.dir, 0, 0), 0);
+	assert_int_equal(chmod(c.dir, 0700), 0);
+	config.squash = true;
+	config.squash_uid = config.squash_gid = NOBODY;
+	config.path = c.dir;
+	assert_int_equal(fs_create(&other, &config), -EACCES);
+	/* This thread is root as before. */
+	host_write(client_path(&c, "after"), "");
+	assert_int_equal(stat_of(&c, "after").st_uid, 0);
+	assert_int_equal(stat_of(&c, "after").st_gid, 0);
 	client_finish(&c);
 }
 

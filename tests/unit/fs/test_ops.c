@@ -455,6 +455,7 @@ static void test_create_read_write(void **state)
 					    0640, &other, &fh),
 			 0);
 	assert_int_equal(other, node);
+	assert_int_equal(((struct fuse_entry_out *)c.reply)->attr.size, 0);
 	assert_int_equal(host_read(client_path(&c, "f"), text, 64), 0);
 	assert_int_equal(client_read(&c, node, fh, 0, text, 1), -EBADF);
 	assert_int_equal(client_release(&c, node, fh), 0);
@@ -636,6 +637,7 @@ static unsigned int list(struct client *c, uint32_t opcode, uint64_t node,
 			struct fuse_entry_out entry = { 0 };
 			struct fuse_dirent d;
 			char name[256] = "";
+			unsigned long n;
 
 			if (plus) {
 				memcpy(&entry, reply + at, sizeof(entry));
@@ -650,8 +652,9 @@ static unsigned int list(struct client *c, uint32_t opcode, uint64_t node,
 				assert_int_equal(entry.nodeid, 0);
 				continue;
 			}
-			assert_false(seen[atoi(name + 1)]);
-			seen[atoi(name + 1)] = true;
+			n = strtoul(name + 1, NULL, 10);
+			assert_false(seen[n]);
+			seen[n] = true;
 			assert_int_equal(d.type, DT_REG);
 			if (!plus)
 				continue;

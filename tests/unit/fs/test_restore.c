@@ -10,6 +10,7 @@
 
 #include "client.h"
 #include "tests/unit/fs/skip.h"
+#include "vmm/fs/record.h"
 #include "vmm/snap/section.h"
 
 static const struct fs_config usual = { .cache = FS_CACHE_AUTO };
@@ -344,6 +345,30 @@ static void test_bad_records(void **state)
 	client_finish(&c);
 }
 
+/* A section that is too long is refused, and not cut. */
+static void test_too_long(void **state)
+{
+	static const uint8_t zeros[4096];
+	struct snap_writer w = { 0 };
+	struct client c;
+	char name[16];
+
+	(void)state;
+	client_start(&c, &usual);
+	for (int i = 0; i < 50; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		host_write(client_path(&c, name), "");
+		client_walk(&c, name);
+	}
+	while (w.len + sizeof(zeros) < RECORD_BYTES_MAX)
+		snap_put_bytes(&w, zeros, sizeof(zeros));
+	assert_int_equal(fs_save(c.server, &w, false), 0);
+	w.len = RECORD_BYTES_MAX - 300;
+	assert_int_equal(fs_save(c.server, &w, false), -EFBIG);
+	snap_writer_finish(&w);
+	client_finish(&c);
+}
+
 static void put_inode(struct snap_writer *w, uint64_t id, uint64_t parent,
 		      uint32_t type, const char *name)
 {
@@ -358,15 +383,16 @@ static void put_inode(struct snap_writer *w, uint64_t id, uint64_t parent,
 }
 
 /* A record of two inodes over the client's root. */
-static int restore_two(struct client *c, uint64_t a_parent, uint64_t b_parent,
-		       uint32_t b_type, const char *b_name)
+static int restore_two_ids(struct client *c, uint64_t a_parent,
+			   uint64_t b_parent, uint32_t b_type,
+			   const char *b_name, uint64_t next_ids)
 {
 	struct snap_writer w = { 0 };
 	int r;
 
 	snap_put_u32(&w, 1);
 	for (int i = 0; i < 3; i++)
-		snap_put_u64(&w, 100);
+		snap_put_u64(&w, next_ids);
 	for (int i = 0; i < 3; i++)
 		snap_put_u64(&w, 0);
 	snap_put_u32(&w, S_IFDIR);
@@ -377,6 +403,30 @@ static int restore_two(struct client *c, uint64_t a_parent, uint64_t b_parent,
 	r = restore(c, &w, true);
 	snap_writer_finish(&w);
 	return r;
+}
+
+static int restore_two(struct client *c, uint64_t a_parent, uint64_t b_parent,
+		       uint32_t b_type, const char *b_name)
+{
+	return restore_two_ids(c, a_parent, b_parent, b_type, b_name, 100);
+}
+
+/* The ids of new inodes and handles collide with no other. */
+static void test_bad_ids(void **state)
+{
+	static const uint64_t bad[] = {
+		0, 1, 2, 3, UINT64_MAX, UINT64_MAX - 1
+	};
+	struct client c;
+
+	(void)state;
+	client_start(&c, &usual);
+	assert_int_equal(restore_two_ids(&c, 1, 2, S_IFDIR, "b", 4), 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(restore_two_ids(&c, 1, 2, S_IFDIR, "b",
+						 bad[i]),
+				 -EBADMSG);
+	client_finish(&c);
 }
 
 static void test_bad_places(void **state)
@@ -409,6 +459,8 @@ int main(void)
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_read_only_since),
 		cmocka_unit_test(test_bad_records),
+		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_bad_ids),
 		cmocka_unit_test(test_bad_places),
 	};
 
