@@ -113,12 +113,18 @@ case_share_restore() {
 	same "the exit status" "$(status_of share612)" 0
 }
 
+# Make a directory with busybox at $1, whose init is on standard input.
+share_tree() {
+	mkdir -p $1/bin $1/dev $1/proc
+	cp "$(readlink -f /bin/busybox)" $1/bin/busybox
+	cat >$1/init
+	chmod 755 $1/init
+}
+
 # A directory with busybox is the root file system.
 case_share_root() {
 	root=/tmp/share-root
-	mkdir -p $root/bin $root/dev $root/proc
-	cp "$(readlink -f /bin/busybox)" $root/bin/busybox
-	cat >$root/init <<'END'
+	share_tree $root <<'END'
 #!/bin/busybox sh
 busybox mount -t proc proc /proc
 echo "FACT root=$(busybox awk '$2 == "/" { print $1, $3, substr($4, 1, 2) }' /proc/mounts)"
@@ -126,13 +132,98 @@ echo "from the guest" >/written
 echo "FACT end=root"
 busybox poweroff -f
 END
-	chmod 755 $root/init
 	boot root -k "$(kernel_image 6.12 plain)" -m 256M --root $root \
 		-p "$quirk quiet init=/init"
 	reached_end root
 	same "the root" "$(fact_of root root)" "root virtiofs rw"
 	same "a file" "$(cat $root/written)" "from the guest"
 	same "the exit status" "$(status_of root)" 0
+}
+
+# Save the guest of share_errors once its file is deleted, which is refused first.
+share_errors_save() {
+	wait_line $state/errors.raw 'FACT errors.ready=' 300 || return 1
+	thaw snapshot /tmp/errors.sock /scratch/errors-snap \
+		>$state/errors.refused 2>&1 && return 2
+	thaw snapshot --stop --accept-stale /tmp/errors.sock \
+		/scratch/errors-snap >$state/errors.said 2>&1 || return 3
+}
+
+# Restore it, and delete a directory that it has mounted.
+share_errors_restore() {
+	thaw restore /scratch/errors-snap --control /tmp/errors.sock \
+		--share $root:root --share /tmp/share-full:full \
+		--share /tmp/share-gone:gone \
+		<>/tmp/share.in >>$state/errors.raw 2>>$state/errors.err &
+	pid=$!
+	for i in $(seq 60); do
+		[ ! -e /tmp/errors.sock ] || break
+		sleep 1
+	done
+	rm -rf /tmp/share-gone
+	wait $pid
+}
+
+# A guest that meets errors of the host: a full file system, a directory that is
+# deleted, a deleted file that it had open when it was saved.
+share_errors() {
+	root=/tmp/share-errors
+	[ ! -e $state/errors.rc ] || return 0
+	share_tree $root <<'END'
+#!/bin/busybox sh
+busybox mount -t virtiofs full /full
+busybox mount -t virtiofs gone /gone
+echo "FACT errors.full=$( (busybox cat /bin/busybox >/full/file) 2>&1 | busybox sed 's/.*: //')"
+exec 4<>/held
+busybox rm /held
+echo "FACT errors.ready=1"
+while busybox test -e /gone/file; do busybox sleep 1; done
+echo "FACT errors.gone=$( (echo x >/gone/new) 2>&1 | busybox sed 's/.*: //')"
+echo "FACT errors.held=$(busybox cat <&4 2>&1 | busybox sed 's/.*: //')"
+echo "FACT end=errors"
+busybox poweroff -f
+END
+	mkdir -p $root/full $root/gone /tmp/share-full /tmp/share-gone
+	mount -t tmpfs -o size=256k full /tmp/share-full
+	echo here >/tmp/share-gone/file
+	[ -e /tmp/share.in ] || mkfifo /tmp/share.in
+	thaw run -k "$(kernel_image 6.12 plain)" -m 256M --root $root \
+		-p "$quirk quiet init=/init" --control /tmp/errors.sock \
+		--share /tmp/share-full:full --share /tmp/share-gone:gone \
+		<>/tmp/share.in >$state/errors.raw 2>$state/errors.err &
+	pid=$!
+	rc=0
+	share_errors_save || rc=$?
+	[ $rc -eq 0 ] || kill -KILL $pid
+	wait $pid || rc=$((rc + 10))
+	[ $rc -ne 0 ] || share_errors_restore || rc=20
+	tr -d '\r' <$state/errors.raw >$state/errors.log
+	echo $rc >$state/errors.rc
+}
+
+# Fail unless what thaw said of the guest of share_errors has $1.
+share_said() {
+	grep -q -e "$1" $state/errors.err ||
+		fail "thaw did not say '$1': $(tr '\n' '|' <$state/errors.err)"
+}
+
+case_share_errors() {
+	share_errors
+	reached_end errors
+	same "the steps" "$(status_of errors)" 0
+	same "a full disk" "$(fact_of errors errors.full)" \
+		"No space left on device"
+	share_said 'share full (/tmp/share-full): write: No space left on device'
+	same "a deleted directory" "$(fact_of errors errors.gone)" \
+		"nonexistent directory"
+	share_said 'share gone (/tmp/share-gone): the directory was deleted'
+	grep -q -e --accept-stale $state/errors.refused ||
+		fail "the refusal: $(cat $state/errors.refused)"
+	share_said 'held is open in the guest, and was deleted or moved; close it'
+	share_said 'held is open in the guest.*: it is stale (ESTALE) after'
+	same "the deleted file" "$(fact_of errors errors.held)" \
+		"Stale file handle"
+	share_said 'share root (/tmp/share-errors): .*: Stale file handle'
 }
 
 case_share_refusals() {
