@@ -26,7 +26,8 @@ MAY = {
     'vmm/vm': ['vmm/arch.h', 'vmm/boot', 'vmm/pci', 'vmm/virtio', 'vmm/dev',
                'vmm/pager', 'vmm/snap'],
     'vmm/ctl': ['vmm/vm'],
-    'vmm/cli': ['vmm/ctl', 'vmm/vm'],
+    'vmm/exec': ['vmm/vm', 'vmm/boot'],
+    'vmm/cli': ['vmm/ctl', 'vmm/exec', 'vmm/vm'],
     'vmm/main.c': ['vmm/cli'],
     # Payloads use their own library and the numbers of the machine.
     'guest': [],
