@@ -179,7 +179,7 @@ busybox rm /held
 echo "FACT errors.ready=1"
 while busybox test -e /gone/file; do busybox sleep 1; done
 echo "FACT errors.gone=$( (echo x >/gone/new) 2>&1 | busybox sed 's/.*: //')"
-echo "FACT errors.held=$(busybox cat <&4 2>&1 | busybox sed 's/.*: //')"
+echo "FACT errors.held=$( (echo x >&4) 2>&1 | busybox sed 's/.*: //')"
 echo "FACT end=errors"
 busybox poweroff -f
 END
