@@ -359,23 +359,39 @@ int reach_anonymous(struct fs_server *server, int fd, struct node *child,
 	return enter(server, NULL, NULL, fd, stx, child);
 }
 
+/*
+ * Opens a file with O_NONBLOCK, for those in /proc and its like that wait for
+ * events when they are read.  Where it has a lease (fcntl(2)), the open waits for
+ * the end of that.
+ */
+static int open_nonblocking(const struct node *node, int flags)
+{
+	struct reach_name name = reach_name(node->fd);
+	int proc_fd = node->server->proc_fd, fd;
+
+	flags |= O_CLOEXEC | O_NOCTTY;
+	fd = openat(proc_fd, name.text, flags | O_NONBLOCK);
+	if (fd >= 0 || errno != EWOULDBLOCK)
+		return fd < 0 ? -errno : fd;
+	fd = openat(proc_fd, name.text, flags);
+	if (fd < 0)
+		return -errno;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd;
+}
+
 int reach_open(const struct node *node, int flags)
 {
 	uint32_t type = node->inode->key.type;
-	int fd, r;
+	int r;
 
-	/*
-	 * Opening anything else may wait without a limit, or have an effect on
-	 * the host.  Without O_NONBLOCK a lease on the file is waited for.
-	 */
+	/* Opening anything else may wait, or have an effect on the host. */
 	if (type != S_IFREG && type != S_IFDIR)
 		return type == S_IFLNK ? -ELOOP : -EINVAL;
 	r = reserve(node->server);
 	if (r < 0)
 		return r;
-	fd = openat(node->server->proc_fd, reach_name(node->fd).text,
-		    flags | O_CLOEXEC | O_NOCTTY);
-	return reserved(node->server, fd < 0 ? -errno : fd);
+	return reserved(node->server, open_nonblocking(node, flags));
 }
 
 int reach_create(const struct node *dir, const char *name, int flags,
