@@ -66,8 +66,9 @@ def shares(thaw, kernel, work):
             "has no share with tag other")
     restore_opens(thaw, work, second, "--trust-paths", path)
     restore_opens(thaw, work, second, "--share", first, "--share", second + ":two", path)
-    copy = os.path.realpath(shutil.copytree(second, os.path.join(work, "copy")))
-    restore_opens(thaw, work, copy, "--trust-paths", "--share", copy + ":two", path)
+    copy = os.path.realpath(shutil.copytree(second, os.path.join(work, "co,py")))
+    restore_opens(thaw, work, copy, "--trust-paths", "--share",
+                  copy.replace(",", ",,") + ":two,cache=never", path)
     # Another directory at the recorded path is not taken for the same.
     os.rename(second, os.path.join(work, "away"))
     os.rename(copy, second)

@@ -15,6 +15,7 @@
 
 #include "client.h"
 #include "tests/unit/fs/skip.h"
+#include "vmm/snap/section.h"
 
 #define NOBODY	  65534
 #define ACCESS	  "system.posix_acl_access"
@@ -281,6 +282,52 @@ static void test_acl(void **state)
 	client_finish(&c);
 }
 
+/* In a child process, whose status is the line of the check that failed, or 0. */
+#define CHECK(condition)                       \
+	do {                                   \
+		if (!(condition))              \
+			_exit(__LINE__ % 255); \
+	} while (0)
+
+/*
+ * A session that agreed on ACLs, restored where thaw acts as one user: none, and
+ * not an error that has the guest refuse all access.
+ */
+static void test_acl_after_restore(void **state)
+{
+	struct fs_config squash = { .squash = true,
+				    .squash_uid = NOBODY,
+				    .squash_gid = NOBODY };
+	struct snap_writer w = { 0 };
+	struct snap_reader r;
+	uint8_t acl[ACL_BYTES];
+	struct client c;
+	uint64_t node;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	make_acl(acl);
+	node = start(&c, "trusted.probe");
+	assert_int_equal(fs_save(c.server, &w, false), 0);
+	pid = fork();
+	if (pid == 0) {
+		client_restart(&c, &squash);
+		r = (struct snap_reader){ .data = w.data, .len = w.len };
+		CHECK(fs_restore(c.server, &r, false) == 0);
+		CHECK(client_getxattr(&c, node, ACCESS, 100) == -ENODATA);
+		CHECK(client_setxattr(&c, node, ACCESS, acl, sizeof(acl), 0,
+				      0) == -EOPNOTSUPP);
+		CHECK(client_getxattr(&c, node, "trusted.x", 100) ==
+		      -EOPNOTSUPP);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	snap_writer_finish(&w);
+	client_finish(&c);
+}
+
 /* A guest that does not enforce ACLs cannot set them either. */
 static void test_acl_not_agreed_on(void **state)
 {
@@ -335,6 +382,7 @@ static int run_privileged(void)
 		cmocka_unit_test(test_trusted),
 		cmocka_unit_test(test_symbolic_link),
 		cmocka_unit_test(test_acl),
+		cmocka_unit_test(test_acl_after_restore),
 		cmocka_unit_test(test_acl_not_agreed_on),
 		cmocka_unit_test(test_short_request),
 	};
