@@ -129,6 +129,9 @@ case_share_root() {
 busybox mount -t proc proc /proc
 echo "FACT root=$(busybox awk '$2 == "/" { print $1, $3, substr($4, 1, 2) }' /proc/mounts)"
 echo "from the guest" >/written
+busybox chown 5:6 /written
+busybox chmod 660 /written
+echo "FACT owner=$(busybox stat -c '%u %g %a' /written) $(busybox cat /written)"
 echo "FACT end=root"
 busybox poweroff -f
 END
@@ -137,6 +140,8 @@ END
 	reached_end root
 	same "the root" "$(fact_of root root)" "root virtiofs rw"
 	same "a file" "$(cat $root/written)" "from the guest"
+	# An ACL is looked for, on a file system that may have none.
+	same "another owner" "$(fact_of root owner)" "5 6 660 from the guest"
 	same "the exit status" "$(status_of root)" 0
 }
 
