@@ -7,6 +7,8 @@
 #ifndef VMM_BUS_DEVICE_H
 #define VMM_BUS_DEVICE_H
 
+#include <stdint.h>
+
 struct snap_writer;
 struct snap_reader;
 

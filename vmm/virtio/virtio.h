@@ -35,6 +35,24 @@ struct virtio_fs_share {
 	bool relocated; /* see fs_restore() */
 };
 
+#define VIRTIO_PORTS_MAX       8
+#define VIRTIO_PORT_NAME_BYTES 32 /* the longest name */
+
+/*
+ * A byte stream between the host and /dev/virtio-ports/NAME of the guest.  The
+ * descriptors are duplicated, so the caller may close its own.
+ */
+struct virtio_port {
+	const char *name; /* 1 to VIRTIO_PORT_NAME_BYTES, unique */
+	int in_fd; /* what the guest reads; -1: nothing */
+	int out_fd; /* where the guest's bytes go; -1: they are dropped */
+};
+
+struct virtio_ports {
+	struct virtio_port list[VIRTIO_PORTS_MAX];
+	unsigned int count; /* 1 or more */
+};
+
 /*
  * Each fills *@device (operations, state, @name) and attaches the function to
  * the next free PCI slot.  @host is copied.  The disk and the terminal remain
@@ -49,6 +67,9 @@ int virtio_rng_create(struct device *device, const struct virtio_host *host,
 /* Opens the directory; @share is copied, and its tag is that of the server. */
 int virtio_fs_create(struct device *device, const struct virtio_host *host,
 		     const char *name, const struct virtio_fs_share *share);
+/* @ports and its names need not outlive the call. */
+int virtio_ports_create(struct device *device, const struct virtio_host *host,
+			const char *name, const struct virtio_ports *ports);
 /* The figures of a device of virtio_fs_create().  Any thread. */
 void virtio_fs_usage(const struct device *device, struct fs_usage *usage);
 

@@ -108,6 +108,14 @@ static int create_share(struct vm *vm, struct device *device, unsigned int n)
 	return virtio_fs_create(device, &host, name, &share);
 }
 
+static int create_ports(struct vm *vm, struct device *device, unsigned int n)
+{
+	struct virtio_host host = virtio_host(vm);
+
+	(void)n;
+	return virtio_ports_create(device, &host, "ports", vm->config.ports);
+}
+
 /* How many devices a row has. */
 static unsigned int one(const struct vm *vm)
 {
@@ -135,6 +143,11 @@ static unsigned int count_shares(const struct vm *vm)
 	return vm->config.share_count;
 }
 
+static unsigned int count_ports(const struct vm *vm)
+{
+	return vm->config.ports != NULL;
+}
+
 /*
  * Where a new device goes: at the end, so that the devices of a snapshot keep
  * their slots.
@@ -149,6 +162,7 @@ static const struct device_row {
 	{ count_disks, create_disk },
 	{ one, create_rng },
 	{ count_shares, create_share },
+	{ count_ports, create_ports },
 };
 
 static int create_row(struct vm *vm, const struct device_row *row)

@@ -21,6 +21,7 @@ struct fs_usage;
 struct snap_file;
 struct terminal;
 struct virtio_fs_share;
+struct virtio_ports;
 struct vm;
 
 #define VM_SHARES_MAX 8
@@ -67,6 +68,7 @@ struct vm_config {
 	unsigned int disk_count;
 	const struct virtio_fs_share *shares;
 	unsigned int share_count; /* at most VM_SHARES_MAX */
+	const struct virtio_ports *ports; /* NULL: no such device */
 	struct vm_paging paging;
 	/*
 	 * Called once, when the VM ends, on the thread that ends it and with the
