@@ -299,6 +299,7 @@ static void message_fields(struct cursor *c, struct message *m)
 	case MESSAGE_NOT_STARTED:
 		u32(c, &m->not_started.error);
 		string(c, &m->not_started.what);
+		flags(c, &m->not_started.before_exec, 1);
 		break;
 	case MESSAGE_EXITED:
 		exited_fields(c, &m->exited);

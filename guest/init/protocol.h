@@ -120,10 +120,14 @@ struct started {
 	uint32_t pid;
 };
 
-/* The command was not started; what failed, and why (errno). */
+/*
+ * The command was not started; what failed, and why (errno). Only an error of
+ * execve() says something about the command's file.
+ */
 struct not_started {
 	uint32_t error;
 	char *what;
+	uint32_t before_exec; /* 1: the error is not one of execve() */
 };
 
 /* What the command and its children that it waited for have used. */

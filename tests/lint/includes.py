@@ -26,7 +26,7 @@ MAY = {
     'vmm/vm': ['vmm/arch.h', 'vmm/boot', 'vmm/pci', 'vmm/virtio', 'vmm/dev',
                'vmm/pager', 'vmm/snap'],
     'vmm/ctl': ['vmm/vm'],
-    'vmm/exec': ['vmm/vm', 'vmm/boot'],
+    'vmm/exec': ['vmm/vm', 'vmm/boot', 'guest/init'],
     'vmm/cli': ['vmm/ctl', 'vmm/exec', 'vmm/vm'],
     'vmm/main.c': ['vmm/cli'],
     # Payloads use their own library and the numbers of the machine.

@@ -19,6 +19,7 @@ import tree
 TEST_ONLY = {
     # Called by `thaw exec`, which is not there yet.
     'initramfs_build': 'tests read the archive back',
+    'exec_embedded_init': 'tests read the program',
     'fs_usage': 'tests count what a session holds',
     'acpi_build': 'tests read the tables, also with iasl, without a guest',
 }

@@ -169,10 +169,11 @@ static void small_messages(void **state)
 	message_finish(&back);
 
 	m = (struct message){ .type = MESSAGE_NOT_STARTED };
-	m.not_started = (struct not_started){ ENOENT, (char *)"run x" };
+	m.not_started = (struct not_started){ ENOENT, (char *)"run x", 1 };
 	round_trip(&m, 100, &back);
 	assert_int_equal(back.not_started.error, ENOENT);
 	assert_string_equal(back.not_started.what, "run x");
+	assert_int_equal(back.not_started.before_exec, 1);
 	message_finish(&back);
 }
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest's file systems: the root share becomes the root directory, with a
+ * tmpfs over it that takes all writes (SETUP_OVERLAY), and the other shares are
+ * mounted in it.
+ */
+#ifndef GUEST_INIT_SETUP_H
+#define GUEST_INIT_SETUP_H
+
+struct failure;
+struct setup;
+
+/*
+ * Mounts the shares and the kernel's file systems and makes them the root.
+ * Also the hostname and the loopback interface. 0 or -errno, with @f.
+ */
+int setup_mount(const struct setup *s, struct failure *f);
+
+/* Writes what the guest has not yet written to its writable shares; waits. */
+void setup_sync(const struct setup *s);
+
+/* Unmounts the writable shares, also if they are in use. */
+void setup_unmount(const struct setup *s);
+
+#endif
