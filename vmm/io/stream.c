@@ -73,35 +73,62 @@ static bool stream_ready(const struct stream *s, short events)
 	return poll(&p, 1, 0) > 0;
 }
 
-ssize_t stream_read(const struct stream *s, void *buf, size_t len)
+ssize_t stream_readv(const struct stream *s, struct iovec *iov,
+		     unsigned int count)
 {
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = count };
 	ssize_t n;
 
 	if (s->kind == STREAM_POLLED && !stream_ready(s, POLLIN))
 		return -EAGAIN;
 	do {
 		if (s->kind == STREAM_SOCKET)
-			n = recv(s->fd, buf, len, MSG_DONTWAIT);
+			n = recvmsg(s->fd, &message, MSG_DONTWAIT);
 		else
-			n = read(s->fd, buf, len);
+			n = readv(s->fd, iov, (int)count);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
 
-ssize_t stream_write(const struct stream *s, const void *buf, size_t len)
+ssize_t stream_writev(const struct stream *s, struct iovec *iov,
+		      unsigned int count)
 {
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = count };
+	struct iovec small;
 	ssize_t n;
 
 	if (s->kind == STREAM_POLLED) {
 		if (!stream_ready(s, POLLOUT))
 			return -EAGAIN;
-		len = min_u64(len, POLLED_WRITE_BYTES);
+		small.iov_base = iov->iov_base;
+		small.iov_len = min_u64(iov->iov_len, POLLED_WRITE_BYTES);
+		iov = &small;
+		count = 1;
 	}
 	do {
 		if (s->kind == STREAM_SOCKET)
-			n = send(s->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+			n = sendmsg(s->fd, &message,
+				    MSG_DONTWAIT | MSG_NOSIGNAL);
 		else
-			n = write(s->fd, buf, len);
+			n = writev(s->fd, iov, (int)count);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
+}
+
+ssize_t stream_read(const struct stream *s, void *buf, size_t len)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+
+	return stream_readv(s, &iov, 1);
+}
+
+ssize_t stream_write(const struct stream *s, const void *buf, size_t len)
+{
+	union {
+		const void *from;
+		void *base;
+	} any = { .from = buf };
+	struct iovec iov = { .iov_base = any.base, .iov_len = len };
+
+	return stream_writev(s, &iov, 1);
 }

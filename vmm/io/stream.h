@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* How a transfer is kept from blocking. */
 enum stream_kind {
@@ -34,7 +35,14 @@ struct stream {
 void stream_open(struct stream *s, int fd, int access);
 void stream_close(struct stream *s);
 
-/* read(2) and write(2), with EINTR retried; -EAGAIN if they would block. */
+/*
+ * readv(2) and writev(2), and read(2) and write(2), with EINTR retried; -EAGAIN if
+ * they would block. At least one byte is to be transferred.
+ */
+ssize_t stream_readv(const struct stream *s, struct iovec *iov,
+		     unsigned int count);
+ssize_t stream_writev(const struct stream *s, struct iovec *iov,
+		      unsigned int count);
 ssize_t stream_read(const struct stream *s, void *buf, size_t len);
 ssize_t stream_write(const struct stream *s, const void *buf, size_t len);
 
