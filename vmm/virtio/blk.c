@@ -262,7 +262,6 @@ static const struct virtio_ops blk_ops = {
 	.kind = "virtio-blk",
 	.type = VIRTIO_ID_BLOCK,
 	.class_code = 0x018000, /* mass storage, other */
-	.queue_count = 1,
 	.queue_size = QUEUE_SIZE,
 	.handle = blk_handle,
 	.save = blk_save,
@@ -303,7 +302,7 @@ static void config_fill(struct virtio_config *c, const struct disk *disk)
 int virtio_blk_create(struct device *device, const struct virtio_host *host,
 		      const char *name, struct disk *disk)
 {
-	struct virtio_config config = { 0 };
+	struct virtio_config config = { .queue_count = 1 };
 	struct blk *blk = calloc(1, sizeof(*blk));
 	struct virtio_pci_config pci = {
 		.ops = &blk_ops,

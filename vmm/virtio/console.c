@@ -26,22 +26,14 @@
 #include <sys/epoll.h>
 
 #include "vmm/base/bytes.h"
-#include "vmm/bus/loop.h"
 #include "vmm/io/terminal.h"
 #include "vmm/snap/section.h"
 #include "vmm/virtio/pci.h"
+#include "vmm/virtio/watch.h"
 
 enum { QUEUE_RX = 0, QUEUE_TX = 1 };
 
 #define RX_BYTES 4096 /* read from the terminal at once */
-
-/* A host descriptor that is watched on demand. */
-struct watch {
-	struct loop_source *source; /* NULL: not watched */
-	int fd; /* -1: none, or end of input */
-	/* A regular file, which epoll does not support: always ready. */
-	bool always_ready;
-};
 
 struct console {
 	struct virtio_device *dev;
@@ -52,33 +44,6 @@ struct console {
 	bool rx_moved; /* input was read since the queue was last served */
 	struct virtq_chain chain;
 };
-
-/*
- * Stops watching.  The source is removed because epoll keeps reporting a hang-up
- * even with an empty event mask.
- */
-static void watch_stop(struct watch *w)
-{
-	loop_remove(w->source);
-	w->source = NULL;
-}
-
-static void watch_start(struct console *c, struct watch *w, uint32_t events,
-			loop_handler *handler)
-{
-	int err;
-
-	if (w->source || w->fd < 0 || w->always_ready)
-		return;
-	err = loop_add(c->dev->host.loop, &w->source, w->fd, events, handler,
-		       c);
-	if (err == -EPERM)
-		w->always_ready = true;
-	else if (err < 0) {
-		log_errno(-err, "%s: watch the terminal", c->dev->name);
-		w->fd = -1;
-	}
-}
 
 /* Buffers are popped for input only until the input ends. */
 static struct virtq_chain *console_room(void *device, unsigned int queue)
@@ -126,7 +91,7 @@ static void rx_served(struct console *c, enum virtio_served why)
 
 	c->rx_moved = false;
 	if (room && c->in.fd >= 0)
-		watch_start(c, &c->in, EPOLLIN, in_ready);
+		watch_start(&c->in, c->dev, EPOLLIN, in_ready, c);
 	else
 		watch_stop(&c->in);
 	/* epoll does not watch a regular file: ask for the next read. */
@@ -186,7 +151,7 @@ static void out_ready(void *ctx, uint32_t events)
 static void tx_served(struct console *c, enum virtio_served why)
 {
 	if (why == VIRTIO_SERVED_WAIT)
-		watch_start(c, &c->out, EPOLLOUT, out_ready);
+		watch_start(&c->out, c->dev, EPOLLOUT, out_ready, c);
 	else
 		watch_stop(&c->out);
 }
@@ -240,7 +205,7 @@ static void console_start(void *device)
 {
 	struct console *c = device;
 
-	watch_start(c, &c->size, EPOLLIN, size_ready);
+	watch_start(&c->size, c->dev, EPOLLIN, size_ready, c);
 	size_put(c);
 }
 
@@ -300,7 +265,6 @@ static const struct virtio_ops console_ops = {
 	.kind = "virtio-console",
 	.type = VIRTIO_ID_CONSOLE,
 	.class_code = 0x078000, /* communication, other */
-	.queue_count = 2,
 	.queue_size = 64,
 	.room = console_room,
 	.handle = console_handle,
@@ -322,6 +286,7 @@ int virtio_console_create(struct device *device, const struct virtio_host *host,
 {
 	/* Nothing here may depend on the terminal, which is not saved. */
 	const struct virtio_config config = {
+		.queue_count = 2,
 		.features = BIT(VIRTIO_CONSOLE_F_SIZE),
 		.space_bytes = sizeof(struct virtio_console_config),
 	};

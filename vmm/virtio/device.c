@@ -16,7 +16,7 @@
 static void state_reset(struct virtio_device *dev)
 {
 	memset(&dev->state, 0, sizeof(dev->state));
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++)
+	for (unsigned int i = 0; i < dev->config.queue_count; i++)
 		dev->state.layout[i].size = dev->ops->queue_size;
 }
 
@@ -68,7 +68,7 @@ void virtio_device_reset(struct virtio_device *dev)
 /* Serves each queue: it may hold chains that were added earlier. */
 static void serve_queues(struct virtio_device *dev)
 {
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++)
+	for (unsigned int i = 0; i < dev->config.queue_count; i++)
 		virtio_queue_serve(dev, i);
 }
 
@@ -141,7 +141,7 @@ int virtio_device_quiesce(struct virtio_device *dev)
  */
 static void queues_restore(struct virtio_device *dev)
 {
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++) {
+	for (unsigned int i = 0; i < dev->config.queue_count; i++) {
 		const struct virtq *ring = &dev->queues[i].ring;
 
 		if (dev->state.enabled[i] &&
@@ -166,7 +166,7 @@ static void resume_on_loop(void *ctx)
 	 * Kicked, not served here: the thread that resumes must not wait for
 	 * the requests, as one of them may need an unavailable page.
 	 */
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++)
+	for (unsigned int i = 0; i < dev->config.queue_count; i++)
 		virtio_queue_kick(dev, i);
 }
 

@@ -34,7 +34,7 @@ struct snap_reader;
 struct snap_writer;
 struct virtio_device;
 
-#define VIRTIO_QUEUES_MAX 8
+#define VIRTIO_QUEUES_MAX 18
 #define VIRTIO_CONFIG_MAX 256 /* bytes of device config space */
 
 /* A queue number for interrupt(): the device's configuration changed. */
@@ -67,7 +67,6 @@ struct virtio_ops {
 	const char *kind; /* "virtio-blk" */
 	uint16_t type; /* device id, virtio 1.2, 5 */
 	uint32_t class_code; /* PCI class code */
-	uint16_t queue_count;
 	uint16_t queue_size; /* maximum entries of each queue */
 	/*
 	 * The struct to pop the next chain of @queue into.  The device owns it;
@@ -121,6 +120,7 @@ struct virtio_ops {
  * virtio_config_put() changes under the device's lock.
  */
 struct virtio_config {
+	uint16_t queue_count;
 	uint64_t features; /* of the device; the ring's are added */
 	uint8_t space[VIRTIO_CONFIG_MAX]; /* device config space */
 	unsigned int space_bytes;

@@ -15,8 +15,8 @@ void virtio_device_save(struct virtio_device *dev, struct snap_writer *w)
 
 	snap_put_u8(w, s->status);
 	snap_put_u64(w, s->features);
-	snap_put_u16(w, dev->ops->queue_count);
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++) {
+	snap_put_u16(w, dev->config.queue_count);
+	for (unsigned int i = 0; i < dev->config.queue_count; i++) {
 		snap_put_u8(w, s->enabled[i]);
 		snap_put_u16(w, s->layout[i].size);
 		snap_put_u64(w, s->layout[i].desc);
@@ -36,9 +36,9 @@ static void state_read(struct virtio_device *dev, struct snap_reader *r)
 
 	s->status = snap_get_u8(r);
 	s->features = snap_get_u64(r);
-	if (snap_get_u16(r) != dev->ops->queue_count)
+	if (snap_get_u16(r) != dev->config.queue_count)
 		snap_reader_fail(r);
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++) {
+	for (unsigned int i = 0; i < dev->config.queue_count; i++) {
 		s->enabled[i] = snap_get_u8(r) & 1;
 		s->layout[i].size = snap_get_u16(r);
 		s->layout[i].desc = snap_get_u64(r);

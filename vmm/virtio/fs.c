@@ -204,7 +204,6 @@ static const struct virtio_ops fs_ops = {
 	.kind = "virtio-fs",
 	.type = VIRTIO_ID_FS,
 	.class_code = 0x018000, /* mass storage, other */
-	.queue_count = QUEUES,
 	.queue_size = VIRTQ_SIZE_MAX,
 	.room = fs_room,
 	.handle = fs_take,
@@ -289,7 +288,7 @@ static void config_fill(struct virtio_config *c, const char *tag)
 int virtio_fs_create(struct device *device, const struct virtio_host *host,
 		     const char *name, const struct virtio_fs_share *share)
 {
-	struct virtio_config config = { 0 };
+	struct virtio_config config = { .queue_count = QUEUES };
 	struct fs *fs = calloc(1, sizeof(*fs));
 	struct virtio_pci_config pci = {
 		.ops = &fs_ops,

@@ -58,7 +58,7 @@ static void bar_moved(void *ctx, unsigned int bar, gpa_t gpa, bool decoded)
 
 	if (bar != BAR_REGISTERS || p->device.host.kvm == NULL)
 		return;
-	for (unsigned int i = 0; i < p->device.ops->queue_count; i++)
+	for (unsigned int i = 0; i < p->device.config.queue_count; i++)
 		notify_bind(p, i, gpa, decoded);
 }
 
@@ -136,7 +136,7 @@ static unsigned int add_part(struct virtio_pci *p, uint8_t type, uint32_t at,
 static void add_parts(struct virtio_pci *p)
 {
 	struct pci_function *f = &p->function;
-	unsigned int queues = p->device.ops->queue_count;
+	unsigned int queues = p->device.config.queue_count;
 	unsigned int config = p->device.config.space_bytes;
 	unsigned int cap;
 
@@ -171,7 +171,8 @@ static int function_create(struct virtio_pci *p)
 
 	if (err == 0)
 		/* One vector for the configuration, one for each queue. */
-		err = pci_function_msix(&p->function, ops->queue_count + 1u,
+		err = pci_function_msix(&p->function,
+					p->device.config.queue_count + 1u,
 					BAR_MSIX);
 	if (err < 0)
 		return log_errno(-err, "%s: PCI function", p->device.name);

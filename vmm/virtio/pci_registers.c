@@ -17,7 +17,7 @@ static void queue_image(struct virtio_pci *p, const struct virtio_pci_state *s,
 	bool enabled;
 	struct virtq_layout l = virtio_queue_layout(&p->device, q, &enabled);
 
-	if (q >= p->device.ops->queue_count) {
+	if (q >= p->device.config.queue_count) {
 		/* Size 0: the queue does not exist (4.1.4.3.1). */
 		put_le16(image + VIRTIO_PCI_COMMON_Q_MSIX,
 			 VIRTIO_MSI_NO_VECTOR);
@@ -46,7 +46,7 @@ static void common_image(struct virtio_pci *p, uint8_t *image)
 	put_le32(image + VIRTIO_PCI_COMMON_GF,
 		 virtio_features_accepted(dev, s.accepted_select));
 	put_le16(image + VIRTIO_PCI_COMMON_MSIX, s.config_vector);
-	put_le16(image + VIRTIO_PCI_COMMON_NUMQ, dev->ops->queue_count);
+	put_le16(image + VIRTIO_PCI_COMMON_NUMQ, dev->config.queue_count);
 	image[VIRTIO_PCI_COMMON_STATUS] = virtio_status(dev);
 	image[VIRTIO_PCI_COMMON_CFGGENERATION] = virtio_config_generation(dev);
 	put_le16(image + VIRTIO_PCI_COMMON_Q_SELECT, s.queue_select);
@@ -83,7 +83,7 @@ static void set_config_vector(struct virtio_pci *p, uint32_t value)
 static void set_queue_vector(struct virtio_pci *p, uint32_t value)
 {
 	pthread_mutex_lock(&p->lock);
-	if (p->state.queue_select < p->device.ops->queue_count)
+	if (p->state.queue_select < p->device.config.queue_count)
 		p->state.queue_vectors[p->state.queue_select] =
 			virtio_pci_vector(p, value);
 	pthread_mutex_unlock(&p->lock);

@@ -77,7 +77,7 @@ void virtio_pci_state_save(struct virtio_pci *p, struct snap_writer *w)
 	snap_put_u32(w, s.accepted_select);
 	snap_put_u16(w, s.queue_select);
 	snap_put_u16(w, s.config_vector);
-	for (unsigned int i = 0; i < p->device.ops->queue_count; i++)
+	for (unsigned int i = 0; i < p->device.config.queue_count; i++)
 		snap_put_u16(w, s.queue_vectors[i]);
 	snap_put_u8(w, s.isr);
 }
@@ -91,7 +91,7 @@ void virtio_pci_state_load(struct virtio_pci *p, struct snap_reader *r)
 	s->accepted_select = snap_get_u32(r);
 	s->queue_select = snap_get_u16(r);
 	s->config_vector = virtio_pci_vector(p, snap_get_u16(r));
-	for (unsigned int i = 0; i < p->device.ops->queue_count; i++)
+	for (unsigned int i = 0; i < p->device.config.queue_count; i++)
 		s->queue_vectors[i] = virtio_pci_vector(p, snap_get_u16(r));
 	s->isr = snap_get_u8(r) & (ISR_QUEUE | ISR_CONFIG);
 	pci_intx_set(&p->function, s->isr != 0);

@@ -116,7 +116,7 @@ struct virtq_layout virtio_queue_layout(struct virtio_device *dev,
 	struct virtq_layout layout = { 0 };
 
 	*enabled = false;
-	if (queue >= dev->ops->queue_count)
+	if (queue >= dev->config.queue_count)
 		return layout;
 	pthread_mutex_lock(&dev->lock);
 	layout = dev->state.layout[queue];
@@ -128,7 +128,7 @@ struct virtq_layout virtio_queue_layout(struct virtio_device *dev,
 void virtio_queue_set_layout(struct virtio_device *dev, unsigned int queue,
 			     const struct virtq_layout *layout)
 {
-	if (queue >= dev->ops->queue_count)
+	if (queue >= dev->config.queue_count)
 		return;
 	pthread_mutex_lock(&dev->lock);
 	if (!dev->state.enabled[queue])
@@ -156,7 +156,7 @@ void virtio_queue_enable(struct virtio_device *dev, unsigned int queue)
 {
 	struct queue_call call = { .dev = dev, .queue = queue };
 
-	if (queue < dev->ops->queue_count)
+	if (queue < dev->config.queue_count)
 		loop_call(dev->host.loop, enable_on_loop, &call);
 }
 

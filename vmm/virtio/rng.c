@@ -53,7 +53,6 @@ static const struct virtio_ops rng_ops = {
 	.kind = "virtio-rng",
 	.type = VIRTIO_ID_RNG,
 	.class_code = 0x00ff00, /* unclassified */
-	.queue_count = 1,
 	.queue_size = 64,
 	.handle = rng_handle,
 	.destroy = rng_destroy,
@@ -65,7 +64,7 @@ static const struct device_ops rng_device_ops =
 int virtio_rng_create(struct device *device, const struct virtio_host *host,
 		      const char *name)
 {
-	static const struct virtio_config config = { 0 };
+	static const struct virtio_config config = { .queue_count = 1 };
 	struct rng *rng = calloc(1, sizeof(*rng));
 	struct virtio_pci_config pci = {
 		.ops = &rng_ops,

@@ -131,7 +131,7 @@ void virtio_queue_complete(struct virtio_device *dev, unsigned int queue,
 
 void virtio_queues_drain(struct virtio_device *dev)
 {
-	for (unsigned int i = 0; dev->ops->drain && i < dev->ops->queue_count;
+	for (unsigned int i = 0; dev->ops->drain && i < dev->config.queue_count;
 	     i++) {
 		unsigned int unused = dev->ops->drain(dev->impl, i);
 
@@ -178,7 +178,7 @@ bool virtio_queue_setup(struct virtio_device *dev, unsigned int queue,
 
 void virtio_queue_kick(struct virtio_device *dev, unsigned int queue)
 {
-	if (queue < dev->ops->queue_count)
+	if (queue < dev->config.queue_count)
 		event_signal(dev->queues[queue].kick_fd);
 }
 
@@ -195,7 +195,7 @@ static void watch_on_loop(void *ctx)
 {
 	struct virtio_device *dev = ctx;
 
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++) {
+	for (unsigned int i = 0; i < dev->config.queue_count; i++) {
 		struct virtio_queue *q = &dev->queues[i];
 		int err = loop_add(dev->host.loop, &q->source, q->kick_fd,
 				   EPOLLIN, kicked, q);
@@ -212,13 +212,13 @@ int virtio_queues_init(struct virtio_device *dev)
 		dev->queues[i].device = dev;
 		dev->queues[i].kick_fd = -1;
 	}
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++) {
+	for (unsigned int i = 0; i < dev->config.queue_count; i++) {
 		dev->queues[i].kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (dev->queues[i].kick_fd < 0)
 			return log_errno(errno, "%s: eventfd", dev->name);
 	}
 	loop_call(dev->host.loop, watch_on_loop, dev);
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++)
+	for (unsigned int i = 0; i < dev->config.queue_count; i++)
 		if (dev->queues[i].source == NULL)
 			return -EIO;
 	return 0;
@@ -226,7 +226,7 @@ int virtio_queues_init(struct virtio_device *dev)
 
 void virtio_queues_reset(struct virtio_device *dev)
 {
-	for (unsigned int i = 0; i < dev->ops->queue_count; i++) {
+	for (unsigned int i = 0; i < dev->config.queue_count; i++) {
 		memset(&dev->queues[i].ring, 0, sizeof(dev->queues[i].ring));
 		dev->queues[i].pushed = false;
 		event_clear(dev->queues[i].kick_fd);

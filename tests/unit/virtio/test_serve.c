@@ -77,7 +77,6 @@ static unsigned int held_drain(void *device, unsigned int queue)
 static const struct virtio_ops held_ops = {
 	.kind = "held",
 	.type = 63,
-	.queue_count = 2,
 	.queue_size = 64,
 	.room = held_room,
 	.handle = held_handle,
@@ -89,7 +88,7 @@ static const struct device_ops held_device_ops = VIRTIO_PCI_DEVICE_OPS("held");
 
 static int setup(void **state)
 {
-	static const struct virtio_config config = { 0 };
+	static const struct virtio_config config = { .queue_count = 2 };
 	struct fixture *x = calloc(1, sizeof(*x));
 	struct virtio_pci_config pci = {
 		.ops = &held_ops,
