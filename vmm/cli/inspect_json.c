@@ -41,6 +41,14 @@ static void write_shares(struct json *json, const struct vm_description *m)
 	json_array_end(json);
 }
 
+static void write_ports(struct json *json, const struct vm_description *m)
+{
+	json_array_begin(json, "ports");
+	for (unsigned int i = 0; i < m->ports.count; i++)
+		json_string(json, NULL, m->port_names[i]);
+	json_array_end(json);
+}
+
 static void write_machine(struct json *json, const struct inspection *in)
 {
 	const struct vm_description *m = &in->machine;
@@ -69,6 +77,7 @@ static void write_machine(struct json *json, const struct inspection *in)
 	}
 	json_array_end(json);
 	write_shares(json, m);
+	write_ports(json, m);
 	json_object_end(json);
 }
 

@@ -117,6 +117,15 @@ static void print_shares(const struct vm_description *machine)
 	}
 }
 
+static void print_ports(const struct vm_description *machine)
+{
+	for (unsigned int i = 0; i < machine->ports.count; i++) {
+		print_label(i ? "" : "ports");
+		print_name(machine->port_names[i]);
+		puts(": closed after thaw restore");
+	}
+}
+
 static void print_devices(const struct inspection *in)
 {
 	const struct vm_description *machine = &in->machine;
@@ -141,6 +150,7 @@ static void print_devices(const struct inspection *in)
 			       ", outside: restore needs -d or --trust-paths");
 	}
 	print_shares(machine);
+	print_ports(machine);
 }
 
 void inspection_print(const struct inspection *in)

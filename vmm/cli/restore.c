@@ -270,6 +270,7 @@ static int run(struct restore *restore)
 		.console = machine->console,
 		.shares = restore->shares.list,
 		.share_count = restore->shares.count,
+		.ports = machine->ports.count ? &machine->ports : NULL,
 		.snapshot = &restore->file,
 	};
 	struct session_job job = { .load = load,

@@ -67,9 +67,25 @@ int virtio_rng_create(struct device *device, const struct virtio_host *host,
 /* Opens the directory; @share is copied, and its tag is that of the server. */
 int virtio_fs_create(struct device *device, const struct virtio_host *host,
 		     const char *name, const struct virtio_fs_share *share);
-/* @ports and its names need not outlive the call. */
+/*
+ * A device whose ports have the names and descriptors of @ports, which need not
+ * outlive the call.  The host's end of a port is open to the guest while it has a
+ * descriptor, until its input ends or its output has no reader; with neither
+ * descriptor it is closed.  Input is read only while the guest has the port open,
+ * and only as far as the guest has buffers.  After a load the ports are those of
+ * the snapshot, with the descriptors that @ports gives for their names.
+ *
+ * The driver learns the state of a port before its name, so a port that the guest
+ * has found by its name is connected, if it has a descriptor.
+ */
 int virtio_ports_create(struct device *device, const struct virtio_host *host,
 			const char *name, const struct virtio_ports *ports);
+/*
+ * Whether all that the guest had sent to the ports of a device of
+ * virtio_ports_create() when this is called is written, or dropped because it has
+ * no reader.  Any thread; waits for the loop thread.
+ */
+bool virtio_ports_drained(const struct device *device);
 /* The figures of a device of virtio_fs_create().  Any thread. */
 void virtio_fs_usage(const struct device *device, struct fs_usage *usage);
 

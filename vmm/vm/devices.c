@@ -181,14 +181,31 @@ static int create_row(struct vm *vm, const struct device_row *row)
 	return 0;
 }
 
+/* The device with the name; NULL if there is none. */
+static const struct device *find_device(const struct vm *vm, const char *name)
+{
+	for (unsigned int i = 0; i < vm->device_count; i++)
+		if (!strcmp(vm->devices[i].name, name))
+			return &vm->devices[i];
+	return NULL;
+}
+
 void vm_share_usage(const struct vm *vm, unsigned int n, struct fs_usage *usage)
 {
 	char name[sizeof(vm->devices[0].name)];
+	const struct device *device;
 
 	snprintf(name, sizeof(name), "share%u", n);
-	for (unsigned int i = 0; i < vm->device_count; i++)
-		if (!strcmp(vm->devices[i].name, name))
-			virtio_fs_usage(&vm->devices[i], usage);
+	device = find_device(vm, name);
+	if (device)
+		virtio_fs_usage(device, usage);
+}
+
+bool vm_ports_drained(const struct vm *vm)
+{
+	const struct device *device = find_device(vm, "ports");
+
+	return !device || virtio_ports_drained(device);
 }
 
 int vm_devices_create(struct vm *vm)

@@ -135,6 +135,41 @@ static int describe_shares(const struct snap_file *file,
 		       0;
 }
 
+static void get_port(struct snap_reader *r, struct vm_description *d,
+		     unsigned int n)
+{
+	char *name = d->port_names[n];
+
+	get_string(r, name, sizeof(d->port_names[n]));
+	if (!name[0])
+		snap_reader_fail(r);
+	d->ports.list[n] = (struct virtio_port){ name, -1, -1 };
+}
+
+/* Reads the section of the ports, which only a machine with ports has. */
+static int describe_ports(const struct snap_file *file,
+			  struct vm_description *d)
+{
+	struct snap_reader r;
+	int err;
+
+	if (!snap_find(file, VM_TAG_PORTS))
+		return 0;
+	err = snap_read_section(file, VM_TAG_PORTS, VM_SECTION_VERSION, &r);
+	if (err < 0)
+		return err;
+	d->ports.count = snap_get_u32(&r);
+	if (!d->ports.count || d->ports.count > VIRTIO_PORTS_MAX) {
+		snap_reader_fail(&r);
+		d->ports.count = 0;
+	}
+	for (unsigned int i = 0; i < d->ports.count; i++)
+		get_port(&r, d, i);
+	return snap_reader_error(&r) < 0 ?
+		       snap_section_bad(file, VM_TAG_PORTS) :
+		       0;
+}
+
 int vm_describe(const struct snap_file *file, struct vm_description *d)
 {
 	int r;
@@ -143,7 +178,9 @@ int vm_describe(const struct snap_file *file, struct vm_description *d)
 	r = describe_about(file, d);
 	if (r >= 0)
 		r = describe_machine(file, d);
-	return r < 0 ? r : describe_shares(file, d);
+	if (r >= 0)
+		r = describe_shares(file, d);
+	return r < 0 ? r : describe_ports(file, d);
 }
 
 /* From the first vCPU; the others have the same model and features. */
@@ -225,7 +262,8 @@ static bool is_known(const struct vm *vm, const char *section)
 
 	if (!strcmp(section, VM_TAG_ABOUT) ||
 	    !strcmp(section, VM_TAG_MACHINE) ||
-	    !strcmp(section, VM_TAG_SHARES) || !strcmp(section, VM_TAG_ARCH))
+	    !strcmp(section, VM_TAG_SHARES) || !strcmp(section, VM_TAG_PORTS) ||
+	    !strcmp(section, VM_TAG_ARCH))
 		return true;
 	for (unsigned int i = 0; i < vm->machine.cpu_count; i++) {
 		vm_tag_cpu(tag, i);

@@ -86,6 +86,17 @@ static void put_shares(const struct vm *vm, struct snap_writer *w)
 	}
 }
 
+/* Writes the names of the ports; describe_ports() reads them. */
+static void put_ports(const struct vm *vm, struct snap_writer *w)
+{
+	const struct virtio_ports *ports = vm->config.ports;
+
+	snap_put_u32(w, ports->count);
+	for (unsigned int i = 0; i < ports->count; i++)
+		snap_put_blob(w, ports->list[i].name,
+			      strlen(ports->list[i].name));
+}
+
 /* Adds a section, whose contents have been written with result @r, and frees it. */
 static int finish_version(struct snap_save *save, const char *tag,
 			  uint32_t version, int r, struct snap_writer *w)
@@ -117,11 +128,16 @@ static int save_description(struct vm *vm, struct snap_save *save)
 	w = (struct snap_writer){ 0 };
 	put_machine(vm, &w);
 	r = finish_section(save, VM_TAG_MACHINE, 0, &w);
-	if (r < 0 || !vm->config.share_count)
+	if (r >= 0 && vm->config.share_count) {
+		w = (struct snap_writer){ 0 };
+		put_shares(vm, &w);
+		r = finish_section(save, VM_TAG_SHARES, 0, &w);
+	}
+	if (r < 0 || !vm->config.ports)
 		return r;
 	w = (struct snap_writer){ 0 };
-	put_shares(vm, &w);
-	return finish_section(save, VM_TAG_SHARES, 0, &w);
+	put_ports(vm, &w);
+	return finish_section(save, VM_TAG_PORTS, 0, &w);
 }
 
 /* Saves the description, the vCPUs and the machine's part. */

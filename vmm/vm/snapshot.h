@@ -45,6 +45,12 @@ struct vm_description {
 		struct virtio_fs_share share; /* share.fs.path: the one below */
 		char path[VM_PATH_BYTES]; /* where it was */
 	} shares[VM_SHARES_MAX];
+	/*
+	 * With the names below and without descriptors, which a restore may set;
+	 * count 0: no such device.
+	 */
+	struct virtio_ports ports;
+	char port_names[VIRTIO_PORTS_MAX][VIRTIO_PORT_NAME_BYTES + 1];
 };
 
 /* Called with the number of pages done, and of all. */

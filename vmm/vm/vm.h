@@ -164,6 +164,12 @@ bool vm_is_stalled(const struct vm *vm);
 const struct pager_choice *vm_pager_choice(const struct vm *vm);
 void vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
 
+/*
+ * Whether all that the guest has sent to its ports is written, or dropped because it
+ * has no reader.  Any thread, until vm_stop(); waits for the event loop.
+ */
+bool vm_ports_drained(const struct vm *vm);
+
 /* The figures of share @n of the config.  Control thread. */
 void vm_share_usage(const struct vm *vm, unsigned int n,
 		    struct fs_usage *usage);

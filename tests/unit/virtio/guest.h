@@ -21,7 +21,7 @@
 #define GUEST_LOW_BYTES	 (2 * MIB)
 #define GUEST_HIGH	 (4 * MIB)
 #define GUEST_HIGH_BYTES (4 * MIB)
-#define GUEST_QUEUES	 2
+#define GUEST_QUEUES	 10
 #define GUEST_INTX	 16
 
 /* Descriptor flags, virtio 1.2, 2.7.5. */
