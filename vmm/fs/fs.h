@@ -10,7 +10,9 @@
  * up on the host, so a directory that the host moves out of the share gives no
  * access to its new parent.  Mounts inside the directory are crossed: they were
  * placed there by the host.  Their inode numbers carry the number of the file
- * system in the upper 16 bits, so that they do not collide.
+ * system in the upper 16 bits, so that they do not collide.  The exception is a
+ * procfs below the directory, as of a share of "/": nothing in it is looked up,
+ * because /proc/PID/mem is the memory of thaw and of the user's other processes.
  *
  * Identity.  There are two models:
  *

@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "vmm/base/beneath.h"
@@ -115,6 +117,23 @@ void reach_key(const struct statx *stx, struct inode_key *key)
 				stx->stx_btime.tv_nsec;
 }
 
+/*
+ * Refuses what belongs to a procfs that is mounted in the share: see
+ * "Confinement" in fs.h.  @fd is open on the file system @dev.
+ */
+static int check_file_system(const struct fs_server *server, uint64_t dev,
+			     int fd)
+{
+	struct statfs s;
+
+	/* The share's own, which is constant. */
+	if (dev == server->devs[0])
+		return 0;
+	if (fstatfs(fd, &s) < 0)
+		return -errno;
+	return s.f_type == PROC_SUPER_MAGIC ? -EACCES : 0;
+}
+
 /* 0 if an open file is the inode, -ESTALE if not; or another -errno. */
 static int check_inode(struct fs_server *server, struct inode *inode, int fd)
 {
@@ -125,7 +144,10 @@ static int check_inode(struct fs_server *server, struct inode *inode, int fd)
 	if (r < 0)
 		return r;
 	reach_key(&stx, &key);
-	return inode_check_key(&server->inodes, inode, &key) ? 0 : -ESTALE;
+	if (!inode_check_key(&server->inodes, inode, &key))
+		return -ESTALE;
+	/* The root of a procfs may be mounted over in the guest. */
+	return key.type == S_IFDIR ? 0 : check_file_system(server, key.dev, fd);
 }
 
 static int open_by_handle(struct fs_server *server, struct inode *inode)
@@ -306,8 +328,10 @@ int reach_child(const struct node *dir, const char *name, struct node *child,
 		struct statx *stx)
 {
 	struct fs_server *server = dir->server;
-	int fd, r = reserve(server);
+	int fd, r = check_file_system(server, dir->inode->key.dev, dir->fd);
 
+	if (r == 0)
+		r = reserve(server);
 	if (r < 0)
 		return r;
 	fd = reserved(server, open_below(dir->fd, name, O_PATH, 0));
@@ -388,7 +412,9 @@ int reach_open(const struct node *node, int flags)
 	/* Opening anything else may wait, or have an effect on the host. */
 	if (type != S_IFREG && type != S_IFDIR)
 		return type == S_IFLNK ? -ELOOP : -EINVAL;
-	r = reserve(node->server);
+	r = check_file_system(node->server, node->inode->key.dev, node->fd);
+	if (r == 0)
+		r = reserve(node->server);
 	if (r < 0)
 		return r;
 	return reserved(node->server, open_nonblocking(node, flags));

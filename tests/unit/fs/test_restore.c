@@ -2,9 +2,11 @@
 /* Sessions saved and restored, over the same directory, a changed one, a copy. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -429,6 +431,49 @@ static void test_bad_ids(void **state)
 	client_finish(&c);
 }
 
+/*
+ * A procfs in the share is not entered, neither by name nor by a record that
+ * claims that it was.
+ */
+static void test_procfs(void **state)
+{
+	struct fuse_entry_out entry;
+	struct fuse_attr attr;
+	struct client c;
+	uint64_t fh;
+
+	(void)state;
+	client_start(&c, &usual);
+	assert_int_equal(mkdir(client_path(&c, "a"), 0755), 0);
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("proc", client_path(&c, "a"), "proc", 0, NULL) < 0) {
+		client_finish(&c);
+		skip();
+	}
+	assert_int_equal(restore_two(&c, 1, 2, S_IFREG, "uptime"), 0);
+	assert_int_equal(client_getattr(&c, 2, &attr), 0);
+	assert_int_equal(client_opendir(&c, 2, &fh), -EACCES);
+	assert_int_equal(client_lookup(&c, 2, "self", &entry), -EACCES);
+	assert_int_equal(client_lookup(&c, 2, "uptime", &entry), -EACCES);
+	assert_int_equal(client_getattr(&c, 3, &attr), -EACCES);
+	assert_int_equal(client_open(&c, 3, O_RDONLY, &fh), -EACCES);
+	/* As the directory itself, it is what the user asked for. */
+	umount2(client_path(&c, "a"), MNT_DETACH);
+	fs_destroy(c.server);
+	assert_int_equal(mount("proc", c.dir, "proc", 0, NULL), 0);
+	c.server = NULL;
+	client_restart(&c, &usual);
+	assert_int_equal(client_init(&c, UINT64_MAX, NULL), 0);
+	assert_int_equal(client_open(&c, client_walk(&c, "uptime"), O_RDONLY,
+				     &fh),
+			 0);
+	fs_destroy(c.server);
+	c.server = NULL;
+	assert_int_equal(umount2(c.dir, MNT_DETACH), 0);
+	client_finish(&c);
+}
+
 static void test_bad_places(void **state)
 {
 	struct client c;
@@ -462,6 +507,7 @@ int main(void)
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_bad_ids),
 		cmocka_unit_test(test_bad_places),
+		cmocka_unit_test(test_procfs),
 	};
 
 	if (has_no_openat2())
