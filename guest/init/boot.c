@@ -35,7 +35,7 @@ static int mount_kernel(struct failure *f)
 		if (mount(rows[i].type, rows[i].path, rows[i].type,
 			  MS_NOSUID | MS_NOEXEC, NULL) &&
 		    errno != EBUSY)
-			return fail(f, errno, "mount %s", rows[i].path);
+			return failure_set(f, errno, "mount %s", rows[i].path);
 	}
 	return 0;
 }
@@ -49,7 +49,7 @@ static int open_standard(struct failure *f)
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= 2);
 	if (fd < 0)
-		return fail(f, errno, "open /dev/null");
+		return failure_set(f, errno, "open /dev/null");
 	close(fd);
 	return 0;
 }
@@ -70,9 +70,9 @@ static int insert(char *line, struct failure *f)
 	snprintf(path, sizeof(path), MODULES "/%s", line);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return fail(f, errno, "open %s", path);
+		return failure_set(f, errno, "open %s", path);
 	if (syscall(SYS_finit_module, fd, "", flags) && errno != EEXIST)
-		return fail(f, errno, "insert module %s", line);
+		return failure_set(f, errno, "insert module %s", line);
 	unlink(path); /* for its memory */
 	return 0;
 }
@@ -86,7 +86,7 @@ static int insert_all(struct failure *f)
 	if (!list)
 		return errno == ENOENT ?
 			       0 :
-			       fail(f, errno, "open " MODULES "/list");
+			       failure_set(f, errno, "open " MODULES "/list");
 	while (!err && fgets(line, sizeof(line), list)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (*line)

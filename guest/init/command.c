@@ -204,7 +204,8 @@ int command_start(struct command *c, const struct request *r, struct failure *f)
 	err = start(c, r, &theirs);
 	if (err) {
 		drop_ends(c, &theirs);
-		return fail(f, -err, "create a process for %.200s", r->argv[0]);
+		return failure_set(f, -err, "create a process for %.200s",
+				   r->argv[0]);
 	}
 	for (int i = 0; i < 3; i++)
 		drop(&theirs.fd[i]);
@@ -218,22 +219,23 @@ static void describe(const struct command *c, const struct report *report,
 
 	switch (report->step) {
 	case STEP_SESSION:
-		fail(f, report->error, "set the controlling terminal");
+		failure_set(f, report->error, "set the controlling terminal");
 		break;
 	case STEP_GROUPS:
-		fail(f, report->error, "set group %u", r->gid);
+		failure_set(f, report->error, "set group %u", r->gid);
 		break;
 	case STEP_USER:
-		fail(f, report->error, "set user %u", r->uid);
+		failure_set(f, report->error, "set user %u", r->uid);
 		break;
 	case STEP_DIRECTORY:
-		fail(f, report->error, "change to directory %s", r->cwd);
+		failure_set(f, report->error, "change to directory %s", r->cwd);
 		break;
 	case STEP_EXEC:
-		fail(f, report->error, "run %s", r->argv[0]);
+		failure_set(f, report->error, "run %s", r->argv[0]);
 		break;
 	default:
-		fail(f, report->error, "set up the command's descriptors");
+		failure_set(f, report->error,
+			    "set up the command's descriptors");
 	}
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int fail(struct failure *f, int error, const char *format, ...)
+int failure_set(struct failure *f, int error, const char *format, ...)
 {
 	va_list args;
 

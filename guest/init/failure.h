@@ -9,7 +9,7 @@ struct failure {
 };
 
 /* Stores the failure; returns -@error. */
-int fail(struct failure *f, int error, const char *format, ...)
+int failure_set(struct failure *f, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Writes the failure to the kernel's log, which the host can show. */

@@ -72,7 +72,7 @@ give_up(struct init *init, int error, const char *what)
 {
 	struct failure f;
 
-	fail(&f, error, "%s", what);
+	failure_set(&f, error, "%s", what);
 	end_failed(&init->link, mounted_setup(init), &f);
 }
 
@@ -387,7 +387,7 @@ int main(void)
 		end_failed(NULL, NULL, &f);
 	init.link.fd = port_open(PORT_CONTROL, PORT_WAIT_MS);
 	if (init.link.fd < 0) {
-		fail(&f, -init.link.fd, "open port " PORT_CONTROL);
+		failure_set(&f, -init.link.fd, "open port " PORT_CONTROL);
 		end_failed(NULL, NULL, &f);
 	}
 	if (!port_is_connected(init.link.fd, PORT_WAIT_MS))

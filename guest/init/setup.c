@@ -40,18 +40,20 @@ static int mount_root(const struct setup *s, struct failure *f)
 
 	mkdir(SCRATCH, 0755);
 	if (mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755"))
-		return fail(f, errno, "mount a tmpfs");
+		return failure_set(f, errno, "mount a tmpfs");
 	if (mkdir(SCRATCH "/lower", 0755) || mkdir(SCRATCH "/upper", 0755) ||
 	    mkdir(SCRATCH "/work", 0755) || mkdir(SCRATCH "/root", 0755))
-		return fail(f, errno, "create the root's mount points");
+		return failure_set(f, errno, "create the root's mount points");
 	if (s->flags & (SETUP_OVERLAY | SETUP_READONLY))
 		flags = MS_RDONLY;
 	if (mount(s->root_tag, share, "virtiofs", flags, NULL))
-		return fail(f, errno, "mount root share %s", s->root_tag);
+		return failure_set(f, errno, "mount root share %s",
+				   s->root_tag);
 	if (overlay && mount("overlay", SCRATCH "/root", "overlay", 0,
 			     "lowerdir=" SCRATCH "/lower,upperdir=" SCRATCH
 			     "/upper,workdir=" SCRATCH "/work,redirect_dir=on"))
-		return fail(f, errno, "mount the overlay over the root share");
+		return failure_set(f, errno,
+				   "mount the overlay over the root share");
 	return 0;
 }
 
@@ -59,7 +61,7 @@ static int enter_root(struct failure *f)
 {
 	if (chdir(SCRATCH "/root") || mount(".", "/", NULL, MS_MOVE, NULL) ||
 	    chroot(".") || chdir("/"))
-		return fail(f, errno, "enter the root");
+		return failure_set(f, errno, "enter the root");
 	return 0;
 }
 
@@ -111,7 +113,7 @@ static int mount_kernel(bool overlay, struct failure *f)
 		if (mount(rows[i].type, rows[i].path, rows[i].type,
 			  rows[i].flags, rows[i].options) &&
 		    rows[i].required)
-			return fail(f, errno, "mount %s", rows[i].path);
+			return failure_set(f, errno, "mount %s", rows[i].path);
 	}
 	return 0;
 }
@@ -128,7 +130,7 @@ static int link_devices(struct failure *f)
 
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		if (symlink(links[i][0], links[i][1]) && errno != EEXIST)
-			return fail(f, errno, "create %s", links[i][1]);
+			return failure_set(f, errno, "create %s", links[i][1]);
 	return 0;
 }
 
@@ -138,12 +140,13 @@ static int mount_binds(const struct setup *s, struct failure *f)
 		const struct setup_bind *bind = &s->binds[i];
 
 		if (bind->path[0] != '/')
-			return fail(f, EINVAL, "mount share at %s", bind->path);
+			return failure_set(f, EINVAL, "mount share at %s",
+					   bind->path);
 		make_directory(bind->path);
 		if (mount(bind->tag, bind->path, "virtiofs",
 			  bind->flags & BIND_READONLY ? MS_RDONLY : 0, NULL))
-			return fail(f, errno, "mount share %s at %s", bind->tag,
-				    bind->path);
+			return failure_set(f, errno, "mount share %s at %s",
+					   bind->tag, bind->path);
 	}
 	return 0;
 }
@@ -174,7 +177,7 @@ int setup_mount(const struct setup *s, struct failure *f)
 		err = mount_binds(s, f);
 	if (!err && *s->hostname &&
 	    sethostname(s->hostname, strlen(s->hostname)))
-		err = fail(f, errno, "set hostname %s", s->hostname);
+		err = failure_set(f, errno, "set hostname %s", s->hostname);
 	if (!err)
 		loopback_up();
 	return err;
