@@ -121,14 +121,12 @@ static int open_data_port(struct init *init, const char *name)
 
 	if (fd < 0)
 		give_up(init, -fd, name);
-	if (!port_is_connected(fd, DATA_WAIT_MS)) {
-		/* What came before the close can still be read. */
-		if (strcmp(name, PORT_STDIN) == 0)
-			return fd;
-		close(fd);
-		return -1;
-	}
-	return fd;
+	/* A closed input may have bytes; its end is read after them. */
+	if (strcmp(name, PORT_STDIN) == 0 ||
+	    port_is_connected(fd, DATA_WAIT_MS))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 static void start_pumps(struct init *init)
@@ -336,13 +334,14 @@ static void wait_and_step(struct init *init)
 	poll(polls, 3 + 2 * PUMPS, wait_ms);
 	beat(init);
 	link_flush(&init->link);
-	advance(init, pumps);
 	if (polls[2].revents)
 		check_start(init);
 	if (polls[1].revents)
 		reap(init);
 	if (polls[0].revents & (POLLIN | POLLHUP | POLLERR))
 		receive(init);
+	/* Last, because the next wait must not come before a change of state. */
+	advance(init, pumps);
 }
 
 /* Blocks all signals; those of children and of Ctrl-Alt-Del are read. */
