@@ -27,12 +27,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "vmm/boot/release.h"
 #include "vmm/bus/bus.h"
 #include "vmm/bus/irq.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/mem/memory.h"
 #include "vmm/mem/plan.h"
 
+struct image;
 struct snap_writer;
 struct snap_reader;
 struct arch_private;
@@ -130,6 +132,14 @@ void arch_vm_finish(struct machine *machine);
  */
 int arch_boot(struct machine *machine, const struct boot_config *boot,
 	      struct plan *plan);
+
+/*
+ * Finds the release of a Linux kernel image, also of a compressed one; "" if it
+ * has none.  0, or -errno, logged: a read, or a compression that this build does
+ * not support.  Needs no machine.
+ */
+int arch_kernel_release(const struct image *image,
+			char release[KERNEL_RELEASE_BYTES]);
 
 /* Events that the platform delivers to the guest. */
 enum machine_notice {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "arch/arm64/image.h"
-#include "arch/arm64/inflate.h"
+#include "vmm/boot/inflate.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
@@ -128,6 +128,7 @@ int arm64_image_unpack(struct image *image, uint64_t limit_bytes)
 		.in_fd = image->fd,
 		.len_bytes = image->size_bytes,
 		.limit_bytes = limit_bytes,
+		.limit = "the guest's memory",
 	};
 	int err = image_read(image, 0, head, len);
 

@@ -20,7 +20,7 @@ MAY = {
     'vmm/pci': ['vmm/bus', 'vmm/io', 'vmm/mem', 'vmm/snap'],
     'vmm/dev': ['vmm/bus', 'vmm/io', 'vmm/mem', 'vmm/snap'],
     'vmm/virtio': ['vmm/pci', 'vmm/fs'],
-    'vmm/arch.h': ['vmm/bus', 'vmm/kvm', 'vmm/mem'],
+    'vmm/arch.h': ['vmm/boot', 'vmm/bus', 'vmm/kvm', 'vmm/mem'],
     'arch/x86': ['vmm/arch.h', 'vmm/boot', 'vmm/dev', 'vmm/snap'],
     'arch/arm64': ['vmm/arch.h', 'vmm/boot', 'vmm/dev', 'vmm/snap'],
     'vmm/vm': ['vmm/arch.h', 'vmm/boot', 'vmm/pci', 'vmm/virtio', 'vmm/dev',

@@ -13,6 +13,7 @@
 #endif
 
 #include "tests/unit/arm64/image_sample.h"
+#include "vmm/arch.h"
 
 #define ROOM  (4 * SAMPLE_BYTES)
 #define ZBOOT 64 /* offset of the payload */
@@ -260,9 +261,41 @@ static void test_unknown(void **state)
 	refused(z.b, z.len, SAMPLE_BYTES, -ENOEXEC, "not supported");
 }
 
+/* The release of @len bytes at @b. */
+static void check_release(const uint8_t *b, size_t len)
+{
+	char release[KERNEL_RELEASE_BYTES];
+	struct image image;
+
+	assert_int_equal(image_init(&image, file_of(b, len), "k"), 0);
+	assert_int_equal(arch_kernel_release(&image, release), 0);
+	assert_string_equal(release, "6.1.0-50-arm64");
+	close(image.fd);
+}
+
+/* The banner of an Image, plain or compressed, also in a zboot image. */
+static void test_release(void **state)
+{
+	static const char banner[] = "Linux version 6.1.0-50-arm64 (x)";
+	uint8_t plain[SAMPLE_BYTES];
+	struct packed p, z;
+
+	(void)state;
+	image_sample(plain);
+	memcpy(plain + 5000, banner, sizeof(banner));
+	check_release(plain, sizeof(plain));
+	for (const struct kind *k = kinds; k->name != NULL; k++) {
+		assert_true(k->pack(plain, sizeof(plain), &p));
+		check_release(p.b, p.len);
+		make_zboot(&z, k->name, &p);
+		check_release(z.b, z.len);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_release),
 		cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_too_large),

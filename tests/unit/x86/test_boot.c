@@ -357,9 +357,45 @@ static void test_e820(void **state)
 	check_map(3 * GIB, 2 * GIB);
 }
 
+/* The release of @len bytes at @b. */
+static void check_release(const void *b, size_t len, const char *want)
+{
+	char release[KERNEL_RELEASE_BYTES] = "not set";
+	struct image image;
+
+	assert_int_equal(image_init(&image, file_of(b, len), "k"), 0);
+	assert_int_equal(arch_kernel_release(&image, release), 0);
+	assert_string_equal(release, want);
+	close(image.fd);
+}
+
+/* The text that kernel_version points at, or the banner of another file. */
+static void test_release(void **state)
+{
+	static const char text[] = "6.12.95+deb12-cloud-amd64 (builder) #1";
+	static const char elf[] = "\177ELF....Linux version 7.0.0-rc1+ (x)";
+	uint8_t b[BZ_BYTES];
+
+	(void)state;
+	make_bzimage(b);
+	put_le16(b + 0x20e, 0);
+	check_release(b, sizeof(b), "");
+	put_le16(b + 0x20e, 0x100);
+	memcpy(b + 0x300, text, sizeof(text));
+	check_release(b, sizeof(b), "6.12.95+deb12-cloud-amd64");
+	/* Cut off within the text, and before it. */
+	check_release(b, 0x304, "");
+	check_release(b, 0x300, "");
+	memset(b + 0x300, 0xff, 100);
+	check_release(b, sizeof(b), "");
+	check_release(elf, sizeof(elf), "7.0.0-rc1+");
+	check_release("k", 1, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_release),
 		cmocka_unit_test(test_bzimage),
 		cmocka_unit_test(test_bzimage_moves),
 		cmocka_unit_test(test_bzimage_truncated),

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <zstd.h>
 
-#include "arch/arm64/inflate.h"
+#include "vmm/boot/inflate.h"
 #include "vmm/base/log.h"
 
 /* Linux limits windows to 2^27 (linux/zstd.h). */

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <zlib.h>
 
-#include "arch/arm64/inflate.h"
+#include "vmm/boot/inflate.h"
 #include "vmm/base/log.h"
 
 /* windowBits for a gzip header and the largest window (zlib.h). */

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "arch/arm64/inflate.h"
+#include "vmm/boot/inflate.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
 
@@ -31,10 +31,10 @@ int inflate_put(struct inflate_job *job, const uint8_t *buf, size_t len)
 {
 	if (!range_within(job->out_bytes, len, job->limit_bytes))
 		return log_fail(EFBIG,
-				"%s: uncompressed kernel exceeds the guest's "
-				"%llu MiB of memory",
+				"%s: more than %llu MiB uncompressed, %s",
 				job->name,
-				(unsigned long long)(job->limit_bytes / MIB));
+				(unsigned long long)(job->limit_bytes / MIB),
+				job->limit);
 	while (len != 0) {
 		ssize_t put = write(job->out_fd, buf, len);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Decompression of one stream from a file to another.  THAW_ZLIB and THAW_ZSTD
- * select the functions in the build.
+ * Decompression of one stream from a file to another.  THAW_ZLIB, THAW_ZSTD
+ * and THAW_LZMA select the functions in the build. One thread: set-up.
  */
-#ifndef ARCH_ARM64_INFLATE_H
-#define ARCH_ARM64_INFLATE_H
+#ifndef VMM_BOOT_INFLATE_H
+#define VMM_BOOT_INFLATE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +17,7 @@ struct inflate_job {
 	uint64_t offset, len_bytes; /* of the stream in the file */
 	int out_fd;
 	uint64_t limit_bytes; /* of the output */
+	const char *limit; /* what the limit is, for messages */
 	uint64_t out_bytes; /* so far */
 };
 
@@ -29,6 +30,7 @@ typedef int inflate_function(struct inflate_job *job);
 
 inflate_function inflate_gzip;
 inflate_function inflate_zstd;
+inflate_function inflate_xz;
 
 #ifdef THAW_ZLIB
 #define INFLATE_GZIP inflate_gzip
@@ -39,6 +41,11 @@ inflate_function inflate_zstd;
 #define INFLATE_ZSTD inflate_zstd
 #else
 #define INFLATE_ZSTD NULL
+#endif
+#ifdef THAW_LZMA
+#define INFLATE_XZ inflate_xz
+#else
+#define INFLATE_XZ NULL
 #endif
 
 /*
