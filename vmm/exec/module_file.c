@@ -175,7 +175,7 @@ int module_file_open(struct guest_module *module, const char *dir,
 	int err;
 
 	*module = (struct guest_module){ .fd = open_path(dir, path, &full) };
-	if (module->fd < 0)
+	if (module->fd < 0 || full == NULL)
 		return module->fd;
 	err = fill(module, full, config);
 	if (err != 0) {

@@ -264,7 +264,7 @@ static int walk_tree(struct module_set *set, const struct module_tree *tree,
 
 int modules_open(struct module_set *set, const struct modules_config *config)
 {
-	struct module_tree tree;
+	struct module_tree tree = { 0 };
 	int err;
 
 	*set = (struct module_set){ 0 };
