@@ -11,6 +11,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
 #include "vmm/base/option.h"
+#include "vmm/cli/cache.h"
 #include "vmm/cli/ctl.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/inspect.h"
@@ -35,6 +36,7 @@ static const struct command {
 	{ "ctl", "control a running VM", ctl_main },
 	{ "inspect", "show the contents of a snapshot", inspect_main },
 	{ "plot", "draw a fault trace as an SVG", plot_main },
+	{ "cache", "list or clear the snapshots of thaw exec", cache_main },
 	{ "probe", "show what this host supports", probe_main },
 	{ "help", "show this help, or the options of a command", help_main },
 	{ "version", "show the version", version_main },
