@@ -12,6 +12,7 @@
 #	rig_apt SUITE ARCH TOOL ARGS	run apt-get/apt-cache against a suite
 #	rig_apt_ready SUITE ARCH	make sure its lists are there; 1 = not had
 #	rig_deb SUITE ARCH 'PKG...' DIR	download packages, unpack them into DIR
+#	rig_tree SUITE ARCH 'PKG...' DIR	the same with all that they depend on
 #	rig_tool NAME PKG		print the path of a program, fetched if need be
 #
 # Everything here is safe to run concurrently: lists are fetched under a lock,
@@ -128,7 +129,8 @@ rig_apt_ready() {
 }
 
 # Unpack packages $3 (a list of words) of suite $1, architecture $2, into the new
-# directory $4: all of them or none.
+# directory $4: all of them or none.  With $5, DIR is laid out as the root of a
+# system, with /usr merged.
 rig_deb() {
 	rig_apt_ready "$1" "$2" || return 1
 	_t=$4.tmp.$$
@@ -139,8 +141,18 @@ rig_deb() {
 		echo "apt: cannot download $3 ($2) of $1" >&2
 		return 1
 	fi
+	[ -z "${5-}" ] || (
+		cd "$_t/root"
+		mkdir usr
+		for _link in bin sbin lib lib64; do
+			mkdir "usr/$_link"
+			ln -s "usr/$_link" $_link
+		done
+	)
 	for _deb in "$_t"/deb/*.deb; do
-		if ! dpkg-deb -x "$_deb" "$_t/root"; then
+		# dpkg-deb -x would replace those links.
+		if ! dpkg-deb --fsys-tarfile "$_deb" |
+			tar -x -C "$_t/root" --no-same-owner --keep-directory-symlink; then
 			rm -rf "$_t"
 			return 1
 		fi
@@ -151,6 +163,20 @@ rig_deb() {
 	_r=$?
 	rm -rf "$_t"
 	return $_r
+}
+
+# Unpack packages $3 (a list of words) and those that they depend on, as rig_deb
+# does, into $4: a system whose packages are not configured.
+rig_tree() {
+	rig_apt_ready "$1" "$2" || return 1
+	# shellcheck disable=SC2086 # a list of words
+	_all=$(rig_apt "$1" "$2" apt-get -s -y --no-install-recommends \
+		install $3 | sed -n 's/^Inst \([^ ]*\).*/\1/p')
+	if [ -z "$_all" ]; then
+		echo "apt: cannot find all of $3 ($2) in $1" >&2
+		return 1
+	fi
+	rig_deb "$1" "$2" "$_all" "$4" merged
 }
 
 # Print the path of program $1: the machine's own, else one out of package $2,
