@@ -82,10 +82,10 @@ boot() {
 	start=$(cut -d' ' -f1 /proc/uptime)
 	for try in 1 2; do
 		rc=0
-		timeout -s KILL 400 thaw run "$@" </dev/null \
+		timeout -s KILL ${limit:-400} thaw run "$@" </dev/null \
 			>"$state/$name.raw" 2>"$state/$name.err" || rc=$?
 		if [ $rc -eq 137 ]; then
-			info "guest $name: no end after 400 s, try $try"
+			info "guest $name: no end after ${limit:-400} s, try $try"
 		elif grep -q 'exit during event delivery' "$state/$name.err"; then
 			info "guest $name: false exit of the emulator, try $try"
 		else

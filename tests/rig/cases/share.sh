@@ -3,10 +3,31 @@
 # share.sh - Debian mounts host directories, works in them, and is saved while it
 # writes a file.
 
+# What is shared is in an ext4 file system, which has all operations.
+fs=/tmp/share
+
+# Mount it, unless an earlier case has.
+mount_fs() {
+	[ ! -d $fs/lost+found ] || return 0
+	mkdir -p $fs
+	# The -o loop of busybox says that the device is busy.
+	loop=$(losetup -f)
+	losetup "$loop" /scratch/share.img && mount -t ext4 "$loop" $fs ||
+		fail "the file system for the shares: status $?"
+}
+
 # Make the directories of guest $1.
 share_dirs() {
-	mkdir -p /tmp/$1.rw /tmp/$1.ro
-	echo "read only" >/tmp/$1.ro/file
+	mount_fs
+	rm -rf $fs/$1
+	mkdir -p $fs/$1/rw $fs/$1/ro $fs/$1/fast
+	echo "read only" >$fs/$1/ro/file
+}
+
+# The options of the shares of guest $1.
+share_options() {
+	echo "--share $fs/$1/rw:share --share $fs/$1/ro:ro,ro" \
+		"--share $fs/$1/fast:fast,cache=always"
 }
 
 # 6.1, whose virtiofs is a module, from start to end.
@@ -14,18 +35,16 @@ share_first() {
 	[ ! -e $state/share61.rc ] || return 0
 	share_dirs share61
 	boot share61 -k "$(kernel_image 6.1 plain)" -i /guest/initrd-6.1 \
-		-p "$quirk quiet t=share" -m 256M \
-		--share /tmp/share61.rw --share /tmp/share61.ro:ro,ro
+		-p "$quirk quiet t=share" -m 256M $(share_options share61)
 }
 
 # Boot 6.12 and save it while it writes.  1: it did not come to that; 2: the
 # snapshot failed; 3: the guest's end after it did.
 share_save() {
-	rm -rf /tmp/share612.rw/* /scratch/share-snap
+	rm -rf $fs/share612/rw/* /scratch/share-snap
 	thaw run -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 \
 		-p "$quirk quiet t=share" -m 256M --control /tmp/share.sock \
-		--share /tmp/share612.rw --share /tmp/share612.ro:ro,ro \
-		<>/tmp/share.in >$state/share.raw 2>$state/share.err &
+		$(share_options share612) <>/tmp/share.in >$state/share.raw 2>$state/share.err &
 	pid=$!
 	for i in $(seq 300); do
 		! grep -q 'FACT share.writing=' $state/share.raw || break
@@ -55,10 +74,11 @@ share_second() {
 			$state/share.err) $(tail -c 200 $state/share.raw | tr '\r\n' '||')"
 	done
 	echo $rc >$state/share-save.rc
-	wc -l </tmp/share612.rw/lines >$state/share-save.lines
+	wc -l <$fs/share612/rw/lines >$state/share-save.lines
+	rm -rf $fs/saved
+	cp -a $fs/share612 $fs/saved
 	[ $rc -ne 0 ] || timeout -s KILL 300 thaw restore /scratch/share-snap \
-		--share /tmp/share612.rw:share --share /tmp/share612.ro:ro \
-		<>/tmp/share.in >>$state/share.raw 2>>$state/share.err || rc=4
+		$(share_options share612) <>/tmp/share.in >>$state/share.raw 2>>$state/share.err || rc=4
 	tr -d '\r' <$state/share.raw >$state/share612.log
 	cp $state/share.err $state/share612.err
 	echo $rc >$state/share612.rc
@@ -78,7 +98,7 @@ share_works() {
 	same "mode and owner" "$(fact_of $1 share.mode)" "640 0"
 	same "the read-only share" "$(fact_of $1 ro.read)" "read only"
 	same "a write to it" "$(fact_of $1 ro.write)" "Read-only file system"
-	same "the host's view" "$(cat /tmp/$1.rw/hard) $(ls /tmp/$1.ro)" "two file"
+	same "the host's view" "$(cat $fs/$1/rw/hard) $(ls $fs/$1/ro)" "two file"
 }
 
 # The file that was written meanwhile, in the guest and here.
@@ -86,7 +106,7 @@ share_lines() {
 	sum=$(seq 0 19999 | md5sum | cut -d' ' -f1)
 	same "the lines" "$(fact_of $1 share.lines)" "$sum"
 	same "the lines from the host" "$(fact_of $1 share.again)" "$sum"
-	same "the lines here" "$(md5sum </tmp/$1.rw/lines | cut -d' ' -f1)" "$sum"
+	same "the lines here" "$(md5sum <$fs/$1/rw/lines | cut -d' ' -f1)" "$sum"
 }
 
 case_share_6_1() {
@@ -101,6 +121,7 @@ case_share_6_1() {
 case_share_6_12() {
 	share_second
 	share_works share612
+	share_operations share612 first
 }
 
 case_share_restore() {
