@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Several processors of a hostile guest at once: random accesses of all
- * registers, config spaces and rings of three devices, with the event loop
+ * registers, config spaces and rings of four devices, with the event loop
  * running.  The process must survive, the log must stay bounded, a read-only
  * disk must not change, and each device must work after a reset.
  */
@@ -26,7 +26,7 @@
 #include "vmm/io/disk.h"
 #include "vmm/io/terminal.h"
 
-#define DEVICES 3
+#define DEVICES 4
 #define CPUS	2
 #define STEPS	20000
 #define DISK_KB 64
@@ -51,6 +51,7 @@ struct cpu {
 static int setup(void **state)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
+	struct virtio_ports ports = { .count = 2 };
 	struct terminal_config terminal;
 	uint8_t kb[KIB];
 	int fd;
@@ -74,6 +75,11 @@ static int setup(void **state)
 					   &x->disk),
 			 0);
 	assert_int_equal(virtio_rng_create(&x->devices[2], &x->g.host, "rng"),
+			 0);
+	ports.list[0] = (struct virtio_port){ "a", x->null_fd, x->null_fd };
+	ports.list[1] = (struct virtio_port){ "b", -1, -1 };
+	assert_int_equal(virtio_ports_create(&x->devices[3], &x->g.host,
+					     "ports", &ports),
 			 0);
 	for (unsigned int i = 0; i < DEVICES; i++)
 		guest_find(&x->g, &x->d[i], i + 1);
@@ -124,10 +130,16 @@ static uint64_t odd_value(unsigned int *seed)
 	return r << 31 ^ (uint64_t)rand_r(seed);
 }
 
+/* How many queues of a device are used. */
+static unsigned int queues_of(const struct guest_device *d)
+{
+	return d->slot == DEVICES ? 6 : 2;
+}
+
 /* Descriptors of noise, and a kick. */
 static void noise_in_rings(struct guest_device *d, unsigned int *seed)
 {
-	unsigned int q = (unsigned int)rand_r(seed) % 2;
+	unsigned int q = (unsigned int)rand_r(seed) % queues_of(d);
 	struct guest *g = d->g;
 	gpa_t at = MIB + 0x10000 * q;
 
@@ -156,7 +168,7 @@ static void step(struct fixture *x, unsigned int *seed)
 
 	switch (r % 16) {
 	case 0:
-		guest_start(d, UINT64_MAX, 2);
+		guest_start(d, UINT64_MAX, queues_of(d));
 		break;
 	case 1:
 		guest_common_set(d, r >> 8 & 63, size, odd_value(seed));
@@ -206,8 +218,8 @@ static void *cpu_run(void *arg)
 static void heal(struct fixture *x, unsigned int i)
 {
 	struct guest_device *d = &x->d[i];
-	/* The only queue of rng and disk, the output of the console. */
-	unsigned int q = i == 0;
+	/* The only queue of rng and disk, the output of console and ports. */
+	unsigned int q = i == 0 || i == 3;
 	struct guest_buffer b[2] = { { GUEST_HIGH, 16,
 				       i == 2 ? GUEST_WRITE : 0 },
 				     { GUEST_HIGH + 64, 513, GUEST_WRITE } };
@@ -215,7 +227,7 @@ static void heal(struct fixture *x, unsigned int i)
 
 	x->devices[i].ops->reset(x->devices[i].state);
 	guest_find(&x->g, d, i + 1);
-	guest_start(d, UINT64_MAX, i == 0 ? 2 : 1);
+	guest_start(d, UINT64_MAX, q ? 2 : 1);
 	memset(guest_ptr(&x->g, GUEST_HIGH, 1024), 0, 1024);
 	guest_add(d, q, b, i == 1 ? 2 : 1);
 	guest_kick(d, q);
@@ -244,7 +256,7 @@ static void test_processors(void **state)
 	}
 	for (unsigned int i = 0; i < CPUS; i++)
 		pthread_join(cpus[i].thread, NULL);
-	/* Ten lines a source: three devices and the PCI host. */
+	/* Ten lines a source: four devices and the PCI host. */
 	lines = guest_log_end(&x->g);
 	assert_in_range(lines, 1, 10 * (DEVICES + 1));
 	for (unsigned int i = 0; i < DEVICES; i++)
