@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -20,12 +21,13 @@ typedef ssize_t transfer(int fd, const struct iovec *iov, int count,
 
 /*
  * Transfers up to @len bytes between a file and @span.  How many, fewer at the
- * file's end; or -errno.  A write that fails after its first bytes is short.  A
- * read is an error then, as the guest takes a short read for the file's end.
+ * file's end; or -errno.  If it fails after its first bytes, it is short, or with
+ * @whole an error: the guest takes a short read for the file's end, and a short
+ * write of cached pages for a complete one.
  */
 static ssize_t transfer_all(struct request *rq, transfer *call, int fd,
 			    struct span *span, size_t len, uint64_t offset,
-			    int rwf)
+			    int rwf, bool whole)
 {
 	struct iovec iov[FS_IOV_MAX];
 	size_t done = 0;
@@ -41,7 +43,7 @@ static ssize_t transfer_all(struct request *rq, transfer *call, int fd,
 			n = call(fd, iov, (int)count, (off_t)(offset + done),
 				 rwf);
 		if (n < 0)
-			return done && call != preadv2 ? (ssize_t)done : -errno;
+			return done && !whole ? (ssize_t)done : -errno;
 		if (n == 0)
 			break;
 		span_skip(span, (size_t)n);
@@ -61,7 +63,7 @@ ssize_t op_read(struct request *rq)
 	if (r < 0)
 		return r;
 	return transfer_all(rq, preadv2, file.fd, &rq->reply, len, in->offset,
-			    0);
+			    0, true);
 }
 
 ssize_t op_write(struct request *rq)
@@ -70,9 +72,10 @@ ssize_t op_write(struct request *rq)
 	const struct creds *creds = &rq->server->creds;
 	struct opened file CLEANUP_OPENED = { 0 };
 	struct fuse_write_out out = { 0 };
+	bool cached = in->write_flags & FUSE_WRITE_CACHE;
 	/* A cached page has its place, whatever the handle says. */
 	int rwf =
-		in->flags & O_APPEND && !(in->write_flags & FUSE_WRITE_CACHE) &&
+		in->flags & O_APPEND && !cached &&
 				!server_has(rq->server, FUSE_WRITEBACK_CACHE) ?
 			RWF_APPEND :
 			0;
@@ -86,7 +89,7 @@ ssize_t op_write(struct request *rq)
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		creds_drop_fsetid(creds);
 	n = transfer_all(rq, pwritev2, file.fd, &rq->data, in->size, in->offset,
-			 rwf);
+			 rwf, cached);
 	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		creds_raise_fsetid(creds);
 	if (n < 0)

@@ -97,6 +97,30 @@ static void test_no_space(void **state)
 	finish_on_tmpfs(&c);
 }
 
+/*
+ * The guest's kernel does not look at how much was written of cached pages: a part
+ * of them is an error, or the rest would be lost without one.
+ */
+static void test_no_space_for_cached_pages(void **state)
+{
+	static const char data[2 * 65536];
+	struct client c;
+	uint64_t node, fh;
+
+	(void)state;
+	start_on_tmpfs(&c);
+	assert_int_equal(client_create_file(&c, 1, "f", O_RDWR, 0644, &node,
+					    &fh),
+			 0);
+	assert_in_range(client_write(&c, node, fh, 0, data, sizeof(data), 0, 0),
+			1, 65536);
+	assert_int_equal(truncate(client_path(&c, "f"), 0), 0);
+	assert_int_equal(client_write(&c, node, fh, 0, data, sizeof(data), 0,
+				      FUSE_WRITE_CACHE),
+			 -ENOSPC);
+	finish_on_tmpfs(&c);
+}
+
 /* The host's file system became read-only; the share is writable. */
 static void test_read_only_host(void **state)
 {
@@ -232,6 +256,7 @@ int main(void)
 		cmocka_unit_test(test_out_of_descriptors),
 		cmocka_unit_test(test_deleted_directory),
 		cmocka_unit_test(test_no_space),
+		cmocka_unit_test(test_no_space_for_cached_pages),
 		cmocka_unit_test(test_read_only_host),
 	};
 
