@@ -84,8 +84,12 @@ struct fs_config {
 /* The most iovecs of a request, and of a reply. */
 #define FS_IOV_MAX 1024
 
-/* The largest READ and WRITE in bytes. */
-#define FS_IO_BYTES_MAX (1024 * 1024)
+/*
+ * The largest WRITE and READ in bytes.  INIT limits a WRITE in bytes, but a READ
+ * in pages of the guest's, which have up to 64 KiB.
+ */
+#define FS_IO_BYTES_MAX	  (1024 * 1024)
+#define FS_READ_BYTES_MAX (FS_IO_BYTES_MAX / 4096 * 65536)
 
 /* The budget of each of @servers, which divide half of RLIMIT_NOFILE. */
 unsigned int fs_fd_budget(unsigned int servers);

@@ -56,7 +56,7 @@ ssize_t op_read(struct request *rq)
 {
 	const struct fuse_read_in *in = args_take(&rq->args, sizeof(*in));
 	size_t len =
-		min_u64(min_u64(in->size, FS_IO_BYTES_MAX), rq->reply.left);
+		min_u64(min_u64(in->size, FS_READ_BYTES_MAX), rq->reply.left);
 	struct opened file CLEANUP_OPENED = { 0 };
 	int r = opened_get(&file, rq->server, in->fh, rq->head.nodeid, S_IFREG);
 

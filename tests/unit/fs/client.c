@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ROOM (FS_IO_BYTES_MAX + 65536)
+#define ROOM (FS_READ_BYTES_MAX + 65536)
 
 void client_create(struct client *c, const struct fs_config *config)
 {
