@@ -71,14 +71,16 @@ static uint64_t map_dev(const struct restore *re, uint64_t dev)
 
 static int add_inode(const struct restore *re, struct saved_inode *saved)
 {
+	const struct inode_key *key = &saved->key;
+	bool known = !re->copied && (key->dev || key->ino || key->birth_ns);
 	struct inode *inode;
 	int r;
 
 	if (saved->id <= FUSE_ROOT_ID || saved->id >= re->next_inode)
 		return -EBADMSG;
 	saved->key.dev = map_dev(re, saved->key.dev);
-	r = inode_add_saved(&re->server->inodes, saved->id, &saved->key,
-			    !re->copied, saved->lookups, &inode);
+	r = inode_add_saved(&re->server->inodes, saved->id, key, known,
+			    saved->lookups, &inode);
 	return r == -EEXIST ? -EBADMSG : r;
 }
 

@@ -7,7 +7,8 @@
  *	u32 count, inodes: u64 id, u64 parent's id or 0, key, u64 lookups, blob name
  *	u32 count, handles: u64 id, u64 inode's id, u32 flags
  *
- * A key is u64 device, u64 inode number, u64 time of birth, u32 type.
+ * A key is u64 device, u64 inode number, u64 time of birth, u32 type; zeros and
+ * the type where it is not known, as in a copy that has not been looked at.
  *
  * The caller has seen to it that no request runs.
  */
@@ -31,15 +32,18 @@ static void put_key(struct snap_writer *w, const struct inode_key *key)
 static void put_inode(void *ctx, struct inode *inode)
 {
 	bool has_place = inode->parent && !inode->saved_stale;
+	struct inode_key key = { .type = inode->key.type };
 	struct snap_writer *w = ctx;
 
+	if (inode->key_is_known)
+		key = inode->key;
 	inode->saved_stale = false;
 	/* More is refused by fs_save(); this keeps memory bounded until then. */
 	if (w->len > RECORD_BYTES_MAX)
 		return;
 	snap_put_u64(w, inode->id);
 	snap_put_u64(w, has_place ? inode->parent->id : 0);
-	put_key(w, &inode->key);
+	put_key(w, &key);
 	snap_put_u64(w, inode->lookups);
 	if (has_place)
 		snap_put_blob(w, inode->name, strlen(inode->name));

@@ -289,6 +289,30 @@ static void test_copy(void **state)
 	client_finish(&c);
 }
 
+/* A copy whose files have not been used since the restore is saved itself. */
+static void test_copy_saved_again(void **state)
+{
+	struct snap_writer w = { 0 }, again = { 0 };
+	struct client c;
+	uint64_t node, fh;
+	char path[200], text[8];
+
+	(void)state;
+	node = open_and_save(&c, &w, &fh);
+	snprintf(path, sizeof(path), "%s/old", c.top);
+	assert_int_equal(rename(c.dir, path), 0);
+	assert_int_equal(mkdir(c.dir, 0755), 0);
+	host_write(client_path(&c, "f"), "TEXT");
+	assert_int_equal(restore(&c, &w, true), 0);
+	assert_int_equal(fs_save(c.server, &again, false), 0);
+	assert_int_equal(restore(&c, &again, false), 0);
+	assert_int_equal(client_read(&c, node, fh, 0, text, 4), 4);
+	assert_memory_equal(text, "TEXT", 4);
+	snap_writer_finish(&w);
+	snap_writer_finish(&again);
+	client_finish(&c);
+}
+
 /* A share that has become read-only opens nothing for writing. */
 static void test_read_only_since(void **state)
 {
@@ -502,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_accepted_in_a_copy),
 		cmocka_unit_test(test_open_and_moved_by_host),
 		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_copy_saved_again),
 		cmocka_unit_test(test_read_only_since),
 		cmocka_unit_test(test_bad_records),
 		cmocka_unit_test(test_too_long),
