@@ -70,6 +70,7 @@ int handle_add(struct handle_table *t, uint64_t id, struct inode *inode,
 		handle->next = *chain(t, handle->id);
 		*chain(t, handle->id) = handle;
 		t->count++;
+		t->unopened += fd < 0;
 		*new_id = handle->id;
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -88,6 +89,31 @@ struct handle *handle_get(struct handle_table *t, uint64_t id)
 		handle->refs++;
 	pthread_mutex_unlock(&t->lock);
 	return handle;
+}
+
+/* Whether a handle is of the inode, has no descriptor, and an id above. */
+static bool is_unopened(const struct handle *handle, const struct inode *inode,
+			uint64_t after)
+{
+	return handle->inode == inode && handle->fd < 0 && handle->id > after;
+}
+
+struct handle *handle_unopened(struct handle_table *t,
+			       const struct inode *inode, uint64_t after)
+{
+	struct handle *found = NULL;
+
+	pthread_mutex_lock(&t->lock);
+	/* Only a restored session has any. */
+	for (size_t i = 0; t->unopened && i < CHAINS; i++)
+		for (struct handle *h = t->chains[i]; h; h = h->next)
+			if (is_unopened(h, inode, after) &&
+			    (!found || h->id < found->id))
+				found = h;
+	if (found)
+		found->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return found;
 }
 
 struct handle *handle_of_inode(struct handle_table *t,
@@ -113,6 +139,7 @@ void handle_put(struct handle_table *t, struct handle *handle)
 
 	pthread_mutex_lock(&t->lock);
 	last = --handle->refs == 0;
+	t->unopened -= last && handle->fd < 0;
 	pthread_mutex_unlock(&t->lock);
 	if (!last)
 		return;
@@ -130,10 +157,12 @@ int handle_give(struct handle_table *t, struct handle *handle, int fd)
 	int spare = -1, now;
 
 	pthread_mutex_lock(&t->lock);
-	if (handle->fd >= 0)
+	if (handle->fd >= 0) {
 		spare = fd;
-	else
+	} else {
 		handle->fd = fd;
+		t->unopened--;
+	}
 	now = handle->fd;
 	pthread_mutex_unlock(&t->lock);
 	if (spare >= 0) {

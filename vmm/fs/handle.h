@@ -35,6 +35,7 @@ struct handle_table {
 	struct inode_table *inodes; /* not owned */
 	struct handle **chains;
 	size_t count;
+	size_t unopened; /* handles without a descriptor */
 	uint64_t next_id;
 };
 
@@ -54,6 +55,12 @@ int handle_add(struct handle_table *t, uint64_t id, struct inode *inode,
 
 /* The handle with this id, to be put; NULL if there is none. */
 struct handle *handle_get(struct handle_table *t, uint64_t id);
+/*
+ * The handle of the inode without a descriptor that has the lowest id above
+ * @after, to be put; or NULL.
+ */
+struct handle *handle_unopened(struct handle_table *t,
+			       const struct inode *inode, uint64_t after);
 /* Any handle of the inode that has a descriptor, to be put; or NULL. */
 struct handle *handle_of_inode(struct handle_table *t,
 			       const struct inode *inode);

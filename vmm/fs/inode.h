@@ -113,6 +113,10 @@ int inode_intern(struct inode_table *t, const struct inode_key *key, int *fd,
 bool inode_check_key(struct inode_table *t, struct inode *inode,
 		     const struct inode_key *key);
 
+/* A reference to the inode that has this place, or NULL. */
+struct inode *inode_at_place(struct inode_table *t, const struct inode *parent,
+			     const char *name);
+
 /* The name was removed: whatever had that place has none. */
 void inode_place_removed(struct inode_table *t, struct inode *parent,
 			 const char *name);

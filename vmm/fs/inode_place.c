@@ -6,6 +6,19 @@
 
 #include "vmm/fs/inode_private.h"
 
+struct inode *inode_at_place(struct inode_table *t, const struct inode *parent,
+			     const char *name)
+{
+	struct inode *inode;
+
+	pthread_mutex_lock(&t->lock);
+	inode = inode_l_find_place(t, parent, name);
+	if (inode)
+		inode->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return inode;
+}
+
 void inode_place_removed(struct inode_table *t, struct inode *parent,
 			 const char *name)
 {

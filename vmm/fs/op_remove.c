@@ -18,6 +18,7 @@ static ssize_t remove_name(struct request *rq, int flags)
 		r = node_open(&dir, rq->server, rq->head.nodeid);
 	if (r < 0)
 		return r;
+	reach_handles(&dir, name);
 	if (unlinkat(dir.fd, name, flags) < 0)
 		return -errno;
 	inode_place_removed(&rq->server->inodes, dir.inode, name);
@@ -51,6 +52,8 @@ static ssize_t rename_name(struct request *rq, uint64_t new_dir,
 		r = node_open(&to, rq->server, new_dir);
 	if (r < 0)
 		return r;
+	if (!flags)
+		reach_handles(&to, new_name);
 	if (renameat2(from.fd, old_name, to.fd, new_name, flags) < 0)
 		return -errno;
 	inode_place_moved(&rq->server->inodes, from.inode, old_name, to.inode,

@@ -273,6 +273,26 @@ static int open_handle(struct fs_server *server, struct handle *handle)
 	return r < 0 ? r : handle_give(&server->handles, handle, r);
 }
 
+void reach_handles(const struct node *dir, const char *name)
+{
+	struct fs_server *server = dir->server;
+	struct inode *inode = inode_at_place(&server->inodes, dir->inode, name);
+	struct handle *handle;
+	uint64_t after = 0;
+	int r = 0;
+
+	if (!inode)
+		return;
+	/* Without descriptors, the next one fails, too. */
+	while (r != -ENFILE && r != -EMFILE &&
+	       (handle = handle_unopened(&server->handles, inode, after))) {
+		after = handle->id;
+		r = open_handle(server, handle);
+		handle_put(&server->handles, handle);
+	}
+	inode_put(&server->inodes, inode);
+}
+
 int opened_get(struct opened *o, struct fs_server *server, uint64_t handle_id,
 	       uint64_t inode_id, uint32_t type)
 {

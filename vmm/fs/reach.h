@@ -44,6 +44,12 @@ void opened_put(struct opened *o);
 #define CLEANUP_OPENED __attribute__((cleanup(opened_put)))
 
 /*
+ * Opens the restored handles of a file that is about to lose its name, by which
+ * it could not be found any more.  Those that cannot be opened are stale.
+ */
+void reach_handles(const struct node *dir, const char *name);
+
+/*
  * Opens @name in the directory @dir, O_PATH, without following it, and enters it
  * into the table with a lookup of the guest.  @child is closed by the caller.
  */

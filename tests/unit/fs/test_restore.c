@@ -313,6 +313,47 @@ static void test_copy_saved_again(void **state)
 	client_finish(&c);
 }
 
+/* Renames another file to "f", whose handle has not been used. */
+static void replace_by_guest(struct client *c, uint64_t file, uint64_t fh)
+{
+	char text[8];
+
+	host_write(client_path(c, "new"), "new");
+	client_walk(c, "new");
+	assert_int_equal(client_rename(c, 1, "new", 1, "f", 0), 0);
+	assert_int_equal(client_read(c, file, fh, 0, text, 4), 4);
+	assert_memory_equal(text, "text", 4);
+}
+
+/*
+ * A file that the guest had open at the save and removes, or renames another one
+ * to, before it uses the handle: the handle has the old file.
+ */
+static void test_removed_before_first_use(void **state)
+{
+	struct snap_writer w = { 0 };
+	struct client c;
+	uint64_t node, fh;
+	char text[8];
+
+	(void)state;
+	node = open_and_save(&c, &w, &fh);
+	assert_int_equal(restore(&c, &w, false), 0);
+	assert_int_equal(client_unlink(&c, 1, "f"), 0);
+	assert_int_equal(client_read(&c, node, fh, 0, text, 4), 4);
+	assert_memory_equal(text, "text", 4);
+	/* It cannot be found by its path again. */
+	snap_writer_finish(&w);
+	assert_int_equal(fs_save(c.server, &w, false), -ESTALE);
+	snap_writer_finish(&w);
+	client_finish(&c);
+	node = open_and_save(&c, &w, &fh);
+	assert_int_equal(restore(&c, &w, false), 0);
+	replace_by_guest(&c, node, fh);
+	snap_writer_finish(&w);
+	client_finish(&c);
+}
+
 /* A share that has become read-only opens nothing for writing. */
 static void test_read_only_since(void **state)
 {
@@ -527,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_open_and_moved_by_host),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_copy_saved_again),
+		cmocka_unit_test(test_removed_before_first_use),
 		cmocka_unit_test(test_read_only_since),
 		cmocka_unit_test(test_bad_records),
 		cmocka_unit_test(test_too_long),
