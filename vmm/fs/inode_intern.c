@@ -7,19 +7,19 @@
 #include "vmm/fs/inode_private.h"
 
 /*
- * The inode of a file: by its key, or one that was restored from a copy and has
- * this place and type.
+ * The inode of a file: one that was restored from a copy, has this place and type
+ * and has not been seen yet, or by its key.  The former is first, as it has
+ * nothing but its place: the file may have been found by another name before.
  */
 static struct inode *find(struct inode_table *t, const struct inode_key *key,
 			  const struct inode *parent, const char *name)
 {
-	struct inode *inode = inode_l_find_key(t, key);
+	struct inode *inode = NULL;
 
-	if (inode || !parent)
-		return inode;
-	inode = inode_l_find_place(t, parent, name);
+	if (parent)
+		inode = inode_l_find_place(t, parent, name);
 	if (!inode || inode->key_is_known || inode->key.type != key->type)
-		return NULL;
+		return inode_l_find_key(t, key);
 	inode_l_set_key(t, inode, key);
 	return inode;
 }

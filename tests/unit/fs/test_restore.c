@@ -313,6 +313,36 @@ static void test_copy_saved_again(void **state)
 	client_finish(&c);
 }
 
+/* A copy with hard links: the guest looks up another name of an open file. */
+static void test_copy_with_links(void **state)
+{
+	struct snap_writer w = { 0 };
+	struct client c;
+	uint64_t node, fh;
+	char path[200], text[8];
+
+	(void)state;
+	client_start(&c, &usual);
+	host_write(client_path(&c, "a"), "text");
+	assert_int_equal(link(client_path(&c, "a"), client_path(&c, "b")), 0);
+	client_walk(&c, "a");
+	node = client_walk(&c, "b");
+	assert_int_equal(client_open(&c, node, O_RDONLY, &fh), 0);
+	assert_int_equal(fs_save(c.server, &w, false), 0);
+	snprintf(path, sizeof(path), "%s/old", c.top);
+	assert_int_equal(rename(c.dir, path), 0);
+	assert_int_equal(mkdir(c.dir, 0755), 0);
+	host_write(client_path(&c, "a"), "copy");
+	assert_int_equal(link(client_path(&c, "a"), client_path(&c, "b")), 0);
+	assert_int_equal(restore(&c, &w, true), 0);
+	client_walk(&c, "a");
+	client_walk(&c, "b");
+	assert_int_equal(client_read(&c, node, fh, 0, text, 4), 4);
+	assert_memory_equal(text, "copy", 4);
+	snap_writer_finish(&w);
+	client_finish(&c);
+}
+
 /* Renames another file to "f", whose handle has not been used. */
 static void replace_by_guest(struct client *c, uint64_t file, uint64_t fh)
 {
@@ -568,6 +598,7 @@ int main(void)
 		cmocka_unit_test(test_open_and_moved_by_host),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_copy_saved_again),
+		cmocka_unit_test(test_copy_with_links),
 		cmocka_unit_test(test_removed_before_first_use),
 		cmocka_unit_test(test_read_only_since),
 		cmocka_unit_test(test_bad_records),
