@@ -48,6 +48,8 @@ struct inode {
 	struct inode *parent; /* a reference; NULL: no place */
 	char *name; /* without a place: the last known one, or NULL */
 	bool saved_stale; /* fs_save(): its place is not saved */
+	bool has_path; /* what the save with this number found */
+	uint64_t checked_by;
 	int fd; /* -1: none */
 	unsigned int users; /* of the fd */
 	struct file_handle

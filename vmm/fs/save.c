@@ -61,13 +61,34 @@ static int put_handle(void *ctx, const struct handle *handle)
 	return 0;
 }
 
-/* Whether an inode and all directories above it are where the server saw them. */
+/* Whether the path of an inode is known to be right, or wrong, in this save. */
+static bool is_checked(const struct fs_server *server,
+		       const struct inode *inode)
+{
+	return inode == server->inodes.root ||
+	       inode->checked_by == server->saves;
+}
+
+/*
+ * Whether an inode and all directories above it are where the server saw them.
+ * Each is looked at once in a save, however many files are open below it.
+ */
 static bool has_path(struct fs_server *server, struct inode *inode)
 {
-	for (; inode != server->inodes.root; inode = inode->parent)
-		if (!inode->parent || !reach_has_place(server, inode))
-			return false;
-	return true;
+	struct inode *at = inode;
+	bool found;
+
+	while (!is_checked(server, at) && at->parent &&
+	       reach_has_place(server, at))
+		at = at->parent;
+	found = at == server->inodes.root ||
+		(is_checked(server, at) && at->has_path);
+	for (;; inode = inode->parent) {
+		inode->has_path = found;
+		inode->checked_by = server->saves;
+		if (inode == at)
+			return found;
+	}
 }
 
 /* How many stale files are named. */
@@ -128,8 +149,10 @@ static int check_handles(struct fs_server *server, bool accept_stale)
 
 int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale)
 {
-	int r = check_handles(server, accept_stale);
+	int r;
 
+	server->saves++;
+	r = check_handles(server, accept_stale);
 	if (r < 0)
 		return r;
 	snap_put_u32(w, RECORD_VERSION);

@@ -41,6 +41,7 @@ struct fs_server {
 	unsigned int dev_count;
 	struct host_errors errors;
 	struct running_list running;
+	uint64_t saves; /* calls of fs_save() */
 };
 
 /* A request while it runs; belongs to its thread. */

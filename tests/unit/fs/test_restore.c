@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -466,6 +467,41 @@ static void test_too_long(void **state)
 	client_finish(&c);
 }
 
+/* The processor time of a save in ns. */
+static uint64_t save_ns(struct client *c)
+{
+	struct snap_writer w = { 0 };
+	struct timespec from, to;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+	assert_int_equal(fs_save(c->server, &w, false), 0);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+	snap_writer_finish(&w);
+	return (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000 +
+	       (uint64_t)to.tv_nsec - (uint64_t)from.tv_nsec;
+}
+
+/* Files that are open in a deep directory: what is above is looked at once. */
+static void test_deep_handles(void **state)
+{
+	struct fs_config config = { .fd_budget = 400 };
+	struct client c;
+	uint64_t node = 1, fh, once;
+
+	(void)state;
+	client_start(&c, &config);
+	for (int i = 0; i < 500; i++)
+		assert_int_equal(client_mkdir(&c, node, "d", 0755, &node), 0);
+	assert_int_equal(client_create_file(&c, node, "f", O_RDWR, 0644, &node,
+					    &fh),
+			 0);
+	once = save_ns(&c);
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(client_open(&c, node, O_RDWR, &fh), 0);
+	assert_in_range(save_ns(&c), 0, 50 * once);
+	client_finish(&c);
+}
+
 static void put_inode(struct snap_writer *w, uint64_t id, uint64_t parent,
 		      uint32_t type, const char *name)
 {
@@ -603,6 +639,7 @@ int main(void)
 		cmocka_unit_test(test_read_only_since),
 		cmocka_unit_test(test_bad_records),
 		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_deep_handles),
 		cmocka_unit_test(test_bad_ids),
 		cmocka_unit_test(test_bad_places),
 		cmocka_unit_test(test_procfs),
