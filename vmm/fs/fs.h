@@ -43,7 +43,8 @@
  *
  * What bounds memory and descriptors: an argument of 72 KiB and one buffer of
  * 64 KiB per running request (file contents go between the file and guest memory
- * directly), inodes_max inodes of some 300 bytes and a name, and fd_budget
+ * directly), inodes_max inodes of some 300 bytes and a name (as root, 136 more for
+ * a file handle once its descriptor was closed), and fd_budget
  * descriptors, which bounds the open handles too.
  */
 #ifndef VMM_FS_FS_H

@@ -167,7 +167,9 @@ int fs_save(struct fs_server *server, struct snap_writer *w, bool accept_stale)
 	if (w->len > RECORD_BYTES_MAX)
 		return log_fail(EFBIG,
 				"share %s: the guest holds too many files "
-				"(%zu) to save them",
+				"(%zu) to save them; in the guest, 'echo 2 "
+				">/proc/sys/vm/drop_caches' frees those that "
+				"are not in use",
 				server->config.path, server->inodes.count);
 	return w->error;
 }

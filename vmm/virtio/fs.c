@@ -38,8 +38,8 @@ enum { QUEUE_HIPRIO = 0, QUEUE_REQUEST = 1, QUEUES = 2 };
 #define THREADS 16 /* of the pool, at most */
 
 /*
- * Chains held at a time.  FORGETs have some of their own, so that they do not
- * wait for slow requests.
+ * Chains held at a time.  FORGETs have some of their own, so that the driver can
+ * queue them behind slow requests; the threads are the same.
  */
 #define HIPRIO_HELD  16
 #define REQUEST_HELD 112
