@@ -32,7 +32,7 @@ void host_error_count_request(struct fs_server *server);
 
 /*
  * Notes that a request on a node ends with -@err.  Other errors than those above
- * are the guest's own affair.
+ * have their cause in the guest.
  */
 void host_error_note(struct fs_server *server, uint32_t opcode, uint64_t node,
 		     int err);

@@ -118,7 +118,7 @@ static size_t put_entry(struct listing *l, const struct host_entry *e)
 	return all;
 }
 
-/* How much to read for a reply of @size, so that little is read in vain. */
+/* Bytes of entries to read for a reply of @size, so that few are left over. */
 static size_t entries_bytes(size_t size, bool plus)
 {
 	size_t wanted = plus ? size / 4 : size;

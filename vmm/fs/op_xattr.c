@@ -130,8 +130,8 @@ ssize_t op_listxattr(struct request *rq)
 }
 
 /*
- * Sets a value.  An ACL that a user sets who is not in the file's group ends its
- * set-group-ID bit, where the guest asks for it.
+ * Sets a value.  If the guest asks for it, an ACL clears the set-group-ID bit of a
+ * file whose group the caller is not in.
  */
 static int set_value(struct request *rq, const struct node *node,
 		     const char *name, const void *value,

@@ -94,7 +94,7 @@ static void test_same_directory(void **state)
 	assert_true(node > file);
 	assert_int_equal(client_open(&c, file, O_RDONLY, &other), 0);
 	assert_true(other > dir_fh);
-	/* Lookup counts came along: two of walks, one since. */
+	/* Lookup counts are saved: two of walks, one since. */
 	client_forget(&c, file, 2);
 	assert_int_equal(client_release(&c, file, fh), 0);
 	assert_int_equal(client_release(&c, file, other), 0);
