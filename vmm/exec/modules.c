@@ -256,9 +256,6 @@ static int walk_tree(struct module_set *set, const struct module_tree *tree,
 	walk.config = text;
 	for (size_t i = 0; i < ARRAY_SIZE(needed) && err == 0; i++)
 		err = visit(&walk, needed[i].name, needed[i].option);
-	set->dir = strdup(tree->dir);
-	if (err == 0 && set->dir == NULL)
-		err = log_errno(ENOMEM, "modules");
 	return err;
 }
 
@@ -278,6 +275,7 @@ int modules_open(struct module_set *set, const struct modules_config *config)
 	if (err != 0)
 		return err;
 	err = walk_tree(set, &tree, config);
+	set->dir = take_ptr(tree.dir);
 	module_tree_close(&tree);
 	if (err != 0)
 		modules_close(set);
