@@ -19,7 +19,8 @@
 # proxies, certificates and keys of its apt configuration; nothing else.  It is in
 # a mount and a process namespace: when this script ends, in any way, nothing is
 # mounted, and nothing runs.  It needs root, git, wget, some 15 GB for a whole run
-# in $TMPDIR (default: /var/tmp), and an hour.  Logs stay in build-tests/fresh/.
+# in $TMPDIR (default: /var/tmp), and an hour; THAW_TEST_MINUTES= gives a busy
+# machine more than run.sh's own limit.  Logs stay in build-tests/fresh/.
 #
 # Exit status: 0 when both commands succeeded; 1 when one failed; 77 when such a
 # system cannot be made here; 64 for a usage error.
@@ -57,6 +58,7 @@ login() {
 		${http_proxy:+"http_proxy=$http_proxy"} \
 		${https_proxy:+"https_proxy=$https_proxy"} \
 		${no_proxy:+"no_proxy=$no_proxy"} \
+		${THAW_TEST_MINUTES:+"THAW_TEST_MINUTES=$THAW_TEST_MINUTES"} \
 		/bin/sh -c "cd $home/thaw && $1"
 }
 
