@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/duration.h"
 #include "vmm/base/log.h"
 #include "vmm/base/size.h"
 
@@ -101,6 +102,24 @@ static int store_size(const struct option *option, const char *text, void *to)
 	return 0;
 }
 
+static int store_duration(const struct option *option, const char *text,
+			  void *to)
+{
+	uint64_t ns;
+	int err = duration_parse(text, &ns);
+
+	if (err == -EINVAL)
+		return log_fail(EINVAL,
+				"--%s: %s is not a duration: use a number with "
+				"ms, s, m or h",
+				option->name, *text ? text : "\"\"");
+	if (err < 0)
+		return log_fail(ERANGE, "--%s: %s is too long", option->name,
+				text);
+	memcpy(to, &ns, sizeof(ns));
+	return 0;
+}
+
 /* Stores the index of a choice; the error message lists the choices. */
 static int store_choice(const struct option *option, const char *text, void *to)
 {
@@ -158,6 +177,8 @@ static int store(const struct parser *parser, const struct option *option,
 		return store_uint(option, text, to);
 	case OPTION_SIZE:
 		return store_size(option, text, to);
+	case OPTION_DURATION:
+		return store_duration(option, text, to);
 	case OPTION_CHOICE:
 		return store_choice(option, text, to);
 	case OPTION_LIST:

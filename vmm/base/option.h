@@ -29,6 +29,7 @@ enum option_kind {
 	OPTION_STRING, /* const char * */
 	OPTION_UINT, /* unsigned int, decimal */
 	OPTION_SIZE, /* uint64_t, bytes; see size.h: a plain number is MiB */
+	OPTION_DURATION, /* uint64_t, ns; see duration.h: a number is seconds */
 	OPTION_CHOICE, /* an enum: the index in choices */
 	OPTION_LIST, /* struct option_list: may be repeated */
 };
@@ -50,6 +51,7 @@ struct option {
 	const char *const *choices; /* OPTION_CHOICE, ended by NULL */
 	/*
 	 * Bounds of OPTION_UINT and OPTION_SIZE (bytes); max 0: no upper bound.
+	 * OPTION_DURATION has none.
 	 */
 	uint64_t min, max;
 	/*
