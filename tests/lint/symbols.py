@@ -17,15 +17,7 @@ import tree
 
 # Functions that only tests call: the reason.
 TEST_ONLY = {
-    # Called by `thaw exec`, which is not there yet.
-    'initramfs_build': 'tests read the archive back',
-    'exec_embedded_init': 'tests read the program',
-    'guest_kernel_open': 'tests find kernels',
-    'guest_kernel_close': 'tests find kernels',
-    'modules_open': 'tests find modules',
-    'modules_close': 'tests find modules',
     'fs_usage': 'tests count what a session holds',
-    'vm_ports_drained': 'the end of a run with ports; its user is to come',
     'acpi_build': 'tests read the tables, also with iasl, without a guest',
     # Called by warm runs of `thaw exec`, which are not there yet.
     **dict.fromkeys([

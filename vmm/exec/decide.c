@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The outcome of a session.  Thread `exec'. */
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/exec/session_private.h"
+#include "vmm/vm/vm.h"
+
+void exec_decide(struct exec_session *s, enum exec_kind kind)
+{
+	struct exec_outcome *o = &s->outcome;
+
+	if (s->decided)
+		return;
+	o->kind = kind;
+	o->ended_ns = s->now_ns - s->config.start_ns;
+	s->decided = true;
+	if (s->config.decided)
+		s->config.decided(s->config.ctx, o);
+}
+
+void exec_fail(struct exec_session *s, int error, const char *what)
+{
+	if (s->decided)
+		return;
+	s->outcome.error = error;
+	snprintf(s->outcome.what, sizeof(s->outcome.what), "%s", what);
+	exec_decide(s, EXEC_FAILED);
+}
+
+/* The kind for a VM that has ended without an outcome of the command. */
+static enum exec_kind kind_of_end(const struct exec_session *s,
+				  enum vm_end_kind end)
+{
+	switch (end) {
+	case VM_END_RESET:
+	case VM_END_CRASH:
+		return s->log.panicked ? EXEC_PANICKED : EXEC_RESET;
+	case VM_END_POWER_OFF:
+		return s->log.panicked ? EXEC_PANICKED : EXEC_ENDED;
+	case VM_END_LEAVE:
+	case VM_END_STOPPED:
+		return EXEC_ENDED;
+	case VM_END_SIGNAL:
+		return EXEC_SIGNALLED;
+	case VM_END_NONE:
+	case VM_END_HOST:
+	case VM_END_SOURCE:
+		break;
+	}
+	return EXEC_FAILED;
+}
+
+void exec_decide_end(struct exec_session *s, const struct vm_end *end)
+{
+	struct exec_outcome *o = &s->outcome;
+
+	/* The VM ended while its output was still being written. */
+	if (!s->decided && s->step == STEP_DONE)
+		exec_decide(s, o->kind);
+	if (!s->decided) {
+		if (end->kind == VM_END_SIGNAL)
+			o->signal = (unsigned int)end->detail;
+		exec_decide(s, kind_of_end(s, end->kind));
+	}
+	if (o->kind == EXEC_PANICKED)
+		snprintf(o->what, sizeof(o->what), "%s", s->log.reason);
+}
