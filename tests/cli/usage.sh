@@ -9,7 +9,7 @@ shows '^usage: thaw COMMAND' --help
 shows '^usage: thaw COMMAND' -h
 shows '^thaw [0-9]+\.' version
 shows '^thaw [0-9]+\.' --version
-for command in run restore snapshot ctl inspect plot cache probe help version; do
+for command in exec run restore snapshot ctl inspect plot cache probe help version; do
 	shows "^usage: thaw $command" help "$command"
 	shows "^usage: thaw $command" "$command" --help
 	shows "^  $command  " help

@@ -3,16 +3,15 @@
 #include "vmm/cli/command.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
 #include "vmm/base/option.h"
 #include "vmm/cli/cache.h"
 #include "vmm/cli/ctl.h"
+#include "vmm/cli/exec.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/inspect.h"
 #include "vmm/cli/plot.h"
@@ -20,6 +19,7 @@
 #include "vmm/cli/restore.h"
 #include "vmm/cli/run.h"
 #include "vmm/cli/snapshot.h"
+#include "vmm/cli/streams.h"
 
 static int help_main(int argc, char **argv);
 static int version_main(int argc, char **argv);
@@ -30,6 +30,7 @@ static const struct command {
 	/* argv[0] is the subcommand's name; returns an exit status. */
 	int (*main)(int argc, char **argv);
 } commands[] = {
+	{ "exec", "run a command in a fresh guest", exec_main },
 	{ "run", "boot a guest in the foreground", run_main },
 	{ "restore", "resume a guest from a snapshot", restore_main },
 	{ "snapshot", "save a running guest", snapshot_main },
@@ -41,21 +42,6 @@ static const struct command {
 	{ "help", "show this help, or the options of a command", help_main },
 	{ "version", "show the version", version_main },
 };
-
-/*
- * Opens /dev/null for each of descriptors 0 to 2 that is closed, so that no file
- * opened later becomes a standard stream.
- */
-static void open_standard_streams(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		close(fd);
-}
 
 /* The row of a subcommand, or NULL after an error message. */
 static const struct command *find(const char *name)
@@ -142,7 +128,7 @@ int command_main(int argc, char **argv)
 {
 	int status;
 
-	open_standard_streams();
+	streams_open();
 	status = dispatch(argc, argv);
 	errno = 0;
 	if (fflush(stdout) != 0 || ferror(stdout)) {

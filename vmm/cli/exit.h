@@ -16,6 +16,15 @@ enum exit_code {
 	EXIT_SOURCE = 81, /* guest memory is unavailable */
 	EXIT_RESET = 82, /* the guest asked for a reset, --on-reboot=exit */
 	EXIT_LEFT = 83, /* the user left with Ctrl-A x */
+	/* Of `thaw exec`, for what is no outcome of its command. */
+	EXIT_EXEC_ENDED = 120, /* the guest powered off, or Ctrl-A x */
+	EXIT_EXEC_RESET = 121, /* the guest reset or crashed */
+	EXIT_EXEC_PANICKED = 122, /* the guest's kernel panicked */
+	EXIT_EXEC_HUNG = 123, /* no sign of life from the guest */
+	EXIT_EXEC_TIMED_OUT = 124, /* --timeout */
+	EXIT_EXEC_FAILED = 125, /* thaw, the host, or a usage error */
+	EXIT_EXEC_NOT_EXECUTABLE = 126, /* the command cannot be executed */
+	EXIT_EXEC_NOT_FOUND = 127, /* there is no such command */
 	EXIT_SIGNAL = 128, /* plus the number of the signal that ended thaw */
 };
 

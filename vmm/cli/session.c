@@ -16,6 +16,7 @@
 #include "vmm/cli/exit.h"
 #include "vmm/cli/grace.h"
 #include "vmm/ctl/ctl.h"
+#include "vmm/io/raw_mode.h"
 #include "vmm/io/terminal.h"
 
 const char *const session_clock_names[] = { "continue", "follow", NULL };
@@ -43,6 +44,14 @@ int session_open(struct session *session, const struct session_options *options)
 					    .out_fd = STDOUT_FILENO,
 					    .leave = on_leave,
 					    .ctx = session };
+
+	return session_open_at(session, options, &terminal);
+}
+
+int session_open_at(struct session *session,
+		    const struct session_options *options,
+		    const struct terminal_config *terminal)
+{
 	int r;
 
 	*session = (struct session){ .options = options,
@@ -56,7 +65,7 @@ int session_open(struct session *session, const struct session_options *options)
 			 "that the guest was stopped; timers expire at once, "
 			 "and watchdogs may report stalls");
 	r = paging_options_use(&options->paging, &session->paging);
-	return r < 0 ? r : terminal_open(&session->terminal, &terminal);
+	return r < 0 ? r : terminal_open(&session->terminal, terminal);
 }
 
 void session_close(struct session *session)
@@ -95,8 +104,24 @@ int session_take_disk(struct session *session, int fd, const char *path,
 	return r;
 }
 
+/* The status for an error of the host. */
+static int exit_host(const struct session_job *job)
+{
+	const struct vm_end end = { VM_END_HOST, 0 };
+
+	return job->exit_code ? job->exit_code(&end, job->ctx) : EXIT_HOST;
+}
+
+/* Signals are blocked; arranges what they do. */
+static int catch_signals(struct session *session, const struct session_job *job)
+{
+	return job->start ? job->start(session->vm, job->ctx) :
+			    vm_catch_signals(session->vm);
+}
+
 /* Runs a VM that has been loaded. */
-static int run_loaded(struct session *session, struct vm_end *end)
+static int run_loaded(struct session *session, const struct session_job *job,
+		      struct vm_end *end)
 {
 	const char *control = session->options->control;
 	struct ctl *ctl = NULL;
@@ -104,7 +129,7 @@ static int run_loaded(struct session *session, struct vm_end *end)
 
 	/* From here on a signal ends the VM in order. */
 	vm_block_signals(true);
-	r = vm_catch_signals(session->vm);
+	r = catch_signals(session, job);
 	if (r >= 0)
 		r = terminal_raw(session->terminal, true);
 	if (r >= 0 && control)
@@ -116,7 +141,9 @@ static int run_loaded(struct session *session, struct vm_end *end)
 	if (r >= 0)
 		*end = vm_wait(session->vm);
 	else
-		grace_begin(session->grace, EXIT_HOST);
+		grace_begin(session->grace, exit_host(job));
+	if (job->ending)
+		job->ending(job->ctx);
 	/* First, because stopping the threads may exceed the grace period. */
 	ctl_hide(ctl);
 	vm_stop(session->vm);
@@ -130,15 +157,17 @@ static void on_ended(void *ctx, struct vm_end end)
 {
 	struct session *session = ctx;
 
-	grace_begin(session->grace, session_exit_code(&end));
+	grace_begin(session->grace,
+		    session->job->exit_code ?
+			    session->job->exit_code(&end, session->job->ctx) :
+			    session_exit_code(&end));
 }
 
 /* The grace period is over.  Grace thread. */
 static void restore_terminal(void *ctx)
 {
-	struct session *session = ctx;
-
-	terminal_raw(session->terminal, false);
+	(void)ctx;
+	raw_mode_leave();
 }
 
 /* Creates, loads and runs a VM; the grace thread runs. */
@@ -154,7 +183,7 @@ static int run_watched(struct session *session, const struct vm_config *config,
 		paging_warn_unused(&session->options->paging,
 				   vm_pager_choice(session->vm)->mode,
 				   config->snapshot != NULL);
-		r = run_loaded(session, end);
+		r = run_loaded(session, job, end);
 	}
 	/* A page was unavailable while loading. */
 	else if (vm_get_end(session->vm).kind == VM_END_SOURCE) {
@@ -162,11 +191,13 @@ static int run_watched(struct session *session, const struct vm_config *config,
 		r = 0;
 	}
 	if (r < 0)
-		grace_begin(session->grace, EXIT_HOST);
+		grace_begin(session->grace, exit_host(job));
 	/* The guest's output comes before the statistics. */
 	grace_renew(session->grace, OUTPUT_NS);
 	if (end->kind != VM_END_NONE)
 		vm_finish_devices(session->vm);
+	if (job->stopped)
+		job->stopped(end, job->ctx);
 	grace_renew(session->grace, 0);
 	if (end->kind != VM_END_NONE && job->ended)
 		job->ended(session->vm, job->ctx);
@@ -196,6 +227,7 @@ int session_run(struct session *session, struct vm_config config,
 	config.paging = session->paging;
 	config.ended = on_ended;
 	config.ended_ctx = session;
+	session->job = job;
 	r = run_watched(session, &config, job, end);
 	grace_stop(session->grace);
 	session->grace = NULL;

@@ -15,6 +15,7 @@
 #include "vmm/vm/vm.h"
 
 struct grace;
+struct terminal_config;
 
 /* Options of both commands; SESSION_OPTION_ROWS() parses them. */
 struct session_options {
@@ -24,6 +25,8 @@ struct session_options {
 	struct paging_options paging;
 };
 
+struct session_job;
+
 struct session {
 	const struct session_options *options;
 	struct vm_paging paging;
@@ -32,6 +35,7 @@ struct session {
 	struct terminal *terminal;
 	uint64_t start_ns; /* CLOCK_MONOTONIC at session_open() */
 	struct vm *vm; /* the current VM; NULL before and after it */
+	const struct session_job *job; /* the current VM's */
 	struct grace *grace; /* the current VM's */
 };
 
@@ -79,6 +83,11 @@ int session_open(struct session *session,
 		 const struct session_options *options);
 void session_close(struct session *session);
 
+/* The same with another terminal than standard input and output. */
+int session_open_at(struct session *session,
+		    const struct session_options *options,
+		    const struct terminal_config *terminal);
+
 /* Opens one more disk: @arg is "PATH" or "PATH,ro". */
 int session_add_disk(struct session *session, const char *arg);
 
@@ -87,12 +96,30 @@ int session_take_disk(struct session *session, int fd, const char *path,
 		      bool read_only);
 
 /*
- * The caller's part of a VM's life: @load boots or restores it; @ended,
- * which may be NULL, runs after its end and before it is destroyed.
+ * The caller's part of a VM's life, on the main thread.  All but load may be NULL.
  */
 struct session_job {
+	/* Boots or restores the VM. */
 	int (*load)(struct vm *vm, void *ctx);
+	/*
+	 * Before the VM starts, with SIGTERM, SIGINT and SIGHUP blocked: arranges
+	 * what they do.  NULL: they end the VM.
+	 */
+	int (*start)(struct vm *vm, void *ctx);
+	/* The VM has ended, and its threads stop next; also after a failed start. */
+	void (*ending)(void *ctx);
+	/*
+	 * Its devices have written their output; also after a failure, with the
+	 * kind VM_END_NONE.
+	 */
+	void (*stopped)(const struct vm_end *end, void *ctx);
+	/* After its end and before it is destroyed. */
 	void (*ended)(const struct vm *vm, void *ctx);
+	/*
+	 * The exit status if the end takes too long; by the thread that ends the
+	 * VM.  NULL: session_exit_code().
+	 */
+	int (*exit_code)(const struct vm_end *end, void *ctx);
 	void *ctx;
 };
 

@@ -184,6 +184,8 @@ static int add(struct shares *shares, const char *arg, const struct tags *tags,
 	if (shares->count == VM_SHARES_MAX)
 		return log_fail(EINVAL, "share %s: more than %d shares", arg,
 				VM_SHARES_MAX);
+	share->fs.guest_uid = shares->guest_uid;
+	share->fs.guest_gid = shares->guest_gid;
 	r = parse_place(share, arg, tags, n);
 	if (r < 0)
 		return r;
@@ -195,12 +197,19 @@ static int add(struct shares *shares, const char *arg, const struct tags *tags,
 	return r < 0 ? r : share_apply_options(&share->fs, arg);
 }
 
+int shares_add(struct shares *shares, const char *arg, const char *tag,
+	       unsigned int n)
+{
+	const struct tags tags = { tag, false };
+
+	return add(shares, arg, &tags, n);
+}
+
 int shares_parse(struct shares *shares, const char *root,
 		 const struct option_list *values)
 {
-	static const struct tags of_root = { SHARE_ROOT_TAG, false };
 	static const struct tags of_share = { "share", true };
-	int r = root ? add(shares, root, &of_root, 0) : 0;
+	int r = root ? shares_add(shares, root, SHARE_ROOT_TAG, 0) : 0;
 
 	for (unsigned int i = 0; r >= 0 && i < values->count; i++)
 		r = add(shares, values->values[i], &of_share, i);

@@ -17,6 +17,8 @@
 struct shares {
 	struct virtio_fs_share list[VM_SHARES_MAX]; /* paths are owned */
 	unsigned int count;
+	uid_t guest_uid; /* of shares without uid= and gid= */
+	gid_t guest_gid;
 };
 
 /*
@@ -27,6 +29,13 @@ struct shares {
  */
 int shares_parse(struct shares *shares, const char *root,
 		 const struct option_list *values);
+
+/*
+ * Adds one share; @arg has no tag, which is @tag, with the number @n unless that
+ * is 0.  As above.
+ */
+int shares_add(struct shares *shares, const char *arg, const char *tag,
+	       unsigned int n);
 
 /*
  * Applies the options in the value @arg of --share to @fs; others stay as they

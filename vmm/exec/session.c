@@ -14,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/event.h"
 #include "vmm/base/log.h"
@@ -23,7 +24,7 @@
 
 #define MS_NS UINT64_C(1000000)
 
-/* The longest wait.  A longer one means that this process was stopped. */
+/* The longest wait; see pass_time(). */
 #define WAIT_MS 1000
 /* How often the output of an outcome is checked, and keys that wait. */
 #define DRAIN_MS 5
@@ -97,14 +98,16 @@ static int wait_ms(const struct exec_session *s)
 	return (int)(ns / MS_NS) + 1;
 }
 
-/* Time has passed.  A wait that was too long does not count as silence. */
+/*
+ * Time has passed.  A wait that was too long means that this process was stopped
+ * or starved, perhaps with the guest, and counts in part only.
+ */
 static void pass_time(struct exec_session *s)
 {
-	uint64_t now_ns = clock_now_ns(), passed_ns = now_ns - s->now_ns;
+	uint64_t now_ns = clock_now_ns();
 
+	s->silent_ns += min_u64(now_ns - s->now_ns, 2 * WAIT_MS * MS_NS);
 	s->now_ns = now_ns;
-	if (passed_ns < 2 * WAIT_MS * MS_NS)
-		s->silent_ns += passed_ns;
 }
 
 /*
