@@ -306,6 +306,16 @@ void inode_l_drop_place(struct inode_table *t, struct inode *inode,
 	inode_l_put(t, parent, dead);
 }
 
+void inode_l_set_first_place(struct inode_table *t, struct inode *inode,
+			     struct inode *parent, char *name)
+{
+	free(inode->name);
+	inode->name = name;
+	parent->refs++;
+	inode->parent = parent;
+	link_place(t, inode);
+}
+
 void inode_l_set_place(struct inode_table *t, struct inode *inode,
 		       struct inode *parent, char *name,
 		       struct inode_dead *dead)

@@ -49,7 +49,7 @@ struct inode {
 	char *name; /* without a place: the last known one, or NULL */
 	bool saved_stale; /* fs_save(): its place is not saved */
 	bool has_path; /* what the save with this number found */
-	uint64_t checked_by;
+	uint64_t checked_by; /* also of inode_has_ring() */
 	int fd; /* -1: none */
 	unsigned int users; /* of the fd */
 	struct file_handle
@@ -127,9 +127,15 @@ void inode_place_moved(struct inode_table *t, struct inode *from,
 		       const char *old_name, struct inode *to,
 		       const char *new_name, bool exchanged);
 
-/* Gives a restored inode its place.  -ELOOP, -EEXIST (place taken), -ENOMEM. */
+/*
+ * Gives a restored inode its place, once.  -ELOOP, -EEXIST (place taken), -ENOMEM.
+ * A longer ring is for inode_has_ring() to find, when all have theirs.
+ */
 int inode_place_saved(struct inode_table *t, struct inode *inode,
 		      struct inode *parent, const char *name);
+
+/* Whether a chain of parents has a cycle, before any save. */
+bool inode_has_ring(struct inode_table *t);
 
 /*
  * The path of an inode from the nearest parent that has an fd, which is then in

@@ -73,37 +73,60 @@ out:
 	inode_free_dead(&dead);
 }
 
-/* Whether @inode is @at or one of its parents; a restored chain may be a ring. */
-static bool is_above(const struct inode_table *t, const struct inode *inode,
-		     const struct inode *at)
-{
-	for (size_t n = 0; at && n <= t->count; n++, at = at->parent)
-		if (at == inode)
-			return true;
-	return false;
-}
-
 int inode_place_saved(struct inode_table *t, struct inode *inode,
 		      struct inode *parent, const char *name)
 {
-	struct inode_dead dead = { 0 };
 	char *copy = strdup(name);
 	int r = 0;
 
 	if (!copy)
 		return -ENOMEM;
 	pthread_mutex_lock(&t->lock);
-	if (inode == t->root || is_above(t, inode, parent))
+	if (inode == t->root || inode == parent)
 		r = -ELOOP;
 	else if (inode_l_find_place(t, parent, name))
 		r = -EEXIST;
 	else
-		inode_l_set_place(t, inode, parent, copy, &dead);
+		inode_l_set_first_place(t, inode, parent, copy);
 	pthread_mutex_unlock(&t->lock);
-	inode_free_dead(&dead);
 	if (r < 0)
 		free(copy);
 	return r;
+}
+
+/* Calls of inode_has_ring()'s walk and what they share. */
+struct ring_walk {
+	uint64_t number;
+	bool found;
+};
+
+/* Marks the parents up to those of a walk before; its own are a ring. */
+static void walk_up(void *ctx, struct inode *inode)
+{
+	struct ring_walk *walk = ctx;
+
+	walk->number++;
+	while (inode && !inode->checked_by) {
+		inode->checked_by = walk->number;
+		inode = inode->parent;
+	}
+	walk->found |= inode && inode->checked_by == walk->number;
+}
+
+static void unmark(void *ctx, struct inode *inode)
+{
+	(void)ctx;
+	inode->checked_by = 0;
+}
+
+bool inode_has_ring(struct inode_table *t)
+{
+	struct ring_walk walk = { 0 };
+
+	inode_for_each(t, walk_up, &walk);
+	inode_for_each(t, unmark, NULL);
+	t->root->checked_by = 0;
+	return walk.found;
 }
 
 /* Puts a name before the path that ends at @end of @path; false: no space. */

@@ -62,6 +62,9 @@ void inode_l_set_key(struct inode_table *t, struct inode *inode,
 /* Takes the place away; the name stays as the last known one. */
 void inode_l_drop_place(struct inode_table *t, struct inode *inode,
 			struct inode_dead *dead);
+/* Gives the inode, which has no place, one that is free; @name as below. */
+void inode_l_set_first_place(struct inode_table *t, struct inode *inode,
+			     struct inode *parent, char *name);
 /*
  * Gives the inode a place, which it takes from whatever has it, and breaks a
  * cycle of parents, which are stale then.  @name, on the heap, is the inode's

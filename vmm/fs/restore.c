@@ -167,6 +167,8 @@ static int get_tables(struct restore *re)
 	}
 	if (r == 0)
 		r = each_inode(re, first, count, true);
+	if (r == 0 && inode_has_ring(&re->server->inodes))
+		r = -EBADMSG;
 	handles = snap_get_u32(re->r);
 	for (uint32_t i = 0; i < handles && r == 0; i++)
 		r = get_handle(re);

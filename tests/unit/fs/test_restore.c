@@ -605,6 +605,43 @@ static void test_procfs(void **state)
 	client_finish(&c);
 }
 
+/* The processor time in ns to restore directories of which each has the next. */
+static uint64_t restore_deep_ns(struct client *c, uint32_t count)
+{
+	struct snap_writer w = { 0 };
+	struct timespec from, to;
+
+	snap_put_u32(&w, 1);
+	for (int i = 0; i < 3; i++)
+		snap_put_u64(&w, 1000000);
+	for (int i = 0; i < 3; i++)
+		snap_put_u64(&w, 0);
+	snap_put_u32(&w, S_IFDIR);
+	snap_put_u32(&w, count);
+	for (uint32_t i = 0; i < count; i++)
+		put_inode(&w, i + 2, i + 1, S_IFDIR, "d");
+	snap_put_u32(&w, 0);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+	assert_int_equal(restore(c, &w, true), 0);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+	snap_writer_finish(&w);
+	return (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000 +
+	       (uint64_t)to.tv_nsec - (uint64_t)from.tv_nsec;
+}
+
+/* A hostile record of a deep chain takes time by its length, not its square. */
+static void test_deep_record(void **state)
+{
+	struct client c;
+	uint64_t short_ns;
+
+	(void)state;
+	client_start(&c, &usual);
+	short_ns = restore_deep_ns(&c, 2000);
+	assert_in_range(restore_deep_ns(&c, 20000), 0, 40 * short_ns);
+	client_finish(&c);
+}
+
 static void test_bad_places(void **state)
 {
 	struct client c;
@@ -642,6 +679,7 @@ int main(void)
 		cmocka_unit_test(test_deep_handles),
 		cmocka_unit_test(test_bad_ids),
 		cmocka_unit_test(test_bad_places),
+		cmocka_unit_test(test_deep_record),
 		cmocka_unit_test(test_procfs),
 	};
 
