@@ -300,7 +300,7 @@ static int open_channels(struct run *run)
 		return log_errno(errno, "control port");
 	if (pipe2(run->console, O_CLOEXEC | O_NONBLOCK) < 0)
 		return log_errno(errno, "guest console");
-	return open_terminal(run);
+	return 0;
 }
 
 static void set_ports(struct run *run)
@@ -335,6 +335,9 @@ static int run_open(struct run *run, const struct option_operands *command)
 	if (r >= 0)
 		r = exec_task_prepare(&run->task, &run->options,
 				      command->values, command->count);
+	/* The task says whether there is a pty. */
+	if (r >= 0)
+		r = open_terminal(run);
 	if (r >= 0)
 		r = open_kernel(run);
 	if (r >= 0)

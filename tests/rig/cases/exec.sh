@@ -291,10 +291,12 @@ exec_in 6.12 --rw . -- sh -c 'id -u; id -g; stat -c %u . /
 END
 	echo secret >/rig-secret
 	chmod 600 /rig-secret
+	# start-stop-daemon wants a name.
+	echo 'user:x:1000:1000::/tmp:/bin/sh' >/etc/passwd
 	rc=0
-	start-stop-daemon -S -c 1000:1000 -x /bin/sh -- /tmp/exec-user.sh \
+	start-stop-daemon -S -c user:1000 -x /bin/sh -- /tmp/exec-user.sh \
 		</dev/null >"$state/exec-user.out" 2>"$state/exec-user.err" || rc=$?
-	rm /rig-secret
+	rm /rig-secret /etc/passwd
 	chmod 600 /dev/kvm
 	same "what it found" "$rc $(tr '\n' ' ' <"$state/exec-user.out")$(tail -n 1 \
 		"$state/exec-user.err")" \
