@@ -275,31 +275,3 @@ case_exec_terminal() {
 		2>"$state/exec-leave.err" || rc=$?
 	same "the status" "$rc:$(tail -n 2 "$state/exec-leave.err" | tr '\n' '|')" "120:"
 }
-
-# An ordinary user: files are the user's in guest and host.
-case_exec_user() {
-	chmod 666 /dev/kvm
-	rm -rf /tmp/exec-user
-	mkdir -p /tmp/exec-user
-	chown 1000:1000 /tmp/exec-user
-	cat >/tmp/exec-user.sh <<'END'
-. /src/tests/rig/cases/lib.sh
-. /src/tests/rig/cases/exec.sh
-cd /tmp/exec-user
-exec_in 6.12 --rw . -- sh -c 'id -u; id -g; stat -c %u . /
-	echo guest >file; stat -c %u file; cat /rig-secret 2>&1'
-END
-	echo secret >/rig-secret
-	chmod 600 /rig-secret
-	# start-stop-daemon wants a name.
-	echo 'user:x:1000:1000::/tmp:/bin/sh' >/etc/passwd
-	rc=0
-	start-stop-daemon -S -c user:1000 -x /bin/sh -- /tmp/exec-user.sh \
-		</dev/null >"$state/exec-user.out" 2>"$state/exec-user.err" || rc=$?
-	rm /rig-secret /etc/passwd
-	chmod 600 /dev/kvm
-	same "what it found" "$rc $(tr '\n' ' ' <"$state/exec-user.out")$(tail -n 1 \
-		"$state/exec-user.err")" \
-		"1 1000 1000 1000 1000 1000 cat: can't open '/rig-secret': Permission denied "
-	same "the new file" "$(stat -c '%u %g' /tmp/exec-user/file)" "1000 1000"
-}
