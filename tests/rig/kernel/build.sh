@@ -78,7 +78,12 @@ if [ -n "$config" ]; then
 	configs="$configs $here/config.$host"
 	[ -r "$here/config.$host" ] || die 64 "no config.$host"
 fi
-patches=$here/userfault.patch
+# Those of every build of this architecture; $patches has the variant's as well.
+base_patches=$here/userfault.patch
+for p in "$here/$arch"-*.patch; do
+	[ ! -e "$p" ] || base_patches="$base_patches $p"
+done
+patches=$base_patches
 if [ -n "$variant" ]; then
 	patches="$patches $here/broken/$variant.patch"
 	[ -r "$here/broken/$variant.patch" ] || die 64 "no broken/$variant.patch"
@@ -99,7 +104,7 @@ hash() {
 
 # The number is that of this recipe: raise it when the result changes by it.
 # shellcheck disable=SC2086 # a list of files
-key=$( (echo recipe 1; cat "$here/userfault.patch" $configs) | hash)
+key=$( (echo recipe 1; cat $base_patches $configs) | hash)
 suffix=
 [ -z "$variant" ] || suffix=-$variant-$(hash <"$here/broken/$variant.patch")
 top=$(rig_cache)/kernel
@@ -130,9 +135,11 @@ need_tools() {
 	}
 }
 
-# Whether the userfault patch applies to the source in folder $1.
+# Whether the patches apply to the source in folder $1.
 applies() {
-	patch -p1 -s -f --dry-run -d "$1" <"$here/userfault.patch" >/dev/null 2>&1
+	for fix in $base_patches; do
+		patch -p1 -s -f --dry-run -d "$1" <"$fix" >/dev/null 2>&1 || return
+	done
 }
 
 # Unpack tarball $1 into the new folder $2.
@@ -141,7 +148,7 @@ unpack() {
 }
 
 # Put Debian's source into $work/src, patched, and its version into $version:
-# Linux 7.2 by preference, else the newest 7.x that the patch applies to.
+# Linux 7.2 by preference, else the newest 7.x that the patches apply to.
 debian_source() {
 	why='no suite can be reached'
 	for suite in sid testing stable-backports; do
@@ -215,7 +222,9 @@ source_tree() {
 		debian_source
 	fi
 	if ! [ -L "$work/src" ]; then
-		patch -p1 -s -d "$work/src" <"$here/userfault.patch" >&2
+		for p in $base_patches; do
+			patch -p1 -s -d "$work/src" <"$p" >&2
+		done
 	fi
 	echo "$version" >"$work/version"
 }
