@@ -11,7 +11,8 @@ mount_debian() {
 	mkdir -p $debian
 	loop=$(losetup -f)
 	losetup "$loop" /scratch/debian.img &&
-		mount -t ext4 "$loop" $debian && chown -R 0:0 $debian ||
+		mount -t ext4 "$loop" $debian && mkdir -p $debian/srv &&
+		chown -R 0:0 $debian ||
 		fail "the tree of Debian 12: status $?"
 }
 
