@@ -4,7 +4,8 @@
 # cases.sh - runs the cases, inside the rig: see run-cases, which starts it.
 #
 #	cases.sh [PATTERN [UNTIL [REPEAT]]]	all cases of this host whose name
-#			matches; none is begun after UNTIL (seconds)
+#			matches, without PATTERN all but those marked by-hand;
+#			none is begun after UNTIL (seconds)
 #	cases.sh --one NAME	one case, in this process
 #
 # /scratch/current names the case that runs and its seconds, /scratch/done those
@@ -40,6 +41,7 @@ print_info() {
 while read -r name seconds archs; do
 	case $name in '' | '#'*) continue ;; esac
 	case " $archs " in *" $host "*) ;; *) continue ;; esac
+	case $pattern-$archs in .-*" by-hand") continue ;; esac
 	echo "$name" | grep -q -E -e "$pattern" || continue
 	! grep -q -x -F -e "$name" /scratch/done 2>/dev/null || continue
 	if [ -n "$until" ] && [ "$(date +%s)" -gt "$until" ]; then
