@@ -173,17 +173,19 @@ def save_first(thaw, work, kernel, path):
     """Makes the undamaged snapshot, of a guest that will end.  If it ends before
     the save, the next guest takes more steps."""
     for steps in (STEPS, 4 * STEPS, 16 * STEPS):
-        guest = Guest(thaw, work, [
-            "run", "-k", kernel, "-m", "32",
-            "-p", "steps=%d pages=16 period=100 timer=0" % steps])
+        guest = None
         try:
+            guest = Guest(thaw, work, [
+                "run", "-k", kernel, "-m", "32",
+                "-p", "steps=%d pages=16 period=100 timer=0" % steps])
             guest.save(path)
             return
         except Failure as late:
-            if steps == 16 * STEPS or "SUMMARY" not in guest.output():
+            if steps == 16 * STEPS or "SUMMARY" not in str(late):
                 raise late
         finally:
-            guest.end()
+            if guest:
+                guest.end()
 
 
 def main():
