@@ -222,6 +222,7 @@ static void connect_ports(struct fixture *x)
 	control(x, UINT32_MAX, VIRTIO_CONSOLE_DEVICE_READY, 1);
 	for (unsigned int i = 0; i < PORTS; i++)
 		expect_message(x, i, VIRTIO_CONSOLE_PORT_ADD, 1);
+	memcpy(guest_ptr(&x->g, TX_AT, DATA_BYTES), x->bytes, DATA_BYTES);
 	for (unsigned int i = 0; i < PORTS; i++) {
 		control(x, i, VIRTIO_CONSOLE_PORT_READY, 1);
 		expect_message(x, i, VIRTIO_CONSOLE_PORT_OPEN, i != NONE);
@@ -238,14 +239,16 @@ static void post(struct fixture *x, unsigned int port, uint32_t len)
 	guest_kick(&x->d, rx(port));
 }
 
-/* Sends @len bytes of x->bytes from @at, in @parts descriptors. */
+/*
+ * Sends @len bytes of x->bytes, which connect_ports() has put into guest memory,
+ * from @at, in @parts descriptors.
+ */
 static void send_bytes(struct fixture *x, unsigned int port, uint32_t at,
 		       uint32_t len, unsigned int parts)
 {
 	struct guest_buffer b[8];
 	uint32_t done = 0;
 
-	memcpy(guest_ptr(&x->g, TX_AT, DATA_BYTES), x->bytes, DATA_BYTES);
 	for (unsigned int i = 0; i < parts; i++) {
 		uint32_t n = i + 1 == parts ? len - done : len / parts;
 
