@@ -11,8 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/base/clock.h"
+
 #define LINE_BYTES	   1024
 #define GUEST_BUDGET_LINES 10
+/* Between two lines about the same error. */
+#define LOG_RATE_NS (10 * NS_PER_S)
 
 static atomic_int shown_level = LOG_WARN;
 static atomic_bool terminal_is_raw;
@@ -109,4 +113,21 @@ void log_guest(struct log_budget *budget, const char *format, ...)
 	     n == GUEST_BUDGET_LINES - 1 ? " (further messages suppressed)" :
 					   "");
 	va_end(ap);
+}
+
+bool log_rate_take(struct log_rate *rate, uint64_t count,
+		   char more[LOG_RATE_TEXT_BYTES])
+{
+	uint64_t now = clock_now_ns(), since = count - rate->logged;
+
+	if (rate->logged && now - rate->logged_ns < LOG_RATE_NS)
+		return false;
+	more[0] = '\0';
+	if (since > 1)
+		snprintf(more, LOG_RATE_TEXT_BYTES,
+			 " (%llu errors since the last message)",
+			 (unsigned long long)since);
+	rate->logged = count;
+	rate->logged_ns = now;
+	return true;
 }

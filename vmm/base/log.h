@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level {
 	LOG_ERROR,
@@ -73,5 +74,24 @@ struct log_budget {
  */
 void log_guest(struct log_budget *budget, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/*
+ * The rate limit of the lines about one kind of error of the host: one in ten
+ * seconds. Zero-initialised; one thread at a time.
+ */
+struct log_rate {
+	/* Time of the last line, and the number of errors then. */
+	uint64_t logged_ns, logged;
+};
+
+#define LOG_RATE_TEXT_BYTES 64
+
+/*
+ * Whether the error, by which there have been @count, is to be logged now. Then
+ * @more is how many there were since the last line, to be appended to this one;
+ * "" if it is the only one.
+ */
+bool log_rate_take(struct log_rate *rate, uint64_t count,
+		   char more[LOG_RATE_TEXT_BYTES]);
 
 #endif

@@ -7,12 +7,8 @@
 #include <string.h>
 
 #include "vmm/base/bytes.h"
-#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/fs/reach.h"
-
-/* Between two lines about the same error. */
-#define LOG_INTERVAL_NS (10 * NS_PER_S)
 
 /* Those of the host; EROFS only where the share is writable. */
 static const int kinds[] = { EIO,      ENOSPC,	  EDQUOT,   ESTALE,  EMFILE,
@@ -73,23 +69,16 @@ static const char *name_of(uint32_t opcode, char *number, size_t size)
 	return number;
 }
 
-/* Logs unless the last line about this error is recent; with the lock. */
-static void log_limited(struct fs_server *server, struct host_error_kind *kind,
-			uint32_t opcode, int err)
+/* Counts an error, and logs it unless rate-limited; with the lock. */
+static void note(struct fs_server *server, struct host_error_kind *kind,
+		 uint32_t opcode, int err)
 {
-	uint64_t now = clock_now_ns(), since = kind->count - kind->logged;
-	char number[24], more[64] = "";
+	char number[24], more[LOG_RATE_TEXT_BYTES];
 
-	if (kind->logged && now - kind->logged_ns < LOG_INTERVAL_NS)
-		return;
-	if (since > 1)
-		snprintf(more, sizeof(more),
-			 " (%llu errors since the last message)",
-			 (unsigned long long)since);
-	log_error("share %s: %s: %s%s", server->label,
-		  name_of(opcode, number, sizeof(number)), reason(err), more);
-	kind->logged = kind->count;
-	kind->logged_ns = now;
+	if (log_rate_take(&kind->rate, ++kind->count, more))
+		log_error("share %s: %s: %s%s", server->label,
+			  name_of(opcode, number, sizeof(number)), reason(err),
+			  more);
 }
 
 /* Reports, once, that the directory itself was deleted: all in it is ENOENT. */
@@ -129,7 +118,6 @@ void host_error_note(struct fs_server *server, uint32_t opcode, uint64_t node,
 		return;
 	atomic_fetch_add_explicit(&e->count, 1, memory_order_relaxed);
 	pthread_mutex_lock(&e->lock);
-	e->kinds[i].count++;
-	log_limited(server, &e->kinds[i], opcode, err);
+	note(server, &e->kinds[i], opcode, err);
 	pthread_mutex_unlock(&e->lock);
 }

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/base/log.h"
+
 #define HOST_ERROR_KINDS 16 /* errno values, at most */
 
 struct fs_server;
@@ -22,9 +24,10 @@ struct host_errors {
 	/* The lock guards what follows. */
 	pthread_mutex_t lock;
 	bool deleted; /* the directory; reported */
-	/* Of each kind of error: how many, and what the last line said. */
+	/* Of each kind of error: how many, and when to log the next. */
 	struct host_error_kind {
-		uint64_t count, logged, logged_ns;
+		uint64_t count;
+		struct log_rate rate;
 	} kinds[HOST_ERROR_KINDS];
 };
 

@@ -22,15 +22,11 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
-#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 #define SECTOR_BYTES 512
 #define ZERO_BYTES \
 	(64 * KIB) /* per write, without kernel support for zeroing */
-
-/* Minimum time between two log lines of one operation. */
-#define LOG_INTERVAL_NS (10 * NS_PER_S)
 
 const char *const disk_op_names[DISK_OPS] = {
 	[DISK_READ] = "read",
@@ -51,36 +47,21 @@ static bool is_host_error(int err)
 	return err < 0 && err != -EROFS && err != -EOPNOTSUPP && err != -EFAULT;
 }
 
-/* Logs a failed operation; @why replaces the text of @err unless NULL. */
-static void log_failure(const struct disk *disk, enum disk_op op, int err,
-			const char *why)
-{
-	char more[64] = "";
-	uint64_t since = disk_errors(disk, op) - disk->errors[op].logged;
-
-	if (since > 1)
-		snprintf(more, sizeof(more),
-			 " (%llu errors since the last "
-			 "message)",
-			 (unsigned long long)since);
-	log_error("disk %s: %s: %s%s", disk->path, disk_op_names[op],
-		  why ? why : strerror(-err), more);
-}
-
-/* Counts an error, and logs it unless rate-limited. Returns @err. */
+/*
+ * Counts an error, and logs it unless rate-limited; @why replaces the text of @err
+ * unless NULL. Returns @err.
+ */
 static int note(struct disk *disk, enum disk_op op, int err, const char *why)
 {
 	struct disk_errors *e = &disk->errors[op];
-	uint64_t now = clock_now_ns();
+	char more[LOG_RATE_TEXT_BYTES];
 
 	if (!is_host_error(err))
 		return err;
 	atomic_fetch_add_explicit(&e->count, 1, memory_order_relaxed);
-	if (e->logged && now - e->logged_ns < LOG_INTERVAL_NS)
-		return err;
-	log_failure(disk, op, err, why);
-	e->logged = disk_errors(disk, op);
-	e->logged_ns = now;
+	if (log_rate_take(&e->rate, disk_errors(disk, op), more))
+		log_error("disk %s: %s: %s%s", disk->path, disk_op_names[op],
+			  why ? why : strerror(-err), more);
 	return err;
 }
 

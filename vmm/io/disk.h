@@ -18,6 +18,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "vmm/base/log.h"
+
 /* Operations with separate error counts. */
 enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_OPS };
 
@@ -27,8 +29,7 @@ extern const char *const disk_op_names[DISK_OPS];
 /* The errors of one operation. */
 struct disk_errors {
 	_Atomic uint64_t count;
-	/* Time of the last log line, and the error count then. */
-	uint64_t logged_ns, logged;
+	struct log_rate rate;
 };
 
 struct disk {

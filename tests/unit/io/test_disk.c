@@ -246,7 +246,7 @@ static void test_full(void **state)
 	 * After the interval there is another line, with the number of errors
 	 * since.
 	 */
-	x->disk.errors[DISK_WRITE].logged_ns = 0;
+	x->disk.errors[DISK_WRITE].rate.logged_ns = 0;
 	log_begin(&log);
 	assert_int_equal(disk_writev(&x->disk, &iov, 1, 0), -ENOSPC);
 	log_end(&log);
