@@ -42,23 +42,15 @@ struct ends {
 	int fd[3];
 };
 
-/* Closes *fd and stores -1. */
-static void drop(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static void drop_ends(struct command *c, struct ends *theirs)
 {
 	for (int i = 0; i < 3; i++)
-		drop(&theirs->fd[i]);
-	drop(&c->in_fd);
-	drop(&c->out_fd);
-	drop(&c->err_fd);
-	drop(&c->pty_fd);
-	drop(&c->slave_fd);
+		close_fd(&theirs->fd[i]);
+	close_fd(&c->in_fd);
+	close_fd(&c->out_fd);
+	close_fd(&c->err_fd);
+	close_fd(&c->pty_fd);
+	close_fd(&c->slave_fd);
 }
 
 /*
@@ -208,7 +200,7 @@ int command_start(struct command *c, const struct request *r, struct failure *f)
 				   r->argv[0]);
 	}
 	for (int i = 0; i < 3; i++)
-		drop(&theirs.fd[i]);
+		close_fd(&theirs.fd[i]);
 	return 0;
 }
 
@@ -249,7 +241,7 @@ int command_started(struct command *c, struct failure *f, bool *before_exec)
 	bytes = read(c->start_fd, &report, sizeof(report));
 	if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	drop(&c->start_fd);
+	close_fd(&c->start_fd);
 	if (bytes != sizeof(report))
 		return 1;
 	describe(c, &report, f);
@@ -284,13 +276,13 @@ void command_resize(const struct command *c, unsigned int rows,
 
 void command_hang_up(struct command *c)
 {
-	drop(&c->pty_fd);
-	drop(&c->slave_fd);
+	close_fd(&c->pty_fd);
+	close_fd(&c->slave_fd);
 }
 
 void command_finish(struct command *c)
 {
 	c->pid = 0;
-	drop(&c->start_fd);
+	close_fd(&c->start_fd);
 	command_hang_up(c);
 }

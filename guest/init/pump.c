@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
 
 /*
  * What a pty may hold: more than a kernel keeps, and a bound for writers that do
@@ -19,18 +20,11 @@
 /* Rounds of one step, so that a fast stream does not hold up the others. */
 #define STEP_ROUNDS 16
 
-static void drop(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 /* Closes both ends and drops the bytes. */
 static void stop(struct pump *p)
 {
-	drop(&p->from);
-	drop(&p->to);
+	close_fd(&p->from);
+	close_fd(&p->to);
 	p->start = p->end = 0;
 }
 
@@ -51,7 +45,7 @@ static void end_if_drained(struct pump *p)
 		return;
 	if (p->to_is_pty)
 		end_pty(p->to);
-	drop(&p->to);
+	close_fd(&p->to);
 }
 
 int pump_init(struct pump *p, int from, int to, bool to_is_pty)
@@ -114,11 +108,11 @@ static bool fill(struct pump *p)
 	if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) {
 		/* After the command's end what is not there will not come. */
 		if (p->left != UINT64_MAX)
-			drop(&p->from);
+			close_fd(&p->from);
 		return false;
 	}
 	if (bytes <= 0) {
-		drop(&p->from);
+		close_fd(&p->from);
 		return false;
 	}
 	p->end += (size_t)bytes;
@@ -174,7 +168,7 @@ void pump_limit(struct pump *p)
 		p->left =
 			ioctl(p->from, FIONREAD, &bytes) ? 0 : (uint64_t)bytes;
 	if (!p->left)
-		drop(&p->from);
+		close_fd(&p->from);
 	end_if_drained(p);
 }
 

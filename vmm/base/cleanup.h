@@ -33,6 +33,13 @@ static inline void cleanup_free(void *p)
 #define CLEANUP_CLOSE __attribute__((cleanup(cleanup_close)))
 #define CLEANUP_FREE  __attribute__((cleanup(cleanup_free)))
 
+/* Closes *fd unless it is negative, and stores -1. Preserves errno. */
+static inline void close_fd(int *fd)
+{
+	cleanup_close(fd);
+	*fd = -1;
+}
+
 /* Transfers ownership of *fd to the caller and stores -1. */
 static inline int take_fd(int *fd)
 {

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/cli/exec_options.h"
@@ -197,13 +198,6 @@ struct run {
 	bool ending; /* the devices are not to be used any more */
 };
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 /* Opens what the options name, so that a mistake is known before the boot. */
 static int open_files(struct run *run)
 {
@@ -359,8 +353,7 @@ static void run_close(struct run *run)
 		close_fd(&run->console[end]);
 		close_fd(&run->keys[end]);
 	}
-	if (run->initramfs_fd >= 0)
-		close(run->initramfs_fd);
+	close_fd(&run->initramfs_fd);
 	modules_close(&run->modules);
 	guest_kernel_close(&run->kernel);
 	free(run->cmdline);

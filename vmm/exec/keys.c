@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/base/cleanup.h"
 #include "vmm/exec/session_private.h"
 #include "vmm/io/terminal.h"
 
@@ -31,8 +32,7 @@ short exec_keys_out_events(const struct exec_session *s)
 /* The input or its reader has ended; the guest sees the end of its stdin. */
 static void end_keys(struct exec_session *s)
 {
-	close(s->config.keys_fd);
-	s->config.keys_fd = -1;
+	close_fd(&s->config.keys_fd);
 	s->keys_len = 0;
 }
 

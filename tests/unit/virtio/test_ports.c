@@ -23,6 +23,7 @@
 
 #include "guest.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
 #include "vmm/snap/section.h"
 
 /* The ports: a socket, a pipe in, a pipe out, neither. */
@@ -64,13 +65,6 @@ static unsigned int rx(unsigned int port)
 static unsigned int tx(unsigned int port)
 {
 	return rx(port) + 1;
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 /* New pipes and a new socket; the device's ends are in the config. */
