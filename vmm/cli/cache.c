@@ -12,6 +12,7 @@
 #include "vmm/base/json.h"
 #include "vmm/base/option.h"
 #include "vmm/cli/exit.h"
+#include "vmm/cli/print.h"
 #include "vmm/exec/cache.h"
 
 /* Digits of a key in the table. */
@@ -59,7 +60,7 @@ static void format_use(const struct cache_item *item, char *text, size_t len)
 	} units[] = {
 		{ 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" }
 	};
-	uint64_t age = clock_wall_since_ns(item->used_ns) / 1000000000;
+	uint64_t age = clock_wall_since_ns(item->used_ns) / NS_PER_S;
 	size_t i = 0;
 
 	if (item->in_use) {
@@ -70,16 +71,6 @@ static void format_use(const struct cache_item *item, char *text, size_t len)
 		i++;
 	snprintf(text, len, "%" PRIu64 " %s ago", age / units[i].seconds,
 		 units[i].unit);
-}
-
-/* Prints text that contains paths; control characters become '?'. */
-static void print_text(const char *text)
-{
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		putchar(c < ' ' || c == 0x7f ? '?' : c);
-	}
 }
 
 static void print_table(const struct cache *cache,
@@ -97,7 +88,7 @@ static void print_table(const struct cache *cache,
 		format_use(item, use, sizeof(use));
 		printf("%.*s  %-12s  %6.1f MiB  ", KEY_DIGITS, item->key, use,
 		       mib(item->size_bytes));
-		print_text(item->description);
+		print_name(item->description);
 		putchar('\n');
 		total += item->size_bytes;
 	}
@@ -120,7 +111,7 @@ static void write_json(const struct cache *cache, const struct cache_list *list)
 		json_object_begin(&json, NULL);
 		json_string(&json, "key", item->key);
 		json_string(&json, "description", item->description);
-		json_uint(&json, "used_s", item->used_ns / 1000000000);
+		json_uint(&json, "used_s", item->used_ns / NS_PER_S);
 		json_uint(&json, "size_bytes", item->size_bytes);
 		json_bool(&json, "in_use", item->in_use);
 		json_object_end(&json);

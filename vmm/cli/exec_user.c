@@ -17,6 +17,7 @@
 #include "vmm/base/beneath.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
+#include "vmm/cli/id.h"
 
 static void cleanup_file(FILE **file)
 {
@@ -44,22 +45,6 @@ static FILE *open_file(const char *root, const char *path)
 	if (!file)
 		close(fd);
 	return file;
-}
-
-/* A decimal id that is all of @text; UINT32_MAX is none. */
-static bool is_id(const char *text, uint32_t *id)
-{
-	unsigned long value;
-	char *rest;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	value = strtoul(text, &rest, 10);
-	if (errno || *rest || value >= UINT32_MAX)
-		return false;
-	*id = (uint32_t)value;
-	return true;
 }
 
 /* Copies the parts of an entry that are known to be wanted. */
@@ -155,7 +140,7 @@ int exec_user_find(struct exec_user *user, const char *root, const char *text)
 	group = strchr(name, ':');
 	if (group)
 		*group++ = '\0';
-	if (is_id(name, &user->uid)) {
+	if (id_parse(name, '\0', &user->uid)) {
 		user->gid = user->uid;
 		find_entry(user, root, NULL);
 	} else if (!find_entry(user, root, name)) {
@@ -163,7 +148,7 @@ int exec_user_find(struct exec_user *user, const char *root, const char *text)
 				"--user %s: no such user in /etc/passwd of %s",
 				text, root);
 	}
-	if (group && !is_id(group, &user->gid) &&
+	if (group && !id_parse(group, '\0', &user->gid) &&
 	    !find_group(&user->gid, root, group))
 		return log_fail(ENOENT,
 				"--user %s: no such group in /etc/group of %s",

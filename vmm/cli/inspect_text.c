@@ -7,6 +7,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/cli/inspection.h"
+#include "vmm/cli/print.h"
 
 /* The column of values, and the width of wrapped lines. */
 #define TEXT_COLUMN 14
@@ -21,21 +22,6 @@ static const char *created(const struct snap_file *file, char text[40])
 	if (!gmtime_r(&t, &tm) || !strftime(text, 40, "%F %T UTC", &tm))
 		snprintf(text, 40, "unknown time");
 	return text;
-}
-
-/* Prints @len bytes of a hostile name. */
-static void print_bytes(const char *name, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)name[i];
-
-		putchar(c < ' ' || c == 0x7f ? '?' : c);
-	}
-}
-
-static void print_name(const char *name)
-{
-	print_bytes(name, strlen(name));
 }
 
 /* Begins a line; @label is "" on the further lines of a list. */

@@ -14,25 +14,9 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
+#include "vmm/cli/id.h"
 
 static const char *const cache_names[] = { "auto", "always", "never" };
-
-/* A decimal id, ended by @end; what follows it, or NULL. */
-static const char *parse_id(const char *text, char end, uint32_t *id)
-{
-	unsigned long value;
-	char *rest;
-
-	if (*text < '0' || *text > '9')
-		return NULL;
-	errno = 0;
-	value = strtoul(text, &rest, 10);
-	/* UINT32_MAX is no id: chown(2) has another meaning for it. */
-	if (errno || value >= UINT32_MAX || *rest != end)
-		return NULL;
-	*id = (uint32_t)value;
-	return end ? rest + 1 : rest;
-}
 
 static bool set_read_only(struct fs_config *fs, const char *value)
 {
@@ -59,20 +43,20 @@ static bool set_cache(struct fs_config *fs, const char *value)
 
 static bool set_uid(struct fs_config *fs, const char *value)
 {
-	return value && parse_id(value, '\0', &fs->guest_uid);
+	return value && id_parse(value, '\0', &fs->guest_uid);
 }
 
 static bool set_gid(struct fs_config *fs, const char *value)
 {
-	return value && parse_id(value, '\0', &fs->guest_gid);
+	return value && id_parse(value, '\0', &fs->guest_gid);
 }
 
 static bool set_squash(struct fs_config *fs, const char *value)
 {
-	const char *gid = value ? parse_id(value, ':', &fs->squash_uid) : NULL;
+	const char *gid = value ? id_parse(value, ':', &fs->squash_uid) : NULL;
 
 	fs->squash = true;
-	return gid && parse_id(gid, '\0', &fs->squash_gid);
+	return gid && id_parse(gid, '\0', &fs->squash_gid);
 }
 
 /* Each stores a value (NULL: none given); false if it is bad. */
