@@ -7,6 +7,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/fraction.h"
 
 static const struct unit {
 	const char *name;
@@ -25,16 +26,6 @@ static uint64_t unit_ns(const char *text)
 	return 0;
 }
 
-/* Up to nine digits after the point, in billionths; others are ignored. */
-static uint64_t parse_fraction(const char **text)
-{
-	uint64_t value = 0, worth = 100000000;
-
-	for (; **text >= '0' && **text <= '9'; (*text)++, worth /= 10)
-		value += (uint64_t)(**text - '0') * worth;
-	return value;
-}
-
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
@@ -42,26 +33,22 @@ static bool is_digit(char c)
 
 int duration_parse(const char *text, uint64_t *ns)
 {
-	uint64_t whole = 0, billionths = 0, unit;
+	uint64_t whole = 0, billionths, unit;
+	int err;
 
 	if (!is_digit(*text))
 		return -EINVAL;
 	for (; is_digit(*text); text++)
 		whole = min_u64(whole * 10 + (uint64_t)(*text - '0'),
 				DURATION_MAX_NS);
-	if (*text == '.') {
-		text++;
-		if (!is_digit(*text))
-			return -EINVAL;
-		billionths = parse_fraction(&text);
-	}
+	err = fraction_parse(&text, &billionths);
+	if (err < 0)
+		return err;
 	unit = unit_ns(text);
 	if (!unit)
 		return -EINVAL;
 	if (whole > DURATION_MAX_NS / unit)
 		return -ERANGE;
-	/* Up to 3600 times 10^18: wider than 64 bits. */
-	*ns = whole * unit +
-	      (uint64_t)((unsigned __int128)billionths * unit / NS_PER_S);
+	*ns = whole * unit + fraction_of(billionths, unit);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/fraction.h"
 
 /* The units, largest first. */
 static const struct unit {
@@ -57,22 +58,9 @@ static int parse_digits(const char **text, uint64_t *value)
 	return 0;
 }
 
-/*
- * Reads up to nine digits after the point, in billionths; further digits are
- * ignored, being less than a byte in any sensible unit.
- */
-static uint64_t parse_fraction(const char **text)
-{
-	uint64_t value = 0, worth = 100000000;
-
-	for (; **text >= '0' && **text <= '9'; (*text)++, worth /= 10)
-		value += (uint64_t)(**text - '0') * worth;
-	return value;
-}
-
 int size_parse(const char *text, uint64_t *bytes)
 {
-	uint64_t whole, billionths = 0, unit, product;
+	uint64_t whole, billionths, unit, product;
 	int err;
 
 	if (*text < '0' || *text > '9')
@@ -80,20 +68,15 @@ int size_parse(const char *text, uint64_t *bytes)
 	err = parse_digits(&text, &whole);
 	if (err < 0)
 		return err;
-	if (*text == '.') {
-		text++;
-		if (*text < '0' || *text > '9')
-			return -EINVAL;
-		billionths = parse_fraction(&text);
-	}
+	err = fraction_parse(&text, &billionths);
+	if (err < 0)
+		return err;
 	unit = parse_unit(text);
 	if (unit == 0)
 		return -EINVAL;
-	/* Up to 2^40 times 10^9: wider than 64 bits. */
-	billionths =
-		(uint64_t)((unsigned __int128)billionths * unit / 1000000000);
 	if (__builtin_mul_overflow(whole, unit, &product) ||
-	    __builtin_add_overflow(product, billionths, &product))
+	    __builtin_add_overflow(product, fraction_of(billionths, unit),
+				   &product))
 		return -ERANGE;
 	*bytes = product;
 	return 0;
