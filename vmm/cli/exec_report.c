@@ -59,22 +59,10 @@ int exec_exit_code(const struct exec_outcome *o)
 
 int exec_end_code(const struct vm_end *end)
 {
-	switch (end->kind) {
-	case VM_END_RESET:
-	case VM_END_CRASH:
-		return EXIT_EXEC_RESET;
-	case VM_END_POWER_OFF:
-	case VM_END_LEAVE:
-	case VM_END_STOPPED:
-		return EXIT_EXEC_ENDED;
-	case VM_END_SIGNAL:
-		return EXIT_SIGNAL + end->detail;
-	case VM_END_NONE:
-	case VM_END_HOST:
-	case VM_END_SOURCE:
-		break;
-	}
-	return EXIT_EXEC_FAILED;
+	const struct exec_outcome o = { .kind = exec_end_kind(end->kind),
+					.signal = (unsigned int)end->detail };
+
+	return exec_exit_code(&o);
 }
 
 /* Whether the guest's console may say why it ended. */

@@ -104,12 +104,17 @@ int session_take_disk(struct session *session, int fd, const char *path,
 	return r;
 }
 
+/* The exit status for the end of a VM. */
+static int exit_code(const struct session_job *job, const struct vm_end *end)
+{
+	return job->exit_code ? job->exit_code(end, job->ctx) :
+				session_exit_code(end);
+}
+
 /* The status for an error of the host. */
 static int exit_host(const struct session_job *job)
 {
-	const struct vm_end end = { VM_END_HOST, 0 };
-
-	return job->exit_code ? job->exit_code(&end, job->ctx) : EXIT_HOST;
+	return exit_code(job, &(struct vm_end){ VM_END_HOST, 0 });
 }
 
 /* Signals are blocked; arranges what they do. */
@@ -157,10 +162,7 @@ static void on_ended(void *ctx, struct vm_end end)
 {
 	struct session *session = ctx;
 
-	grace_begin(session->grace,
-		    session->job->exit_code ?
-			    session->job->exit_code(&end, session->job->ctx) :
-			    session_exit_code(&end));
+	grace_begin(session->grace, exit_code(session->job, &end));
 }
 
 /* The grace period is over.  Grace thread. */

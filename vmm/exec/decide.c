@@ -32,23 +32,10 @@ void exec_fail(struct exec_session *s, int error, const char *what)
 static enum exec_kind kind_of_end(const struct exec_session *s,
 				  enum vm_end_kind end)
 {
-	switch (end) {
-	case VM_END_RESET:
-	case VM_END_CRASH:
-		return s->log.panicked ? EXEC_PANICKED : EXEC_RESET;
-	case VM_END_POWER_OFF:
-		return s->log.panicked ? EXEC_PANICKED : EXEC_ENDED;
-	case VM_END_LEAVE:
-	case VM_END_STOPPED:
-		return EXEC_ENDED;
-	case VM_END_SIGNAL:
-		return EXEC_SIGNALLED;
-	case VM_END_NONE:
-	case VM_END_HOST:
-	case VM_END_SOURCE:
-		break;
-	}
-	return EXEC_FAILED;
+	bool by_guest = end == VM_END_RESET || end == VM_END_CRASH ||
+			end == VM_END_POWER_OFF;
+
+	return s->log.panicked && by_guest ? EXEC_PANICKED : exec_end_kind(end);
 }
 
 void exec_decide_end(struct exec_session *s, const struct vm_end *end)

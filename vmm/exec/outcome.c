@@ -12,6 +12,26 @@ const char *const exec_kind_names[EXEC_KINDS] = {
 	[EXEC_FAILED] = "failed",
 };
 
+enum exec_kind exec_end_kind(enum vm_end_kind end)
+{
+	switch (end) {
+	case VM_END_RESET:
+	case VM_END_CRASH:
+		return EXEC_RESET;
+	case VM_END_POWER_OFF:
+	case VM_END_LEAVE:
+	case VM_END_STOPPED:
+		return EXEC_ENDED;
+	case VM_END_SIGNAL:
+		return EXEC_SIGNALLED;
+	case VM_END_NONE:
+	case VM_END_HOST:
+	case VM_END_SOURCE:
+		break;
+	}
+	return EXEC_FAILED;
+}
+
 void exec_outcome_finish(struct exec_outcome *outcome)
 {
 	free(outcome->console);

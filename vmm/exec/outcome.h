@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/vm/vm.h"
+
 enum exec_kind {
 	EXEC_NONE, /* not known yet */
 	EXEC_EXITED, /* with a status */
@@ -47,6 +49,9 @@ struct exec_outcome {
 	/* The guest's last console output; on the heap, or NULL. */
 	char *console;
 };
+
+/* The kind for a VM that ended in this way without an outcome of the command. */
+enum exec_kind exec_end_kind(enum vm_end_kind end);
 
 /* Frees the console's text; a zeroed outcome is fine. */
 void exec_outcome_finish(struct exec_outcome *outcome);
