@@ -159,10 +159,9 @@ static void new_name(const char *key, char name[CACHE_NAME_BYTES])
 static int begin(const struct cache *cache, const char *name,
 		 const char *description, struct cache_entry *entry)
 {
-	struct cache_cleared cleared;
 	int err;
 
-	cache_sweep(cache, &cleared);
+	cache_sweep(cache);
 	err = check_absent(cache, entry->key);
 	if (!err)
 		err = make_locked(cache, name, entry);

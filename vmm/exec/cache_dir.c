@@ -14,7 +14,6 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/exec/cache_private.h"
 
-#define LOCK_NAME     "lock"
 #define LOCK_TRIES    100
 #define LOCK_DELAY_US 10000
 
@@ -163,19 +162,11 @@ void cache_close(struct cache *cache)
 
 int cache_lock(const struct cache *cache, bool wait)
 {
-	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	CLEANUP_CLOSE int fd =
-		openat(cache->dir_fd, LOCK_NAME,
-		       O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = cache_lock_file(cache->dir_fd, true);
 
-	if (fd < 0)
-		return cache_error(cache, errno, "open", LOCK_NAME);
-	for (int i = 0; fcntl(fd, F_OFD_SETLK, &whole); i++) {
-		if (errno != EAGAIN && errno != EACCES)
-			return cache_error(cache, errno, "lock", LOCK_NAME);
-		if (!wait || i == LOCK_TRIES)
-			return cache_error(cache, EBUSY, "lock", LOCK_NAME);
+	for (int i = 0; fd == -EBUSY && wait && i < LOCK_TRIES; i++) {
 		usleep(LOCK_DELAY_US);
+		fd = cache_lock_file(cache->dir_fd, true);
 	}
-	return take_fd(&fd);
+	return fd < 0 ? cache_error(cache, -fd, "lock", "directory") : fd;
 }

@@ -53,8 +53,7 @@ static bool is_same(int parent, const char *name, int fd)
 	       !fstat(fd, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/* Opens the lock file of @dir_fd and locks it; the descriptor or -errno. */
-static int lock_file(int dir_fd, bool exclusive)
+int cache_lock_file(int dir_fd, bool exclusive)
 {
 	struct flock whole = { .l_type = exclusive ? F_WRLCK : F_RDLCK,
 			       .l_whence = SEEK_SET };
@@ -81,7 +80,7 @@ int cache_entry_lock(const struct cache *cache, const char *name,
 
 	if (dir < 0)
 		return -errno;
-	lock = lock_file(dir, exclusive);
+	lock = cache_lock_file(dir, exclusive);
 	if (lock < 0)
 		return lock;
 	if (!is_same(cache->dir_fd, name, dir) ||

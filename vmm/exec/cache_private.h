@@ -35,6 +35,12 @@ int cache_lock(const struct cache *cache, bool wait);
  * cache_entry.c; all silent. @name is that of a directory in the cache.
  */
 
+/*
+ * Locks the file `lock` of @dir_fd, which an @exclusive lock creates. The
+ * descriptor, whose closing unlocks it, or -errno; -EBUSY.
+ */
+int cache_lock_file(int dir_fd, bool exclusive);
+
 /* Whether @name is a key: an entry. */
 bool cache_is_key(const char *name);
 
@@ -70,8 +76,8 @@ int cache_entry_remove_locked(const struct cache *cache, const char *name,
  * cache_scan.c
  */
 
-/* Removes what killed runs have left; counts in *@cleared. */
-int cache_sweep(const struct cache *cache, struct cache_cleared *cleared);
+/* Removes what killed runs have left. */
+void cache_sweep(const struct cache *cache);
 
 /*
  * Removes the least recently used entries until @bytes more fit the limit.

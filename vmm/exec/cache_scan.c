@@ -193,9 +193,11 @@ static int clear(const struct cache *cache, struct cache_cleared *cleared,
 	return 0;
 }
 
-int cache_sweep(const struct cache *cache, struct cache_cleared *cleared)
+void cache_sweep(const struct cache *cache)
 {
-	return clear(cache, cleared, false);
+	struct cache_cleared cleared;
+
+	clear(cache, &cleared, false);
 }
 
 int cache_clear(const struct cache *cache, struct cache_cleared *cleared)
