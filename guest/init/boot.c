@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "guest/init/failure.h"
+#include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 
 /* Of linux/module.h; older headers lack it. */
@@ -29,7 +30,7 @@ static int mount_kernel(struct failure *f)
 		{ "devtmpfs", "/dev" },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		mkdir(rows[i].path, 0755);
 		/* A kernel may have mounted devtmpfs. */
 		if (mount(rows[i].type, rows[i].path, rows[i].type,

@@ -11,6 +11,7 @@
 
 #include "guest/init/protocol.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/clock.h"
 
 static void drop_caches(void)
 {
@@ -24,10 +25,7 @@ static void drop_caches(void)
 
 static void set_clock(uint64_t ns)
 {
-	const struct timespec now = {
-		.tv_sec = (time_t)(ns / 1000000000),
-		.tv_nsec = (long)(ns % 1000000000),
-	};
+	const struct timespec now = clock_timespec(ns);
 
 	if (ns)
 		clock_settime(CLOCK_REALTIME, &now);

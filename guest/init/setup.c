@@ -28,6 +28,7 @@
 
 #include "guest/init/failure.h"
 #include "guest/init/protocol.h"
+#include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 
 #define SCRATCH "/modules"
@@ -107,7 +108,7 @@ static int mount_kernel(bool overlay, struct failure *f)
 		  false },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (overlay || rows[i].create)
 			make_directory(rows[i].path);
 		if (mount(rows[i].type, rows[i].path, rows[i].type,
@@ -128,7 +129,7 @@ static int link_devices(struct failure *f)
 		{ "/proc/self/fd/2", "/dev/stderr" },
 	};
 
-	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
 		if (symlink(links[i][0], links[i][1]) && errno != EEXIST)
 			return failure_set(f, errno, "create %s", links[i][1]);
 	return 0;

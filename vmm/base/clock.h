@@ -11,20 +11,33 @@
 #include <stdint.h>
 #include <time.h>
 
-#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+/* Converts a timespec to nanoseconds, and the other way. */
+static inline uint64_t clock_ns(const struct timespec *t)
+{
+	return (uint64_t)t->tv_sec * NS_PER_S + (uint64_t)t->tv_nsec;
+}
+
+static inline struct timespec clock_timespec(uint64_t ns)
+{
+	return (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_S),
+				  .tv_nsec = (long)(ns % NS_PER_S) };
+}
 
 static inline uint64_t clock_now_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+	return clock_ns(&t);
 }
 
 /* The same in milliseconds, rounded down. */
 static inline uint64_t clock_now_ms(void)
 {
-	return clock_now_ns() / 1000000;
+	return clock_now_ns() / NS_PER_MS;
 }
 
 /* The wall clock: nanoseconds since 1970. */
@@ -33,7 +46,7 @@ static inline uint64_t clock_wall_ns(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+	return clock_ns(&t);
 }
 
 /*
@@ -48,13 +61,6 @@ static inline uint64_t clock_wall_since_ns(uint64_t wall_ns)
 	    now - wall_ns > UINT64_C(100) * 366 * 86400 * NS_PER_S)
 		return 0;
 	return now - wall_ns;
-}
-
-/* Converts nanoseconds to a timespec. */
-static inline struct timespec clock_timespec(uint64_t ns)
-{
-	return (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_S),
-				  .tv_nsec = (long)(ns % NS_PER_S) };
 }
 
 /* Initialises @cond for deadlines on CLOCK_MONOTONIC. */

@@ -13,7 +13,7 @@ static const struct unit {
 	const char *name;
 	uint64_t ns;
 } units[] = {
-	{ "", NS_PER_S },	{ "ms", NS_PER_S / 1000 }, { "s", NS_PER_S },
+	{ "", NS_PER_S },	{ "ms", NS_PER_MS },	  { "s", NS_PER_S },
 	{ "m", 60 * NS_PER_S }, { "h", 3600 * NS_PER_S },
 };
 

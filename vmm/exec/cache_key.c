@@ -69,12 +69,6 @@ void cache_key_number(struct cache_key *key, const char *label, uint64_t value)
 	add_part(key, PART_NUMBER, label, bytes, sizeof(bytes));
 }
 
-static uint64_t stat_ns(const struct timespec *t)
-{
-	return (uint64_t)t->tv_sec * UINT64_C(1000000000) +
-	       (uint64_t)t->tv_nsec;
-}
-
 /* 0 or -errno: -EINVAL if it is not a regular file. */
 static int identify(int fd, struct file_identity *identity)
 {
@@ -88,8 +82,8 @@ static int identify(int fd, struct file_identity *identity)
 		.device = st.st_dev,
 		.inode = st.st_ino,
 		.size_bytes = (uint64_t)st.st_size,
-		.mtime_ns = stat_ns(&st.st_mtim),
-		.ctime_ns = stat_ns(&st.st_ctim),
+		.mtime_ns = clock_ns(&st.st_mtim),
+		.ctime_ns = clock_ns(&st.st_ctim),
 	};
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "vmm/base/cleanup.h"
+#include "vmm/base/clock.h"
 #include "vmm/exec/cache_private.h"
 
 #define DESCRIPTION_MAX_BYTES 512
@@ -56,8 +57,7 @@ static int read_item(const struct cache *cache, const char *name,
 	if (dir < 0 || fstat(dir, &st))
 		return -ENOENT;
 	memcpy(item->key, name, CACHE_KEY_TEXT_BYTES);
-	item->used_ns = (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) +
-			(uint64_t)st.st_mtim.tv_nsec;
+	item->used_ns = clock_ns(&st.st_mtim);
 	item->size_bytes = cache_entry_bytes(dir);
 	item->in_use = cache_entry_in_use(dir);
 	item->description = read_description(dir);

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/exec/cpio.h"
@@ -27,7 +28,7 @@ static void add_tree(struct cpio *cpio)
 {
 	static const char *const dirs[] = { "dev", "proc", "sys", MODULE_DIR };
 
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		cpio_dir(cpio, dirs[i], 0755);
 	cpio_node(cpio, "dev/console", 0600, DEVICE_CONSOLE);
 	cpio_node(cpio, "dev/null", 0666, DEVICE_NULL);

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/exec/session_private.h"
@@ -159,7 +160,7 @@ static void handle(struct exec_session *s, const struct message *m)
 		on_failed(s, m);
 		return;
 	}
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].type != m->type || rows[i].from != s->step)
 			continue;
 		s->step = rows[i].to;

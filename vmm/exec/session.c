@@ -22,8 +22,6 @@
 #include "vmm/exec/session_private.h"
 #include "vmm/io/terminal.h"
 
-#define MS_NS UINT64_C(1000000)
-
 /* The longest wait; see pass_time(). */
 #define WAIT_MS 1000
 /* How often the output of an outcome is checked, and keys that wait. */
@@ -80,7 +78,7 @@ static uint64_t hang_limit_ns(const struct exec_session *s)
 /* Milliseconds until something is due, at most WAIT_MS. */
 static int wait_ms(const struct exec_session *s)
 {
-	uint64_t ns = WAIT_MS * MS_NS, limit = hang_limit_ns(s);
+	uint64_t ns = WAIT_MS * NS_PER_MS, limit = hang_limit_ns(s);
 	uint64_t run_ns = s->now_ns - s->config.start_ns;
 
 	if (s->decided)
@@ -88,14 +86,14 @@ static int wait_ms(const struct exec_session *s)
 	if (s->step == STEP_DONE)
 		return DRAIN_MS;
 	if (exec_keys_out_events(s))
-		ns = KEYS_MS * MS_NS;
+		ns = KEYS_MS * NS_PER_MS;
 	if (limit < s->silent_ns + ns)
 		ns = limit > s->silent_ns ? limit - s->silent_ns : 0;
 	if (s->config.timeout_ns && s->config.timeout_ns < run_ns + ns)
 		ns = s->config.timeout_ns > run_ns ?
 			     s->config.timeout_ns - run_ns :
 			     0;
-	return (int)(ns / MS_NS) + 1;
+	return (int)(ns / NS_PER_MS) + 1;
 }
 
 /*
@@ -106,7 +104,7 @@ static void pass_time(struct exec_session *s)
 {
 	uint64_t now_ns = clock_now_ns();
 
-	s->silent_ns += min_u64(now_ns - s->now_ns, 2 * WAIT_MS * MS_NS);
+	s->silent_ns += min_u64(now_ns - s->now_ns, 2 * WAIT_MS * NS_PER_MS);
 	s->now_ns = now_ns;
 }
 

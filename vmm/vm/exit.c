@@ -123,7 +123,6 @@ static void handle_internal_error(struct vcpu *vcpu)
 	};
 	uint32_t which = run->internal.suberror;
 	const char *name = which < ARRAY_SIZE(names) ? names[which] : NULL;
-
 	char data[INTERNAL_DATA_TEXT] = "";
 
 	for (size_t i = 0, at = 0;

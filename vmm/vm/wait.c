@@ -16,8 +16,7 @@
 #include "vmm/vm/private.h"
 
 /* How long keys may stay unread, and then the loop may be blocked. */
-#define KEYS_MS	  500
-#define NS_PER_MS (NS_PER_S / 1000)
+#define KEYS_MS 500
 
 /*
  * A signal ends the VM.  This thread reads it, not the loop, which may be
