@@ -27,6 +27,7 @@
 #include "vmm/cli/exec_options.h"
 #include "vmm/cli/exec_report.h"
 #include "vmm/cli/exit.h"
+#include "vmm/cli/machine.h"
 #include "vmm/exec/embedded.h"
 #include "vmm/exec/initramfs.h"
 #include "vmm/exec/kernel.h"
@@ -137,27 +138,8 @@ static const struct option rows[] = {
 	  .help = "write the guest's kernel log to FILE, or to\n"
 		  "standard error" },
 	{ .kind = OPTION_HEADING, .help = "Machine" },
-	{ .kind = OPTION_SIZE,
-	  .letter = 'm',
-	  .name = "mem",
-	  .offset = AT(memory_bytes),
-	  .metavar = "SIZE",
-	  .help = "guest memory in MiB, or with a suffix K, M, G\n"
-		  "or T (default: 1G)",
-	  .min = 64 * MIB },
-	{ .kind = OPTION_UINT,
-	  .letter = 'c',
-	  .name = "cpus",
-	  .offset = AT(cpus),
-	  .metavar = "N",
-	  .help = "number of vCPUs (default: 1)",
-	  .min = 1,
-	  .max = MACHINE_CPUS_MAX },
-	{ .kind = OPTION_CHOICE,
-	  .name = "memory",
-	  .offset = AT(backing),
-	  .help = "backing of guest memory (default: anon)",
-	  .choices = memory_backing_names },
+	MACHINE_OPTION_ROWS(AT(memory_bytes), AT(cpus), 64 * MIB, "1G"),
+	MEMORY_BACKING_ROW(AT(backing)),
 	PAGING_OPTION_ROWS(AT(session.paging), "eager"),
 	SESSION_OPTION_ROWS(AT(session)),
 };

@@ -14,6 +14,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/cli/exit.h"
+#include "vmm/cli/machine.h"
 #include "vmm/cli/session.h"
 #include "vmm/cli/share.h"
 #include "vmm/snap/file.h"
@@ -59,11 +60,7 @@ static const struct option rows[] = {
 	  .help = "open disks that are not in DIR, and shares, at\n"
 		  "the paths recorded in the snapshot (see thaw\n"
 		  "inspect)" },
-	{ .kind = OPTION_CHOICE,
-	  .name = "memory",
-	  .offset = AT(backing),
-	  .help = "backing of guest memory (default: anon)",
-	  .choices = memory_backing_names },
+	MEMORY_BACKING_ROW(AT(backing)),
 	{ .kind = OPTION_FLAG,
 	  .name = "verify",
 	  .offset = AT(verify),

@@ -20,6 +20,7 @@
 #include "vmm/base/option.h"
 #include "vmm/boot/image.h"
 #include "vmm/cli/exit.h"
+#include "vmm/cli/machine.h"
 #include "vmm/cli/session.h"
 #include "vmm/cli/share.h"
 #include "vmm/vm/vm.h"
@@ -77,22 +78,7 @@ static const struct option rows[] = {
 	  .help = "use --params as given, without adding console=\n"
 		  "or root=" },
 	{ .kind = OPTION_HEADING, .help = "Machine" },
-	{ .kind = OPTION_SIZE,
-	  .letter = 'm',
-	  .name = "mem",
-	  .offset = AT(memory_bytes),
-	  .metavar = "SIZE",
-	  .help = "guest memory in MiB, or with a suffix K, M, G\n"
-		  "or T (default: 256M)",
-	  .min = 32 * MIB },
-	{ .kind = OPTION_UINT,
-	  .letter = 'c',
-	  .name = "cpus",
-	  .offset = AT(cpus),
-	  .metavar = "N",
-	  .help = "number of vCPUs (default: 1)",
-	  .min = 1,
-	  .max = MACHINE_CPUS_MAX },
+	MACHINE_OPTION_ROWS(AT(memory_bytes), AT(cpus), 32 * MIB, "256M"),
 	{ .kind = OPTION_LIST,
 	  .letter = 'd',
 	  .name = "disk",
@@ -115,11 +101,7 @@ static const struct option rows[] = {
 	  .metavar = "DIR[,...]",
 	  .help = "share of the guest's root file system; adds\n"
 		  "root= to the command line; options as above" },
-	{ .kind = OPTION_CHOICE,
-	  .name = "memory",
-	  .offset = AT(backing),
-	  .help = "backing of guest memory (default: anon)",
-	  .choices = memory_backing_names },
+	MEMORY_BACKING_ROW(AT(backing)),
 	{ .kind = OPTION_CHOICE,
 	  .name = "console",
 	  .offset = AT(console),
