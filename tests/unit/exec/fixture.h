@@ -29,6 +29,32 @@ static inline void fixture_begin(char dir[64])
 		abort();
 }
 
+/* The state of a test: an open cache, and the path of a file beside it. */
+struct setting {
+	char dir[64], file[80];
+	struct cache cache;
+};
+
+static inline int set_up(void **state)
+{
+	struct setting *s = calloc(1, sizeof(*s));
+
+	fixture_begin(s->dir);
+	snprintf(s->file, sizeof(s->file), "%s/file", s->dir);
+	*state = s;
+	return cache_open(&s->cache, true, LOG_DEBUG);
+}
+
+static inline int tear_down(void **state)
+{
+	struct setting *s = *state;
+
+	cache_close(&s->cache);
+	remove_tree(s->dir);
+	free(s);
+	return 0;
+}
+
 static inline void key_text(unsigned int n, char key[CACHE_KEY_TEXT_BYTES])
 {
 	snprintf(key, CACHE_KEY_TEXT_BYTES, "%064x", n);

@@ -17,30 +17,6 @@
 
 #define ENTRY_KIB 64
 
-struct setting {
-	char dir[64];
-	struct cache cache;
-};
-
-static int set_up(void **state)
-{
-	struct setting *s = calloc(1, sizeof(*s));
-
-	fixture_begin(s->dir);
-	*state = s;
-	return cache_open(&s->cache, true, LOG_DEBUG);
-}
-
-static int tear_down(void **state)
-{
-	struct setting *s = *state;
-
-	cache_close(&s->cache);
-	remove_tree(s->dir);
-	free(s);
-	return 0;
-}
-
 /* Makes entry @n. */
 static int make(const struct cache *cache, unsigned int n)
 {

@@ -13,31 +13,6 @@
 #include "vmm/exec/cache_key.h"
 #include "vmm/exec/cache_memo.h"
 
-struct setting {
-	char dir[64], file[80];
-	struct cache cache;
-};
-
-static int set_up(void **state)
-{
-	struct setting *s = calloc(1, sizeof(*s));
-
-	fixture_begin(s->dir);
-	snprintf(s->file, sizeof(s->file), "%s/file", s->dir);
-	*state = s;
-	return cache_open(&s->cache, true, LOG_DEBUG);
-}
-
-static int tear_down(void **state)
-{
-	struct setting *s = *state;
-
-	cache_close(&s->cache);
-	remove_tree(s->dir);
-	free(s);
-	return 0;
-}
-
 /* Writes the file; the descriptor, for reading. */
 static int write_file(const struct setting *s, const char *text)
 {

@@ -5,18 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client.h"
-#include "tests/unit/fs/skip.h"
-
-#define NOBODY 65534
+#include "tests/unit/fs/users.h"
 
 static const struct fs_config usual = { .cache = FS_CACHE_AUTO };
 
@@ -346,7 +342,7 @@ static void squashed(struct client *c)
 
 	c->uid = 1000;
 	CHECK(client_mkdir(c, 1, "d", 0755, &node) == 0);
-	CHECK(lstat(client_path(c, "d"), &st) == 0 && st.st_uid == NOBODY);
+	CHECK(lstat(client_path(c, "d"), &st) == 0 && st.st_uid == OTHER_ID);
 	CHECK(client_getattr(c, node, &attr) == 0 && attr.uid == 0);
 	CHECK(chown_to(c, node, 1000, 0) == -EPERM);
 	/* Root's own is out of reach. */
@@ -369,11 +365,11 @@ static void test_squash(void **state)
 	client_start(&c, &config);
 	host_write(client_path(&c, "root"), "root's");
 	assert_int_equal(chmod(client_path(&c, "root"), 0600), 0);
-	assert_int_equal(chown(c.dir, NOBODY, NOBODY), 0);
+	assert_int_equal(chown(c.dir, OTHER_ID, OTHER_ID), 0);
 	pid = fork();
 	if (pid == 0) {
 		config.squash = true;
-		config.squash_uid = config.squash_gid = NOBODY;
+		config.squash_uid = config.squash_gid = OTHER_ID;
 		client_restart(&c, &config);
 		CHECK(client_init(&c, UINT64_MAX, &init) == 0);
 		squashed(&c);
@@ -384,7 +380,7 @@ static void test_squash(void **state)
 	assert_int_equal(chown(c.dir, 0, 0), 0);
 	assert_int_equal(chmod(c.dir, 0700), 0);
 	config.squash = true;
-	config.squash_uid = config.squash_gid = NOBODY;
+	config.squash_uid = config.squash_gid = OTHER_ID;
 	config.path = c.dir;
 	assert_int_equal(fs_create(&other, &config), -EACCES);
 	/* This thread is root as before. */
@@ -422,20 +418,5 @@ static int run_privileged(void)
 
 int main(void)
 {
-	int status;
-	pid_t pid;
-
-	if (has_no_openat2())
-		return SKIPPED;
-	if (geteuid() != 0)
-		return run_unprivileged();
-	pid = fork();
-	if (pid == 0) {
-		if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
-			_exit(1);
-		_exit(run_unprivileged());
-	}
-	if (waitpid(pid, &status, 0) != pid || status)
-		return 1;
-	return run_privileged();
+	return run_as_users(run_unprivileged, run_privileged);
 }

@@ -5,19 +5,16 @@
  * first.  Skipped where the file system of /tmp has none.
  */
 #include <errno.h>
-#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "client.h"
-#include "tests/unit/fs/skip.h"
+#include "tests/unit/fs/users.h"
 #include "vmm/snap/section.h"
 
-#define NOBODY	  65534
 #define ACCESS	  "system.posix_acl_access"
 #define DEFAULT	  "system.posix_acl_default"
 #define ACL_BYTES 44
@@ -296,8 +293,8 @@ static void test_acl(void **state)
 static void test_acl_after_restore(void **state)
 {
 	struct fs_config squash = { .squash = true,
-				    .squash_uid = NOBODY,
-				    .squash_gid = NOBODY };
+				    .squash_uid = OTHER_ID,
+				    .squash_gid = OTHER_ID };
 	struct snap_writer w = { 0 };
 	struct snap_reader r;
 	uint8_t acl[ACL_BYTES];
@@ -392,20 +389,5 @@ static int run_privileged(void)
 
 int main(void)
 {
-	int status;
-	pid_t pid;
-
-	if (has_no_openat2())
-		return SKIPPED;
-	if (geteuid() != 0)
-		return run_unprivileged();
-	pid = fork();
-	if (pid == 0) {
-		if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
-			_exit(1);
-		_exit(run_unprivileged());
-	}
-	if (waitpid(pid, &status, 0) != pid || status)
-		return 1;
-	return run_privileged();
+	return run_as_users(run_unprivileged, run_privileged);
 }
