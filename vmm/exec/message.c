@@ -177,7 +177,7 @@ static void handle_all(struct exec_session *s)
 	int r = 0;
 
 	while (!s->decided && (r = frame_decode(&s->in, &m)) > 0) {
-		s->silent_ns = 0;
+		s->silent_ns = s->quiet_ns = 0;
 		handle(s, &m);
 		message_finish(&m);
 	}

@@ -27,7 +27,7 @@
 /* How often the output of an outcome is checked, and keys that wait. */
 #define DRAIN_MS 5
 #define KEYS_MS	 200
-/* How long a guest that has panicked may take to reset. */
+/* How long a kernel that has panicked may print nothing and not reset. */
 #define PANIC_NS (5 * NS_PER_S)
 /* How long the reader of the console's copy may take. */
 #define COPY_MS 2000
@@ -68,17 +68,27 @@ static void fill_poll(const struct exec_session *s, struct pollfd *fds)
 		fds[POLL_SIZE].fd = terminal_size_fd(t);
 }
 
-static uint64_t hang_limit_ns(const struct exec_session *s)
+static uint64_t left_ns(uint64_t limit_ns, uint64_t passed_ns)
 {
-	return s->log.panicked && s->config.hang_ns > PANIC_NS ?
-		       PANIC_NS :
-		       s->config.hang_ns;
+	return limit_ns - min_u64(limit_ns, passed_ns);
+}
+
+/*
+ * Nanoseconds until the guest counts as hung; 0: now.  A kernel that has panicked
+ * prints its stack, which takes time on a slow machine, and resets.
+ */
+static uint64_t until_hung_ns(const struct exec_session *s)
+{
+	uint64_t ns = left_ns(s->config.hang_ns, s->silent_ns);
+
+	return s->log.panicked ? min_u64(ns, left_ns(PANIC_NS, s->quiet_ns)) :
+				 ns;
 }
 
 /* Milliseconds until something is due, at most WAIT_MS. */
 static int wait_ms(const struct exec_session *s)
 {
-	uint64_t ns = WAIT_MS * NS_PER_MS, limit = hang_limit_ns(s);
+	uint64_t ns = WAIT_MS * NS_PER_MS;
 	uint64_t run_ns = s->now_ns - s->config.start_ns;
 
 	if (s->decided)
@@ -87,12 +97,9 @@ static int wait_ms(const struct exec_session *s)
 		return DRAIN_MS;
 	if (exec_keys_out_events(s))
 		ns = KEYS_MS * NS_PER_MS;
-	if (limit < s->silent_ns + ns)
-		ns = limit > s->silent_ns ? limit - s->silent_ns : 0;
-	if (s->config.timeout_ns && s->config.timeout_ns < run_ns + ns)
-		ns = s->config.timeout_ns > run_ns ?
-			     s->config.timeout_ns - run_ns :
-			     0;
+	ns = min_u64(ns, until_hung_ns(s));
+	if (s->config.timeout_ns)
+		ns = min_u64(ns, left_ns(s->config.timeout_ns, run_ns));
 	return (int)(ns / NS_PER_MS) + 1;
 }
 
@@ -104,7 +111,10 @@ static void pass_time(struct exec_session *s)
 {
 	uint64_t now_ns = clock_now_ns();
 
-	s->silent_ns += min_u64(now_ns - s->now_ns, 2 * WAIT_MS * NS_PER_MS);
+	uint64_t ns = min_u64(now_ns - s->now_ns, 2 * WAIT_MS * NS_PER_MS);
+
+	s->silent_ns += ns;
+	s->quiet_ns += ns;
 	s->now_ns = now_ns;
 }
 
@@ -141,6 +151,7 @@ static bool read_console(struct exec_session *s)
 		return false;
 	n = read(s->config.console_fd, bytes, sizeof(bytes));
 	if (n > 0) {
+		s->quiet_ns = 0;
 		console_log_add(&s->log, bytes, (size_t)n);
 		copy_console(s, bytes, (size_t)n);
 		return true;
@@ -198,7 +209,7 @@ static void check_limits(struct exec_session *s)
 	if (c->timeout_ns && s->now_ns - s->config.start_ns >= c->timeout_ns)
 		exec_decide(s, EXEC_TIMED_OUT);
 	/* After the outcome the init has nothing more to say. */
-	if (s->step < STEP_DONE && s->silent_ns >= hang_limit_ns(s))
+	if (s->step < STEP_DONE && until_hung_ns(s) == 0)
 		exec_decide(s, s->log.panicked ? EXEC_PANICKED : EXEC_HUNG);
 }
 

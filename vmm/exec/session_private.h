@@ -41,7 +41,8 @@ struct exec_session {
 	struct console_log log;
 	struct stream copy; /* of the console; its fd is -1 after a failure */
 	uint64_t now_ns; /* updated after each wait */
-	uint64_t silent_ns; /* without a sign of life */
+	uint64_t silent_ns; /* without a message */
+	uint64_t quiet_ns; /* without a message and without console output */
 	/* Keys that the guest has not taken. */
 	uint8_t keys[EXEC_KEYS_BYTES];
 	size_t keys_at, keys_len;

@@ -494,6 +494,23 @@ static void test_panic_without_reset(void **state)
 	assert_true(f->outcome.ended_ns < LONG_NS / 2);
 }
 
+/* A kernel that takes longer than that to print its stack. */
+static void test_slow_panic(void **state)
+{
+	struct fixture *f = *state;
+
+	run_command(f);
+	console(f, "Kernel panic - not syncing: why\nCall Trace:\n");
+	for (int i = 0; i < 7; i++) {
+		assert_false(comes(f->decided_fd, 1000));
+		console(f, " function\n");
+	}
+	console(f, "Rebooting\n");
+	finish(f, VM_END_RESET);
+	assert_int_equal(f->outcome.kind, EXEC_PANICKED);
+	assert_non_null(strstr(f->outcome.console, "function\nRebooting\n"));
+}
+
 /* Text of a command, while the init lives, is no panic. */
 static void test_false_panic(void **state)
 {
@@ -711,17 +728,29 @@ static void test_console_copy(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_request),	 TEST(test_all_codes),
-		TEST(test_killed),	 TEST(test_not_started),
-		TEST(test_failed),	 TEST(test_other_version),
-		TEST(test_hung_boot),	 TEST(test_hung_in_frame),
-		TEST(test_timed_out),	 TEST(test_timed_out_draining),
-		TEST(test_drained),	 TEST(test_ends),
-		TEST(test_last_message), TEST(test_panic_without_reset),
-		TEST(test_false_panic),	 TEST(test_hostile),
-		TEST(test_out_of_order), TEST(test_closed),
-		TEST(test_signals),	 TEST(test_signals_without_command),
-		TEST(test_terminal),	 TEST(test_console_copy),
+		TEST(test_request),
+		TEST(test_all_codes),
+		TEST(test_killed),
+		TEST(test_not_started),
+		TEST(test_failed),
+		TEST(test_other_version),
+		TEST(test_hung_boot),
+		TEST(test_hung_in_frame),
+		TEST(test_timed_out),
+		TEST(test_timed_out_draining),
+		TEST(test_drained),
+		TEST(test_ends),
+		TEST(test_last_message),
+		TEST(test_panic_without_reset),
+		TEST(test_slow_panic),
+		TEST(test_false_panic),
+		TEST(test_hostile),
+		TEST(test_out_of_order),
+		TEST(test_closed),
+		TEST(test_signals),
+		TEST(test_signals_without_command),
+		TEST(test_terminal),
+		TEST(test_console_copy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
