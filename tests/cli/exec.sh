@@ -14,6 +14,8 @@ refuses 125 '--kernel and --kernel-version' \
 refuses 125 '--timeout: soon is not a duration' exec --timeout soon true
 refuses 125 '--timeout: "" is not a duration' exec --timeout= true
 refuses 125 '--timeout: 9999999h is too long' exec --timeout 9999999h true
+refuses 125 '--snapshot: unknown value never' \
+	exec --snapshot never true
 refuses 125 '--hang-timeout: 0 is too short' exec --hang-timeout 0 true
 refuses 125 '--mem: 1M is too small' exec -m 1M true
 refuses 125 '--cpus: 0 is out of range' exec -c 0 true

@@ -26,8 +26,8 @@
 #include "vmm/base/log.h"
 #include "vmm/cli/exec_options.h"
 #include "vmm/cli/exec_report.h"
+#include "vmm/cli/exec_warm.h"
 #include "vmm/cli/exit.h"
-#include "vmm/cli/machine.h"
 #include "vmm/exec/embedded.h"
 #include "vmm/exec/initramfs.h"
 #include "vmm/exec/kernel.h"
@@ -36,132 +36,15 @@
 #include "vmm/io/terminal.h"
 #include "vmm/virtio/virtio.h"
 
-#define AT(member) offsetof(struct exec_options, member)
-
-static const struct option rows[] = {
-	{ .kind = OPTION_HEADING, .help = "Command" },
-	{ .kind = OPTION_LIST,
-	  .letter = 'e',
-	  .name = "env",
-	  .offset = AT(env),
-	  .metavar = "VAR[=VALUE]",
-	  .help = "set a variable, or pass the caller's; repeatable" },
-	{ .kind = OPTION_STRING,
-	  .name = "user",
-	  .offset = AT(user),
-	  .metavar = "NAME|UID[:GROUP|GID]",
-	  .help = "user and group in the guest (default: the\n"
-		  "caller's)" },
-	{ .kind = OPTION_STRING,
-	  .letter = 'w',
-	  .name = "workdir",
-	  .offset = AT(workdir),
-	  .metavar = "DIR",
-	  .help = "working directory (default: the current one,\n"
-		  "or / if the guest does not have it)" },
-	{ .kind = OPTION_FLAG,
-	  .letter = 't',
-	  .name = "tty",
-	  .offset = AT(tty),
-	  .help = "run on a pty (default: if standard input and\n"
-		  "output are a terminal)" },
-	{ .kind = OPTION_FLAG,
-	  .letter = 'T',
-	  .name = "no-tty",
-	  .offset = AT(no_tty),
-	  .help = "run on pipes" },
-	{ .kind = OPTION_DURATION,
-	  .name = "timeout",
-	  .offset = AT(timeout_ns),
-	  .metavar = "DURATION",
-	  .help = "limit of the run, in seconds or with a suffix\n"
-		  "ms, s, m or h (default: none)" },
-	{ .kind = OPTION_DURATION,
-	  .name = "hang-timeout",
-	  .offset = AT(hang_ns),
-	  .metavar = "DURATION",
-	  .help = "limit of the guest's silence (default: 60s)" },
-	{ .kind = OPTION_STRING,
-	  .name = "result",
-	  .offset = AT(result),
-	  .metavar = "FILE",
-	  .help = "write the outcome to FILE, as JSON" },
-	{ .kind = OPTION_HEADING, .help = "Files" },
-	{ .kind = OPTION_STRING,
-	  .name = "root",
-	  .offset = AT(root),
-	  .metavar = "DIR[,...]",
-	  .help = "root directory (default: /); the guest's\n"
-		  "changes go to a layer in its memory; options\n"
-		  "as for --share, ro: no layer" },
-	{ .kind = OPTION_LIST,
-	  .name = "rw",
-	  .offset = AT(rw),
-	  .metavar = "DIR[,...]",
-	  .help = "directory that the guest may change, at the\n"
-		  "same path; options as for --share; repeatable" },
-	{ .kind = OPTION_LIST,
-	  .name = "share",
-	  .offset = AT(shares),
-	  .metavar = "DIR[:TAG][,...]",
-	  .help = "virtio-fs share, for the command to mount;\n"
-		  "see thaw run; repeatable" },
-	{ .kind = OPTION_HEADING, .help = "Kernel" },
-	{ .kind = OPTION_STRING,
-	  .letter = 'k',
-	  .name = "kernel",
-	  .offset = AT(kernel),
-	  .metavar = "FILE",
-	  .help = "kernel image (default: the running kernel's)" },
-	{ .kind = OPTION_STRING,
-	  .name = "kernel-version",
-	  .offset = AT(version),
-	  .metavar = "VERSION",
-	  .help = "an installed kernel, by its release" },
-	{ .kind = OPTION_STRING,
-	  .name = "modules",
-	  .offset = AT(modules),
-	  .metavar = "DIR",
-	  .help = "its modules: an installed tree or a build tree\n"
-		  "(default: /lib/modules/VERSION, or the build\n"
-		  "tree of --kernel)" },
-	{ .kind = OPTION_STRING,
-	  .letter = 'p',
-	  .name = "params",
-	  .offset = AT(params),
-	  .metavar = "TEXT",
-	  .help = "additional kernel parameters" },
-	{ .kind = OPTION_STRING,
-	  .name = "console",
-	  .offset = AT(console),
-	  .metavar = "FILE|-",
-	  .help = "write the guest's kernel log to FILE, or to\n"
-		  "standard error" },
-	{ .kind = OPTION_HEADING, .help = "Machine" },
-	MACHINE_OPTION_ROWS(AT(memory_bytes), AT(cpus), 64 * MIB, "1G"),
-	MEMORY_BACKING_ROW(AT(backing)),
-	PAGING_OPTION_ROWS(AT(session.paging), "eager"),
-	SESSION_OPTION_ROWS(AT(session)),
-};
-
-static const struct option_spec spec = {
-	.command = "thaw exec",
-	.operands = "[--] COMMAND [ARGUMENT]...",
-	.about = "Run a command in a fresh guest, with the files of this host.",
-	.options = rows,
-	.option_count = ARRAY_SIZE(rows),
-	.operands_min = 1,
-	.operands_max = UINT32_MAX,
-	.operands_last = true,
-};
-
 struct run {
 	struct exec_options options;
 	struct exec_task task;
 	struct session session;
 	struct guest_kernel kernel;
 	struct module_set modules;
-	int initramfs_fd;
+	struct exec_warm warm;
+	bool refused; /* the saved guest could not be restored */
+	int initramfs_fd; /* of a guest that boots */
 	char *cmdline;
 	FILE *result;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
@@ -203,7 +86,7 @@ static int open_files(struct run *run)
 		       0;
 }
 
-/* The kernel, its modules, and the initramfs with them. */
+/* The kernel and its modules. */
 static int open_kernel(struct run *run)
 {
 	const struct exec_options *o = &run->options;
@@ -211,20 +94,37 @@ static int open_kernel(struct run *run)
 					      .version = o->version };
 	const struct modules_config modules = { .dir = o->modules,
 						.kernel = &run->kernel };
+	int r = guest_kernel_open(&run->kernel, &choice);
+
+	return r < 0 ? r : modules_open(&run->modules, &modules);
+}
+
+/* The initramfs with the init and the modules. */
+static int make_initramfs(struct run *run)
+{
 	size_t init_bytes;
 	const uint8_t *init = exec_embedded_init(&init_bytes);
-	int r;
+	int r = init ? initramfs_build(&run->modules, init, init_bytes) :
+		       -ENOENT;
 
-	if (!init)
-		return -ENOENT;
-	r = guest_kernel_open(&run->kernel, &choice);
-	if (r >= 0)
-		r = modules_open(&run->modules, &modules);
-	if (r >= 0)
-		r = initramfs_build(&run->modules, init, init_bytes);
 	if (r >= 0)
 		run->initramfs_fd = r;
 	return r;
+}
+
+/* Finds a saved guest, or makes what one boots from. */
+static int open_guest(struct run *run)
+{
+	const struct exec_warm_config config = {
+		.options = &run->options,
+		.kernel = &run->kernel,
+		.modules = &run->modules,
+		.cmdline = run->cmdline,
+		.shares = &run->task.shares,
+	};
+
+	exec_warm_open(&run->warm, &config);
+	return run->warm.found ? 0 : make_initramfs(run);
 }
 
 /*
@@ -319,6 +219,8 @@ static int run_open(struct run *run, const struct option_operands *command)
 	if (r >= 0)
 		r = make_cmdline(run);
 	if (r >= 0)
+		r = open_guest(run);
+	if (r >= 0)
 		set_ports(run);
 	return r;
 }
@@ -336,15 +238,14 @@ static void run_close(struct run *run)
 		close_fd(&run->keys[end]);
 	}
 	close_fd(&run->initramfs_fd);
+	exec_warm_close(&run->warm);
 	modules_close(&run->modules);
 	guest_kernel_close(&run->kernel);
 	free(run->cmdline);
 }
 
-/* The session job: loads the kernel into the new machine. */
-static int boot(struct vm *vm, void *ctx)
+static int boot(struct run *run)
 {
-	struct run *run = ctx;
 	const struct boot_config config = {
 		.kernel_fd = run->kernel.image.fd,
 		.kernel_name = run->kernel.path,
@@ -354,11 +255,32 @@ static int boot(struct vm *vm, void *ctx)
 		.has_serial = true,
 	};
 
+	return vm_boot(run->vm, &config);
+}
+
+/* The session job: restores the saved guest, or loads a kernel. */
+static int load(struct vm *vm, void *ctx)
+{
+	struct run *run = ctx;
+	int r;
+
+	run->vm = vm;
+	r = run->warm.found ? vm_restore(vm) : boot(run);
+	run->refused = run->warm.found && r < 0;
+	if (r < 0)
+		return r;
 	/* The devices have duplicates. */
 	close_fd(&run->control[1]);
 	close_fd(&run->keys[0]);
-	run->vm = vm;
-	return vm_boot(vm, &config);
+	return 0;
+}
+
+/* The init has said HELLO; thread `exec'. */
+static void on_hello(void *ctx)
+{
+	struct run *run = ctx;
+
+	exec_warm_save(&run->warm, run->vm);
 }
 
 /* Whether the guest's output has been written; thread `exec'. */
@@ -419,9 +341,11 @@ static int start_session(struct run *run)
 		.keys_fd = run->keys[1],
 		.setup = &run->task.setup,
 		.request = &run->task.request,
+		.restored = run->warm.found ? run->kernel.release : NULL,
 		.start_ns = run->start_ns,
 		.timeout_ns = o->timeout_ns,
 		.hang_ns = o->hang_ns,
+		.hello = on_hello,
 		.is_drained = is_drained,
 		.decided = on_decided,
 		.ctx = run,
@@ -459,6 +383,15 @@ static void stopped(const struct vm_end *end, void *ctx)
 	run->exec = NULL;
 }
 
+/* The session job: the VM still exists. */
+static void ended(const struct vm *vm, void *ctx)
+{
+	struct run *run = ctx;
+
+	if (run->outcome.kind == EXEC_EXITED)
+		exec_warm_keep_workingset(&run->warm, vm);
+}
+
 /* Any thread that ends the VM. */
 static int exit_code(const struct vm_end *end, void *ctx)
 {
@@ -479,18 +412,46 @@ static void run_guest(struct run *run)
 		.shares = run->task.shares.list,
 		.share_count = run->task.shares.count,
 		.ports = &run->ports,
+		.snapshot = run->warm.found ? &run->warm.file : NULL,
 	};
 	const struct session_job job = {
-		.load = boot,
+		.load = load,
 		.start = start,
 		.ending = ending,
 		.stopped = stopped,
+		.ended = ended,
 		.exit_code = exit_code,
 		.ctx = run,
 	};
 	struct vm_end end = { VM_END_NONE, 0 };
 
+	exec_warm_choose_paging(&run->warm, &run->session.paging);
+	/* A saved guest has not mounted any, whatever they were. */
+	for (unsigned int i = 0; i < run->task.shares.count; i++)
+		run->task.shares.list[i].relocated = run->warm.found;
 	session_run(&run->session, config, &job, &end);
+}
+
+/* Whether a guest did not get as far as to run the command. */
+static bool is_broken(const struct exec_outcome *o)
+{
+	return !o->started_ns &&
+	       (o->kind == EXEC_PANICKED || o->kind == EXEC_RESET ||
+		o->kind == EXEC_HUNG || o->kind == EXEC_ENDED ||
+		o->kind == EXEC_FAILED);
+}
+
+/* Runs the command; a saved guest that cannot be restored is replaced. */
+static void run_command(struct run *run)
+{
+	run_guest(run);
+	if (run->refused) {
+		exec_warm_remove(&run->warm);
+		if (make_initramfs(run) >= 0)
+			run_guest(run);
+	}
+	if (is_broken(&run->outcome))
+		exec_warm_remove(&run->warm);
 }
 
 /* Reports the outcome; the exit status. */
@@ -517,9 +478,6 @@ static int conclude(struct run *run, const char *command)
 static void run_init(struct run *run)
 {
 	*run = (struct run){
-		.options = { .memory_bytes = GIB,
-			     .cpus = 1,
-			     .hang_ns = 60 * NS_PER_S },
 		.initramfs_fd = -1,
 		.start_ns = clock_now_ns(),
 		.control = { -1, -1 },
@@ -530,27 +488,13 @@ static void run_init(struct run *run)
 		.code = -1,
 	};
 	pthread_mutex_init(&run->lock, NULL);
-	session_options_init(&run->options.session, PAGER_EAGER);
-}
-
-/* Checks options that contradict each other. */
-static int check_options(const struct exec_options *o)
-{
-	if (o->tty && o->no_tty)
-		return log_fail(EINVAL, "--tty and --no-tty: use one of them");
-	if (o->kernel && o->version)
-		return log_fail(EINVAL, "--kernel and --kernel-version: use "
-					"one of them");
-	if (!o->hang_ns)
-		return log_fail(EINVAL, "--hang-timeout: 0 is too short");
-	return 0;
 }
 
 /* Parses everything; a status, or -1: it continues. */
 static int parse(struct run *run, int argc, char **argv,
 		 struct option_operands *command)
 {
-	switch (option_parse(&spec, argc, argv, &run->options, command)) {
+	switch (exec_options_parse(&run->options, argc, argv, command)) {
 	case OPTION_HELPED:
 		return EXIT_DONE;
 	case OPTION_BAD:
@@ -558,11 +502,9 @@ static int parse(struct run *run, int argc, char **argv,
 	case OPTION_DONE:
 		break;
 	}
-	if (check_options(&run->options) < 0 ||
-	    paging_options_parse(&run->options.session.paging) < 0 ||
-	    exec_shares_parse(&run->task, &run->options) < 0)
-		return EXIT_EXEC_FAILED;
-	return -1;
+	return exec_shares_parse(&run->task, &run->options) < 0 ?
+		       EXIT_EXEC_FAILED :
+		       -1;
 }
 
 int exec_main(int argc, char **argv)
@@ -575,7 +517,7 @@ int exec_main(int argc, char **argv)
 	status = parse(&run, argc, argv, &command);
 	if (status < 0) {
 		if (run_open(&run, &command) >= 0)
-			run_guest(&run);
+			run_command(&run);
 		run_close(&run);
 		status = conclude(&run, command.values[0]);
 	}

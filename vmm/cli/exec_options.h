@@ -14,6 +14,13 @@
 #include "vmm/cli/session.h"
 #include "vmm/cli/share.h"
 
+/* --snapshot: whether a run starts from a snapshot of an earlier one. */
+enum exec_snapshot {
+	EXEC_SNAPSHOT_AUTO, /* from one that exists; otherwise it saves one */
+	EXEC_SNAPSHOT_OFF,
+	EXEC_SNAPSHOT_FRESH, /* it replaces the one that exists */
+};
+
 struct exec_options {
 	const char *kernel, *version, *modules, *params;
 	const char *root, *workdir, *user, *console, *result;
@@ -21,6 +28,7 @@ struct exec_options {
 	uint64_t memory_bytes, timeout_ns, hang_ns;
 	unsigned int cpus;
 	enum memory_backing backing;
+	enum exec_snapshot snapshot;
 	bool tty, no_tty;
 	struct session_options session;
 };
@@ -33,6 +41,14 @@ struct exec_task {
 	struct request request;
 	bool pty;
 };
+
+/*
+ * Parses the command line of `thaw exec'; @command, like all strings, refers to
+ * @argv.  OPTION_BAD: a usage error, logged.
+ */
+enum option_result exec_options_parse(struct exec_options *options, int argc,
+				      char **argv,
+				      struct option_operands *command);
 
 /*
  * Parses the values of --root, --rw and --share.  -errno, logged: a usage error.

@@ -175,6 +175,7 @@ int exec_result_write(const struct exec_outcome *o, FILE *to, const char *name,
 	json_bool(&json, "core_dumped", o->core_dumped);
 	json_string(&json, "reason", *o->what ? o->what : NULL);
 	write_uint(&json, "errno", o->error > 0, (uint64_t)o->error);
+	json_bool(&json, "restored", o->restored);
 	json_string(&json, "kernel", *o->release ? o->release : NULL);
 	write_times(&json, o, total_ns);
 	write_console(&json, console_matters(o->kind) ? o->console : NULL);

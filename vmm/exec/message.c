@@ -44,7 +44,7 @@ void exec_queue_winsize(struct exec_session *s)
 		exec_queue(s, &m);
 }
 
-static void send_setup(struct exec_session *s)
+void exec_send_setup(struct exec_session *s)
 {
 	const struct message m = { .type = MESSAGE_SETUP,
 				   .setup = *s->config.setup };
@@ -77,10 +77,13 @@ static void on_hello(struct exec_session *s, const struct message *m)
 	copy_text(s->outcome.release, sizeof(s->outcome.release),
 		  m->hello.release);
 	s->outcome.hello_ns = s->now_ns - s->config.start_ns;
-	if (m->hello.version != PROTOCOL_VERSION)
+	if (m->hello.version != PROTOCOL_VERSION) {
 		exec_fail(s, EPROTO, "the guest's init has another version");
-	else
-		send_setup(s);
+		return;
+	}
+	if (s->config.hello)
+		s->config.hello(s->config.ctx);
+	exec_send_setup(s);
 }
 
 static void on_ready(struct exec_session *s, const struct message *m)

@@ -34,6 +34,7 @@ struct exec_outcome {
 	unsigned int status; /* EXITED: 0 to 255 */
 	unsigned int signal; /* KILLED, SIGNALLED */
 	bool core_dumped;
+	bool restored; /* the guest did not boot, but came from a snapshot */
 	int error; /* NOT_STARTED, FAILED: an errno; 0: none */
 	bool before_exec; /* NOT_STARTED: not an error of execve() */
 	/* What was not started or failed, or the reason for a panic; or "". */

@@ -248,6 +248,8 @@ static void *session_main(void *arg)
 	struct exec_session *s = arg;
 	struct pollfd fds[POLL_COUNT];
 
+	if (s->config.restored)
+		exec_send_setup(s);
 	while (!atomic_load(&s->stop)) {
 		fill_poll(s, fds);
 		if (poll(fds, POLL_COUNT, wait_ms(s)) < 0 && errno != EINTR) {
@@ -284,6 +286,12 @@ int exec_session_start(struct exec_session **out,
 		return log_errno(ENOMEM, "exec session");
 	s->config = *config;
 	s->now_ns = clock_now_ns();
+	if (config->restored) {
+		s->step = STEP_HELLO;
+		s->outcome.restored = true;
+		snprintf(s->outcome.release, sizeof(s->outcome.release), "%s",
+			 config->restored);
+	}
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd < 0) {
 		r = log_errno(errno, "eventfd");

@@ -36,6 +36,11 @@ struct exec_config {
 	/* realtime_ns and entropy are filled in when it is sent. */
 	const struct request *request;
 	/*
+	 * The kernel's release of a guest that was saved in hello(), and restored;
+	 * the session goes on with SETUP.  NULL: the guest boots.
+	 */
+	const char *restored;
+	/*
 	 * CLOCK_MONOTONIC when the run began, from which times in the outcome, and
 	 * the timeout, count.
 	 */
@@ -43,13 +48,18 @@ struct exec_config {
 	uint64_t timeout_ns; /* 0: none */
 	uint64_t hang_ns; /* the longest silence of the init */
 	/*
+	 * The init has said HELLO, and knows nothing of this run yet: the guest may
+	 * be saved here.  Nothing else happens meanwhile.  NULL: nothing to do.
+	 */
+	void (*hello)(void *ctx);
+	/*
 	 * Whether all output of the guest has been written; NULL: it has.  An
 	 * outcome of the command counts once it has.
 	 */
 	bool (*is_drained)(void *ctx);
 	/* The outcome is known, and the VM is to end.  Must not wait. */
 	void (*decided)(void *ctx, const struct exec_outcome *outcome);
-	void *ctx; /* of both, which run on the thread `exec' */
+	void *ctx; /* of these three, which run on the thread `exec' */
 };
 
 /* Starts the thread; 0 or -errno, logged. */

@@ -68,6 +68,7 @@ void exec_send(struct exec_session *s);
 /* Queues a message, and sends what the control port takes now. */
 void exec_queue(struct exec_session *s, const struct message *m);
 void exec_queue_winsize(struct exec_session *s);
+void exec_send_setup(struct exec_session *s);
 
 /*
  * keys.c: from the terminal to the pipe; the events to poll the terminal and the

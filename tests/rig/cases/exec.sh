@@ -7,13 +7,18 @@
 # than a case may on a busy machine, because each byte is emulated twice.
 exec_bytes=4000000
 
+# Saved guests are kept here: see exec-warm.sh.
+export XDG_CACHE_HOME=/scratch/cache
+
 # Run thaw exec with kernel $1, of Debian; the rest are options and the command.
+# With -warm after the kernel's name the guest may come from the cache.
 exec_in() {
-	series=$1
+	series=${1%-warm} snapshot=off
+	[ "$series" = "$1" ] || snapshot=auto
 	shift
 	timeout -s KILL 400 thaw exec -k "$(kernel_image "$series" plain)" \
 		--modules "/kernels/$RIG_ARCH-$series/modules" \
-		-p "$quirk watchdog_thresh=60" -m 256M --hang-timeout 200 "$@"
+		--snapshot=$snapshot -p "$quirk watchdog_thresh=60" -m 256M --hang-timeout 200 "$@"
 }
 
 # The same for run $1, whose output and status are kept; one that the emulator
@@ -133,7 +138,7 @@ two") $(exec_hash "it's \"quoted\" \$HOME \\") $(exec_hash '') "
 	same "a file in /tmp" "$(exec_fact "$1" tmp)" tmp
 	same "/dev/null" "$(exec_fact "$1" null)" ""
 	same "the kernel" "$(exec_fact "$1" release)" \
-		"$(cat "/kernels/$RIG_ARCH-$1/release")"
+		"$(cat "/kernels/$RIG_ARCH-${1%-warm}/release")"
 	same "the host name" "$(exec_fact "$1" hostname)" thaw
 	same "open descriptors" "$(exec_fact "$1" fds)" "0 1 2 3 "
 	same "zombies" "$(exec_fact "$1" zombies)" 0

@@ -59,6 +59,7 @@ struct fixture {
 	int guest_fd; /* the init's end of the control port */
 	int console_fd; /* the guest's end of its console */
 	int decided_fd; /* an eventfd */
+	int saved_fd; /* another */
 	atomic_bool is_full; /* output is not drained */
 	struct frame_buffer in;
 };
@@ -89,6 +90,7 @@ static int set_up(void **state)
 	f->guest_fd = control[1];
 	f->console_fd = console[1];
 	f->decided_fd = eventfd(0, EFD_CLOEXEC);
+	f->saved_fd = eventfd(0, EFD_CLOEXEC);
 	f->config = (struct exec_config){
 		.control_fd = control[0],
 		.console_fd = console[0],
@@ -133,6 +135,7 @@ static int tear_down(void **state)
 	close(f->guest_fd);
 	close(f->console_fd);
 	close(f->decided_fd);
+	close(f->saved_fd);
 	free(f);
 	return 0;
 }
@@ -266,6 +269,61 @@ static void test_request(void **state)
 	assert_true(f->outcome.hello_ns <= f->outcome.ready_ns);
 	assert_true(f->outcome.ready_ns <= f->outcome.started_ns);
 	assert_true(f->outcome.started_ns <= f->outcome.ended_ns);
+}
+
+/* The guest is saved: it must have nothing of the run. */
+static void on_hello(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	assert_false(comes(f->guest_fd, 100));
+	event_signal(f->saved_fd);
+}
+
+static void test_saved(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.hello = on_hello;
+	run_command(f);
+	assert_true(comes(f->saved_fd, 0));
+	tell_exited(f, 0);
+	assert_int_equal(outcome_of(f), EXEC_EXITED);
+	assert_false(f->outcome.restored);
+}
+
+/* A guest that has said HELLO before it was saved. */
+static void test_restored(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.hello = on_hello;
+	f->config.restored = "6.1";
+	start(f);
+	drop(f, MESSAGE_SETUP);
+	tell_type(f, MESSAGE_BEAT);
+	tell_type(f, MESSAGE_READY);
+	drop(f, MESSAGE_REQUEST);
+	tell(f, &(struct message){ .type = MESSAGE_STARTED, .started = { 7 } });
+	tell_exited(f, 9);
+	assert_int_equal(outcome_of(f), EXEC_EXITED);
+	assert_int_equal(f->outcome.status, 9);
+	assert_true(f->outcome.restored);
+	assert_string_equal(f->outcome.release, "6.1");
+	assert_int_equal(f->outcome.hello_ns, 0);
+	assert_false(comes(f->saved_fd, 0));
+}
+
+static void test_restored_says_hello(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.restored = "6.1";
+	start(f);
+	drop(f, MESSAGE_SETUP);
+	tell_hello(f);
+	assert_int_equal(outcome_of(f), EXEC_FAILED);
+	assert_int_equal(f->outcome.error, EPROTO);
 }
 
 static void test_all_codes(void **state)
@@ -729,6 +787,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_request),
+		TEST(test_saved),
+		TEST(test_restored),
+		TEST(test_restored_says_hello),
 		TEST(test_all_codes),
 		TEST(test_killed),
 		TEST(test_not_started),

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# exec-warm.sh - commands in guests that were saved by an earlier run.
+
+# How many runs follow each other, or are killed, in the long cases.
+warm_runs=256
+warm_kills=100
+
+# Print member $2 of the result of run $1.
+warm_result() {
+	sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" \
+		"$state/exec-$1.json"
+}
+
+# Run a command as $1 with kernel $2, which has -warm; options and command follow.
+warm_run() {
+	name=$1
+	shift
+	rm -f "$state/exec-$name.rc"
+	exec_run "$name" "$1" --result "$state/exec-$name.json" "$@" </dev/null
+}
+
+# Fail unless run $1 came from the cache, or booted ($2: true, false).
+warm_restored() {
+	[ -s "$state/exec-$1.json" ] ||
+		fail "no result of $1: $(tail -n 1 "$state/exec-$1.err")"
+	same "restored, of $1" "$(warm_result "$1" restored)" "$2"
+}
+
+# Have a guest with kernel $1 and one directory of --rw in the cache.
+warm_prime() {
+	mkdir -p /tmp/exec-prime
+	[ ! -e "$state/exec-prime-$1.rc" ] || return 0
+	exec_run "prime-$1" "$1-warm" --rw /tmp/exec-prime \
+		--result "$state/exec-prime-$1.json" true </dev/null
+	exec_status "prime-$1" 0
+}
+
+# What the next run must see anew: files, the clock, random numbers.
+warm_look() {
+	cat <<-END
+		cat /tmp/exec-prime/file; ls /tmp/exec-prime
+		date +%s; cat /proc/sys/kernel/random/uuid
+	END
+}
+
+# Two runs from one snapshot: neither knows the other, and both know the host.
+warm_fresh() {
+	warm_prime "$1"
+	thaw cache list >"$state/warm-list" 2>&1
+	grep -q "kernel $(cat "/kernels/$RIG_ARCH-$1/release")" \
+		"$state/warm-list" || fail "the list: $(cat "$state/warm-list")"
+	echo one >/tmp/exec-prime/file
+	warm_run "first-$1" "$1-warm" --rw /tmp/exec-prime sh -c "$(warm_look)"
+	exec_status "first-$1" 0
+	warm_restored "first-$1" true
+	echo two more >/tmp/exec-prime/file
+	touch /tmp/exec-prime/new
+	sleep 3
+	warm_run "second-$1" "$1-warm" --rw /tmp/exec-prime sh -c "$(warm_look)"
+	exec_status "second-$1" 0
+	warm_restored "second-$1" true
+	rm /tmp/exec-prime/new
+	same "the first run's files" "$(head -n 2 "$state/exec-first-$1.out" |
+		tr '\n' ' ')" "one file "
+	same "the second run's files" "$(head -n 3 "$state/exec-second-$1.out" |
+		tr '\n' ' ')" "two more file new "
+	clock=$(tail -n 2 "$state/exec-second-$1.out" | head -n 1)
+	now=$(date +%s)
+	within "the clock" "$clock" $((now - 300)) "$now"
+	[ "$(tail -n 1 "$state/exec-first-$1.out")" != \
+		"$(tail -n 1 "$state/exec-second-$1.out")" ] ||
+		fail "both runs have the same random numbers"
+	info "cold and warm, $1: ready after $(warm_result "prime-$1" ready_us)" \
+		"and $(warm_result "second-$1" ready_us) us, in all" \
+		"$(warm_result "prime-$1" total_us) and" \
+		"$(warm_result "second-$1" total_us) us"
+}
+
+case_exec_warm_6_1() {
+	warm_fresh 6.1
+}
+
+case_exec_warm_6_12() {
+	warm_fresh 6.12
+}
+
+# The same as from a guest that booted.
+case_exec_warm_streams_6_1() {
+	warm_prime 6.1
+	exec_streams 6.1-warm
+	exec_surroundings 6.1-warm
+	grep -q '"restored": true' "$state/exec-all-6.1-warm.json" ||
+		fail "it booted"
+}
+
+case_exec_warm_streams_6_12() {
+	warm_prime 6.12
+	exec_streams 6.12-warm
+	exec_surroundings 6.12-warm
+	grep -q '"restored": true' "$state/exec-all-6.12-warm.json" ||
+		fail "it booted"
+}
+
+# Each way to populate the memory of a saved guest.  The working set is there after
+# the first run that could record it.
+case_exec_warm_pagers() {
+	warm_prime 6.12
+	modes='map eager uffd'
+	[ -n "$RIG_STOCK" ] || modes="$modes userfault"
+	for pager in $modes uffd; do
+		warm_run "pager-$pager" 6.12-warm --rw /tmp/exec-prime \
+			--pager=$pager --stats -- sh -c 'echo out; exit 9'
+		same "the status with $pager" "$(cat "$state/exec-pager-$pager.rc")" 9
+		same "the output" "$(cat "$state/exec-pager-$pager.out")" out
+		warm_restored "pager-$pager" true
+	done
+	[ -n "$(find "$XDG_CACHE_HOME" -name workingset)" ] ||
+		fail "no working set was recorded"
+}
+
+# The outcomes of a saved guest that does not get to the end of its command.
+case_exec_warm_ends() {
+	warm_prime 6.12
+	warm_run warm-panic 6.12-warm --rw /tmp/exec-prime -- \
+		sh -c 'echo c >/proc/sysrq-trigger; sleep 1000'
+	exec_ended warm-panic 122 'panicked: sysrq triggered crash' panicked
+	warm_run warm-timeout 6.12-warm --rw /tmp/exec-prime --timeout 20 \
+		sleep 1000
+	exec_ended warm-timeout 124 'timed out' timed-out
+	warm_run warm-missing 6.12-warm --rw /tmp/exec-prime no-such-command
+	exec_ended warm-missing 127 'no-such-command: .*No such file' not-started
+	for name in warm-panic warm-timeout warm-missing; do
+		warm_restored $name true
+	done
+	# None of them is the saved guest's fault.
+	warm_run warm-again 6.12-warm --rw /tmp/exec-prime true
+	warm_restored warm-again true
+}
+
+# A saved guest that is damaged is replaced, and the command runs.
+case_exec_warm_damaged() {
+	warm_prime 6.12
+	for file in $(find "$XDG_CACHE_HOME" -name state); do
+		echo >"$file"
+	done
+	warm_run damaged 6.12-warm --rw /tmp/exec-prime sh -c 'exit 4'
+	same "the status" "$(cat "$state/exec-damaged.rc")" 4
+	warm_restored damaged false
+	warm_run replaced 6.12-warm --rw /tmp/exec-prime sh -c 'exit 4'
+	exec_status replaced 4
+	warm_restored replaced true
+}
+
+# Run commands at once from one saved guest; print what each has of its own memory.
+case_exec_warm_ten_at_once() {
+	warm_prime 6.12
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		(
+			rc=0
+			exec_in 6.12-warm --rw /tmp/exec-prime -- \
+				sh -c "sleep 20; exit $i" </dev/null \
+				>/dev/null 2>"$state/ten-$i.err" || rc=$?
+			echo $rc >"$state/ten-$i"
+		) &
+	done
+	sleep 15
+	info "ten guests at once, PSS in KiB: $(cat /proc/[0-9]*/smaps_rollup \
+		2>/dev/null | awk '/^Pss:/ { s += $2 } END { print s }')"
+	wait
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		same "status $i" "$(cat "$state/ten-$i"):$(cat \
+			"$state/ten-$i.err")" "$i:"
+	done
+}
+
+# What runs may leave: nothing but complete entries of the cache.
+warm_left() {
+	left=$(find "$XDG_CACHE_HOME" -name '*.tmp' -o -name '.*' | head -n 3)
+	[ -z "$left" ] || fail "left in the cache: $left"
+	! pidof thaw >/dev/null || fail "a process is left"
+}
+
+# Every exit status, from one saved guest.
+case_exec_warm_codes() {
+	warm_prime 6.12
+	code=0
+	while [ $code -lt $warm_runs ]; do
+		rc=0
+		exec_in 6.12-warm --rw /tmp/exec-prime sh -c "exit $code" \
+			</dev/null >"$state/warm-code" 2>&1 || rc=$?
+		same "the status" "$rc:$(cat "$state/warm-code")" "$code:"
+		code=$((code + 1))
+	done
+	warm_left
+}
+
+# Runs that are killed, when they save and when they run.
+case_exec_warm_kills() {
+	warm_prime 6.12
+	count=0
+	while [ $count -lt $warm_kills ]; do
+		thaw exec -k "$(kernel_image 6.12 plain)" \
+			--modules "/kernels/$RIG_ARCH-6.12/modules" \
+			-p "$quirk watchdog_thresh=60" -m 256M \
+			--rw /tmp/exec-prime sleep 1000 </dev/null \
+			>/dev/null 2>&1 &
+		pid=$!
+		# Up to 4 seconds.
+		usleep $((($(head -c 2 /dev/urandom | od -A n -t u2) % 400) * 10000))
+		kill -KILL $pid
+		wait $pid 2>/dev/null || :
+		count=$((count + 1))
+	done
+	warm_run after-kills 6.12-warm --rw /tmp/exec-prime sh -c 'exit 6'
+	exec_status after-kills 6
+	warm_restored after-kills true
+	warm_left
+}
