@@ -74,7 +74,7 @@ static int insert(char *line, struct failure *f)
 		return failure_set(f, errno, "open %s", path);
 	if (syscall(SYS_finit_module, fd, "", flags) && errno != EEXIST)
 		return failure_set(f, errno, "insert module %s", line);
-	unlink(path); /* for its memory */
+	unlink(path); /* frees its pages */
 	return 0;
 }
 

@@ -23,13 +23,13 @@
 #include "vmm/base/cleanup.h"
 
 /* The steps of a new process that may fail. */
-enum step {
-	STEP_DESCRIPTORS,
-	STEP_SESSION,
-	STEP_GROUPS,
-	STEP_USER,
-	STEP_DIRECTORY,
-	STEP_EXEC,
+enum start_step {
+	START_DESCRIPTORS,
+	START_SESSION,
+	START_GROUPS,
+	START_USER,
+	START_DIRECTORY,
+	START_EXEC,
 };
 
 struct report {
@@ -123,23 +123,23 @@ static int prepare(const struct request *r, const struct ends *theirs)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
 	if (r->flags & REQUEST_PTY && ioctl(theirs->fd[0], TIOCSCTTY, 0))
-		return STEP_SESSION;
+		return START_SESSION;
 	for (int i = 0; i < 3; i++) {
-		/* What was inherited there goes. */
+		/* Close the inherited descriptor. */
 		if (theirs->fd[i] < 0)
 			close(i);
 		else if (dup2(theirs->fd[i], i) < 0)
-			return STEP_DESCRIPTORS;
+			return START_DESCRIPTORS;
 	}
 	umask(r->umask & 0777);
 	if (geteuid() == 0) {
 		if (setgroups(r->group_count, r->groups) ||
 		    setresgid(r->gid, r->gid, r->gid))
-			return STEP_GROUPS;
+			return START_GROUPS;
 		if (setresuid(r->uid, r->uid, r->uid))
-			return STEP_USER;
+			return START_USER;
 	}
-	return chdir(r->cwd) ? STEP_DIRECTORY : -1;
+	return chdir(r->cwd) ? START_DIRECTORY : -1;
 }
 
 static void __attribute__((noreturn))
@@ -149,7 +149,7 @@ become(const struct request *r, const struct ends *theirs, int report_fd)
 	struct report report = { .error = errno, .step = step };
 
 	if (step < 0) {
-		report.step = STEP_EXEC;
+		report.step = START_EXEC;
 		report.error = -search_exec(r->argv, r->env);
 	}
 	if (write(report_fd, &report, sizeof(report)) < 0)
@@ -210,19 +210,19 @@ static void describe(const struct command *c, const struct report *report,
 	const struct request *r = c->request;
 
 	switch (report->step) {
-	case STEP_SESSION:
+	case START_SESSION:
 		failure_set(f, report->error, "set the controlling terminal");
 		break;
-	case STEP_GROUPS:
+	case START_GROUPS:
 		failure_set(f, report->error, "set group %u", r->gid);
 		break;
-	case STEP_USER:
+	case START_USER:
 		failure_set(f, report->error, "set user %u", r->uid);
 		break;
-	case STEP_DIRECTORY:
+	case START_DIRECTORY:
 		failure_set(f, report->error, "change to directory %s", r->cwd);
 		break;
-	case STEP_EXEC:
+	case START_EXEC:
 		failure_set(f, report->error, "run %s", r->argv[0]);
 		break;
 	default:
@@ -245,7 +245,7 @@ int command_started(struct command *c, struct failure *f, bool *before_exec)
 	if (bytes != sizeof(report))
 		return 1;
 	describe(c, &report, f);
-	*before_exec = report.step != STEP_EXEC;
+	*before_exec = report.step != START_EXEC;
 	return -report.error;
 }
 

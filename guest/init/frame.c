@@ -217,7 +217,7 @@ static void strings(struct cursor *c, char ***texts, uint32_t *count)
 static void setup_fields(struct cursor *c, struct setup *s)
 {
 	string(c, &s->root_tag);
-	flags(c, &s->flags, SETUP_OVERLAY | SETUP_READONLY);
+	flags(c, &s->flags, SETUP_READONLY);
 	s->binds = list(c, s->binds, &s->bind_count, sizeof(*s->binds), 3 * 4);
 	for (uint32_t i = 0; i < s->bind_count; i++) {
 		struct setup_bind *bind = &s->binds[i];

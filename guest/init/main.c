@@ -376,7 +376,7 @@ int main(void)
 	struct init init = { .command = { .start_fd = -1, .pty_fd = -1 } };
 	struct failure f;
 
-	/* Not even by mistake as an ordinary program. */
+	/* Refuse to run as anything but process 1. */
 	if (getpid() != 1)
 		return 1;
 	for (int i = 0; i < PUMPS; i++)

@@ -51,8 +51,8 @@ enum message_type {
 	MESSAGE_BEAT = 23,
 };
 
-#define SETUP_OVERLAY  UINT32_C(1) /* a tmpfs takes what is written to root */
-#define SETUP_READONLY UINT32_C(2) /* root is read-only, without an overlay */
+/* Root is read-only; otherwise a tmpfs takes what is written to it. */
+#define SETUP_READONLY UINT32_C(1)
 
 #define BIND_READONLY UINT32_C(1)
 

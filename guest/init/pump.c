@@ -53,7 +53,7 @@ int pump_init(struct pump *p, int from, int to, bool to_is_pty)
 	*p = (struct pump){ .from = from,
 			    .to = to,
 			    .to_is_pty = to_is_pty,
-			    .left = UINT64_MAX };
+			    .budget_bytes = UINT64_MAX };
 	if (from >= 0 && to >= 0)
 		p->data = malloc(PUMP_BYTES);
 	if (!p->data)
@@ -102,12 +102,13 @@ static bool fill(struct pump *p)
 		p->end -= p->start;
 		p->start = 0;
 	}
-	bytes = p->left ? read(p->from, p->data + p->end,
-			       min_u64(PUMP_BYTES - p->end, p->left)) :
-			  0;
+	bytes = p->budget_bytes ?
+			read(p->from, p->data + p->end,
+			     min_u64(PUMP_BYTES - p->end, p->budget_bytes)) :
+			0;
 	if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) {
 		/* After the command's end what is not there will not come. */
-		if (p->left != UINT64_MAX)
+		if (p->budget_bytes != UINT64_MAX)
 			close_fd(&p->from);
 		return false;
 	}
@@ -116,8 +117,8 @@ static bool fill(struct pump *p)
 		return false;
 	}
 	p->end += (size_t)bytes;
-	if (p->left != UINT64_MAX)
-		p->left -= (uint64_t)bytes;
+	if (p->budget_bytes != UINT64_MAX)
+		p->budget_bytes -= (uint64_t)bytes;
 	return true;
 }
 
@@ -163,11 +164,11 @@ void pump_limit(struct pump *p)
 	if (p->from < 0)
 		return;
 	if (isatty(p->from))
-		p->left = PTY_LEFT_BYTES;
+		p->budget_bytes = PTY_LEFT_BYTES;
 	else
-		p->left =
+		p->budget_bytes =
 			ioctl(p->from, FIONREAD, &bytes) ? 0 : (uint64_t)bytes;
-	if (!p->left)
+	if (!p->budget_bytes)
 		close_fd(&p->from);
 	end_if_drained(p);
 }

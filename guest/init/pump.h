@@ -25,7 +25,7 @@ struct pump {
 	bool to_is_pty; /* its end of input is a character */
 	uint8_t *data; /* PUMP_BYTES */
 	size_t start, end;
-	uint64_t left; /* bytes that may still be read */
+	uint64_t budget_bytes; /* bytes that may still be read */
 };
 
 /*

@@ -13,16 +13,6 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/clock.h"
 
-static void drop_caches(void)
-{
-	CLEANUP_CLOSE int fd =
-		open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-
-	sync();
-	if (fd >= 0 && write(fd, "3", 1) != 1)
-		return;
-}
-
 static void set_clock(uint64_t ns)
 {
 	const struct timespec now = clock_timespec(ns);
@@ -48,7 +38,6 @@ static void add_entropy(const uint8_t *bytes, uint32_t size)
 
 void refresh(const struct request *r)
 {
-	drop_caches();
 	set_clock(r->realtime_ns);
 	add_entropy(r->entropy, r->entropy_bytes);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a guest does before each command, because it may have been saved long
- * before: nothing of it may be older than the request.
+ * What a guest does before its command, because it may have been saved long
+ * before.
  */
 #ifndef GUEST_INIT_REFRESH_H
 #define GUEST_INIT_REFRESH_H
@@ -9,8 +9,8 @@
 struct request;
 
 /*
- * Drops cached names and pages, sets the clock, and adds the request's entropy.
- * A kernel that lacks one of them goes without.
+ * Sets the clock and adds the request's entropy: a restored guest has the time and
+ * the generator's state of the save.  A kernel that lacks one goes without.
  */
 void refresh(const struct request *r);
 

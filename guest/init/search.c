@@ -12,9 +12,6 @@
 
 #include "vmm/base/cleanup.h"
 
-#define DEFAULT_PATH \
-	"/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-
 /* Whether the file's first bytes are text: POSIX's test for a shell script. */
 static bool is_text(const char *path)
 {
@@ -59,7 +56,7 @@ static const char *find_path(char *const env[])
 	for (; *env; env++)
 		if (strncmp(*env, "PATH=", 5) == 0)
 			return *env + 5;
-	return DEFAULT_PATH;
+	return NULL;
 }
 
 /* Whether the search goes on with the next directory. */

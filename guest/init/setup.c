@@ -35,9 +35,8 @@
 
 static int mount_root(const struct setup *s, struct failure *f)
 {
-	bool overlay = s->flags & SETUP_OVERLAY;
+	bool overlay = !(s->flags & SETUP_READONLY);
 	const char *share = overlay ? SCRATCH "/lower" : SCRATCH "/root";
-	unsigned long flags = 0;
 
 	mkdir(SCRATCH, 0755);
 	if (mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755"))
@@ -45,9 +44,7 @@ static int mount_root(const struct setup *s, struct failure *f)
 	if (mkdir(SCRATCH "/lower", 0755) || mkdir(SCRATCH "/upper", 0755) ||
 	    mkdir(SCRATCH "/work", 0755) || mkdir(SCRATCH "/root", 0755))
 		return failure_set(f, errno, "create the root's mount points");
-	if (s->flags & (SETUP_OVERLAY | SETUP_READONLY))
-		flags = MS_RDONLY;
-	if (mount(s->root_tag, share, "virtiofs", flags, NULL))
+	if (mount(s->root_tag, share, "virtiofs", MS_RDONLY, NULL))
 		return failure_set(f, errno, "mount root share %s",
 				   s->root_tag);
 	if (overlay && mount("overlay", SCRATCH "/root", "overlay", 0,
@@ -163,7 +160,7 @@ static void loopback_up(void)
 
 int setup_mount(const struct setup *s, struct failure *f)
 {
-	bool overlay = s->flags & SETUP_OVERLAY;
+	bool overlay = !(s->flags & SETUP_READONLY);
 	int err;
 
 	umask(0);
@@ -194,8 +191,6 @@ static void sync_at(const char *path)
 
 void setup_sync(const struct setup *s)
 {
-	if (!(s->flags & (SETUP_OVERLAY | SETUP_READONLY)))
-		sync_at("/");
 	for (uint32_t i = 0; i < s->bind_count; i++)
 		if (!(s->binds[i].flags & BIND_READONLY))
 			sync_at(s->binds[i].path);

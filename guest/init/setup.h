@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The guest's file systems: the root share becomes the root directory, with a
- * tmpfs over it that takes all writes (SETUP_OVERLAY), and the other shares are
- * mounted in it.
+ * tmpfs over it that takes all writes unless SETUP_READONLY is set, and the other
+ * shares are mounted in it.
  */
 #ifndef GUEST_INIT_SETUP_H
 #define GUEST_INIT_SETUP_H

@@ -19,8 +19,8 @@ refuses 125 '--snapshot: unknown value never' \
 refuses 125 '--hang-timeout: 0 is too short' exec --hang-timeout 0 true
 refuses 125 '--mem: 1M is too small' exec -m 1M true
 refuses 125 '--cpus: 0 is out of range' exec -c 0 true
-refuses 125 '--env "": no name' exec -e '' true
-refuses 125 '--env =x: no name' exec -e =x true
+refuses 125 '--env "": missing variable name' exec -e '' true
+refuses 125 '--env =x: missing variable name' exec -e =x true
 refuses 125 '--workdir tmp: not an absolute path' exec -w tmp true
 refuses 125 'share .*what: bad option' exec --root /,what true
 refuses 125 'share .*what: bad option' exec --rw "$work,what" true

@@ -59,9 +59,18 @@ struct run {
 	struct exec_session *exec;
 	struct exec_outcome outcome;
 	atomic_int code; /* of the outcome; -1: not known yet */
-	pthread_mutex_t lock; /* of ending; held while the ports are asked */
-	bool ending; /* the devices are not to be used any more */
+	pthread_mutex_t
+		lock; /* of devices_stopping; held while the ports are asked */
+	bool devices_stopping; /* the devices are not to be used any more */
 };
+
+/* Whether the guest's console is written to standard error anyway. */
+static bool to_stderr(const struct run *run)
+{
+	const char *console = run->options.console;
+
+	return console && !strcmp(console, "-");
+}
 
 /* Opens what the options name, so that a mistake is known before the boot. */
 static int open_files(struct run *run)
@@ -75,7 +84,7 @@ static int open_files(struct run *run)
 	}
 	if (!o->console)
 		return 0;
-	if (!strcmp(o->console, "-"))
+	if (to_stderr(run))
 		run->console_copy_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	else
 		run->console_copy_fd =
@@ -112,7 +121,7 @@ static int make_initramfs(struct run *run)
 	return r;
 }
 
-/* Finds a saved guest, or makes what one boots from. */
+/* Opens a snapshot, or builds the initramfs. */
 static int open_guest(struct run *run)
 {
 	const struct exec_warm_config config = {
@@ -128,8 +137,8 @@ static int open_guest(struct run *run)
 }
 
 /*
- * Panics and resets end the VM, and so do a processor and a task that are stuck;
- * a kernel without such a detector passes its parameter on to the init.
+ * Panics, soft lockups and hung tasks reset the guest.  A kernel without one of the
+ * detectors passes its parameter on to the init, which ignores it.
  */
 static int make_cmdline(struct run *run)
 {
@@ -290,7 +299,7 @@ static bool is_drained(void *ctx)
 	bool drained = true;
 
 	pthread_mutex_lock(&run->lock);
-	if (!run->ending)
+	if (!run->devices_stopping)
 		drained = vm_ports_drained(run->vm);
 	pthread_mutex_unlock(&run->lock);
 	return drained;
@@ -351,7 +360,7 @@ static int start_session(struct run *run)
 		.ctx = run,
 	};
 
-	/* The session closes it. */
+	/* The exec session closes it. */
 	run->keys[1] = -1;
 	return exec_session_start(&run->exec, &config);
 }
@@ -370,7 +379,7 @@ static void ending(void *ctx)
 	struct run *run = ctx;
 
 	pthread_mutex_lock(&run->lock);
-	run->ending = true;
+	run->devices_stopping = true;
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -432,13 +441,15 @@ static void run_guest(struct run *run)
 	session_run(&run->session, config, &job, &end);
 }
 
-/* Whether a guest did not get as far as to run the command. */
+/*
+ * Whether the guest itself did not get as far as to run the command.  An init that
+ * cannot do what it was asked for works.
+ */
 static bool is_broken(const struct exec_outcome *o)
 {
-	return !o->started_ns &&
+	return !o->started_ns && !o->init_failed && o->error != EMSGSIZE &&
 	       (o->kind == EXEC_PANICKED || o->kind == EXEC_RESET ||
-		o->kind == EXEC_HUNG || o->kind == EXEC_ENDED ||
-		o->kind == EXEC_FAILED);
+		o->kind == EXEC_HUNG || o->kind == EXEC_FAILED);
 }
 
 /* Runs the command; a saved guest that cannot be restored is replaced. */
@@ -464,7 +475,7 @@ static int conclude(struct run *run, const char *command)
 	if (o->kind == EXEC_NONE)
 		o->kind = EXEC_FAILED;
 	status = exec_exit_code(o);
-	exec_report(o, command);
+	exec_report(o, command, to_stderr(run));
 	if (run->result &&
 	    exec_result_write(o, run->result, run->options.result,
 			      clock_now_ns() - run->start_ns) < 0)

@@ -34,7 +34,7 @@ static const struct option rows[] = {
 	  .offset = AT(workdir),
 	  .metavar = "DIR",
 	  .help = "working directory (default: the current one,\n"
-		  "or / if the guest does not have it)" },
+		  "or / with another root)" },
 	{ .kind = OPTION_FLAG,
 	  .letter = 't',
 	  .name = "tty",
@@ -56,7 +56,8 @@ static const struct option rows[] = {
 	  .name = "hang-timeout",
 	  .offset = AT(hang_ns),
 	  .metavar = "DURATION",
-	  .help = "limit of the guest's silence (default: 60s)" },
+	  .help = "end the guest if its init is silent for this\n"
+		  "long (default: 60s)" },
 	{ .kind = OPTION_STRING,
 	  .name = "result",
 	  .offset = AT(result),
@@ -116,9 +117,9 @@ static const struct option rows[] = {
 	{ .kind = OPTION_CHOICE,
 	  .name = "snapshot",
 	  .offset = AT(snapshot),
-	  .help = "start from the snapshot of an earlier run, or\n"
-		  "save one; never; or save a new one (default:\n"
-		  "auto)",
+	  .help = "auto: restore the snapshot of an earlier run,\n"
+		  "or save one; off: neither; fresh: boot, and\n"
+		  "replace it (default: auto)",
 	  .choices = snapshot_names },
 	{ .kind = OPTION_HEADING, .help = "Machine" },
 	MACHINE_OPTION_ROWS(AT(memory_bytes), AT(cpus), 64 * MIB, "1G"),

@@ -81,19 +81,22 @@ static void log_reason(const char *prefix, const char *what, int error)
 		log_error("%s%s", prefix, what);
 }
 
-void exec_report(const struct exec_outcome *o, const char *command)
+void exec_report(const struct exec_outcome *o, const char *command,
+		 bool console_shown)
 {
-	if (console_matters(o->kind) && o->console)
+	if (console_matters(o->kind) && o->console && !console_shown)
 		fputs(o->console, stderr);
 	switch (o->kind) {
 	case EXEC_NOT_STARTED:
 		log_reason("", *o->what ? o->what : command, o->error);
 		break;
 	case EXEC_TIMED_OUT:
-		log_error("%s: timed out", command);
+		log_error("%s: timed out: not finished within --timeout",
+			  command);
 		break;
 	case EXEC_HUNG:
-		log_error("guest hung: no sign of life from its init");
+		log_error("guest hung: no message from its init within "
+			  "--hang-timeout");
 		break;
 	case EXEC_PANICKED:
 		log_error("guest kernel panicked: %s", o->what);
@@ -106,7 +109,8 @@ void exec_report(const struct exec_outcome *o, const char *command)
 			  *o->what ? o->what : "powered off");
 		break;
 	case EXEC_FAILED:
-		log_reason("guest's init: ", o->what, o->error);
+		log_reason(o->init_failed ? "guest's init: " : "", o->what,
+			   o->error);
 		break;
 	case EXEC_NONE:
 	case EXEC_EXITED:

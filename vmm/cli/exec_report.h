@@ -18,9 +18,11 @@ int exec_end_code(const struct vm_end *end);
 
 /*
  * Prints the reason for an outcome that is not the command's, after the guest's
- * last console output; nothing else.  @command: for messages.
+ * last console output, unless that was written to standard error already
+ * (@console_shown); nothing else.  @command: for messages.
  */
-void exec_report(const struct exec_outcome *outcome, const char *command);
+void exec_report(const struct exec_outcome *outcome, const char *command,
+		 bool console_shown);
 
 /*
  * Writes the outcome as JSON to @to; @total_ns: what all of the run took.  0, or

@@ -70,7 +70,7 @@ static int prepare_setup(struct exec_task *task,
 	int r = 0;
 
 	task->setup.root_tag = task->shares.list[0].tag;
-	task->setup.flags = root->read_only ? SETUP_READONLY : SETUP_OVERLAY;
+	task->setup.flags = root->read_only ? SETUP_READONLY : 0;
 	task->setup.binds = task->binds;
 	task->setup.hostname = (char *)HOSTNAME;
 	root->read_only = true;
@@ -88,23 +88,48 @@ static bool is_below(const char *path, const char *dir)
 				     (path[len] == '/' || path[len] == '\0'));
 }
 
+/* Whether a directory of --rw is at or above @path. */
+static bool is_bound(const struct exec_task *task, const char *path)
+{
+	for (uint32_t i = 0; i < task->setup.bind_count; i++)
+		if (is_below(path, task->binds[i].path))
+			return true;
+	return false;
+}
+
+/* The directory at or above @path that hides the host's in the guest; or NULL. */
+static const char *hidden_by(const char *path)
+{
+	static const char *const own[] = { "/tmp", "/run", "/dev", "/proc",
+					   "/sys" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (is_below(path, own[i]))
+			return own[i];
+	return NULL;
+}
+
 /*
  * The directory of the command: --workdir, or that of this process if the guest
- * has it, or else /.
+ * has the same root or a directory of --rw there, or else /.
  */
 static int set_cwd(struct exec_task *task, const struct exec_options *options)
 {
 	CLEANUP_FREE char *cwd = getcwd(NULL, 0);
-	bool exists = cwd && !strcmp(root_path(task), "/");
-	const char *wanted = options->workdir;
+	bool same_root = !strcmp(root_path(task), "/");
+	const char *wanted = options->workdir, *own;
 
-	for (uint32_t i = 0; cwd && i < task->setup.bind_count; i++)
-		exists |= is_below(cwd, task->binds[i].path);
 	if (!wanted)
-		wanted = exists ? cwd : "/";
+		wanted = cwd && (same_root || is_bound(task, cwd)) ? cwd : "/";
 	if (*wanted != '/')
 		return log_fail(EINVAL, "--workdir %s: not an absolute path",
 				wanted);
+	own = hidden_by(wanted);
+	if (own && !options->workdir && !is_bound(task, wanted))
+		return log_fail(ENOENT,
+				"working directory %s: the guest has its own "
+				"%s; use --rw . or --workdir",
+				wanted, own);
 	task->request.cwd = strdup(wanted);
 	return task->request.cwd ? 0 : log_errno(ENOMEM, "working directory");
 }
@@ -180,7 +205,7 @@ static int given_env(struct exec_task *task, const struct option_list *values)
 
 		if (!*text || *text == '=')
 			return log_fail(EINVAL,
-					"--env %s: no name of a variable",
+					"--env %s: missing variable name",
 					*text ? text : "\"\"");
 		r = strchr(text, '=') ?
 			    put_env(&task->request, text) :

@@ -47,7 +47,7 @@ static FILE *open_file(const char *root, const char *path)
 	return file;
 }
 
-/* Copies the parts of an entry that are known to be wanted. */
+/* Copies uid, gid, name, home and shell of an entry. */
 static void take_entry(struct exec_user *user, const struct passwd *entry)
 {
 	user->uid = entry->pw_uid;

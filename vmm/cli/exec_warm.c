@@ -91,7 +91,7 @@ static int make_key(struct exec_warm *warm)
 /* Whether the cache is open and the key is known. */
 static bool open_cache(struct exec_warm *warm)
 {
-	if (cache_open(&warm->cache, true, LOG_DEBUG) < 0)
+	if (cache_open(&warm->cache, true, LOG_INFO) < 0)
 		return false;
 	warm->program_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	if (warm->program_fd < 0) {
@@ -114,7 +114,7 @@ static bool find(struct exec_warm *warm)
 	warm->file.sum = arch_crc32c;
 	snap_workingset_read(&warm->file, &warm->workingset,
 			     &warm->workingset_count);
-	log_info("guest %.12s of the cache: restored", warm->key_text);
+	log_info("snapshot %.12s of the cache is restored", warm->key_text);
 	return true;
 }
 
@@ -141,6 +141,15 @@ static void begin(struct exec_warm *warm)
 				   &warm->entry) >= 0;
 }
 
+/* For --snapshot=fresh. */
+static void remove_old(struct exec_warm *warm)
+{
+	if (cache_remove(&warm->cache, warm->key_text) == -EBUSY)
+		log_warn("--snapshot=fresh: snapshot %.12s of the cache is in "
+			 "use, and is not replaced",
+			 warm->key_text);
+}
+
 void exec_warm_open(struct exec_warm *warm,
 		    const struct exec_warm_config *config)
 {
@@ -150,13 +159,13 @@ void exec_warm_open(struct exec_warm *warm,
 	if (wish == EXEC_SNAPSHOT_OFF || !open_cache(warm))
 		return;
 	if (wish == EXEC_SNAPSHOT_FRESH)
-		cache_remove(&warm->cache, warm->key_text);
+		remove_old(warm);
 	else if (find(warm))
 		return;
 	begin(warm);
 }
 
-/* Lets go of the saved guest, which others may go on with. */
+/* Closes the snapshot and releases its lock. */
 static void release(struct exec_warm *warm)
 {
 	if (!warm->found)
@@ -182,18 +191,19 @@ void exec_warm_close(struct exec_warm *warm)
 }
 
 /*
- * The mode if the user has not chosen one.  Mapped, the pages of a saved guest are
- * shared by all runs, and none is copied.
+ * The mode of this guest.  By default a saved one is mapped: runs share the page
+ * cache, and nothing is copied.
  */
 static enum pager_mode mode_of(const struct exec_warm *warm)
 {
 	const struct exec_options *o = warm->config.options;
 	enum pager_mode mode = o->session.paging.mode;
 
+	/* A guest that boots has no file to map. */
+	if (!warm->found && (mode == PAGER_AUTO || mode == PAGER_MAP))
+		return PAGER_EAGER;
 	if (mode != PAGER_AUTO)
 		return mode;
-	if (!warm->found)
-		return PAGER_EAGER;
 	return o->backing == MEMORY_ANON ? PAGER_MAP : PAGER_AUTO;
 }
 
@@ -206,13 +216,13 @@ void exec_warm_choose_paging(const struct exec_warm *warm,
 	paging->record = warm->found && !warm->workingset;
 }
 
-/* Saves the paused guest. */
+/* Saves the guest, which is paused, unless its files have changed. */
 static int save(struct exec_warm *warm, struct vm *vm)
 {
 	static const struct vm_save_options options = { 0 };
 
 	if (!cache_key_holds(&warm->key)) {
-		log_debug("the kernel or a module changes: not saved");
+		log_debug("the kernel, a module or thaw changed: not saved");
 		return -ESTALE;
 	}
 	return vm_save(vm, warm->entry.path, &options);
@@ -233,11 +243,12 @@ void exec_warm_save(struct exec_warm *warm, struct vm *vm)
 			vm_end(vm, VM_END_HOST, 0);
 	}
 	if (r < 0) {
+		log_warn("the guest is not saved; the run continues");
 		cache_abort(&warm->cache, &warm->entry);
 		return;
 	}
 	if (cache_commit(&warm->cache, &warm->entry) >= 0)
-		log_info("guest %.12s saved in %.3f s", warm->key_text,
+		log_info("snapshot %.12s saved in %.3f s", warm->key_text,
 			 (double)(clock_now_ns() - start_ns) / NS_PER_S);
 }
 
@@ -260,6 +271,7 @@ void exec_warm_remove(struct exec_warm *warm)
 		return;
 	release(warm);
 	if (cache_remove(&warm->cache, warm->key_text) >= 0)
-		log_warn("a saved guest could not be used, and is removed: %s",
+		log_warn("snapshot %.12s of the cache was not usable and has "
+			 "been removed",
 			 warm->key_text);
 }

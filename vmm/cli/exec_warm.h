@@ -6,7 +6,7 @@
  * it and go on from there, whatever their directories and their command are.
  *
  * A run goes on without a saved guest when anything here fails: nothing returns
- * an error.  Main thread, except where a function says otherwise.
+ * an error.  Errors of the snapshot itself are logged as errors.  Main thread, except where a function says otherwise.
  */
 #ifndef VMM_CLI_EXEC_WARM_H
 #define VMM_CLI_EXEC_WARM_H
@@ -57,7 +57,7 @@ void exec_warm_choose_paging(const struct exec_warm *warm,
 
 /*
  * Saves the guest if there is an entry to be filled.  The guest is paused
- * meanwhile.  Thread `exec', while the VM exists.
+ * meanwhile; if it cannot be resumed, the VM ends.  Thread `exec', while the VM exists.
  */
 void exec_warm_save(struct exec_warm *warm, struct vm *vm);
 

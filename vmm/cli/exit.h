@@ -22,7 +22,7 @@ enum exit_code {
 	EXIT_EXEC_PANICKED = 122, /* the guest's kernel panicked */
 	EXIT_EXEC_HUNG = 123, /* no sign of life from the guest */
 	EXIT_EXEC_TIMED_OUT = 124, /* --timeout */
-	EXIT_EXEC_FAILED = 125, /* thaw, the host, or a usage error */
+	EXIT_EXEC_FAILED = 125, /* thaw, the host, the init, or usage */
 	EXIT_EXEC_NOT_EXECUTABLE = 126, /* the command cannot be executed */
 	EXIT_EXEC_NOT_FOUND = 127, /* there is no such command */
 	EXIT_SIGNAL = 128, /* plus the number of the signal that ended thaw */

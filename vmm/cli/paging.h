@@ -50,8 +50,9 @@ extern const char *const paging_stats_names[];
 		{ .kind = OPTION_CHOICE,                                       \
 		  .name = "on-page-error",                                     \
 		  .offset = (o) + offsetof(struct paging_options, on_error),   \
-		  .help = "if a page is unavailable: exit with status 81,\n"   \
-			  "or pause until `thaw ctl retry` (default: stop)",   \
+		  .help = "if a page is unavailable: exit with status 81\n"    \
+			  "(exec: 125), or pause until `thaw ctl retry`\n"     \
+			  "(default: stop)",                                   \
 		  .choices = paging_on_error_names },                          \
 		{ .kind = OPTION_UINT,                                         \
 		  .name = "page-deadline",                                     \

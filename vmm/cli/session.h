@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A VM in the foreground: what `thaw run` and `thaw restore` share.  The
+ * A VM in the foreground: what `thaw run', `restore' and `exec' share.  The
  * disks and the terminal belong to the session; they outlive the VM, which
  * may be created more than once.
  *
@@ -17,7 +17,7 @@
 struct grace;
 struct terminal_config;
 
-/* Options of both commands; SESSION_OPTION_ROWS() parses them. */
+/* Options of all three; SESSION_OPTION_ROWS() parses them. */
 struct session_options {
 	unsigned int verbose;
 	const char *kvm, *control;

@@ -6,8 +6,8 @@
  * protocol.
  *
  * Every error is returned as -errno, after one line at the level of the cache:
- * LOG_DEBUG for `thaw exec`, which then boots a guest as if there were no
- * cache. "-ENOENT, silent" and the like are results, not errors.
+ * LOG_INFO for `thaw exec`, which then boots a guest as if there were no cache.
+ * "-ENOENT, silent" and the like are results, not errors.
  *
  * After cache_open() a struct cache is read-only and serves any thread. An
  * entry or a key is used by one thread at a time.

@@ -153,8 +153,8 @@ uint64_t cache_entry_bytes(int dir_fd)
 }
 
 /* Renames entry @name, so that it is none; the new name is in @to. */
-static int retire(const struct cache *cache, const char *name,
-		  char to[CACHE_NAME_BYTES])
+static int rename_to_old(const struct cache *cache, const char *name,
+			 char to[CACHE_NAME_BYTES])
 {
 	uint32_t number;
 
@@ -168,14 +168,14 @@ static int retire(const struct cache *cache, const char *name,
 int cache_entry_remove_locked(const struct cache *cache, const char *name,
 			      const struct cache_entry *entry)
 {
-	char retired[CACHE_NAME_BYTES];
+	char old[CACHE_NAME_BYTES];
 	int err;
 
 	if (cache_is_key(name)) {
-		err = retire(cache, name, retired);
+		err = rename_to_old(cache, name, old);
 		if (err)
 			return err;
-		name = retired;
+		name = old;
 	}
 	walk(entry->dir_fd, ".", 1, true);
 	unlinkat(entry->dir_fd, LOCK_NAME, 0);

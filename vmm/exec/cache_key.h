@@ -59,8 +59,9 @@ void cache_key_file(struct cache_key *key, const char *label, int fd);
 int cache_key_end(struct cache_key *key, char text[CACHE_KEY_TEXT_BYTES]);
 
 /*
- * Whether all files are as they were when they became part of the key: to be
- * asked before cache_commit(), because what the guest loaded is as new as now.
+ * Whether all files are as they were when they became part of the key.  Check
+ * before cache_commit(): the guest may have loaded newer contents than were
+ * hashed.
  */
 bool cache_key_holds(const struct cache_key *key);
 

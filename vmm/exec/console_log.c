@@ -20,7 +20,10 @@ static void add_to_reason(struct console_log *log, char c)
 	}
 }
 
-/* Looks for the text of a panic; only its first byte occurs once in it. */
+/*
+ * Looks for the text of a panic.  Its first byte occurs nowhere else in it, so a
+ * mismatch begins again.
+ */
 static void match(struct console_log *log, char c)
 {
 	if (log->in_reason)

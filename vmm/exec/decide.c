@@ -12,6 +12,11 @@ void exec_decide(struct exec_session *s, enum exec_kind kind)
 
 	if (s->decided)
 		return;
+	/* Of a command that was not started, whose outcome does not count. */
+	if (kind != EXEC_NOT_STARTED && kind != EXEC_FAILED) {
+		o->what[0] = '\0';
+		o->error = 0;
+	}
 	o->kind = kind;
 	o->ended_ns = s->now_ns - s->config.start_ns;
 	s->decided = true;
@@ -50,6 +55,10 @@ void exec_decide_end(struct exec_session *s, const struct vm_end *end)
 			o->signal = (unsigned int)end->detail;
 		exec_decide(s, kind_of_end(s, end->kind));
 	}
+	if (o->kind == EXEC_ENDED && end->kind == VM_END_STOPPED && !*o->what)
+		snprintf(o->what, sizeof(o->what),
+			 "was ended by its control "
+			 "socket");
 	if (o->kind == EXEC_PANICKED)
 		snprintf(o->what, sizeof(o->what), "%s", s->log.reason);
 }

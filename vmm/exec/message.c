@@ -32,7 +32,10 @@ void exec_queue(struct exec_session *s, const struct message *m)
 	int r = frame_encode(&s->out, m);
 
 	if (r < 0)
-		exec_fail(s, -r, "request to the guest");
+		exec_fail(s, -r,
+			  r == -EMSGSIZE ?
+				  "arguments and environment, at most 4 MiB" :
+				  "message to the guest");
 	exec_send(s);
 }
 
@@ -106,6 +109,7 @@ static void on_failed(struct exec_session *s, const struct message *m)
 	char what[EXEC_WHAT_BYTES];
 
 	copy_text(what, sizeof(what), m->failed.what);
+	s->outcome.init_failed = true;
 	exec_fail(s, (int)(m->failed.error & 0xfff), what);
 }
 

@@ -37,7 +37,7 @@ static const struct needed {
 /* A module that the walk has entered. */
 struct visit {
 	char name[MODULE_NAME_BYTES];
-	bool left;
+	bool done;
 };
 
 struct walk {
@@ -122,7 +122,7 @@ static int visit(struct walk *walk, const char *name, const char *wanted_by)
 	struct module_entry entry;
 	int err;
 
-	if (module_is_builtin(walk->tree, name) || (v != NULL && v->left))
+	if (module_is_builtin(walk->tree, name) || (v != NULL && v->done))
 		return 0;
 	if (v != NULL)
 		return log_fail(ELOOP,
@@ -140,7 +140,7 @@ static int visit(struct walk *walk, const char *name, const char *wanted_by)
 	v = &walk->visits[walk->visit_count++];
 	snprintf(v->name, sizeof(v->name), "%s", name);
 	err = add(walk, name, &entry);
-	v->left = true;
+	v->done = true;
 	return err;
 }
 

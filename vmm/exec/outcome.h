@@ -36,6 +36,7 @@ struct exec_outcome {
 	bool core_dumped;
 	bool restored; /* the guest did not boot, but came from a snapshot */
 	int error; /* NOT_STARTED, FAILED: an errno; 0: none */
+	bool init_failed; /* FAILED: the guest's init has said so */
 	bool before_exec; /* NOT_STARTED: not an error of execve() */
 	/* What was not started or failed, or the reason for a panic; or "". */
 	char what[EXEC_WHAT_BYTES];

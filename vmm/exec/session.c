@@ -68,7 +68,7 @@ static void fill_poll(const struct exec_session *s, struct pollfd *fds)
 		fds[POLL_SIZE].fd = terminal_size_fd(t);
 }
 
-static uint64_t left_ns(uint64_t limit_ns, uint64_t passed_ns)
+static uint64_t remaining_ns(uint64_t limit_ns, uint64_t passed_ns)
 {
 	return limit_ns - min_u64(limit_ns, passed_ns);
 }
@@ -79,10 +79,11 @@ static uint64_t left_ns(uint64_t limit_ns, uint64_t passed_ns)
  */
 static uint64_t until_hung_ns(const struct exec_session *s)
 {
-	uint64_t ns = left_ns(s->config.hang_ns, s->silent_ns);
+	uint64_t ns = remaining_ns(s->config.hang_ns, s->silent_ns);
 
-	return s->log.panicked ? min_u64(ns, left_ns(PANIC_NS, s->quiet_ns)) :
-				 ns;
+	return s->log.panicked ?
+		       min_u64(ns, remaining_ns(PANIC_NS, s->quiet_ns)) :
+		       ns;
 }
 
 /* Milliseconds until something is due, at most WAIT_MS. */
@@ -99,7 +100,7 @@ static int wait_ms(const struct exec_session *s)
 		ns = KEYS_MS * NS_PER_MS;
 	ns = min_u64(ns, until_hung_ns(s));
 	if (s->config.timeout_ns)
-		ns = min_u64(ns, left_ns(s->config.timeout_ns, run_ns));
+		ns = min_u64(ns, remaining_ns(s->config.timeout_ns, run_ns));
 	return (int)(ns / NS_PER_MS) + 1;
 }
 
@@ -200,12 +201,23 @@ static void check_drained(struct exec_session *s)
 	exec_decide(s, s->outcome.kind);
 }
 
+/* Ctrl-A x was typed. */
+static void decide_leave(struct exec_session *s)
+{
+	struct exec_outcome *o = &s->outcome;
+
+	if (s->decided)
+		return;
+	exec_decide(s, EXEC_ENDED);
+	snprintf(o->what, sizeof(o->what), "was ended with Ctrl-A x");
+}
+
 static void check_limits(struct exec_session *s)
 {
 	const struct exec_config *c = &s->config;
 
-	if (atomic_load(&s->left))
-		exec_decide(s, EXEC_ENDED);
+	if (atomic_load(&s->leave_requested))
+		decide_leave(s);
 	if (c->timeout_ns && s->now_ns - s->config.start_ns >= c->timeout_ns)
 		exec_decide(s, EXEC_TIMED_OUT);
 	/* After the outcome the init has nothing more to say. */
@@ -312,7 +324,7 @@ int exec_session_start(struct exec_session **out,
 
 void exec_session_leave(struct exec_session *s)
 {
-	atomic_store(&s->left, true);
+	atomic_store(&s->leave_requested, true);
 	event_signal(s->wake_fd);
 }
 

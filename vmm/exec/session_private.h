@@ -30,9 +30,9 @@ enum exec_step {
 struct exec_session {
 	struct exec_config config;
 	pthread_t thread;
-	int wake_fd; /* an eventfd: stop or left was set */
+	int wake_fd; /* an eventfd: stop or leave_requested was set */
 	atomic_bool stop; /* the VM has ended */
-	atomic_bool left; /* Ctrl-A x */
+	atomic_bool leave_requested; /* Ctrl-A x */
 
 	enum exec_step step;
 	struct exec_outcome outcome;

@@ -249,7 +249,7 @@ static int populate_or_fail(void *ctx, gpa_t gpa, uint64_t len_bytes)
 }
 
 /*
- * Saves everything.  The control thread accesses memory here, the tables of an
+ * Saves everything.  The calling thread accesses memory here, the tables of an
  * ITS included, and must not block on an unavailable page, which only a command
  * to it can retry.  No vCPU and no device uses the accessor meanwhile.
  */

@@ -68,7 +68,8 @@ struct vm_save_options {
 /*
  * Saves the VM, which is paused, to the directory @path.  Syncs its writable disks
  * first, and fails if that does.  Fills absent pages.  -ESTALE: a file of a share
- * is open in the guest and could not be found after a restore.  Control thread.
+ * is open in the guest and could not be found after a restore.  The control thread, or
+ * the thread `exec'.
  */
 int vm_save(struct vm *vm, const char *path,
 	    const struct vm_save_options *options);

@@ -138,6 +138,80 @@ case_exec_warm_ends() {
 	warm_restored warm-again true
 }
 
+# A command that ruins its guest.
+case_exec_warm_misbehave() {
+	warm_prime 6.12
+	warm_run memory 6.12-warm --rw /tmp/exec-prime /guest/misbehave memory
+	exec_status memory 137
+	same "the kind" "$(warm_result memory kind):$(warm_result memory signal)" \
+		killed:9
+	warm_run init 6.12-warm --rw /tmp/exec-prime /guest/misbehave init
+	exec_ended init 122 'panicked: Attempted to kill init' panicked
+	warm_run starve 6.12-warm --rw /tmp/exec-prime --hang-timeout 20 \
+		/guest/misbehave starve
+	exec_ended starve 123 'guest hung' hung
+}
+
+# An ordinary user without rights to userfaultfd, whose files are the user's.
+case_exec_warm_user() {
+	grep -q '^someone:' /etc/passwd 2>/dev/null || {
+		echo 'someone:x:1000:1000::/tmp:/bin/sh' >>/etc/passwd
+		echo 'someone:x:1000:' >>/etc/group
+	}
+	chmod 666 /dev/kvm
+	mkdir -p /tmp/exec-user /scratch/user-cache
+	chown 1000:1000 /tmp/exec-user /scratch/user-cache
+	for run in boots restored; do
+		rm -f /tmp/exec-user/mine
+		su -s /bin/sh someone -c ". /src/tests/rig/cases/lib.sh
+			. /src/tests/rig/cases/exec.sh
+			export XDG_CACHE_HOME=/scratch/user-cache
+			cd /tmp/exec-user && exec_in 6.12-warm --rw . \
+				--result /tmp/exec-user/$run.json -- sh -c \
+				'id -u; touch mine; cat /proc/self/status'" \
+			>"$state/exec-$run.out" 2>"$state/exec-$run.err" </dev/null ||
+			fail "$run: $(tail -n 1 "$state/exec-$run.err")"
+		same "the user" "$(head -n 1 "$state/exec-$run.out")" 1000
+		same "the owner" "$(stat -c %u:%g /tmp/exec-user/mine)" 1000:1000
+		cp /tmp/exec-user/$run.json "$state/exec-$run.json"
+	done
+	warm_restored boots false
+	warm_restored restored true
+}
+
+# Boot kernel $1, and restore it.
+warm_kernel() {
+	[ -e "/kernels/$RIG_ARCH-$1/release" ] || skip "no such kernel here"
+	for run in boots-$1 restored-$1; do
+		warm_run $run "$1-warm" sh -c 'uname -r; exit 5'
+		exec_status $run 5
+		same "the kernel" "$(cat "$state/exec-$run.out")" \
+			"$(cat "/kernels/$RIG_ARCH-$1/release")"
+	done
+	warm_restored "boots-$1" false
+	warm_restored "restored-$1" true
+	info "$1: ready after $(warm_result "boots-$1" ready_us) and" \
+		"$(warm_result "restored-$1" ready_us) us"
+}
+
+# Debian's newest cloud kernel.
+case_exec_newest() {
+	warm_kernel newest
+}
+
+# Debian's newest kernel for all machines.
+case_exec_generic() {
+	warm_kernel host
+}
+
+# Modules that the guest's kernel decompresses.
+case_exec_compressed() {
+	[ -e "$(find /guest/modules-xz -name 'overlay.ko.xz')" ] ||
+		fail "no compressed module"
+	warm_run compressed 6.12 --modules /guest/modules-xz sh -c 'exit 8'
+	exec_status compressed 8
+}
+
 # A saved guest that is damaged is replaced, and the command runs.
 case_exec_warm_damaged() {
 	warm_prime 6.12

@@ -39,7 +39,7 @@ static const char *const argv[] = { "sh", "-c", "a\nb 'c' \"d\"", "", NULL };
 static const char *const env[] = { "A=1", "B=\n", NULL };
 
 static const struct setup setup = { .root_tag = (char *)"root",
-				    .flags = SETUP_OVERLAY,
+				    .flags = SETUP_READONLY,
 				    .hostname = (char *)"thaw" };
 static const struct request request = {
 	.argv = (char **)argv,
@@ -241,7 +241,7 @@ static void test_request(void **state)
 	tell_hello(f);
 	m = hear(f, MESSAGE_SETUP);
 	assert_string_equal(m.setup.root_tag, "root");
-	assert_int_equal(m.setup.flags, SETUP_OVERLAY);
+	assert_int_equal(m.setup.flags, SETUP_READONLY);
 	message_finish(&m);
 	tell_type(f, MESSAGE_READY);
 	m = hear(f, MESSAGE_REQUEST);

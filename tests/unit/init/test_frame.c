@@ -24,7 +24,7 @@ static struct message setup_message(void)
 		.type = MESSAGE_SETUP,
 		.setup = {
 			.root_tag = (char *)"root",
-			.flags = SETUP_OVERLAY,
+			.flags = SETUP_READONLY,
 			.binds = binds,
 			.bind_count = 2,
 			.hostname = (char *)"",
@@ -109,7 +109,7 @@ static void setup(void **state)
 	for (size_t step = 1; step < 200; step += 99) {
 		round_trip(&m, step, &back);
 		assert_string_equal(back.setup.root_tag, "root");
-		assert_int_equal(back.setup.flags, SETUP_OVERLAY);
+		assert_int_equal(back.setup.flags, SETUP_READONLY);
 		assert_int_equal(back.setup.bind_count, 2);
 		assert_string_equal(back.setup.binds[0].path, "/srv/data");
 		assert_string_equal(back.setup.binds[1].tag, "share2");
