@@ -36,6 +36,9 @@
 #include "vmm/io/terminal.h"
 #include "vmm/virtio/virtio.h"
 
+/* After this long without an answer of a saved guest, a user gives up. */
+#define PATIENCE_NS (10 * NS_PER_S)
+
 struct run {
 	struct exec_options options;
 	struct exec_task task;
@@ -62,6 +65,7 @@ struct run {
 	pthread_mutex_t
 		lock; /* of devices_stopping; held while the ports are asked */
 	bool devices_stopping; /* the devices are not to be used any more */
+	bool was_drained; /* the ports, then */
 };
 
 /* Whether the guest's console is written to standard error anyway. */
@@ -284,23 +288,31 @@ static int load(struct vm *vm, void *ctx)
 	return 0;
 }
 
-/* The init has said HELLO; thread `exec'. */
-static void on_hello(void *ctx)
+/* The guest has been saved, and runs on; thread `save'. */
+static void on_written(void *ctx)
 {
 	struct run *run = ctx;
 
-	exec_warm_save(&run->warm, run->vm);
+	exec_session_saved(run->exec);
+}
+
+/* The init has said HELLO; thread `exec'. */
+static bool on_hello(void *ctx)
+{
+	struct run *run = ctx;
+
+	return exec_warm_save(&run->warm, run->vm, on_written, run);
 }
 
 /* Whether the guest's output has been written; thread `exec'. */
 static bool is_drained(void *ctx)
 {
 	struct run *run = ctx;
-	bool drained = true;
+	bool drained;
 
 	pthread_mutex_lock(&run->lock);
-	if (!run->devices_stopping)
-		drained = vm_ports_drained(run->vm);
+	drained = run->devices_stopping ? run->was_drained :
+					  vm_ports_drained(run->vm);
 	pthread_mutex_unlock(&run->lock);
 	return drained;
 }
@@ -380,7 +392,9 @@ static void ending(void *ctx)
 
 	pthread_mutex_lock(&run->lock);
 	run->devices_stopping = true;
+	run->was_drained = vm_ports_drained(run->vm);
 	pthread_mutex_unlock(&run->lock);
+	exec_warm_leave_vm(&run->warm);
 }
 
 static void stopped(const struct vm_end *end, void *ctx)
@@ -442,14 +456,17 @@ static void run_guest(struct run *run)
 }
 
 /*
- * Whether the guest itself did not get as far as to run the command.  An init that
- * cannot do what it was asked for works.
+ * Whether the guest itself did not get as far as to be ready for the command.  An
+ * init that cannot do what it was asked for works.
  */
 static bool is_broken(const struct exec_outcome *o)
 {
-	return !o->started_ns && !o->init_failed && o->error != EMSGSIZE &&
-	       (o->kind == EXEC_PANICKED || o->kind == EXEC_RESET ||
-		o->kind == EXEC_HUNG || o->kind == EXEC_FAILED);
+	bool waited = o->kind == EXEC_SIGNALLED && o->ended_ns > PATIENCE_NS;
+
+	return !o->ready_ns && !o->init_failed && o->error != EMSGSIZE &&
+	       (waited || o->kind == EXEC_PANICKED || o->kind == EXEC_RESET ||
+		o->kind == EXEC_HUNG || o->kind == EXEC_TIMED_OUT ||
+		o->kind == EXEC_FAILED);
 }
 
 /* Runs the command; a saved guest that cannot be restored is replaced. */

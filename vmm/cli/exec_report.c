@@ -19,13 +19,13 @@ static int not_started_code(const struct exec_outcome *o)
 	case ENOENT:
 	case ENOTDIR:
 		return EXIT_EXEC_NOT_FOUND;
-	case EACCES:
-	case ENOEXEC:
-	case EISDIR:
-	case EPERM:
-		return EXIT_EXEC_NOT_EXECUTABLE;
-	default:
+	case ENOMEM:
+	case EAGAIN:
+	case EMFILE:
+	case ENFILE:
 		return EXIT_EXEC_FAILED;
+	default:
+		return EXIT_EXEC_NOT_EXECUTABLE;
 	}
 }
 

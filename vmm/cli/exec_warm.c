@@ -14,6 +14,8 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/base/thread.h"
+#include "vmm/snap/save.h"
 #include "vmm/vm/snapshot.h"
 
 /* Longer than the description of one processor in /proc/cpuinfo. */
@@ -141,15 +143,6 @@ static void begin(struct exec_warm *warm)
 				   &warm->entry) >= 0;
 }
 
-/* For --snapshot=fresh. */
-static void remove_old(struct exec_warm *warm)
-{
-	if (cache_remove(&warm->cache, warm->key_text) == -EBUSY)
-		log_warn("--snapshot=fresh: snapshot %.12s of the cache is in "
-			 "use, and is not replaced",
-			 warm->key_text);
-}
-
 void exec_warm_open(struct exec_warm *warm,
 		    const struct exec_warm_config *config)
 {
@@ -159,7 +152,7 @@ void exec_warm_open(struct exec_warm *warm,
 	if (wish == EXEC_SNAPSHOT_OFF || !open_cache(warm))
 		return;
 	if (wish == EXEC_SNAPSHOT_FRESH)
-		remove_old(warm);
+		cache_remove(&warm->cache, warm->key_text);
 	else if (find(warm))
 		return;
 	begin(warm);
@@ -175,19 +168,6 @@ static void release(struct exec_warm *warm)
 	free(take_ptr(warm->workingset));
 	warm->workingset_count = 0;
 	warm->found = false;
-}
-
-void exec_warm_close(struct exec_warm *warm)
-{
-	if (!warm->config.options)
-		return;
-	release(warm);
-	if (warm->making)
-		cache_abort(&warm->cache, &warm->entry);
-	warm->making = false;
-	cache_key_finish(&warm->key);
-	close_fd(&warm->program_fd);
-	cache_close(&warm->cache);
 }
 
 /*
@@ -216,40 +196,104 @@ void exec_warm_choose_paging(const struct exec_warm *warm,
 	paging->record = warm->found && !warm->workingset;
 }
 
-/* Saves the guest, which is paused, unless its files have changed. */
-static int save(struct exec_warm *warm, struct vm *vm)
+/* Writes the guest, which stands still meanwhile; it runs on then. */
+static int write_guest(struct exec_warm *warm, struct snap_save **save)
 {
 	static const struct vm_save_options options = { 0 };
+	int r = vm_pause(warm->vm);
 
-	if (!cache_key_holds(&warm->key)) {
-		log_debug("the kernel, a module or thaw changed: not saved");
-		return -ESTALE;
-	}
-	return vm_save(vm, warm->entry.path, &options);
+	if (r < 0)
+		return r;
+	r = vm_save_begin(warm->vm, warm->entry.path, &options, save);
+	if (vm_resume(warm->vm) < 0)
+		vm_end(warm->vm, VM_END_HOST, 0);
+	return r;
 }
 
-void exec_warm_save(struct exec_warm *warm, struct vm *vm)
+/* Syncs what was written, and adds it to the cache. */
+static int commit(struct exec_warm *warm, struct snap_save *save)
 {
-	uint64_t start_ns = clock_now_ns();
-	int r;
+	if (!cache_key_holds(&warm->key)) {
+		snap_save_abort(save);
+		log_info("the kernel, a module or thaw has changed since the "
+			 "run began");
+		return -ESTALE;
+	}
+	return snap_save_commit(save);
+}
 
-	if (!warm->making)
-		return;
-	warm->making = false;
-	r = vm_pause(vm);
-	if (r >= 0) {
-		r = save(warm, vm);
-		if (vm_resume(vm) < 0)
-			vm_end(vm, VM_END_HOST, 0);
-	}
-	if (r < 0) {
-		log_warn("the guest is not saved; the run continues");
+/* The thread `save', whose argument is the struct exec_warm. */
+static void *save_main(void *arg)
+{
+	struct exec_warm *warm = arg;
+	uint64_t start_ns = clock_now_ns();
+	struct snap_save *save;
+	int r = write_guest(warm, &save);
+
+	warm->written(warm->written_ctx);
+	sem_post(&warm->vm_unused);
+	if (r >= 0)
+		r = commit(warm, save);
+	if (r >= 0)
+		r = cache_commit(&warm->cache, &warm->entry);
+	else
 		cache_abort(&warm->cache, &warm->entry);
-		return;
-	}
-	if (cache_commit(&warm->cache, &warm->entry) >= 0)
+	if (r >= 0)
 		log_info("snapshot %.12s saved in %.3f s", warm->key_text,
 			 (double)(clock_now_ns() - start_ns) / NS_PER_S);
+	else if (r != -ECANCELED)
+		log_warn("the guest is not saved for later runs");
+	return NULL;
+}
+
+bool exec_warm_save(struct exec_warm *warm, struct vm *vm,
+		    void (*written)(void *ctx), void *ctx)
+{
+	if (!warm->making)
+		return false;
+	warm->vm = vm;
+	warm->written = written;
+	warm->written_ctx = ctx;
+	sem_init(&warm->vm_unused, 0, 0);
+	warm->saving =
+		thread_start(&warm->thread, "save", save_main, warm) >= 0;
+	/* Otherwise exec_warm_close() removes the entry. */
+	warm->making = !warm->saving;
+	return warm->saving;
+}
+
+void exec_warm_leave_vm(struct exec_warm *warm)
+{
+	if (!warm->saving)
+		return;
+	while (sem_wait(&warm->vm_unused) < 0)
+		;
+	sem_post(&warm->vm_unused);
+}
+
+/* Waits until the guest is in the cache.  A signal ends this process meanwhile. */
+static void join(struct exec_warm *warm)
+{
+	if (!warm->saving)
+		return;
+	vm_block_signals(false);
+	pthread_join(warm->thread, NULL);
+	sem_destroy(&warm->vm_unused);
+	warm->saving = false;
+}
+
+void exec_warm_close(struct exec_warm *warm)
+{
+	if (!warm->config.options)
+		return;
+	join(warm);
+	release(warm);
+	if (warm->making)
+		cache_abort(&warm->cache, &warm->entry);
+	warm->making = false;
+	cache_key_finish(&warm->key);
+	close_fd(&warm->program_fd);
+	cache_close(&warm->cache);
 }
 
 void exec_warm_keep_workingset(const struct exec_warm *warm,

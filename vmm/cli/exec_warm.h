@@ -6,10 +6,15 @@
  * it and go on from there, whatever their directories and their command are.
  *
  * A run goes on without a saved guest when anything here fails: nothing returns
- * an error.  Errors of the snapshot itself are logged as errors.  Main thread, except where a function says otherwise.
+ * an error.  Errors of the snapshot itself are logged as errors.
+ *
+ * Main thread, except where a function says otherwise.
  */
 #ifndef VMM_CLI_EXEC_WARM_H
 #define VMM_CLI_EXEC_WARM_H
+
+#include <pthread.h>
+#include <semaphore.h>
 
 #include "vmm/cli/exec_options.h"
 #include "vmm/exec/cache.h"
@@ -39,6 +44,12 @@ struct exec_warm {
 	struct cache_entry entry;
 	bool found; /* entry has a guest, and file is open */
 	bool making; /* entry is to be filled by exec_warm_save() */
+	bool saving; /* the thread runs, and fills entry */
+	pthread_t thread;
+	struct vm *vm; /* of the thread, until vm_unused is posted */
+	sem_t vm_unused;
+	void (*written)(void *ctx);
+	void *written_ctx;
 	struct snap_file file;
 	uint64_t *workingset; /* page numbers, to be filled first; owned */
 	uint64_t workingset_count;
@@ -48,7 +59,10 @@ struct exec_warm {
 void exec_warm_open(struct exec_warm *warm,
 		    const struct exec_warm_config *config);
 
-/* A zeroed struct is fine.  After the end of the VM. */
+/*
+ * A zeroed struct is fine.  After the end of the VM.  Waits until a snapshot is
+ * complete; signals have their default actions meanwhile.
+ */
 void exec_warm_close(struct exec_warm *warm);
 
 /* Sets the mode and the working set of @paging for the guest of this run. */
@@ -56,10 +70,19 @@ void exec_warm_choose_paging(const struct exec_warm *warm,
 			     struct vm_paging *paging);
 
 /*
- * Saves the guest if there is an entry to be filled.  The guest is paused
- * meanwhile; if it cannot be resumed, the VM ends.  Thread `exec', while the VM exists.
+ * Begins to save the guest if there is an entry to be filled; false if not.  A
+ * thread, `save', writes it while it is paused, calls @written, and then syncs
+ * the files; a guest that cannot be resumed is ended.  Any thread, while the VM
+ * runs.
  */
-void exec_warm_save(struct exec_warm *warm, struct vm *vm);
+bool exec_warm_save(struct exec_warm *warm, struct vm *vm,
+		    void (*written)(void *ctx), void *ctx);
+
+/*
+ * Waits until the thread does not use the VM any more.  After the VM's end, and
+ * before its devices are destroyed.
+ */
+void exec_warm_leave_vm(struct exec_warm *warm);
 
 /* Writes the working set of a guest whose pager has recorded it. */
 void exec_warm_keep_workingset(const struct exec_warm *warm,

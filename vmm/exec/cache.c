@@ -79,6 +79,16 @@ static int use(const struct cache *cache, struct cache_entry *entry)
 
 	if (!err && !has_snapshot(entry))
 		err = -ENOENT;
+	/* The entry's name may change while it is used. */
+	if (!err) {
+		free(entry->path);
+		if (asprintf(&entry->path,
+			     "/proc/self/fd/%d/" CACHE_SNAPSHOT_NAME,
+			     entry->dir_fd) < 0) {
+			entry->path = NULL;
+			err = -ENOMEM;
+		}
+	}
 	/* On a read-only file system, the time stays. */
 	if (!err)
 		futimens(entry->dir_fd, NULL);
@@ -246,6 +256,8 @@ int cache_remove(const struct cache *cache, const char *key)
 	int err = cache_is_key(key) ? cache_entry_remove(cache, key, NULL) :
 				      -EINVAL;
 
+	if (err == -EBUSY)
+		err = cache_entry_set_aside(cache, key);
 	return err && err != -ENOENT ? cache_error(cache, -err, "remove", key) :
 				       err;
 }

@@ -54,9 +54,9 @@ struct cache_entry {
 };
 
 /*
- * Finds the entry with @key, and marks it as used now. It stays at
- * @entry->path until cache_release(). -ENOENT, silent, if there is none, or if
- * it is being removed.
+ * Finds the entry with @key, and marks it as used now. It stays until
+ * cache_release(), at @entry->path, which is valid in this process only. -ENOENT,
+ * silent, if there is none, or if it is being removed.
  */
 int cache_lookup(const struct cache *cache, const char *key,
 		 struct cache_entry *entry);
@@ -85,8 +85,8 @@ int cache_commit(const struct cache *cache, struct cache_entry *entry);
 void cache_abort(const struct cache *cache, struct cache_entry *entry);
 
 /*
- * Removes the entry with @key. -ENOENT, silent, if there is none; -EBUSY if it
- * is in use.
+ * Removes the entry with @key; one in use is not found any more, and removed with
+ * what killed runs leave. -ENOENT, silent, if there is none.
  */
 int cache_remove(const struct cache *cache, const char *key);
 

@@ -165,6 +165,13 @@ static int rename_to_old(const struct cache *cache, const char *name,
 	return renameat(cache->dir_fd, name, cache->dir_fd, to) ? -errno : 0;
 }
 
+int cache_entry_set_aside(const struct cache *cache, const char *key)
+{
+	char old[CACHE_NAME_BYTES];
+
+	return rename_to_old(cache, key, old);
+}
+
 int cache_entry_remove_locked(const struct cache *cache, const char *name,
 			      const struct cache_entry *entry)
 {

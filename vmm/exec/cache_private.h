@@ -68,6 +68,12 @@ uint64_t cache_entry_bytes(int dir_fd);
 int cache_entry_remove(const struct cache *cache, const char *name,
 		       uint64_t *bytes);
 
+/*
+ * Renames entry @key, which may be in use, so that it is not found any more;
+ * cache_sweep() removes it. 0 or -errno.
+ */
+int cache_entry_set_aside(const struct cache *cache, const char *key);
+
 /* Removes the directory @name that @entry has locked for exclusive use. */
 int cache_entry_remove_locked(const struct cache *cache, const char *name,
 			      const struct cache_entry *entry);

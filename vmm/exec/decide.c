@@ -33,6 +33,13 @@ void exec_fail(struct exec_session *s, int error, const char *what)
 	exec_decide(s, EXEC_FAILED);
 }
 
+bool exec_is_drained(const struct exec_session *s)
+{
+	const struct exec_config *c = &s->config;
+
+	return !c->is_drained || c->is_drained(c->ctx);
+}
+
 /* The kind for a VM that has ended without an outcome of the command. */
 static enum exec_kind kind_of_end(const struct exec_session *s,
 				  enum vm_end_kind end)
@@ -47,8 +54,8 @@ void exec_decide_end(struct exec_session *s, const struct vm_end *end)
 {
 	struct exec_outcome *o = &s->outcome;
 
-	/* The VM ended while its output was still being written. */
-	if (!s->decided && s->step == STEP_DONE)
+	/* Otherwise a part of the output is lost. */
+	if (!s->decided && s->step == STEP_DONE && exec_is_drained(s))
 		exec_decide(s, o->kind);
 	if (!s->decided) {
 		if (end->kind == VM_END_SIGNAL)

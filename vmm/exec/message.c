@@ -84,9 +84,9 @@ static void on_hello(struct exec_session *s, const struct message *m)
 		exec_fail(s, EPROTO, "the guest's init has another version");
 		return;
 	}
-	if (s->config.hello)
-		s->config.hello(s->config.ctx);
-	exec_send_setup(s);
+	s->saving = s->config.hello && s->config.hello(s->config.ctx);
+	if (!s->saving)
+		exec_send_setup(s);
 }
 
 static void on_ready(struct exec_session *s, const struct message *m)

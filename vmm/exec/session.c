@@ -114,6 +114,9 @@ static void pass_time(struct exec_session *s)
 
 	uint64_t ns = min_u64(now_ns - s->now_ns, 2 * WAIT_MS * NS_PER_MS);
 
+	/* A guest that is being saved stands still. */
+	if (s->saving)
+		ns = 0;
 	s->silent_ns += ns;
 	s->quiet_ns += ns;
 	s->now_ns = now_ns;
@@ -191,17 +194,14 @@ static void take_signal(struct exec_session *s)
 static void check_drained(struct exec_session *s)
 {
 	const struct message finish = { .type = MESSAGE_FINISH };
-	const struct exec_config *c = &s->config;
 
-	if (s->decided || s->step != STEP_DONE)
-		return;
-	if (c->is_drained && !c->is_drained(c->ctx))
+	if (s->decided || s->step != STEP_DONE || !exec_is_drained(s))
 		return;
 	exec_queue(s, &finish);
 	exec_decide(s, s->outcome.kind);
 }
 
-/* Ctrl-A x was typed. */
+/* Decides that Ctrl-A x has ended the guest. */
 static void decide_leave(struct exec_session *s)
 {
 	struct exec_outcome *o = &s->outcome;
@@ -221,14 +221,24 @@ static void check_limits(struct exec_session *s)
 	if (c->timeout_ns && s->now_ns - s->config.start_ns >= c->timeout_ns)
 		exec_decide(s, EXEC_TIMED_OUT);
 	/* After the outcome the init has nothing more to say. */
-	if (s->step < STEP_DONE && until_hung_ns(s) == 0)
+	if (s->step < STEP_DONE && !s->saving && until_hung_ns(s) == 0)
 		exec_decide(s, s->log.panicked ? EXEC_PANICKED : EXEC_HUNG);
+}
+
+/* Goes on when the guest has been saved. */
+static void check_saved(struct exec_session *s)
+{
+	if (!s->saving || !atomic_load(&s->saved))
+		return;
+	s->saving = false;
+	exec_send_setup(s);
 }
 
 static void dispatch(struct exec_session *s, const struct pollfd *fds)
 {
 	if (fds[POLL_WAKE].revents)
 		event_clear(s->wake_fd);
+	check_saved(s);
 	if (fds[POLL_CONSOLE].revents)
 		read_console(s);
 	if (fds[POLL_CONTROL].revents & POLLOUT)
@@ -325,6 +335,12 @@ int exec_session_start(struct exec_session **out,
 void exec_session_leave(struct exec_session *s)
 {
 	atomic_store(&s->leave_requested, true);
+	event_signal(s->wake_fd);
+}
+
+void exec_session_saved(struct exec_session *s)
+{
+	atomic_store(&s->saved, true);
 	event_signal(s->wake_fd);
 }
 

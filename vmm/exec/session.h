@@ -48,13 +48,15 @@ struct exec_config {
 	uint64_t timeout_ns; /* 0: none */
 	uint64_t hang_ns; /* the longest silence of the init */
 	/*
-	 * The init has said HELLO, and knows nothing of this run yet: the guest may
-	 * be saved here.  Nothing else happens meanwhile.  NULL: nothing to do.
+	 * The init has said HELLO, and knows nothing of this run yet.  True: the guest
+	 * is being saved, and exec_session_saved() follows; the init gets no message
+	 * before that, and its silence does not count.  NULL: false.
 	 */
-	void (*hello)(void *ctx);
+	bool (*hello)(void *ctx);
 	/*
 	 * Whether all output of the guest has been written; NULL: it has.  An
-	 * outcome of the command counts once it has.
+	 * outcome of the command counts once it has.  Also asked by
+	 * exec_session_finish().
 	 */
 	bool (*is_drained)(void *ctx);
 	/* The outcome is known, and the VM is to end.  Must not wait. */
@@ -71,6 +73,9 @@ int exec_session_start(struct exec_session **session,
  * that reads it.
  */
 void exec_session_leave(struct exec_session *session);
+
+/* The guest has been saved, or not; it runs.  Any thread, before the VM's end. */
+void exec_session_saved(struct exec_session *session);
 
 /*
  * The VM has ended, and its devices have written what they had.  Reads the rest,

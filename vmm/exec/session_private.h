@@ -33,6 +33,8 @@ struct exec_session {
 	int wake_fd; /* an eventfd: stop or leave_requested was set */
 	atomic_bool stop; /* the VM has ended */
 	atomic_bool leave_requested; /* Ctrl-A x */
+	atomic_bool saved; /* exec_session_saved() */
+	bool saving; /* SETUP is sent when saved is true */
 
 	enum exec_step step;
 	struct exec_outcome outcome;
@@ -55,6 +57,8 @@ struct exec_session {
 void exec_decide(struct exec_session *s, enum exec_kind kind);
 /* The same with EXEC_FAILED and a reason; @error 0: none but @what. */
 void exec_fail(struct exec_session *s, int error, const char *what);
+/* Whether the guest's output has been written. */
+bool exec_is_drained(const struct exec_session *s);
 /* The outcome of a VM that has ended by itself, unless one is known. */
 void exec_decide_end(struct exec_session *s, const struct vm_end *end);
 

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
 #include "vmm/snap/section.h"
 #include "vmm/virtio/pci.h"
 #include "vmm/virtio/ports_private.h"
@@ -283,7 +284,10 @@ int virtio_ports_create(struct device *device, const struct virtio_host *host,
 	return virtio_pci_create(device, &pci, &p->dev);
 }
 
-/* An argument of loop_call(). */
+/* How long the loop may be busy with a page. */
+#define DRAINED_NS (100 * NS_PER_MS)
+
+/* An argument of loop_call_within(). */
 struct drained_call {
 	struct ports *p;
 	bool drained;
@@ -305,6 +309,7 @@ bool virtio_ports_drained(const struct device *device)
 {
 	struct drained_call call = { virtio_pci_impl(device), true };
 
-	loop_call(call.p->dev->host.loop, drained_on_loop, &call);
-	return call.drained;
+	return loop_call_within(call.p->dev->host.loop, drained_on_loop, &call,
+				DRAINED_NS) == 0 &&
+	       call.drained;
 }

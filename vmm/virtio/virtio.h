@@ -83,7 +83,8 @@ int virtio_ports_create(struct device *device, const struct virtio_host *host,
 /*
  * Whether all that the guest had sent to the ports of a device of
  * virtio_ports_create() when this is called is written, or dropped because it has
- * no reader.  Any thread; waits for the loop thread.
+ * no reader; false also if the loop thread is busy.  Any thread; does not wait
+ * long.
  */
 bool virtio_ports_drained(const struct device *device);
 /* The figures of a device of virtio_fs_create().  Any thread. */

@@ -293,8 +293,9 @@ static int sync_disks(const struct vm *vm)
 	return 0;
 }
 
-int vm_save(struct vm *vm, const char *path,
-	    const struct vm_save_options *options)
+int vm_save_begin(struct vm *vm, const char *path,
+		  const struct vm_save_options *options,
+		  struct snap_save **save)
 {
 	const struct memory *memory = &vm->machine.memory;
 	struct snap_range ranges[MEMORY_RANGES_MAX];
@@ -304,7 +305,6 @@ int vm_save(struct vm *vm, const char *path,
 					   .ranges = ranges,
 					   .range_count =
 						   memory->region_count };
-	struct snap_save *save;
 	int r;
 
 	for (unsigned int i = 0; i < memory->region_count; i++)
@@ -313,14 +313,22 @@ int vm_save(struct vm *vm, const char *path,
 			memory->regions[i].size_bytes,
 			memory->regions[i].offset_bytes,
 		};
-	r = snap_save_begin(&save, &config);
+	r = snap_save_begin(save, &config);
 	if (r < 0)
 		return r;
 	r = sync_disks(vm);
 	if (r >= 0)
-		r = save_all(vm, save, options);
-	if (r >= 0)
-		return snap_save_commit(save);
-	snap_save_abort(save);
+		r = save_all(vm, *save, options);
+	if (r < 0)
+		snap_save_abort(*save);
 	return r;
+}
+
+int vm_save(struct vm *vm, const char *path,
+	    const struct vm_save_options *options)
+{
+	struct snap_save *save;
+	int r = vm_save_begin(vm, path, options, &save);
+
+	return r < 0 ? r : snap_save_commit(save);
 }

@@ -3,7 +3,7 @@
  * Saving a VM to a snapshot and restoring it, and the description that a restore
  * needs before it creates the VM.
  *
- * Main thread, except vm_save().  0 or -errno, logged.
+ * Main thread, except vm_save() and vm_save_begin().  0 or -errno, logged.
  */
 #ifndef VMM_VM_SNAPSHOT_H
 #define VMM_VM_SNAPSHOT_H
@@ -16,6 +16,7 @@
 #include "vmm/vm/vm.h"
 
 struct snap_file;
+struct snap_save;
 
 #define VM_DISKS_MAX   32
 #define VM_PATH_BYTES  4096
@@ -68,11 +69,20 @@ struct vm_save_options {
 /*
  * Saves the VM, which is paused, to the directory @path.  Syncs its writable disks
  * first, and fails if that does.  Fills absent pages.  -ESTALE: a file of a share
- * is open in the guest and could not be found after a restore.  The control thread, or
- * the thread `exec'.
+ * is open in the guest and could not be found after a restore.  -ECANCELED: the VM
+ * has ended.  One thread at a time: the control thread, or the thread `save'.
  */
 int vm_save(struct vm *vm, const char *path,
 	    const struct vm_save_options *options);
+
+/*
+ * The part of vm_save() that uses the VM, without the syncs of the snapshot's files:
+ * snap_save_commit(@save) or snap_save_abort() follows, when the VM may run, or has
+ * been destroyed.
+ */
+int vm_save_begin(struct vm *vm, const char *path,
+		  const struct vm_save_options *options,
+		  struct snap_save **save);
 
 /* Reads and validates the description. */
 int vm_describe(const struct snap_file *file,

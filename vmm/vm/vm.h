@@ -166,7 +166,8 @@ void vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
 
 /*
  * Whether all that the guest has sent to its ports is written, or dropped because it
- * has no reader.  Any thread, until vm_stop(); waits for the event loop.
+ * has no reader; false also if the event loop is busy.  Any thread, until vm_stop();
+ * does not wait long.
  */
 bool vm_ports_drained(const struct vm *vm);
 

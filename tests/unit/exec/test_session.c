@@ -272,12 +272,12 @@ static void test_request(void **state)
 }
 
 /* The guest is saved: it must have nothing of the run. */
-static void on_hello(void *ctx)
+static bool on_hello(void *ctx)
 {
 	struct fixture *f = ctx;
 
-	assert_false(comes(f->guest_fd, 100));
 	event_signal(f->saved_fd);
+	return true;
 }
 
 static void test_saved(void **state)
@@ -285,11 +285,33 @@ static void test_saved(void **state)
 	struct fixture *f = *state;
 
 	f->config.hello = on_hello;
-	run_command(f);
-	assert_true(comes(f->saved_fd, 0));
+	/* A guest that is saved is silent. */
+	f->config.hang_ns = 200 * MS;
+	start(f);
+	tell_hello(f);
+	assert_true(comes(f->saved_fd, 30000));
+	assert_false(comes(f->guest_fd, 500));
+	assert_false(comes(f->decided_fd, 0));
+	exec_session_saved(f->session);
+	drop(f, MESSAGE_SETUP);
+	tell_type(f, MESSAGE_READY);
+	drop(f, MESSAGE_REQUEST);
+	tell(f, &(struct message){ .type = MESSAGE_STARTED, .started = { 7 } });
 	tell_exited(f, 0);
 	assert_int_equal(outcome_of(f), EXEC_EXITED);
 	assert_false(f->outcome.restored);
+}
+
+/* The limit counts while the guest is saved. */
+static void test_timed_out_saving(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.hello = on_hello;
+	f->config.timeout_ns = 200 * MS;
+	start(f);
+	tell_hello(f);
+	assert_int_equal(outcome_of(f), EXEC_TIMED_OUT);
 }
 
 /* A guest that has said HELLO before it was saved. */
@@ -535,9 +557,23 @@ static void test_last_message(void **state)
 	for (int i = 0; i < 1000; i++)
 		tell_type(f, MESSAGE_BEAT);
 	tell_exited(f, 5);
+	f->is_full = false;
 	finish(f, VM_END_POWER_OFF);
 	assert_int_equal(f->outcome.kind, EXEC_EXITED);
 	assert_int_equal(f->outcome.status, 5);
+}
+
+/* Output that is lost is no success. */
+static void test_end_draining(void **state)
+{
+	struct fixture *f = *state;
+
+	f->is_full = true;
+	run_command(f);
+	tell_exited(f, 0);
+	assert_false(comes(f->decided_fd, 300));
+	finish(f, VM_END_RESET);
+	assert_int_equal(f->outcome.kind, EXEC_RESET);
 }
 
 /* A kernel that stands still after its panic. */
@@ -789,6 +825,8 @@ int main(void)
 		TEST(test_request),
 		TEST(test_saved),
 		TEST(test_restored),
+		TEST(test_timed_out_saving),
+		TEST(test_end_draining),
 		TEST(test_restored_says_hello),
 		TEST(test_all_codes),
 		TEST(test_killed),
