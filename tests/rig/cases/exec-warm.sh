@@ -14,10 +14,10 @@ warm_result() {
 
 # Run a command as $1 with kernel $2, which has -warm; options and command follow.
 warm_run() {
-	name=$1
-	shift
-	rm -f "$state/exec-$name.rc"
-	exec_run "$name" "$1" --result "$state/exec-$name.json" "$@" </dev/null
+	run=$1 kernel=$2
+	shift 2
+	rm -f "$state/exec-$run.rc"
+	exec_run "$run" "$kernel" --result "$state/exec-$run.json" "$@" </dev/null
 }
 
 # Fail unless run $1 came from the cache, or booted ($2: true, false).
@@ -161,19 +161,19 @@ case_exec_warm_user() {
 	chmod 666 /dev/kvm
 	mkdir -p /tmp/exec-user /scratch/user-cache
 	chown 1000:1000 /tmp/exec-user /scratch/user-cache
-	for run in boots restored; do
+	for how in boots restored; do
 		rm -f /tmp/exec-user/mine
 		su -s /bin/sh someone -c ". /src/tests/rig/cases/lib.sh
 			. /src/tests/rig/cases/exec.sh
 			export XDG_CACHE_HOME=/scratch/user-cache
 			cd /tmp/exec-user && exec_in 6.12-warm --rw . \
-				--result /tmp/exec-user/$run.json -- sh -c \
+				--result /tmp/exec-user/$how.json -- sh -c \
 				'id -u; touch mine; cat /proc/self/status'" \
-			>"$state/exec-$run.out" 2>"$state/exec-$run.err" </dev/null ||
-			fail "$run: $(tail -n 1 "$state/exec-$run.err")"
-		same "the user" "$(head -n 1 "$state/exec-$run.out")" 1000
+			>"$state/exec-$how.out" 2>"$state/exec-$how.err" </dev/null ||
+			fail "$how: $(tail -n 1 "$state/exec-$how.err")"
+		same "the user" "$(head -n 1 "$state/exec-$how.out")" 1000
 		same "the owner" "$(stat -c %u:%g /tmp/exec-user/mine)" 1000:1000
-		cp /tmp/exec-user/$run.json "$state/exec-$run.json"
+		cp "/tmp/exec-user/$how.json" "$state/exec-$how.json"
 	done
 	warm_restored boots false
 	warm_restored restored true
@@ -182,10 +182,10 @@ case_exec_warm_user() {
 # Boot kernel $1, and restore it.
 warm_kernel() {
 	[ -e "/kernels/$RIG_ARCH-$1/release" ] || skip "no such kernel here"
-	for run in boots-$1 restored-$1; do
-		warm_run $run "$1-warm" sh -c 'uname -r; exit 5'
-		exec_status $run 5
-		same "the kernel" "$(cat "$state/exec-$run.out")" \
+	for how in boots restored; do
+		warm_run "$how-$1" "$1-warm" sh -c 'uname -r; exit 5'
+		exec_status "$how-$1" 5
+		same "the kernel" "$(cat "$state/exec-$how-$1.out")" \
 			"$(cat "/kernels/$RIG_ARCH-$1/release")"
 	done
 	warm_restored "boots-$1" false
@@ -246,6 +246,44 @@ case_exec_warm_ten_at_once() {
 		same "status $i" "$(cat "$state/ten-$i"):$(cat \
 			"$state/ten-$i.err")" "$i:"
 	done
+}
+
+# Times of runs that boot and that are restored, and of a bare restore of the same
+# guest, until its first vCPU runs; in ms.
+case_exec_figures() {
+	warm_prime 6.12
+	for i in 1 2 3 4 5; do
+		for how in cold warm; do
+			series=6.12
+			[ $how = cold ] || series=6.12-warm
+			from=$(date +%s%N)
+			exec_in $series --rw /tmp/exec-prime -- \
+				sh -c 'echo; sleep 2' </dev/null | {
+				head -c 1 >/dev/null
+				echo $((($(date +%s%N) - from) / 1000000)) \
+					>>"$state/figures-byte-$how"
+				cat >/dev/null
+			}
+			from=$(date +%s%N)
+			exec_in $series --rw /tmp/exec-prime true </dev/null
+			echo $((($(date +%s%N) - from) / 1000000)) \
+				>>"$state/figures-true-$how"
+		done
+		snapshot=$(find "$XDG_CACHE_HOME" -name snapshot)
+		timeout -s KILL 100 thaw restore --pager=map --stats=json \
+			--share "/:root" --share "/tmp/exec-prime:rw" \
+			--control /tmp/figures.sock "$snapshot" </dev/null \
+			>"$state/figures-restore" 2>&1 &
+		from=$(date +%s%N)
+		until thaw ctl /tmp/figures.sock quit >/dev/null 2>&1; do :; done
+		wait
+		grep -o '"[a-z_]*entry[a-z_]*": *[0-9]*' "$state/figures-restore" \
+			>>"$state/figures-bare" || :
+	done
+	for what in byte-cold byte-warm true-cold true-warm bare; do
+		info "$what: $(sort -n "$state/figures-$what" | tr '\n' ' ')"
+	done
+	info "$(tail -n 3 "$state/figures-restore" | tr '\n' ' ' | cut -c 1-600)"
 }
 
 # What runs may leave: nothing but complete entries of the cache.
