@@ -21,6 +21,15 @@ exec_in() {
 		--snapshot=$snapshot -p "$quirk watchdog_thresh=60" -m 256M --hang-timeout 200 "$@"
 }
 
+# After 300 s, keep what the threads of run $1 wait for, and its last words.
+exec_watch() {
+	sleep 300
+	for task in "/proc/$(pidof thaw | cut -d ' ' -f 1)/task"/*; do
+		echo "$(cat "$task/comm"): $(cat "$task/wchan")" \
+			"$(cat "$task/syscall")"
+	done >"$state/$1.threads" 2>&1
+}
+
 # The same for run $1, whose output and status are kept; one that the emulator
 # spoils is run once more.
 exec_run() {
@@ -30,9 +39,15 @@ exec_run() {
 	start=$(cut -d' ' -f1 /proc/uptime)
 	for try in 1 2; do
 		rc=0
+		exec_watch "$name" &
+		watch=$!
 		exec_in "$@" >"$state/$name.out" 2>"$state/$name.err" || rc=$?
-		if [ $rc -eq 137 ] && [ $try -eq 1 ]; then
-			info "$name: no end after 400 s, try $try"
+		kill $watch 2>/dev/null
+		if [ $rc -eq 137 ] && [ -e "$state/$name.threads" ] &&
+			[ $try -eq 1 ]; then
+			info "$name: no end after 400 s, try $try:" \
+				"$(tr '\n' ';' <"$state/$name.threads")" \
+				"$(tail -n 3 "$state/$name.err" | tr '\n' ';')"
 		elif grep -q 'exit during event delivery' "$state/$name.err"; then
 			info "$name: false exit of the emulator, try $try"
 		else
