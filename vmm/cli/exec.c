@@ -411,6 +411,8 @@ static void ended(const struct vm *vm, void *ctx)
 {
 	struct run *run = ctx;
 
+	if (vm_entered_ns(vm))
+		run->outcome.entered_ns = vm_entered_ns(vm) - run->start_ns;
 	if (run->outcome.kind == EXEC_EXITED)
 		exec_warm_keep_workingset(&run->warm, vm);
 }

@@ -154,6 +154,7 @@ static void write_times(struct json *json, const struct exec_outcome *o,
 {
 	bool used = o->kind == EXEC_EXITED || o->kind == EXEC_KILLED;
 
+	write_time(json, "entered_us", o->entered_ns);
 	write_time(json, "init_us", o->hello_ns);
 	write_time(json, "ready_us", o->ready_ns);
 	write_time(json, "started_us", o->started_ns);

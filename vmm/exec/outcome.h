@@ -44,10 +44,11 @@ struct exec_outcome {
 	/* EXITED and KILLED: of the command and its children. */
 	uint64_t max_rss_kib, user_us, system_us;
 	/*
-	 * Nanoseconds from the start of the run to HELLO, READY, STARTED, and
-	 * the outcome; 0: not reached.
+	 * Nanoseconds from the start of the run to the first instruction of the
+	 * guest (the caller's), HELLO, READY, STARTED, and the outcome; 0: not
+	 * reached.
 	 */
-	uint64_t hello_ns, ready_ns, started_ns, ended_ns;
+	uint64_t entered_ns, hello_ns, ready_ns, started_ns, ended_ns;
 	/* The guest's last console output; on the heap, or NULL. */
 	char *console;
 };

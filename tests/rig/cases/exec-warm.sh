@@ -75,6 +75,9 @@ warm_fresh() {
 		"and $(warm_result "second-$1" ready_us) us, in all" \
 		"$(warm_result "prime-$1" total_us) and" \
 		"$(warm_result "second-$1" total_us) us"
+	info "the warm one: entered, ready, started, ended: $(for m in entered \
+		ready started ended; do warm_result "second-$1" ${m}_us; done |
+		tr '\n' ' ')us"
 }
 
 case_exec_warm_6_1() {
