@@ -3,9 +3,10 @@
 # exec.sh - commands in guests, by thaw exec: their streams, their surroundings,
 # and each way to end.  The root of the guests is this host's.
 
-# How many bytes go through standard input, output and error.  100 MB take longer
-# than a case may on a busy machine, because each byte is emulated twice.
+# How many bytes go through standard input, output and error, and how many seconds
+# a run may take.  100 MB take long, because each byte is emulated twice.
 exec_bytes=4000000
+exec_limit=400
 
 # Saved guests are kept here: see exec-warm.sh.
 export XDG_CACHE_HOME=/scratch/cache
@@ -16,14 +17,14 @@ exec_in() {
 	series=${1%-warm} snapshot=off
 	[ "$series" = "$1" ] || snapshot=auto
 	shift
-	timeout -s KILL 400 thaw exec -k "$(kernel_image "$series" plain)" \
+	timeout -s KILL $exec_limit thaw exec -k "$(kernel_image "$series" plain)" \
 		--modules "/kernels/$RIG_ARCH-$series/modules" \
 		--snapshot=$snapshot -p "$quirk watchdog_thresh=60" -m 256M --hang-timeout 200 "$@"
 }
 
-# After 300 s, keep what the threads of run $1 wait for, and its last words.
+# Before run $1 is killed, keep what its threads wait for.
 exec_watch() {
-	sleep 300
+	sleep $((exec_limit - 100))
 	for task in "/proc/$(pidof thaw | cut -d ' ' -f 1)/task"/*; do
 		echo "$(cat "$task/comm"): $(cat "$task/wchan")" \
 			"$(cat "$task/syscall")"
@@ -45,7 +46,7 @@ exec_run() {
 		kill $watch 2>/dev/null
 		if [ $rc -eq 137 ] && [ -e "$state/$name.threads" ] &&
 			[ $try -eq 1 ]; then
-			info "$name: no end after 400 s, try $try:" \
+			info "$name: no end after $exec_limit s, try $try:" \
 				"$(tr '\n' ';' <"$state/$name.threads")" \
 				"$(tail -n 3 "$state/$name.err" | tr '\n' ';')"
 		elif grep -q 'exit during event delivery' "$state/$name.err"; then
@@ -132,6 +133,11 @@ exec_streams() {
 		same "standard $stream" "$(cat "$state/exec-all-$1.$stream.md5")" \
 			"$(cat "$state/exec-all-$1.in.md5")"
 	done
+}
+
+case_exec_streams_large() {
+	exec_bytes=100000000 exec_limit=3000
+	exec_streams 6.12
 }
 
 # What a command finds, and that nothing but --rw has changed.
