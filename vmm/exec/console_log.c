@@ -35,6 +35,8 @@ static void match(struct console_log *log, char c)
 	if (log->matched < sizeof(panic_text) - 1)
 		return;
 	log->panicked = log->in_reason = true;
+	/* The byte is added next. */
+	log->panic_at = log->count + 1;
 }
 
 void console_log_add(struct console_log *log, const void *bytes, size_t len)
@@ -65,6 +67,16 @@ static char byte_at(const struct console_log *log, uint64_t at)
 	return c ? c : '?';
 }
 
+/* Where the last @lines lines before @end begin, but not before @oldest. */
+static uint64_t lines_before(const struct console_log *log, uint64_t oldest,
+			     uint64_t end, unsigned int lines)
+{
+	for (; lines && end > oldest; end--)
+		if (byte_at(log, end - 1) == '\n' && --lines == 0)
+			break;
+	return end;
+}
+
 char *console_log_tail(const struct console_log *log, unsigned int lines)
 {
 	uint64_t oldest = log->count - min_u64(log->count, CONSOLE_LOG_BYTES);
@@ -73,9 +85,12 @@ char *console_log_tail(const struct console_log *log, unsigned int lines)
 
 	while (end > oldest && byte_at(log, end - 1) == '\n')
 		end--;
-	for (first = end; lines && first > oldest; first--)
-		if (byte_at(log, first - 1) == '\n' && --lines == 0)
-			break;
+	first = lines_before(log, oldest, end, lines);
+	if (log->panicked && log->panic_at > oldest)
+		first = min_u64(first, lines_before(log, oldest, log->panic_at,
+						    lines));
+	else if (log->panicked)
+		first = oldest;
 	text = to = malloc(end - first + 2);
 	if (!text)
 		return NULL;

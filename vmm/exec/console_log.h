@@ -20,6 +20,7 @@ struct console_log {
 	char ring[CONSOLE_LOG_BYTES];
 	uint64_t count; /* bytes ever added; the next goes to count % size */
 	bool panicked;
+	uint64_t panic_at; /* count when the first panic's text was complete */
 	/* What follows "Kernel panic - not syncing: ", up to the line's end. */
 	char reason[CONSOLE_LOG_REASON_BYTES];
 	size_t reason_len;
@@ -32,8 +33,9 @@ void console_log_add(struct console_log *log, const void *bytes, size_t len);
 
 /*
  * The last lines, at most @lines and without empty ones at the end, on the heap;
- * each ends in a newline, and other control characters are replaced.  NULL: no
- * memory.
+ * each ends in a newline, and other control characters are replaced.  After a
+ * panic all lines from it on, and those before it up to @lines: an oops comes
+ * before its panic, and the stack after it.  NULL: no memory.
  */
 char *console_log_tail(const struct console_log *log, unsigned int lines);
 

@@ -97,6 +97,22 @@ static void test_panic(void **state)
 					 "?crash");
 }
 
+/* However long the stack is, the panic and what led to it are shown. */
+static void test_long_panic(void **state)
+{
+	struct console_log *log = *state;
+
+	add(log, "old\noops\nKernel panic - not syncing: why\n");
+	for (int i = 0; i < 5; i++)
+		add(log, "stack\n");
+	expect_tail(log, 2,
+		    "oops\nKernel panic - not syncing: why\n"
+		    "stack\nstack\nstack\nstack\nstack\n");
+	for (int i = 0; i < 20000; i++)
+		add(log, "stack\n");
+	assert_true(log->panicked);
+}
+
 /* A line without an end. */
 static void test_long_reason(void **state)
 {
@@ -116,6 +132,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_clean, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wrap, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_panic, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_long_panic, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_long_reason, set_up,
 						tear_down),
 	};
