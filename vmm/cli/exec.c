@@ -251,10 +251,17 @@ static void run_close(struct run *run)
 		close_fd(&run->keys[end]);
 	}
 	close_fd(&run->initramfs_fd);
+}
+
+/* What a guest that is still being saved needs; the outcome is known. */
+static void run_finish(struct run *run)
+{
 	exec_warm_close(&run->warm);
 	modules_close(&run->modules);
 	guest_kernel_close(&run->kernel);
 	free(run->cmdline);
+	exec_task_finish(&run->task);
+	pthread_mutex_destroy(&run->lock);
 }
 
 static int boot(struct run *run)
@@ -551,7 +558,6 @@ int exec_main(int argc, char **argv)
 		run_close(&run);
 		status = conclude(&run, command.values[0]);
 	}
-	exec_task_finish(&run.task);
-	pthread_mutex_destroy(&run.lock);
+	run_finish(&run);
 	return status;
 }
