@@ -293,6 +293,39 @@ case_exec_figures() {
 	info "$(tail -n 3 "$state/figures-restore" | tr '\n' ' ' | cut -c 1-600)"
 }
 
+# Our own unit tests, a tenth in each of ten guests at once, whose root is a Debian.
+case_exec_project() {
+	[ -e /scratch/project ] || skip "no unit tests here"
+	mount_debian
+	cp -r /scratch/project $debian/srv/project
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		(
+			rc=0
+			exec_limit=3000
+			exec_in 6.12-warm --root $debian -w /tmp \
+				-e LD_LIBRARY_PATH=/srv/project sh -c "
+				for t in /srv/project/test_*; do
+					n=\$((\${n:--1} + 1))
+					[ \$((n % 10)) -eq $i ] && [ -x \$t ] || continue
+					\$t >/tmp/said 2>&1 && echo ok \${t##*/} ||
+						{ echo not ok \${t##*/}; cat /tmp/said; }
+				done" </dev/null >"$state/project-$i.out" \
+				2>"$state/project-$i.err" || rc=$?
+			echo $rc >"$state/project-$i"
+		) &
+	done
+	wait
+	info "unit tests in ten guests: $(cat "$state"/project-?.out |
+		grep -c '^ok ') ok, $(cat "$state"/project-?.out |
+		grep -c '^not ok ') not"
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		same "status $i" "$(cat "$state/project-$i"):$(cat \
+			"$state/project-$i.err")" "0:"
+		! grep '^not ok' "$state/project-$i.out" || fail "in guest $i"
+		grep -q '^ok' "$state/project-$i.out" || fail "no test in guest $i"
+	done
+}
+
 # What runs may leave: nothing but complete entries of the cache.
 warm_left() {
 	left=$(find "$XDG_CACHE_HOME" -name '*.tmp' -o -name '.*' | head -n 3)
