@@ -103,6 +103,23 @@ static bool open_cache(struct exec_warm *warm)
 	return make_key(warm) >= 0;
 }
 
+/*
+ * The mode of this guest.  By default a saved one is mapped: runs share the page
+ * cache, and nothing is copied.
+ */
+static enum pager_mode mode_of(const struct exec_warm *warm)
+{
+	const struct exec_options *o = warm->config.options;
+	enum pager_mode mode = o->session.paging.mode;
+
+	/* A guest that boots has no file to map. */
+	if (!warm->found && (mode == PAGER_AUTO || mode == PAGER_MAP))
+		return PAGER_EAGER;
+	if (mode != PAGER_AUTO)
+		return mode;
+	return o->backing == MEMORY_ANON ? PAGER_MAP : PAGER_AUTO;
+}
+
 /* Whether there is a saved guest that can be opened. */
 static bool find(struct exec_warm *warm)
 {
@@ -116,7 +133,8 @@ static bool find(struct exec_warm *warm)
 	warm->file.sum = arch_crc32c;
 	snap_workingset_read(&warm->file, &warm->workingset,
 			     &warm->workingset_count);
-	log_info("snapshot %.12s of the cache is restored", warm->key_text);
+	log_info("snapshot %.12s of the cache is restored, pager %s",
+		 warm->key_text, pager_mode_names[mode_of(warm)]);
 	return true;
 }
 
@@ -168,23 +186,6 @@ static void release(struct exec_warm *warm)
 	free(take_ptr(warm->workingset));
 	warm->workingset_count = 0;
 	warm->found = false;
-}
-
-/*
- * The mode of this guest.  By default a saved one is mapped: runs share the page
- * cache, and nothing is copied.
- */
-static enum pager_mode mode_of(const struct exec_warm *warm)
-{
-	const struct exec_options *o = warm->config.options;
-	enum pager_mode mode = o->session.paging.mode;
-
-	/* A guest that boots has no file to map. */
-	if (!warm->found && (mode == PAGER_AUTO || mode == PAGER_MAP))
-		return PAGER_EAGER;
-	if (mode != PAGER_AUTO)
-		return mode;
-	return o->backing == MEMORY_ANON ? PAGER_MAP : PAGER_AUTO;
 }
 
 void exec_warm_choose_paging(const struct exec_warm *warm,

@@ -120,6 +120,14 @@ case_exec_warm_pagers() {
 	done
 	[ -n "$(find "$XDG_CACHE_HOME" -name workingset)" ] ||
 		fail "no working set was recorded"
+	[ -z "$RIG_STOCK" ] || return 0
+	for how in boots restored; do
+		warm_run memfd-$how 6.12-warm --memory=guest_memfd \
+			sh -c 'exit 11'
+		exec_status memfd-$how 11
+	done
+	warm_restored memfd-boots false
+	warm_restored memfd-restored true
 }
 
 # The outcomes of a saved guest that does not get to the end of its command.
