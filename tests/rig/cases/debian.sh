@@ -68,12 +68,14 @@ case_share_git() {
 		fail "git: $(tail -n 2 $debian/srv/guest.out | tr '\n' '|')"
 	mount -t devtmpfs dev $debian/dev
 	chroot $debian /bin/sh /srv/work /srv/here >$debian/srv/here.out 2>&1
+	chroot $debian git -C /srv/guest/repo fsck --strict >$state/git.fsck 2>&1
+	fsck=$?
 	umount $debian/dev
 	cmp $debian/srv/guest.out $debian/srv/here.out ||
 		fail "git said '$(tail -n 1 $debian/srv/guest.out)' on the share"
 	same "the differing files of the clones" "$(chroot $debian \
 		diff -r -q -x .git /srv/guest/clone /srv/here/clone)" ""
-	chroot $debian git -C /srv/guest/repo fsck --strict 2>$state/git.fsck ||
+	[ $fsck -eq 0 ] ||
 		fail "fsck of the repository, here: $(tail -n 1 $state/git.fsck)"
 	same "unmounted" "$(fact_of git share.unmounted)" 1
 }
