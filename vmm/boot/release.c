@@ -51,18 +51,32 @@ static bool find_banner(const char *text, size_t starts, size_t len,
 	return false;
 }
 
-int image_release(const struct image *image, char release[KERNEL_RELEASE_BYTES])
+/* Searches for a banner that begins in [@at, @end). */
+static int search(const struct image *image, uint64_t at, uint64_t end,
+		  char release[KERNEL_RELEASE_BYTES])
 {
 	char buf[STEP_BYTES + TAIL_BYTES];
-	int err;
 
-	release[0] = '\0';
-	for (uint64_t at = 0; at < image->size_bytes; at += STEP_BYTES) {
+	for (; at < end; at += STEP_BYTES) {
 		size_t len = min_u64(sizeof(buf), image->size_bytes - at);
+		int err = image_read(image, at, buf, len);
 
-		err = image_read(image, at, buf, len);
 		if (err != 0 || find_banner(buf, STEP_BYTES, len, release))
 			return err;
 	}
 	return 0;
+}
+
+/*
+ * The banner is in the read-only data, after the code: at a third to a half of the
+ * images of Debian's kernels (6.1 to 7.3, both architectures).
+ */
+int image_release(const struct image *image, char release[KERNEL_RELEASE_BYTES])
+{
+	uint64_t first = image->size_bytes / 10 * 3 / STEP_BYTES * STEP_BYTES;
+	int err;
+
+	release[0] = '\0';
+	err = search(image, first, image->size_bytes, release);
+	return err != 0 || *release ? err : search(image, 0, first, release);
 }

@@ -33,6 +33,11 @@ static void test_places(void **state)
 		check(200000, at, BANNER, "6.1.0-50-cloud-amd64");
 	check(65536 + 300, 65536 + 300 - strlen(BANNER), BANNER,
 	      "6.1.0-50-cloud-amd64");
+	/* Before, at and after the place where the search begins: 262144. */
+	for (size_t at = 262144 - 80; at <= 262144 + 80; at += 5)
+		check(1000000, at, BANNER, "6.1.0-50-cloud-amd64");
+	check(1000000, 100, BANNER, "6.1.0-50-cloud-amd64");
+	check(1000000, 999900, BANNER, "6.1.0-50-cloud-amd64");
 }
 
 static void test_none(void **state)
