@@ -17,7 +17,13 @@ exec_in() {
 	series=${1%-warm} snapshot=off
 	[ "$series" = "$1" ] || snapshot=auto
 	shift
-	timeout -s KILL $exec_limit thaw exec -k "$(kernel_image "$series" plain)" \
+	# The share of the rig caches nothing.
+	image=/tmp/image-$series
+	if ! [ -e "$image" ]; then
+		cp "$(kernel_image "$series" plain)" "$image.$$"
+		mv "$image.$$" "$image"
+	fi
+	timeout -s KILL $exec_limit thaw exec -k "$image" \
 		--modules "/kernels/$RIG_ARCH-$series/modules" \
 		--snapshot=$snapshot -p "$quirk watchdog_thresh=60" -m 256M --hang-timeout 200 "$@"
 }
