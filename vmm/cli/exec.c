@@ -307,8 +307,13 @@ static void on_written(void *ctx)
 static bool on_hello(void *ctx)
 {
 	struct run *run = ctx;
+	bool saving = false;
 
-	return exec_warm_save(&run->warm, run->vm, on_written, run);
+	pthread_mutex_lock(&run->lock);
+	if (!run->devices_stopping)
+		saving = exec_warm_save(&run->warm, run->vm, on_written, run);
+	pthread_mutex_unlock(&run->lock);
+	return saving;
 }
 
 /* Whether the guest's output has been written; thread `exec'. */
