@@ -62,8 +62,8 @@ struct run {
 	struct exec_session *exec;
 	struct exec_outcome outcome;
 	atomic_int code; /* of the outcome; -1: not known yet */
-	pthread_mutex_t
-		lock; /* of devices_stopping; held while the ports are asked */
+	/* Of devices_stopping; held while the VM is used by another thread. */
+	pthread_mutex_t lock;
 	bool devices_stopping; /* the devices are not to be used any more */
 	bool was_drained; /* the ports, then */
 };
