@@ -9,9 +9,12 @@ usage: share_rig.py [--rounds N] [--mib MIB] [--files N] [--cache MODE]
 
 A round is one boot of the host, in which each monitor runs one guest, in turns
 first and second, and the program works once without a guest ("host").  The shared
-directory is in an ext4 file system in the host's memory.  Prints medians in
-microseconds per MiB, read or file, and the median of the rounds' ratios.  Under
-emulation: only the ratios mean anything.
+directory is in an ext4 file system in the host's memory.
+
+Prints the processor time of the emulator, which other work on the machine changes
+less than the time that passes: medians in microseconds per MiB, read or file, and
+the median of the rounds' ratios; beside it that ratio by the guest's own clock.
+Under emulation: only the ratios mean anything.
 
 QEMU and virtiofsd are those of Debian 13, unpacked into the cache.
 """
@@ -31,6 +34,7 @@ UNITS = {"write": "MiB", "read": "MiB", "read-again": "MiB", "random": "read",
          "create": "file", "walk": "entry", "walk-again": "entry",
          "stat": "file", "read-files": "file", "delete": "entry",
          "forget": "unmount"}
+BEGIN_LINE = re.compile(r"share: begin ")
 LINE = re.compile(r"share: ([\w-]+) us=(\d+) n=(\d+)")
 
 # On the x86 host the emulation now and then loses an interrupt of a guest that
@@ -86,7 +90,7 @@ VIRTIOFSD = """
 	--sandbox=chroot --cache={cache} {options} >/tmp/virtiofsd.log 2>&1 &
 server=$!
 until [ -e /tmp/socket ] || ! kill -0 $server; do sleep 0.1; done
-timeout -s KILL {limit} qemu-system-x86_64 -M q35,accel=kvm,memory-backend=mem \\
+timeout -s KILL {limit} /usr/bin/qemu-system-x86_64 -M q35,accel=kvm,memory-backend=mem \\
 	-object memory-backend-memfd,id=mem,size={mem}M,share=on \\
 	-m {mem}M -cpu host -nodefaults -no-user-config -no-reboot -display none \\
 	-serial stdio -chardev socket,id=fs,path=/tmp/socket \\
@@ -144,44 +148,105 @@ def script(args, number):
     return text.format(**values)
 
 
+def emulator_of(rig):
+    """The process of the rig's emulator, None if there is none."""
+    tree, names = {}, {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % pid) as f:
+                head, _, rest = f.read().rpartition(")")
+        except OSError:
+            continue
+        names[int(pid)] = head.partition("(")[2]
+        tree.setdefault(int(rest.split()[1]), []).append(int(pid))
+    below = [rig]
+    for pid in below:
+        if names.get(pid, "").startswith("qemu-system"):
+            return pid
+        below += tree.get(pid, [])
+    return None
+
+
+def processor_us(pid):
+    """The processor time of a process so far; what waits is not counted."""
+    total = 0
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/schedstat" % (pid, task)) as f:
+            total += int(f.read().split()[0])
+    return total / 1000
+
+
+class Guest:
+    """What one guest prints, and the processor time when it prints it."""
+
+    def __init__(self):
+        self.text, self.figures = "", {}
+        self.begun, self.ended, self.between = None, None, 0
+
+    def take(self, line, used):
+        self.text += line
+        if BEGIN_LINE.search(line):
+            self.between += used - self.ended if self.ended else 0
+            self.begun = used
+        match = LINE.search(line)
+        if not match:
+            return
+        name, us, n = match[1], int(match[2]), max(1, int(match[3]))
+        if name == "forget":
+            cost = self.between + used - (self.ended or used)
+        else:
+            cost = used - (self.begun or used)
+        self.figures[name] = (cost / n, us / n)
+        self.ended = used
+
+
 def run_round(args, number, work, options):
-    """One boot of the host; {way: {phase: us each}} of the guests that ended."""
+    """One boot of the host; {way: {phase: (processor us each, us each)}} of the
+    guests that ended."""
     with open(os.path.join(work, "bench.sh"), "w") as out:
         out.write(script(args, number))
-    done = subprocess.run(
+    rig = subprocess.Popen(
         [os.path.join(RIG, "rig"), "x86", "--mem", str(args.mem), "--timeout",
          str(3 * args.limit + 120), *options, "--", "sh", "/scratch/bench.sh"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    text = done.stdout.decode(errors="replace").replace("\r", "")
-    if args.verbose:
-        print(text, file=sys.stderr)
-    result = {}
-    for part in text.split("@@@ ")[1:]:
-        way, _, said = part.partition("\n")
-        figures = {name: int(us) / max(1, int(n))
-                   for name, us, n in LINE.findall(said)}
-        if "forget" in figures:
-            result[way] = figures
-        else:
+    guests, guest, emulator = {}, Guest(), None
+    for line in rig.stdout:
+        emulator = emulator or emulator_of(rig.pid)
+        used = processor_us(emulator)
+        line = line.decode(errors="replace").replace("\r", "")
+        if args.verbose:
+            print(line, end="", file=sys.stderr, flush=True)
+        if line.startswith("@@@ "):
+            guest = guests[line[4:].strip()] = Guest()
+        guest.take(line, used)
+    rig.wait()
+    for way, guest in guests.items():
+        if "forget" not in guest.figures:
             print("# round %d: %s did not end: %s" % (
-                number, way, said.strip()[-200:]), file=sys.stderr)
-    return result
+                number, way, guest.text.strip()[-200:]), file=sys.stderr)
+    return {way: guest.figures for way, guest in guests.items()
+            if "forget" in guest.figures}
+
+
+def ratio(rounds, phase, which):
+    """The median of thaw's figure to virtiofsd's in each round."""
+    ratios = [r["thaw"][phase][which] / r["virtiofsd"][phase][which]
+              for r in rounds if all(way in r for way in WAYS)]
+    return "%.2f" % statistics.median(ratios) if ratios else "-"
 
 
 def show(rounds):
     """Prints the table."""
-    print("| phase | us per | host | thaw | virtiofsd | ratio | n |\n"
+    print("| phase | us per | host | thaw | virtiofsd | ratio | by time |\n"
           "|---|---|---:|---:|---:|---:|---:|")
     for phase, unit in UNITS.items():
         cells = []
         for way in ("host", *WAYS):
-            values = [r[way][phase] for r in rounds if way in r]
-            cells.append("%.4g" % statistics.median(values) if values else "-")
-        ratios = [r["thaw"][phase] / r["virtiofsd"][phase] for r in rounds
-                  if all(way in r for way in WAYS)]
-        cells.append("%.2f" % statistics.median(ratios) if ratios else "-")
-        print("| %s | %s | %s | %d |" % (phase, unit, " | ".join(cells),
-                                         len(ratios)))
+            values = [r[way][phase][0] for r in rounds if way in r]
+            cells.append("%.0f" % statistics.median(values) if values else "-")
+        print("| %s | %s | %s | %s | %s |" % (
+            phase, unit, " | ".join(cells), ratio(rounds, phase, 0),
+            ratio(rounds, phase, 1)))
 
 
 def main():
@@ -204,9 +269,9 @@ def main():
         options = prepare(work)
         for number in range(args.rounds):
             rounds.append(run_round(args, number, work, options))
-            print("# round %d of %d" % (number + 1, args.rounds),
-                  file=sys.stderr)
-    show(rounds)
+            print("# after round %d of %d" % (number + 1, args.rounds))
+            show(rounds)
+            sys.stdout.flush()
     return 0 if any(len(r) == 3 for r in rounds) else 1
 
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * share_work [DIR] - works with files and prints how long it takes, one line per
- * phase: `share: NAME us=TIME n=COUNT'.  The environment has the sizes: mib, files.
+ * share_work [DIR] - works with files and prints how long it takes.  A phase prints
+ * `share: begin NAME' and `share: NAME us=TIME n=COUNT'.  The environment has the
+ * sizes: mib, files.
  *
  * As process 1 of a guest it mounts the virtio-fs share with the tag `share', works
  * there and powers off; the kernel makes its unknown parameters (mib=64) the
@@ -309,6 +310,7 @@ int main(int argc, char **argv)
 	is_guest = getpid() == 1;
 	if (argc > 1 && !is_guest)
 		dir = argv[1];
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	mib = number_of("mib");
 	files = number_of("files");
 	if (mib < 1 || files < 1)
@@ -327,12 +329,12 @@ int main(int argc, char **argv)
 
 		if (phases[i].cold)
 			mount_again();
+		printf("share: begin %s\n", phases[i].name);
 		start = now_us();
 		n = phases[i].work();
 		printf("share: %s us=%llu n=%ld\n", phases[i].name,
 		       (unsigned long long)(now_us() - start), n);
 	}
-	must(unlink("big"), "unlink big");
 	mount_again();
 	printf("share: forget us=%llu n=%d\n", (unsigned long long)forget_us,
 	       forgets);
