@@ -30,7 +30,7 @@ refuses 125 '--rw .*/none: No such file' exec --rw "$work/none" true
 refuses 125 '--result .*/none/x: No such file' exec --result "$work/none/x" true
 refuses 125 '--console .*/none/x: No such file' \
 	exec --console "$work/none/x" true
-refuses 125 'none: No such file' exec -k "$work/none" true
+refuses 125 'none: No such file' exec -w / -k "$work/none" true
 refuses 125 'no such user' exec --user no-such-name true
 refuses 125 'no such group' exec --user 0:no-such-name true
 refuses 125 '4294967295: no such user' exec --user 4294967295 true
@@ -48,11 +48,24 @@ refuses 125 '--user someone: no such user' \
 
 # The result of a run that fails before its guest starts.
 refuses 125 'none: No such file' \
-	exec --result "$work/result" -k "$work/none" true
+	exec -w / --result "$work/result" -k "$work/none" true
 grep -q '"kind": "failed"' "$work/result" || fail 'no kind in the result'
 grep -q '"code": 125' "$work/result" || fail 'no code in the result'
 
 # What follows the command is its own.
-refuses 125 'none: No such file' exec -k "$work/none" true --frobnicate -h
+refuses 125 'none: No such file' exec -w / -k "$work/none" true --frobnicate -h
+
+# A working directory that the guest hides, unless it is one of --rw.
+case $thaw in
+/*) ;;
+*) thaw=$PWD/$thaw ;;
+esac
+mkdir -p /tmp/thaw-cli-work.$$
+cd /tmp/thaw-cli-work.$$ || exit 99
+refuses 125 'working directory /tmp/thaw-cli-work.*: the guest has its own /tmp' \
+	exec -k "$work/none" true
+refuses 125 'none: No such file' exec --rw . -k "$work/none" true
+refuses 125 'none: No such file' exec -w /tmp -k "$work/none" true
+cd / && rmdir /tmp/thaw-cli-work.$$
 
 finish

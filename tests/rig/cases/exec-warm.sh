@@ -311,6 +311,7 @@ case_exec_project() {
 			rc=0
 			exec_limit=3000
 			exec_in 6.12-warm --root $debian -w /tmp \
+				--hang-timeout 2000 \
 				-e LD_LIBRARY_PATH=/srv/project sh -c "
 				for t in /srv/project/test_*; do
 					n=\$((\${n:--1} + 1))
