@@ -169,13 +169,13 @@ case_exec_warm_misbehave() {
 # An ordinary user without rights to userfaultfd, whose files are the user's.
 case_exec_warm_user() {
 	chmod 666 /dev/kvm
-	mkdir -p /tmp/exec-user /scratch/user-cache
-	chown 1000:1000 /tmp/exec-user /scratch/user-cache
+	mkdir -p /tmp/exec-user /tmp/user-cache
+	chown 1000:1000 /tmp/exec-user /tmp/user-cache
 	for how in boots restored; do
 		rm -f /tmp/exec-user/mine
 		/guest/asuser 1000 sh -c ". /src/tests/rig/cases/lib.sh
 			. /src/tests/rig/cases/exec.sh
-			export XDG_CACHE_HOME=/scratch/user-cache
+			export XDG_CACHE_HOME=/tmp/user-cache
 			cd /tmp/exec-user && exec_in 6.12-warm --rw . \
 				--result /tmp/exec-user/$how.json -- sh -c \
 				'id -u; touch mine; cat /proc/self/status'" \

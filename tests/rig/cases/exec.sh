@@ -8,8 +8,9 @@
 exec_bytes=4000000
 exec_limit=400
 
-# Saved guests are kept here: see exec-warm.sh.
-export XDG_CACHE_HOME=/scratch/cache
+# Saved guests are kept here: see exec-warm.sh.  On a share each look at a file that
+# is mapped takes milliseconds, and there are thousands in a restore.
+export XDG_CACHE_HOME=/tmp/cache
 
 # Run thaw exec with kernel $1, of Debian; the rest are options and the command.
 # With -warm after the kernel's name the guest may come from the cache.
