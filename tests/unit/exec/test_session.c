@@ -286,11 +286,11 @@ static void test_saved(void **state)
 
 	f->config.hello = on_hello;
 	/* A guest that is saved is silent. */
-	f->config.hang_ns = 200 * MS;
+	f->config.hang_ns = 3 * NS_PER_S;
 	start(f);
 	tell_hello(f);
 	assert_true(comes(f->saved_fd, 30000));
-	assert_false(comes(f->guest_fd, 500));
+	assert_false(comes(f->guest_fd, 4000));
 	assert_false(comes(f->decided_fd, 0));
 	exec_session_saved(f->session);
 	drop(f, MESSAGE_SETUP);
