@@ -64,8 +64,7 @@ void exec_decide_end(struct exec_session *s, const struct vm_end *end)
 	}
 	if (o->kind == EXEC_ENDED && end->kind == VM_END_STOPPED && !*o->what)
 		snprintf(o->what, sizeof(o->what),
-			 "was ended by its control "
-			 "socket");
+			 "was ended by its control socket");
 	if (o->kind == EXEC_PANICKED)
 		snprintf(o->what, sizeof(o->what), "%s", s->log.reason);
 }

@@ -111,7 +111,6 @@ static int wait_ms(const struct exec_session *s)
 static void pass_time(struct exec_session *s)
 {
 	uint64_t now_ns = clock_now_ns();
-
 	uint64_t ns = min_u64(now_ns - s->now_ns, 2 * WAIT_MS * NS_PER_MS);
 
 	/* A guest that is being saved stands still. */
@@ -221,7 +220,7 @@ static void check_limits(struct exec_session *s)
 	if (c->timeout_ns && s->now_ns - s->config.start_ns >= c->timeout_ns)
 		exec_decide(s, EXEC_TIMED_OUT);
 	/* After the outcome the init has nothing more to say. */
-	if (s->step < STEP_DONE && !s->saving && until_hung_ns(s) == 0)
+	if (s->step < STEP_DONE && until_hung_ns(s) == 0)
 		exec_decide(s, s->log.panicked ? EXEC_PANICKED : EXEC_HUNG);
 }
 

@@ -30,7 +30,7 @@ enum exec_step {
 struct exec_session {
 	struct exec_config config;
 	pthread_t thread;
-	int wake_fd; /* an eventfd: stop or leave_requested was set */
+	int wake_fd; /* an eventfd: one of these three was set */
 	atomic_bool stop; /* the VM has ended */
 	atomic_bool leave_requested; /* Ctrl-A x */
 	atomic_bool saved; /* exec_session_saved() */

@@ -289,7 +289,6 @@ case_exec_figures() {
 			--share "/:root" --share "/tmp/exec-prime:rw" \
 			--control /tmp/figures.sock "$snapshot" </dev/null \
 			>"$state/figures-restore" 2>&1 &
-		from=$(warm_ms)
 		until thaw ctl /tmp/figures.sock quit >/dev/null 2>&1; do :; done
 		wait
 		grep -o "\"entered_ns\": *[0-9]*" "$state/figures-restore" \
@@ -337,7 +336,8 @@ case_exec_project() {
 
 # What runs may leave: nothing but complete entries of the cache.
 warm_left() {
-	left=$(find "$XDG_CACHE_HOME" -name '*.tmp' -o -name '.*' | head -n 3)
+	left=$(find "$XDG_CACHE_HOME" -name '*.tmp' -o -name '.*' \
+		-o -name '*.old' -o -name '*.new' ! -name hashes.new | head -n 3)
 	[ -z "$left" ] || fail "left in the cache: $left"
 	! pidof thaw >/dev/null || fail "a process is left"
 }
@@ -356,7 +356,7 @@ case_exec_warm_codes() {
 	warm_left
 }
 
-# Runs that are killed, when they save and when they run.
+# Runs of a saved guest that are killed at any moment.
 case_exec_warm_kills() {
 	warm_prime 6.12
 	count=0

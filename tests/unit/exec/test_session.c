@@ -213,15 +213,21 @@ static void drop(struct fixture *f, enum message_type type)
 	message_finish(&m);
 }
 
+/* From SETUP up to STARTED. */
+static void set_up_command(struct fixture *f)
+{
+	drop(f, MESSAGE_SETUP);
+	tell_type(f, MESSAGE_READY);
+	drop(f, MESSAGE_REQUEST);
+	tell(f, &(struct message){ .type = MESSAGE_STARTED, .started = { 7 } });
+}
+
 /* Up to STARTED. */
 static void run_command(struct fixture *f)
 {
 	start(f);
 	tell_hello(f);
-	drop(f, MESSAGE_SETUP);
-	tell_type(f, MESSAGE_READY);
-	drop(f, MESSAGE_REQUEST);
-	tell(f, &(struct message){ .type = MESSAGE_STARTED, .started = { 7 } });
+	set_up_command(f);
 }
 
 static void tell_exited(struct fixture *f, uint32_t status)
@@ -293,10 +299,7 @@ static void test_saved(void **state)
 	assert_false(comes(f->guest_fd, 4000));
 	assert_false(comes(f->decided_fd, 0));
 	exec_session_saved(f->session);
-	drop(f, MESSAGE_SETUP);
-	tell_type(f, MESSAGE_READY);
-	drop(f, MESSAGE_REQUEST);
-	tell(f, &(struct message){ .type = MESSAGE_STARTED, .started = { 7 } });
+	set_up_command(f);
 	tell_exited(f, 0);
 	assert_int_equal(outcome_of(f), EXEC_EXITED);
 	assert_false(f->outcome.restored);
@@ -322,11 +325,8 @@ static void test_restored(void **state)
 	f->config.hello = on_hello;
 	f->config.restored = "6.1";
 	start(f);
-	drop(f, MESSAGE_SETUP);
 	tell_type(f, MESSAGE_BEAT);
-	tell_type(f, MESSAGE_READY);
-	drop(f, MESSAGE_REQUEST);
-	tell(f, &(struct message){ .type = MESSAGE_STARTED, .started = { 7 } });
+	set_up_command(f);
 	tell_exited(f, 9);
 	assert_int_equal(outcome_of(f), EXEC_EXITED);
 	assert_int_equal(f->outcome.status, 9);
