@@ -258,6 +258,7 @@ await_kernel() {
 # The rig of host $1: its kernel, the suite that judges it, the cases.
 rig() {
 	await_kernel "$1"
+	stage "rig $1"
 	# What went wrong there is said here.
 	# shellcheck disable=SC2046 # a list of words
 	sh tests/rig/kernel/build.sh $(host_words "$1") >"$logs/kernel-$1" \
@@ -306,10 +307,12 @@ room_for_two() {
 # All rigs.
 all_rigs() {
 	if room_for_two; then
-		rig x86 '' &
+		{
+			rig x86 ''
+			rig arm64-64k ''
+		} &
 		x86=$!
 		rig arm64 ''
-		rig arm64-64k ''
 		wait $x86
 	else
 		rig x86 half

@@ -51,6 +51,7 @@ while read -r name seconds archs; do
 	case $name in clock-*) seconds=$((seconds * repeat)) ;; esac
 	echo "$name $seconds" >/scratch/current
 	rc=0
+	began=$(date +%s)
 	timeout -s KILL "$seconds" sh /src/tests/rig/cases.sh --one "$name" \
 		>$state/said 2>&1 </dev/null || rc=$?
 	reason=$(tail -n 1 $state/said)
@@ -62,6 +63,8 @@ while read -r name seconds archs; do
 	esac
 	print_info
 	echo "$name" >>/scratch/done
+	[ ! -d /scratch/logs ] ||
+		echo "$(($(date +%s) - began)) $name" >>/scratch/logs/seconds
 	case $rc in
 	0 | 77) ;;
 	*) cp $state/* /scratch/logs/ 2>/dev/null ;;

@@ -136,7 +136,7 @@ case_exec_warm_ends() {
 	warm_run warm-panic 6.12-warm --rw /tmp/exec-prime -- \
 		sh -c 'echo c >/proc/sysrq-trigger; sleep 1000'
 	exec_ended warm-panic 122 'panicked: sysrq triggered crash' panicked
-	warm_run warm-timeout 6.12-warm --rw /tmp/exec-prime --timeout 100 \
+	warm_run warm-timeout 6.12-warm --rw /tmp/exec-prime --timeout 40 \
 		sleep 1000
 	exec_ended warm-timeout 124 'timed out' timed-out
 	warm_run warm-missing 6.12-warm --rw /tmp/exec-prime no-such-command

@@ -21,7 +21,9 @@ exec_in() {
 	# The share of the rig caches nothing.
 	image=/tmp/image-$series
 	if ! [ -e "$image" ]; then
+		# For any user, whatever the umask here.
 		cp "$(kernel_image "$series" plain)" "$image.$$"
+		chmod 644 "$image.$$"
 		mv "$image.$$" "$image"
 	fi
 	timeout -s KILL $exec_limit thaw exec -k "$image" \
