@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The PCI bus of a machine with a console, a disk and an entropy device, driven
- * by an input that is a list of accesses: config space, BARs, guest memory,
+ * The PCI bus of a machine with a console, a disk, an entropy device and a network,
+ * driven by an input that is a list of accesses: config space, BARs, guest memory,
  * and the operations of a machine (reset, quiesce, save, load).
  *
  * The event loop's thread is stopped, so that every run of an input is the
@@ -14,6 +14,7 @@
 #include <linux/pci_regs.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../unit/virtio/guest.h"
@@ -21,22 +22,48 @@
 #include "vmm/base/bytes.h"
 #include "vmm/bus/loop.h"
 #include "vmm/io/disk.h"
+#include "vmm/io/net.h"
 #include "vmm/io/terminal.h"
 #include "vmm/pci/private.h"
 #include "vmm/snap/section.h"
 
-#define DEVICES	    3
+#define DEVICES	    4
 #define DISK_BYTES  (64 * KIB)
 #define RECORDS_MAX 400
+
+/* The queues of each. */
+static const unsigned int queues[DEVICES] = { 2, 1, 1, 3 };
 
 struct machine {
 	struct guest g;
 	struct disk disk;
 	struct terminal *terminal;
-	int null_fd;
+	struct net net;
+	int null_fd, peer;
 	struct device devices[DEVICES];
 	struct guest_device d[DEVICES];
 };
+
+/* Makes the network, with frames that wait for buffers. */
+static void create_net(struct machine *m)
+{
+	struct virtio_net_link link = { .net = &m->net,
+					.mac = { 2 },
+					.mtu = 1500 };
+	uint8_t frame[4 + 200] = { 0 };
+	int ends[2];
+
+	FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ==
+		   0);
+	m->peer = ends[1];
+	put_be32(frame, sizeof(frame) - 4);
+	for (int i = 0; i < 20; i++)
+		FUZZ_CHECK(send(m->peer, frame, sizeof(frame), 0) ==
+			   sizeof(frame));
+	FUZZ_CHECK(net_open_fd(&m->net, ends[0]) == 0);
+	FUZZ_CHECK(virtio_net_create(&m->devices[3], &m->g.host, "net",
+				     &link) == 0);
+}
 
 /* Makes it, with every device started. */
 static void machine_create(struct machine *m)
@@ -61,9 +88,10 @@ static void machine_create(struct machine *m)
 	FUZZ_CHECK(virtio_blk_create(&m->devices[1], &m->g.host, "disk",
 				     &m->disk) == 0);
 	FUZZ_CHECK(virtio_rng_create(&m->devices[2], &m->g.host, "rng") == 0);
+	create_net(m);
 	for (unsigned int i = 0; i < DEVICES; i++) {
 		guest_find(&m->g, &m->d[i], i + 1);
-		guest_start(&m->d[i], UINT64_MAX, i == 0 ? 2 : 1);
+		guest_start(&m->d[i], UINT64_MAX, queues[i]);
 	}
 }
 
@@ -74,6 +102,8 @@ static void machine_destroy(struct machine *m)
 	guest_finish(&m->g);
 	terminal_close(m->terminal);
 	disk_close(&m->disk);
+	net_close(&m->net);
+	close(m->peer);
 	close(m->null_fd);
 }
 
@@ -154,14 +184,14 @@ static void step(struct machine *m, struct fuzz_input *in)
 			   value >> 40 & 7, (uint16_t)(value >> 48 & 63));
 		break;
 	case 7:
-		guest_offer(d, where >> 5 & 1 && where % DEVICES == 0,
+		guest_offer(d, (where >> 5) % queues[where % DEVICES],
 			    (uint16_t)(at % 65));
 		device->ops->resume(device->state);
 		break;
 	case 8:
 		device->ops->reset(device->state);
 		guest_find(g, d, d->slot);
-		guest_start(d, value, where % DEVICES == 0 ? 2 : 1);
+		guest_start(d, value, queues[where % DEVICES]);
 		break;
 	default:
 		save_and_load(g, device, at, value);

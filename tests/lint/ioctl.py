@@ -12,6 +12,7 @@ ALLOWED = {
     'vmm/mem/uffd_probe.c': 'userfaultfd: what it can do here',
     'vmm/pager/uffd.c': 'userfaultfd: serving faults',
     'vmm/io/disk.c': 'sizes and discards of block devices',
+    'vmm/io/net_tap.c': 'tap devices',
     'vmm/io/stream.c': 'the kind of a terminal',
     'vmm/io/terminal.c': 'the size of a terminal',
 }

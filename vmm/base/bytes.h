@@ -103,6 +103,17 @@ static inline void put_le64(void *p, uint64_t v)
 	put_le32((uint8_t *)p + 4, (uint32_t)(v >> 32));
 }
 
+/* Big-endian loads and stores at any alignment. */
+static inline uint32_t get_be32(const void *p)
+{
+	return __builtin_bswap32(get_le32(p));
+}
+
+static inline void put_be32(void *p, uint32_t v)
+{
+	put_le32(p, __builtin_bswap32(v));
+}
+
 /*
  * Loads or stores a little-endian number of @size bytes, 1 to 8: the data of a
  * bus access of that size.

@@ -36,16 +36,6 @@ static uint32_t rotate(uint32_t x, unsigned int n)
 	return x >> n | x << (32 - n);
 }
 
-static uint32_t get_be32(const uint8_t *p)
-{
-	return __builtin_bswap32(get_le32(p));
-}
-
-static void put_be32(uint8_t *p, uint32_t v)
-{
-	put_le32(p, __builtin_bswap32(v));
-}
-
 /* The message schedule of one block (6.2.2, step 1). */
 static void schedule(uint32_t w[64], const uint8_t *block)
 {

@@ -15,6 +15,7 @@
 #include "vmm/base/log.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/machine.h"
+#include "vmm/cli/net.h"
 #include "vmm/cli/session.h"
 #include "vmm/cli/share.h"
 #include "vmm/snap/file.h"
@@ -30,7 +31,7 @@ enum workingset {
 static const char *const workingset_names[] = { "use", "record", "off", NULL };
 
 struct restore_options {
-	struct option_list disks, shares;
+	struct option_list disks, shares, nets;
 	enum memory_backing backing;
 	bool trust_paths, verify;
 	enum workingset workingset;
@@ -54,6 +55,7 @@ static const struct option rows[] = {
 	  .metavar = "DIR:TAG",
 	  .help = "the directory for the share TAG of the\n"
 		  "snapshot; options as for thaw run; repeatable" },
+	NET_OPTION_ROW(AT(nets)),
 	{ .kind = OPTION_FLAG,
 	  .name = "trust-paths",
 	  .offset = AT(trust_paths),
@@ -93,6 +95,7 @@ struct restore {
 	struct vm_description machine;
 	struct shares given; /* the values of --share */
 	struct shares shares;
+	struct nets nets;
 	uint64_t *workingset; /* page numbers to prefault; owned */
 };
 
@@ -209,6 +212,8 @@ static int restore_open(struct restore *restore, const char *path)
 		open_workingset(restore);
 	if (r >= 0)
 		r = open_disks(restore);
+	if (r >= 0)
+		r = nets_open_for(&restore->nets, path, &restore->machine);
 	return r < 0 ? r :
 		       shares_from_snapshot(&restore->shares, path,
 					    &restore->machine, &restore->given,
@@ -219,10 +224,12 @@ static int restore_open(struct restore *restore, const char *path)
 /* The session job: restores the snapshot into a new machine. */
 static int load(struct vm *vm, void *ctx)
 {
-	const struct restore *restore = ctx;
+	struct restore *restore = ctx;
 	enum pager_mode mode;
 	int r = vm_restore(vm);
 
+	if (r >= 0)
+		r = nets_await(&restore->nets);
 	if (r < 0)
 		return r;
 	mode = vm_pager_choice(vm)->mode;
@@ -268,6 +275,8 @@ static int run(struct restore *restore)
 		.shares = restore->shares.list,
 		.share_count = restore->shares.count,
 		.ports = machine->ports.count ? &machine->ports : NULL,
+		.nets = restore->nets.list,
+		.net_count = restore->nets.count,
 		.snapshot = &restore->file,
 	};
 	struct session_job job = { .load = load,
@@ -297,13 +306,15 @@ int restore_main(int argc, char **argv)
 		return status;
 	if (paging_options_parse(&restore->options.session.paging) < 0)
 		return EXIT_USAGE;
-	if (shares_parse(&restore->given, NULL, &restore->options.shares) < 0) {
-		shares_finish(&restore->given);
-		return EXIT_USAGE;
-	}
-	status = restore_open(restore, operands.values[0]) < 0 ? EXIT_HOST :
-								 run(restore);
+	if (shares_parse(&restore->given, NULL, &restore->options.shares) < 0 ||
+	    nets_parse(&restore->nets, &restore->options.nets) < 0)
+		status = EXIT_USAGE;
+	else
+		status = restore_open(restore, operands.values[0]) < 0 ?
+				 EXIT_HOST :
+				 run(restore);
 	session_close(&restore->session);
+	nets_finish(&restore->nets);
 	shares_finish(&restore->shares);
 	shares_finish(&restore->given);
 	snap_close(&restore->file);

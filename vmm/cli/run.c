@@ -21,6 +21,7 @@
 #include "vmm/boot/image.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/machine.h"
+#include "vmm/cli/net.h"
 #include "vmm/cli/session.h"
 #include "vmm/cli/share.h"
 #include "vmm/vm/vm.h"
@@ -36,7 +37,7 @@ struct run_options {
 	const char *kernel, *initrd, *params;
 	uint64_t memory_bytes;
 	unsigned int cpus;
-	struct option_list disks, shares;
+	struct option_list disks, shares, nets;
 	const char *root;
 	bool raw_params;
 	enum memory_backing backing;
@@ -101,6 +102,7 @@ static const struct option rows[] = {
 	  .metavar = "DIR[,...]",
 	  .help = "share of the guest's root file system; adds\n"
 		  "root= to the command line; options as above" },
+	NET_OPTION_ROW(AT(nets)),
 	MEMORY_BACKING_ROW(AT(backing)),
 	{ .kind = OPTION_CHOICE,
 	  .name = "console",
@@ -131,6 +133,7 @@ struct run {
 	struct run_options options;
 	struct session session;
 	struct shares shares;
+	struct nets nets;
 	int kernel_fd, initrd_fd;
 	char *cmdline;
 };
@@ -226,12 +229,15 @@ static int run_open(struct run *run)
 	for (unsigned int i = 0; r >= 0 && i < run->options.disks.count; i++)
 		r = session_add_disk(&run->session,
 				     run->options.disks.values[i]);
+	if (r >= 0)
+		r = nets_open(&run->nets);
 	return r < 0 ? r : make_cmdline(run);
 }
 
 static void run_close(struct run *run)
 {
 	session_close(&run->session);
+	nets_finish(&run->nets);
 	shares_finish(&run->shares);
 	free(run->cmdline);
 	if (run->initrd_fd >= 0)
@@ -243,7 +249,7 @@ static void run_close(struct run *run)
 /* The session job: loads the kernel into a new machine. */
 static int boot(struct vm *vm, void *ctx)
 {
-	const struct run *run = ctx;
+	struct run *run = ctx;
 	const struct run_options *o = &run->options;
 	struct boot_config config = {
 		.kernel_fd = run->kernel_fd,
@@ -254,7 +260,9 @@ static int boot(struct vm *vm, void *ctx)
 		.has_serial = true,
 	};
 
-	return vm_boot(vm, &config);
+	int r = vm_boot(vm, &config);
+
+	return r < 0 ? r : nets_await(&run->nets);
 }
 
 /* Boots, again after each reset under --on-reboot=restart. */
@@ -268,6 +276,8 @@ static int run_until_end(struct run *run)
 		.console = o->console,
 		.shares = run->shares.list,
 		.share_count = run->shares.count,
+		.nets = run->nets.list,
+		.net_count = run->nets.count,
 	};
 	struct session_job job = { .load = boot, .ctx = run };
 	struct vm_end end = { VM_END_NONE, 0 };
@@ -296,11 +306,11 @@ int run_main(int argc, char **argv)
 	if (paging_options_parse(&run.options.session.paging) < 0)
 		return EXIT_USAGE;
 	if (shares_parse(&run.shares, run.options.root, &run.options.shares) <
-	    0) {
-		shares_finish(&run.shares);
-		return EXIT_USAGE;
-	}
-	status = run_open(&run) < 0 ? EXIT_HOST : run_until_end(&run);
+		    0 ||
+	    nets_parse(&run.nets, &run.options.nets) < 0)
+		status = EXIT_USAGE;
+	else
+		status = run_open(&run) < 0 ? EXIT_HOST : run_until_end(&run);
 	run_close(&run);
 	return status;
 }

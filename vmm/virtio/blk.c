@@ -213,7 +213,7 @@ static bool blk_handle(void *device, unsigned int queue,
 	 * The length counts from the first byte without a gap (virtio 1.2,
 	 * 2.7.8.2): the status only counts when all before it was written.
 	 */
-	virtio_queue_complete(blk->dev, queue, chain,
+	virtio_queue_complete(blk->dev, queue, chain->head,
 			      rq.written + (rq.written == room ? 1 : 0));
 	return true;
 }

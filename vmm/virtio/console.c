@@ -70,7 +70,7 @@ static bool rx_handle(struct console *c, struct virtq_chain *chain)
 	if (n <= 0)
 		return false;
 	iovs_put(v, bytes, (size_t)n);
-	virtio_queue_complete(c->dev, QUEUE_RX, chain, (uint32_t)n);
+	virtio_queue_complete(c->dev, QUEUE_RX, chain->head, (uint32_t)n);
 	c->rx_moved = true;
 	return true;
 }
@@ -135,7 +135,7 @@ static bool tx_handle(struct console *c, struct virtq_chain *chain)
 {
 	if (!tx_drain(c, chain))
 		return false;
-	virtio_queue_complete(c->dev, QUEUE_TX, chain, 0);
+	virtio_queue_complete(c->dev, QUEUE_TX, chain->head, 0);
 	return true;
 }
 

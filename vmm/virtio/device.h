@@ -150,9 +150,11 @@ struct virtio_device {
 	struct virtio_host host;
 	struct virtio_config config;
 
-	pthread_mutex_t lock; /* guards state, and config.space */
+	pthread_mutex_t lock; /* guards state and the config space */
 	struct virtio_state state;
 	uint8_t config_generation; /* counts changes of config.space */
+	bool config_awaited; /* see virtio_config_await_read() */
+	unsigned int config_reader; /* the queue that is kicked */
 
 	/* Loop thread. */
 	struct virtio_queue queues[VIRTIO_QUEUES_MAX];
@@ -183,6 +185,13 @@ void virtio_config_put(struct virtio_device *dev, unsigned int offset,
 void virtio_config_signal(struct virtio_device *dev);
 
 /*
+ * Has queue @queue served, as by a kick, once the driver has read the device config
+ * space; virtio_config_was_read() says whether it has.
+ */
+void virtio_config_await_read(struct virtio_device *dev, unsigned int queue);
+bool virtio_config_was_read(struct virtio_device *dev);
+
+/*
  * Serves a queue: pops chains and calls handle() until one of enum
  * virtio_served, then interrupts the driver once for all chains completed since
  * the last interrupt.  At most a ring's size of chains at a time, so that a
@@ -192,12 +201,12 @@ void virtio_config_signal(struct virtio_device *dev);
 void virtio_queue_serve(struct virtio_device *dev, unsigned int queue);
 
 /*
- * Completes a chain with @written bytes written to it.  The interrupt follows
+ * Completes the chain with head @head, with @written bytes written to it.  The interrupt follows
  * when the queue is served; after drain() as well.  Does nothing if the device
  * is broken.
  */
 void virtio_queue_complete(struct virtio_device *dev, unsigned int queue,
-			   const struct virtq_chain *chain, uint32_t written);
+			   uint16_t head, uint32_t written);
 
 /* Has the loop serve a queue as if the driver had kicked it.  Any thread. */
 void virtio_queue_kick(struct virtio_device *dev, unsigned int queue);

@@ -116,7 +116,7 @@ static void collect(struct fs *fs)
 	pthread_mutex_unlock(&fs->lock);
 	for (; held; held = next) {
 		next = held->next;
-		virtio_queue_complete(fs->dev, held->queue, &held->chain,
+		virtio_queue_complete(fs->dev, held->queue, held->chain.head,
 				      (uint32_t)held->job.written);
 		held->next = fs->free[held->queue];
 		fs->free[held->queue] = held;

@@ -115,7 +115,8 @@ bool control_rx(struct ports *p, struct virtq_chain *chain)
 	}
 	iovs_put(&chain->writable, message, len);
 	message_sent(port);
-	virtio_queue_complete(p->dev, QUEUE_CONTROL_RX, chain, (uint32_t)len);
+	virtio_queue_complete(p->dev, QUEUE_CONTROL_RX, chain->head,
+			      (uint32_t)len);
 	return true;
 }
 
@@ -169,7 +170,7 @@ bool control_tx(struct ports *p, struct virtq_chain *chain)
 	    !message_handle(p, message))
 		log_guest(&p->dev->log, "%s: control message ignored",
 			  p->dev->name);
-	virtio_queue_complete(p->dev, QUEUE_CONTROL_TX, chain, 0);
+	virtio_queue_complete(p->dev, QUEUE_CONTROL_TX, chain->head, 0);
 	control_changed(p);
 	return true;
 }

@@ -46,7 +46,7 @@ bool port_rx_handle(struct port *port, struct virtq_chain *chain)
 		input_ended(port, (int)-n);
 	if (n <= 0)
 		return false;
-	virtio_queue_complete(dev, port_rx(port), chain, (uint32_t)n);
+	virtio_queue_complete(dev, port_rx(port), chain->head, (uint32_t)n);
 	port->rx_moved = true;
 	return true;
 }
@@ -110,7 +110,7 @@ bool port_tx_handle(struct port *port, struct virtq_chain *chain)
 {
 	if (!tx_drain(port, &chain->readable))
 		return false;
-	virtio_queue_complete(port->ports->dev, port_tx(port), chain, 0);
+	virtio_queue_complete(port->ports->dev, port_tx(port), chain->head, 0);
 	return true;
 }
 

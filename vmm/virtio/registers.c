@@ -164,13 +164,36 @@ uint64_t virtio_config_read(struct virtio_device *dev, uint64_t offset,
 			    unsigned int size)
 {
 	uint8_t bytes[8] = { 0 };
+	bool awaited;
 
 	pthread_mutex_lock(&dev->lock);
 	for (unsigned int i = 0; i < size && i < sizeof(bytes); i++)
 		if (offset + i < dev->config.space_bytes)
 			bytes[i] = dev->config.space[offset + i];
+	awaited = dev->config_awaited;
+	dev->config_awaited = false;
 	pthread_mutex_unlock(&dev->lock);
+	if (awaited)
+		virtio_queue_kick(dev, dev->config_reader);
 	return get_le(bytes, size);
+}
+
+void virtio_config_await_read(struct virtio_device *dev, unsigned int queue)
+{
+	pthread_mutex_lock(&dev->lock);
+	dev->config_awaited = true;
+	dev->config_reader = queue;
+	pthread_mutex_unlock(&dev->lock);
+}
+
+bool virtio_config_was_read(struct virtio_device *dev)
+{
+	bool awaited;
+
+	pthread_mutex_lock(&dev->lock);
+	awaited = dev->config_awaited;
+	pthread_mutex_unlock(&dev->lock);
+	return !awaited;
 }
 
 uint8_t virtio_config_generation(struct virtio_device *dev)

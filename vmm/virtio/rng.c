@@ -40,7 +40,7 @@ static bool rng_handle(void *device, unsigned int queue,
 		iovs_skip(v, (uint64_t)got);
 		done += (uint32_t)got;
 	}
-	virtio_queue_complete(rng->dev, queue, chain, done);
+	virtio_queue_complete(rng->dev, queue, chain->head, done);
 	return true;
 }
 

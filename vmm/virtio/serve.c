@@ -119,13 +119,13 @@ void virtio_queue_serve(struct virtio_device *dev, unsigned int queue)
 }
 
 void virtio_queue_complete(struct virtio_device *dev, unsigned int queue,
-			   const struct virtq_chain *chain, uint32_t written)
+			   uint16_t head, uint32_t written)
 {
 	struct virtio_queue *q = &dev->queues[queue];
 
 	if (!dev->running)
 		return;
-	virtq_push(&q->ring, chain->head, written);
+	virtq_push(&q->ring, head, written);
 	q->pushed = true;
 }
 

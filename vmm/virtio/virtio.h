@@ -10,6 +10,7 @@
 
 #include "vmm/bus/device.h"
 #include "vmm/fs/fs.h"
+#include "vmm/io/net.h"
 
 struct disk;
 struct kvm_vm;
@@ -33,6 +34,13 @@ struct virtio_fs_share {
 	struct fs_config fs;
 	char tag[VIRTIO_FS_TAG_BYTES + 1]; /* not empty */
 	bool relocated; /* see fs_restore() */
+};
+
+/* A network of the guest; see virtio_net_create(). */
+struct virtio_net_link {
+	struct net *net; /* the host side; not owned */
+	uint8_t mac[NET_MAC_BYTES];
+	uint16_t mtu; /* NET_MTU_MIN to NET_MTU_MAX */
 };
 
 #define VIRTIO_PORTS_MAX       8
@@ -67,6 +75,9 @@ int virtio_rng_create(struct device *device, const struct virtio_host *host,
 /* Opens the directory; @share is copied, and its tag is that of the server. */
 int virtio_fs_create(struct device *device, const struct virtio_host *host,
 		     const char *name, const struct virtio_fs_share *share);
+/* @link is copied, except the host side, which is the loop thread's from now on. */
+int virtio_net_create(struct device *device, const struct virtio_host *host,
+		      const char *name, const struct virtio_net_link *link);
 /*
  * A device whose ports have the names and descriptors of @ports, which need not
  * outlive the call.  The host's end of a port is open to the guest while it has a

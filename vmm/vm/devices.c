@@ -116,6 +116,15 @@ static int create_ports(struct vm *vm, struct device *device, unsigned int n)
 	return virtio_ports_create(device, &host, "ports", vm->config.ports);
 }
 
+static int create_net(struct vm *vm, struct device *device, unsigned int n)
+{
+	struct virtio_host host = virtio_host(vm);
+	char name[sizeof(device->name)];
+
+	snprintf(name, sizeof(name), "net%u", n);
+	return virtio_net_create(device, &host, name, &vm->config.nets[n]);
+}
+
 /* How many devices a row has. */
 static unsigned int one(const struct vm *vm)
 {
@@ -148,6 +157,11 @@ static unsigned int count_ports(const struct vm *vm)
 	return vm->config.ports != NULL;
 }
 
+static unsigned int count_nets(const struct vm *vm)
+{
+	return vm->config.net_count;
+}
+
 /*
  * Where a new device goes: at the end, so that the devices of a snapshot keep
  * their slots.
@@ -163,6 +177,7 @@ static const struct device_row {
 	{ one, create_rng },
 	{ count_shares, create_share },
 	{ count_ports, create_ports },
+	{ count_nets, create_net },
 };
 
 static int create_row(struct vm *vm, const struct device_row *row)

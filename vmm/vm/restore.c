@@ -170,6 +170,38 @@ static int describe_ports(const struct snap_file *file,
 		       0;
 }
 
+static void get_net(struct snap_reader *r, struct vm_net *net)
+{
+	get_string(r, net->host, sizeof(net->host));
+	snap_get_bytes(r, net->mac, sizeof(net->mac));
+	net->mtu = snap_get_u16(r);
+	net->offloads = snap_get_u8(r) != 0;
+	if (net->mtu < NET_MTU_MIN)
+		snap_reader_fail(r);
+}
+
+/* Reads the section of the networks, which only a machine with some has. */
+static int describe_nets(const struct snap_file *file, struct vm_description *d)
+{
+	struct snap_reader r;
+	int err;
+
+	if (!snap_find(file, VM_TAG_NETS))
+		return 0;
+	err = snap_read_section(file, VM_TAG_NETS, VM_SECTION_VERSION, &r);
+	if (err < 0)
+		return err;
+	d->net_count = snap_get_u32(&r);
+	if (d->net_count > VM_NETS_MAX) {
+		snap_reader_fail(&r);
+		d->net_count = 0;
+	}
+	for (unsigned int i = 0; i < d->net_count; i++)
+		get_net(&r, &d->nets[i]);
+	return snap_reader_error(&r) < 0 ? snap_section_bad(file, VM_TAG_NETS) :
+					   0;
+}
+
 int vm_describe(const struct snap_file *file, struct vm_description *d)
 {
 	int r;
@@ -180,7 +212,9 @@ int vm_describe(const struct snap_file *file, struct vm_description *d)
 		r = describe_machine(file, d);
 	if (r >= 0)
 		r = describe_shares(file, d);
-	return r < 0 ? r : describe_ports(file, d);
+	if (r >= 0)
+		r = describe_ports(file, d);
+	return r < 0 ? r : describe_nets(file, d);
 }
 
 /* From the first vCPU; the others have the same model and features. */

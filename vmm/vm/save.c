@@ -97,6 +97,20 @@ static void put_ports(const struct vm *vm, struct snap_writer *w)
 			      strlen(ports->list[i].name));
 }
 
+/* Writes the networks; describe_nets() reads them. */
+static void put_nets(const struct vm *vm, struct snap_writer *w)
+{
+	snap_put_u32(w, vm->config.net_count);
+	for (unsigned int i = 0; i < vm->config.net_count; i++) {
+		const struct virtio_net_link *link = &vm->config.nets[i];
+
+		snap_put_blob(w, link->net->name, strlen(link->net->name));
+		snap_put_bytes(w, link->mac, sizeof(link->mac));
+		snap_put_u16(w, link->mtu);
+		snap_put_u8(w, link->net->offloads);
+	}
+}
+
 /* Adds a section, whose contents have been written with result @r, and frees it. */
 static int finish_version(struct snap_save *save, const char *tag,
 			  uint32_t version, int r, struct snap_writer *w)
@@ -133,11 +147,16 @@ static int save_description(struct vm *vm, struct snap_save *save)
 		put_shares(vm, &w);
 		r = finish_section(save, VM_TAG_SHARES, 0, &w);
 	}
-	if (r < 0 || !vm->config.ports)
+	if (r >= 0 && vm->config.ports) {
+		w = (struct snap_writer){ 0 };
+		put_ports(vm, &w);
+		r = finish_section(save, VM_TAG_PORTS, 0, &w);
+	}
+	if (r < 0 || !vm->config.net_count)
 		return r;
 	w = (struct snap_writer){ 0 };
-	put_ports(vm, &w);
-	return finish_section(save, VM_TAG_PORTS, 0, &w);
+	put_nets(vm, &w);
+	return finish_section(save, VM_TAG_NETS, 0, &w);
 }
 
 /* Saves the description, the vCPUs and the machine's part. */

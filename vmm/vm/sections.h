@@ -18,6 +18,7 @@
 #define VM_TAG_MACHINE "machine" /* struct vm_description */
 #define VM_TAG_SHARES  "shares" /* of them, in the same; only with shares */
 #define VM_TAG_PORTS   "ports" /* likewise; only with ports */
+#define VM_TAG_NETS    "nets" /* likewise; only with networks */
 #define VM_TAG_ARCH    "arch" /* what arch_machine_save() writes */
 
 /* What arch_vcpu_save() writes: "cpu0" and on. */

@@ -52,6 +52,13 @@ struct vm_description {
 	 */
 	struct virtio_ports ports;
 	char port_names[VIRTIO_PORTS_MAX][VIRTIO_PORT_NAME_BYTES + 1];
+	unsigned int net_count;
+	struct vm_net {
+		char host[64]; /* its host side, for display: "tap tap0" */
+		uint8_t mac[NET_MAC_BYTES];
+		uint16_t mtu;
+		bool offloads; /* the guest may use those of the host side */
+	} nets[VM_NETS_MAX];
 };
 
 /* Called with the number of pages done, and of all. */

@@ -21,10 +21,12 @@ struct fs_usage;
 struct snap_file;
 struct terminal;
 struct virtio_fs_share;
+struct virtio_net_link;
 struct virtio_ports;
 struct vm;
 
 #define VM_SHARES_MAX 8
+#define VM_NETS_MAX   8
 
 /* The device that the user's terminal is connected to. */
 enum vm_console {
@@ -69,6 +71,8 @@ struct vm_config {
 	const struct virtio_fs_share *shares;
 	unsigned int share_count; /* at most VM_SHARES_MAX */
 	const struct virtio_ports *ports; /* NULL: no such device */
+	const struct virtio_net_link *nets;
+	unsigned int net_count; /* at most VM_NETS_MAX */
 	struct vm_paging paging;
 	/*
 	 * Called once, when the VM ends, on the thread that ends it and with the

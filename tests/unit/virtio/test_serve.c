@@ -57,7 +57,8 @@ static void complete_all(struct held *h, unsigned int queue)
 	while (h->count[queue]) {
 		unsigned int i = --h->count[queue];
 
-		virtio_queue_complete(h->dev, queue, &h->chains[queue][i], i);
+		virtio_queue_complete(h->dev, queue, h->chains[queue][i].head,
+				      i);
 	}
 }
 

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The values of --net, "KIND[=VALUE][,OPTION...]".
+ *
+ * A guest's address is made from this host's identity and the host side's name:
+ * the same each time, and another one on another host or tap device, so that
+ * guests on one segment have different ones (locally administered; IEEE 802, 8.4).
+ */
+#include "vmm/cli/net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/base/log.h"
+#include "vmm/base/sha256.h"
+
+/* Decimal, between @min and @max. */
+static bool parse_number(const char *text, unsigned int min, unsigned int max,
+			 unsigned int *value)
+{
+	char *end;
+	unsigned long n;
+
+	if (!text || *text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	*value = (unsigned int)n;
+	return !*end && errno == 0 && n >= min && n <= max;
+}
+
+/* An address of one station, as six pairs of digits between colons. */
+static bool set_mac(struct net_choice *c, const char *value)
+{
+	unsigned int b[NET_MAC_BYTES];
+	bool zero = true;
+	char end;
+
+	if (!value || strlen(value) != 3 * NET_MAC_BYTES - 1 ||
+	    sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2],
+		   &b[3], &b[4], &b[5], &end) != NET_MAC_BYTES)
+		return false;
+	for (unsigned int i = 0; i < NET_MAC_BYTES; i++) {
+		c->mac[i] = (uint8_t)b[i];
+		zero = zero && !b[i];
+	}
+	c->has_mac = true;
+	return !zero && !(c->mac[0] & 1);
+}
+
+static bool set_mtu(struct net_choice *c, const char *value)
+{
+	return parse_number(value, NET_MTU_MIN, NET_MTU_MAX, &c->mtu);
+}
+
+/* Adds a port forward for passt: without an address, of the loopback interface. */
+static bool add_forward(struct net_choice *c, const char *value,
+			const char **list, unsigned int *count,
+			unsigned int max)
+{
+	char *text;
+
+	if (c->kind != NET_KIND_USER || !value || !*value || *count == max)
+		return false;
+	if (asprintf(&text, "%s%s", strchr(value, '/') ? "" : "127.0.0.1/",
+		     value) < 0)
+		return false;
+	c->forwards[c->forward_count++] = text;
+	list[(*count)++] = text;
+	return true;
+}
+
+static bool set_tcp(struct net_choice *c, const char *value)
+{
+	return add_forward(c, value, c->passt.tcp, &c->passt.tcp_count,
+			   ARRAY_SIZE(c->passt.tcp));
+}
+
+static bool set_udp(struct net_choice *c, const char *value)
+{
+	return add_forward(c, value, c->passt.udp, &c->passt.udp_count,
+			   ARRAY_SIZE(c->passt.udp));
+}
+
+static bool set_loopback(struct net_choice *c, const char *value)
+{
+	c->passt.loopback = true;
+	return c->kind == NET_KIND_USER && !value;
+}
+
+/* Each stores a value (NULL: none given); false if it is bad. */
+static const struct net_option {
+	const char *name;
+	bool (*set)(struct net_choice *c, const char *value);
+} net_options[] = {
+	{ "mac", set_mac }, { "mtu", set_mtu },		  { "tcp", set_tcp },
+	{ "udp", set_udp }, { "loopback", set_loopback },
+};
+
+/* Splits "NAME=VALUE"; the value, or NULL. */
+static char *value_of(char *text)
+{
+	char *value = strchr(text, '=');
+
+	if (value)
+		*value++ = '\0';
+	return value;
+}
+
+static bool parse_option(struct net_choice *c, char *text)
+{
+	const char *value = value_of(text);
+
+	for (size_t i = 0; i < ARRAY_SIZE(net_options); i++)
+		if (!strcmp(text, net_options[i].name))
+			return net_options[i].set(c, value);
+	return false;
+}
+
+static bool parse_kind(struct net_choice *c, char *text)
+{
+	const char *value = value_of(text);
+
+	if (!strcmp(text, "user") || !strcmp(text, "none")) {
+		c->kind = *text == 'u' ? NET_KIND_USER : NET_KIND_NONE;
+		return !value;
+	}
+	if (!strcmp(text, "tap")) {
+		c->kind = NET_KIND_TAP;
+		c->tap = value;
+		return value && *value;
+	}
+	c->kind = NET_KIND_FD;
+	return !strcmp(text, "fd") && parse_number(value, 0, 1 << 20, &c->fd);
+}
+
+static int parse(struct net_choice *c, const char *arg)
+{
+	char *rest, *text;
+
+	c->text = strdup(arg);
+	if (!c->text)
+		return log_errno(ENOMEM, "--net %s", arg);
+	rest = c->text;
+	if (!parse_kind(c, strsep(&rest, ",")))
+		return log_fail(EINVAL,
+				"--net %s: kinds are user, tap=NAME, "
+				"fd=N and none",
+				arg);
+	while ((text = strsep(&rest, ",")) != NULL)
+		if (!parse_option(c, text))
+			return log_fail(EINVAL,
+					"--net %s: bad option; known are "
+					"mac=ADDRESS, mtu=N, and of user tcp=, "
+					"udp= and loopback",
+					arg);
+	return 0;
+}
+
+int nets_parse(struct nets *nets, const struct option_list *values)
+{
+	for (unsigned int i = 0; i < values->count; i++) {
+		int r;
+
+		if (i == VM_NETS_MAX)
+			return log_fail(EINVAL, "--net: more than %d networks",
+					VM_NETS_MAX);
+		nets->count++;
+		r = parse(&nets->choices[i], values->values[i]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* What tells this host from others: machine-id(5), or its name. */
+static size_t host_identity(char *text, size_t size)
+{
+	CLEANUP_CLOSE int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size);
+
+	if (n > 0)
+		return (size_t)n;
+	text[0] = '\0';
+	return gethostname(text, size) < 0 ? 0 : strnlen(text, size);
+}
+
+/* The guest's address of network @n, unless one is given. */
+static void choose_mac(struct net_choice *c, unsigned int n)
+{
+	uint8_t hash[SHA256_BYTES];
+	char text[256];
+	struct sha256 sum;
+
+	if (c->has_mac)
+		return;
+	sha256_init(&sum);
+	sha256_update(&sum, text, host_identity(text, sizeof(text)));
+	snprintf(text, sizeof(text), "thaw %u %s", n,
+		 c->kind == NET_KIND_TAP ? c->tap : "");
+	sha256_update(&sum, text, strlen(text));
+	sha256_finish(&sum, hash);
+	memcpy(c->mac, hash, sizeof(c->mac));
+	c->mac[0] = (uint8_t)((c->mac[0] & ~1u) | 2);
+}
+
+/* Opens the host side of network @n. */
+static int open_host(struct nets *nets, unsigned int n)
+{
+	const struct net_choice *c = &nets->choices[n];
+	struct net *net = &nets->hosts[n];
+
+	nets->open_count = n + 1;
+	switch (c->kind) {
+	case NET_KIND_USER:
+		return net_open_passt(net, &c->passt, nets->list[n].mac);
+	case NET_KIND_TAP:
+		return net_open_tap(net, c->tap);
+	case NET_KIND_FD:
+		return net_open_fd(net, (int)c->fd);
+	case NET_KIND_NONE:
+		break;
+	}
+	return net_open_none(net);
+}
+
+int nets_open(struct nets *nets)
+{
+	for (unsigned int i = 0; i < nets->count; i++) {
+		struct net_choice *c = &nets->choices[i];
+		struct virtio_net_link *link = &nets->list[i];
+		int r;
+
+		choose_mac(c, i);
+		memcpy(link->mac, c->mac, sizeof(link->mac));
+		r = open_host(nets, i);
+		if (r < 0)
+			return r;
+		link->net = &nets->hosts[i];
+		link->mtu = c->mtu ? (uint16_t)c->mtu : link->net->mtu;
+	}
+	return 0;
+}
+
+/* Gives the host side of network @n to the guest that had @was. */
+static int adopt(struct nets *nets, unsigned int n, const struct vm_net *was)
+{
+	struct virtio_net_link *link = &nets->list[n];
+	struct net *net = &nets->hosts[n];
+	int r;
+
+	memcpy(link->mac, was->mac, sizeof(link->mac));
+	link->mtu = was->mtu;
+	link->net = net;
+	r = open_host(nets, n);
+	if (r < 0)
+		return r;
+	if (was->offloads && !net->offloads && net->framing != NET_NONE)
+		return log_fail(EOPNOTSUPP,
+				"--net: network %u of the snapshot uses the "
+				"offloads of %s, which %s does not have; use "
+				"a tap device",
+				n, was->host, net->name);
+	/* What the guest was offered does not change. */
+	net->offloads = was->offloads;
+	return 0;
+}
+
+int nets_open_for(struct nets *nets, const char *path,
+		  const struct vm_description *machine)
+{
+	unsigned int want = machine->net_count;
+	int r = 0;
+
+	if (nets->count != want && !nets->count)
+		return log_fail(EINVAL,
+				"%s: has %u network%s: pass --net for each, "
+				"such as --net user or --net none; the first "
+				"was %s",
+				path, want, want == 1 ? "" : "s",
+				machine->nets[0].host);
+	if (nets->count != want)
+		return log_fail(EINVAL,
+				"--net: %u network%s given, the snapshot has "
+				"%u",
+				nets->count, nets->count == 1 ? "" : "s", want);
+	for (unsigned int i = 0; r >= 0 && i < want; i++) {
+		const struct net_choice *c = &nets->choices[i];
+
+		if (c->has_mac || c->mtu)
+			return log_fail(EINVAL, "--net: mac= and mtu= are "
+						"those of the snapshot");
+		r = adopt(nets, i, &machine->nets[i]);
+	}
+	return r;
+}
+
+int nets_await(struct nets *nets)
+{
+	for (unsigned int i = 0; i < nets->count; i++) {
+		int r = net_await(&nets->hosts[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void choice_finish(struct net_choice *c)
+{
+	for (unsigned int i = 0; i < c->forward_count; i++)
+		free(c->forwards[i]);
+	free(c->text);
+}
+
+void nets_finish(struct nets *nets)
+{
+	for (unsigned int i = 0; i < nets->open_count; i++)
+		net_close(&nets->hosts[i]);
+	for (unsigned int i = 0; i < nets->count; i++)
+		choice_finish(&nets->choices[i]);
+	nets->count = nets->open_count = 0;
+}
