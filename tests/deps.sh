@@ -20,7 +20,7 @@ esac
 test='h:cmocka.h=libcmocka-dev clang=clang clang-format-14=clang-format-14
 	clang-tidy=clang-tidy objdump=binutils mandoc=mandoc iasl=acpica-tools
 	dtc=device-tree-compiler mke2fs=e2fsprogs python3=python3
-	shellcheck=shellcheck strace=strace'
+	shellcheck=shellcheck strace=strace ip=iproute2'
 rig='make=make patch=patch flex=flex bison=bison bc=bc h:libelf.h=libelf-dev
 	h:openssl/ssl.h=libssl-dev xz=xz-utils bzip2=bzip2 lz4=lz4 zstd=zstd
 	perl=perl rsync=rsync flock=util-linux mke2fs=e2fsprogs

@@ -41,6 +41,22 @@ static void write_shares(struct json *json, const struct vm_description *m)
 	json_array_end(json);
 }
 
+static void write_networks(struct json *json, const struct vm_description *m)
+{
+	json_array_begin(json, "networks");
+	for (unsigned int i = 0; i < m->net_count; i++) {
+		char mac[NET_MAC_TEXT_BYTES];
+
+		net_mac_text(mac, m->nets[i].mac);
+		json_object_begin(json, NULL);
+		json_string(json, "host", m->nets[i].host);
+		json_string(json, "mac", mac);
+		json_uint(json, "mtu", m->nets[i].mtu);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
 static void write_ports(struct json *json, const struct vm_description *m)
 {
 	json_array_begin(json, "ports");
@@ -77,6 +93,7 @@ static void write_machine(struct json *json, const struct inspection *in)
 	}
 	json_array_end(json);
 	write_shares(json, m);
+	write_networks(json, m);
 	write_ports(json, m);
 	json_object_end(json);
 }

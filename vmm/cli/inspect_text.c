@@ -103,6 +103,20 @@ static void print_shares(const struct vm_description *machine)
 	}
 }
 
+static void print_networks(const struct vm_description *machine)
+{
+	for (unsigned int i = 0; i < machine->net_count; i++) {
+		const struct vm_net *net = &machine->nets[i];
+		char mac[NET_MAC_TEXT_BYTES];
+
+		net_mac_text(mac, net->mac);
+		print_label(i ? "" : "networks");
+		printf("%s, mtu %u, host side ", mac, net->mtu);
+		print_name(net->host);
+		puts(": restore needs --net");
+	}
+}
+
 static void print_ports(const struct vm_description *machine)
 {
 	for (unsigned int i = 0; i < machine->ports.count; i++) {
@@ -136,6 +150,7 @@ static void print_devices(const struct inspection *in)
 			       ", outside: restore needs -d or --trust-paths");
 	}
 	print_shares(machine);
+	print_networks(machine);
 	print_ports(machine);
 }
 

@@ -168,6 +168,27 @@ static void add_shares(struct json *json, const struct vm *vm)
 	json_array_end(json);
 }
 
+/* Adds the figures of each network. */
+static void add_networks(struct json *json, const struct vm *vm)
+{
+	const struct vm_config *config = vm_get_config(vm);
+
+	json_array_begin(json, "networks");
+	for (unsigned int i = 0; i < config->net_count; i++) {
+		const struct net *net = config->nets[i].net;
+
+		json_object_begin(json, NULL);
+		json_string(json, "host", net->name);
+		json_bool(json, "up", net->up);
+		json_uint(json, "received", net->rx_frames);
+		json_uint(json, "received_dropped", net->rx_dropped);
+		json_uint(json, "sent", net->tx_frames);
+		json_uint(json, "sent_dropped", net->tx_dropped);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
 static void do_stats(struct vm *vm, char *args,
 		     const struct ctl_listener *listener, FILE *out)
 {
@@ -190,6 +211,7 @@ static void do_stats(struct vm *vm, char *args,
 	json_object_end(&json);
 	add_disks(&json, vm_get_config(vm));
 	add_shares(&json, vm);
+	add_networks(&json, vm);
 	reply_end(&json);
 }
 

@@ -33,6 +33,7 @@ int net_begin(struct net *net, enum net_framing framing, int fd)
 	net->framing = framing;
 	net->fd = fd;
 	net->said_fd = -1;
+	net->up = framing != NET_NONE;
 	net->rx = malloc(RX_BYTES);
 	net->tx = malloc(GATHER_AT + NET_FRAME_MAX);
 	return net->rx && net->tx ? 0 :
@@ -46,6 +47,7 @@ void net_drop(struct net *net)
 	close(net->fd);
 	net->fd = -1;
 	net->framing = NET_NONE;
+	net->up = false;
 	net->rx_at = net->rx_end = net->rx_next = 0;
 	net->tx_at = net->tx_end = 0;
 }

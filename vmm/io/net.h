@@ -14,6 +14,7 @@
 #define VMM_IO_NET_H
 
 #include <linux/virtio_net.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,9 +29,11 @@
  */
 #define NET_FRAME_MAX (65535 + 18)
 
-#define NET_MAC_BYTES 6
-#define NET_MTU_MIN   68 /* virtio 1.2, 5.1.4.1; the least of IPv4, RFC 791 */
-#define NET_MTU_MAX   65535
+#define NET_MAC_BYTES	   6
+#define NET_MAC_TEXT_BYTES (3 * NET_MAC_BYTES) /* "02:..." and its end */
+
+#define NET_MTU_MIN 68 /* virtio 1.2, 5.1.4.1; the least of IPv4, RFC 791 */
+#define NET_MTU_MAX 65535
 
 /* How frames cross the descriptor. */
 enum net_framing {
@@ -70,7 +73,9 @@ struct net {
 	/* The rest of a frame that a socket took a part of. */
 	uint8_t *tx;
 	size_t tx_at, tx_end;
-	uint64_t tx_frames, rx_frames, tx_dropped, rx_dropped;
+	/* For any thread. */
+	atomic_bool up; /* it has a host side */
+	_Atomic uint64_t tx_frames, rx_frames, tx_dropped, rx_dropped;
 };
 
 /* A received frame, valid until net_consume(). */
@@ -124,6 +129,10 @@ bool net_flush(struct net *net);
 
 /* Which of BIT(VIRTIO_NET_F_GUEST_...) the guest accepts in received frames. */
 void net_accept(struct net *net, uint64_t features);
+
+/* The address as six pairs of digits between colons. */
+void net_mac_text(char text[NET_MAC_TEXT_BYTES],
+		  const uint8_t mac[NET_MAC_BYTES]);
 
 /* Loses the host side: the link is down until the end. */
 void net_drop(struct net *net);

@@ -54,6 +54,13 @@ int net_open_fd(struct net *net, int fd)
 	return net_take_tap(net, take_fd(&owned));
 }
 
+void net_mac_text(char text[NET_MAC_TEXT_BYTES],
+		  const uint8_t mac[NET_MAC_BYTES])
+{
+	snprintf(text, NET_MAC_TEXT_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x",
+		 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
 int net_await(struct net *net)
 {
 	return net->child ? net_passt_await(net) : 0;

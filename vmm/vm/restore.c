@@ -297,7 +297,7 @@ static bool is_known(const struct vm *vm, const char *section)
 	if (!strcmp(section, VM_TAG_ABOUT) ||
 	    !strcmp(section, VM_TAG_MACHINE) ||
 	    !strcmp(section, VM_TAG_SHARES) || !strcmp(section, VM_TAG_PORTS) ||
-	    !strcmp(section, VM_TAG_ARCH))
+	    !strcmp(section, VM_TAG_NETS) || !strcmp(section, VM_TAG_ARCH))
 		return true;
 	for (unsigned int i = 0; i < vm->machine.cpu_count; i++) {
 		vm_tag_cpu(tag, i);

@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The host side of networks: passt as a child, descriptors of the caller, and what is
+said when one is missing, refuses, or does not fit a snapshot.
+
+usage: networks.py THAW GUESTS SUFFIX
+
+The passt here is a program of the test's own, which answers ARP requests.
+"""
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+
+from harness import (Guest, arguments, complete, expect, refused, require, run,
+                     wait_until)
+
+PASST = r'''#!%s
+import os, signal, socket, struct, sys
+log, how = os.environ["FAKE_LOG"], os.environ.get("FAKE_HOW", "")
+with open(log, "a") as f:
+    f.write("%%d %%s\n" %% (os.getpid(), " ".join(sys.argv[1:])))
+if how == "fails":
+    sys.stderr.write("first line\nFailed to bind port 80 (Permission denied)\n"
+                     "Failed to send 7 bytes to syslog\n")
+    sys.exit(1)
+s = socket.socket(fileno=3)
+if how == "silent":
+    s.recv(1)
+    signal.pause()
+
+def take(n):
+    data = b""
+    while len(data) < n:
+        more = s.recv(n - len(data))
+        if not more:
+            sys.exit(0)
+        data += more
+    return data
+
+while True:
+    frame = take(struct.unpack(">I", take(4))[0])
+    if frame[12:14] == b"\x08\x06":
+        with open(log, "a") as f:
+            f.write("arp %%s %%s\n" %% (frame[6:12].hex(), frame[28:32].hex()))
+        reply = frame[6:12] + b"\x02" * 6 + frame[12:]
+        s.sendall(struct.pack(">I", len(reply)) + reply)
+'''
+
+
+class Host:
+    """Where the programs and the files of the test are."""
+
+    def __init__(self, thaw, kernel, work):
+        self.thaw, self.kernel, self.work = thaw, kernel, work
+        self.log = os.path.join(work, "log")
+        bin_dir = os.path.join(work, "bin")
+        os.mkdir(bin_dir)
+        passt = os.path.join(bin_dir, "passt")
+        with open(passt, "w", encoding="ascii") as f:
+            f.write(PASST % sys.executable)
+        os.chmod(passt, 0o755)
+        os.environ["PATH"] = bin_dir + ":" + os.environ["PATH"]
+        os.environ["FAKE_LOG"] = self.log
+
+    def started(self):
+        """The lines that passt has written; forgets them."""
+        with open(self.log, encoding="ascii") as f:
+            lines = f.read().splitlines()
+        os.unlink(self.log)
+        return lines
+
+    def guest(self, *nets, command=None):
+        return Guest(self.thaw, self.work, [
+            *(command or ["run", "-k", self.kernel, "-m", "32", "-p", "steps=0"]),
+            *[word for net in nets for word in ("--net", net)]])
+
+    def refused(self, why, *nets):
+        refused(run(self.thaw, "run", *[word for net in nets
+                                        for word in ("--net", net)]), why)
+
+
+def is_there(pid):
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def networks_of(guest):
+    return json.loads(guest.ask("stats")[1])["networks"]
+
+
+def check_passt(host):
+    """Its options, the request that it is sent, and its end with the guest's."""
+    guest = host.guest("user,tcp=8080:80,tcp=192.0.2.1/81,udp=53,loopback,"
+                       "mac=02:aa:bb:cc:dd:ee", "user")
+    lines = host.started()
+    starts = [line.split(" ", 1) for line in lines if not line.startswith("arp")]
+    expect("networks", len(starts), 2)
+    first = next(words for _, words in starts if "8080" in words)
+    other = next(words for _, words in starts if "8080" not in words)
+    for words in ("--foreground", "--fd 3", "--tcp-ports 127.0.0.1/8080:80",
+                  "--tcp-ports 192.0.2.1/81", "--udp-ports 127.0.0.1/53",
+                  "--address 10.0.2.15", "--dns-forward 10.0.2.3"):
+        require(words in first, "not among the options: " + words)
+    require("--no-map-gw" not in first, "loopback is not mapped: " + first)
+    require("--no-map-gw" in other, "loopback is mapped: " + other)
+    requests = {line.split()[1]: line.split()[2] for line in lines
+                if line.startswith("arp")}
+    expect("sender", requests.pop("02aabbccddee"), "0a00020f")
+    expect("the other sender", len(requests), 1)
+    require(int(list(requests)[0][:2], 16) & 3 == 2,
+            "not locally administered: %s" % requests)
+    expect("up", [n["up"] for n in networks_of(guest)], [True, True])
+    # One is killed: the guest lives, and one line says so.
+    pids = [int(pid) for pid, _ in starts]
+    os.kill(pids[0], signal.SIGKILL)
+    expect("the other lives", is_there(pids[1]), True)
+    expect("after that", guest.ask("status")[0], 0)
+    guest.quit()
+    for pid in pids:
+        require(not is_there(pid), "passt %d outlives thaw" % pid)
+
+
+def check_passt_ends_with_thaw(host):
+    """Killed, thaw cannot end it; its socket does."""
+    guest = host.guest("user")
+    pid = int(host.started()[0].split()[0])
+    guest.process.kill()
+    guest.process.wait()
+    wait_until("the end of passt", lambda: not is_there(pid))
+    guest.end()
+    os.unlink(guest.control)
+
+
+def check_passt_fails(host):
+    os.environ["FAKE_HOW"] = "fails"
+    host.refused(r"network user: passt: Failed to bind port 80 "
+                 r"\(Permission denied\)", "user,tcp=80")
+    os.environ["FAKE_HOW"] = "silent"
+    host.refused("network user: passt does not answer", "user")
+    for line in host.started():
+        require(not is_there(int(line.split()[0])), "passt is left: " + line)
+    del os.environ["FAKE_HOW"]
+    path = os.environ["PATH"]
+    os.environ["PATH"] = "/nowhere"
+    host.refused("network user: passt is not installed; install the package passt",
+                 "user")
+    os.environ["PATH"] = path
+
+
+def check_refusals(host):
+    host.refused("tap nosuch0: no such network device; make it with ip tuntap add "
+                 "nosuch0 mode tap", "tap=nosuch0")
+    host.refused("tap lo: no tap device", "tap=lo")
+    host.refused("a name has 1 to 15 bytes", "tap=0123456789abcdef")
+    host.refused("network fd 400: Bad file descriptor", "fd=400")
+    host.refused("network fd 0: neither a tap device nor a socket", "fd=0")
+    for value in ("", "bridge", "tap", "tap=", "fd=", "fd=x", "user=1",
+                  "user,mac=", "user,mac=1:2:3:4:5:6", "none,tcp=80", "user,tcp=",
+                  "user,mac=01:00:00:00:00:00", "user,mac=00:00:00:00:00:00",
+                  "user,mtu=67", "user,mtu=65536", "user,what", "user,loopback=1"):
+        code, _, errors = run(host.thaw, "run", "--net", value)
+        expect("--net " + value, (code, len(errors.splitlines())), (64, 1))
+    code, _, errors = run(host.thaw, "run", *["--net", "none"] * 9)
+    expect("nine networks", code, 64)
+    require("more than 8 networks" in errors, errors)
+
+
+def check_descriptor(host):
+    """A socket that another program has opened; both kinds of framing."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+        os.set_inheritable(theirs.fileno(), True)
+        words = [host.thaw, "run", "-m", "64", "--net",
+                 "fd=%d" % theirs.fileno()]
+        done = complete(words, close_fds=False)
+        expect("fd", (done.returncode, done.stderr), (0, b""))
+        ours.close()
+        theirs.close()
+
+
+def check_snapshot(host):
+    """A restore names the networks again; the addresses are the snapshot's."""
+    path = os.path.join(host.work, "s")
+    guest = host.guest("user,mac=02:aa:bb:cc:dd:ee,mtu=4000", "none")
+    guest.save(path)
+    guest.end()
+    code, out, _ = run(host.thaw, "inspect", "--json", path)
+    expect("inspect", code, 0)
+    said = json.loads(out)["machine"]["networks"]
+    expect("the first", said[0], {"host": "user", "mac": "02:aa:bb:cc:dd:ee",
+                                  "mtu": 4000})
+    expect("the second", said[1]["host"], "none")
+    text = run(host.thaw, "inspect", path)[1]
+    require("02:aa:bb:cc:dd:ee, mtu 4000, host side user: restore needs --net"
+            in text, text)
+    refused(run(host.thaw, "restore", path),
+            "has 2 networks: pass --net for each, such as --net user or --net none; "
+            "the first was user")
+    refused(run(host.thaw, "restore", "--net", "user", path),
+            "--net: 1 network given, the snapshot has 2")
+    refused(run(host.thaw, "restore", "--net", "user,mtu=1500", "--net", "none",
+                path), "mac= and mtu= are those of the snapshot")
+    host.started()
+    guest = host.guest("user,tcp=8081", "none", command=["restore", path])
+    lines = host.started()
+    require("127.0.0.1/8081" in lines[0], "the forward: %s" % lines)
+    expect("sender", lines[1].split()[1], "02aabbccddee")
+    expect("up", [n["up"] for n in networks_of(guest)], [True, False])
+    guest.quit()
+
+
+def main():
+    thaw, kernel, _ = arguments(__doc__)
+    with tempfile.TemporaryDirectory() as work:
+        host = Host(thaw, kernel, work)
+        check_passt(host)
+        check_passt_ends_with_thaw(host)
+        check_passt_fails(host)
+        check_refusals(host)
+        check_descriptor(host)
+        check_snapshot(host)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

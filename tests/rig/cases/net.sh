@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# net.sh - networks of Debian guests over passt and over a tap device: addresses, a
+# file each way with its hash, connections and datagrams in both directions.
+
+net_bytes=16000000
+
+# Once: the file, the servers that guests talk to, the interfaces.  passt takes its
+# addresses from an interface with a default route; this host has no other.
+net_begin() {
+	[ ! -e /tmp/net ] || return 0
+	mkdir -p /tmp/net/www /tmp/net/bin
+	printf '#!/bin/sh\nexec /guest/passt/ld.so --library-path %s %s "$@"\n' \
+		/guest/passt/lib /guest/passt/passt >/tmp/net/bin/passt
+	chmod +x /tmp/net/bin/passt
+	seq 1 10000000 | head -c $net_bytes >/tmp/net/www/file
+	md5sum </tmp/net/www/file | cut -d' ' -f1 >/tmp/net/md5
+	echo word >/tmp/net/www/word
+	ifconfig lo 127.0.0.1 up
+	tunctl -t outside >/dev/null
+	ifconfig outside 192.0.2.2 netmask 255.255.255.0 up
+	route add default gw 192.0.2.1
+	echo 'nameserver 192.0.2.1' >/etc/resolv.conf
+	tunctl -t inside >/dev/null
+	ifconfig inside 10.7.0.1 netmask 255.255.255.0 up
+	httpd -p 8000 -h /tmp/net/www
+}
+
+# The servers of one guest, which end with it: a file and a datagram.
+net_serve() {
+	nc -l -p 8001 >"/tmp/net/$1.sent" &
+	nc -u -l -p 8002 >"/tmp/net/$1.datagram" &
+}
+
+# Run guest $1 with kernel $2, addresses as $3 says and the network $4, whose guest
+# is reached at $5 and at ports $6 (80), $7 (81), $8 (82).
+net_guest() {
+	name=net-$1 conns=${9:-20}
+	[ ! -e "$state/$name.rc" ] || return 0
+	net_begin
+	net_serve "$name"
+	(
+		PATH=/tmp/net/bin:$PATH
+		boot "$name" -k "$(kernel_image "$2" plain)" -m 256M \
+			-i "/guest/initrd-$2" --net "$4" \
+			-p "$quirk quiet t=net net=$3 conns=$conns"
+	) &
+	booting=$!
+	n=0
+	until grep -q 'FACT net.serving' "$state/$name.raw" 2>/dev/null ||
+		[ -e "$state/$name.rc" ] || [ $n -gt 600 ]; do
+		sleep 1
+		n=$((n + 1))
+	done
+	wget -q -O - "http://$5:$6/file" | md5sum | cut -d' ' -f1 \
+		>"$state/$name.fetched"
+	echo from-outside | nc -u -w 2 "$5" "$8"
+	echo the-word | nc -w 5 "$5" "$7"
+	wait $booting
+	for pid in $(pidof nc); do
+		kill "$pid"
+	done
+}
+
+# What is true of every guest.
+net_check() {
+	name=net-$1
+	same "the status" "$(status_of "$name"):$(tail -n 1 "$state/$name.err")" 0:
+	same "the file received" "$(fact_of "$name" net.received)" "$(cat /tmp/net/md5)"
+	same "the file sent" "$(md5sum <"/tmp/net/$name.sent" | cut -d' ' -f1)" \
+		"$(cat /tmp/net/md5)"
+	same "the connections" "$(fact_of "$name" net.connections)" "${2:-20}"
+	same "the datagram sent" "$(cat "/tmp/net/$name.datagram")" datagram
+	same "the file fetched" "$(cat "$state/$name.fetched")" "$(cat /tmp/net/md5)"
+	same "the word" "$(fact_of "$name" net.word)" the-word
+	same "the datagram received" "$(fact_of "$name" net.datagram.received)" \
+		from-outside
+	same "the carrier" "$(fact_of "$name" net.carrier)" 1
+}
+
+# Over passt with kernel $1.
+net_user() {
+	[ -e /guest/passt/passt ] || skip "no passt here"
+	net_guest "user-$1" "$1" dhcp \
+		'user,loopback,tcp=8080:80,tcp=8081:81,udp=8082:82,mac=02:00:00:00:00:07' \
+		127.0.0.1 8080 8081 8082 "${2-}"
+	net_check "user-$1" "${2-}"
+	same "the address" "$(fact_of "net-user-$1" net.address)" 10.0.2.15/24
+	same "the router" "$(fact_of "net-user-$1" net.router)" 10.0.2.2
+	same "the name server" "$(fact_of "net-user-$1" net.dns)" 10.0.2.3
+	same "the mac" "$(fact_of "net-user-$1" net.mac)" 02:00:00:00:00:07
+	same "the mtu" "$(fact_of "net-user-$1" net.mtu)" 65520
+	[ -z "$(pidof passt ld.so)" ] || fail "passt is left"
+}
+
+# Over a tap device with kernel $1.
+net_tap() {
+	net_guest "tap-$1" "$1" static tap=inside 10.7.0.2 80 81 82 "${2-}"
+	net_check "tap-$1" "${2-}"
+	same "the mtu" "$(fact_of "net-tap-$1" net.mtu)" 1500
+	# VIRTIO_NET_F_CSUM, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6, HOST_TSO4, HOST_TSO6.
+	same "the offloads" "$(fact_of "net-tap-$1" net.features |
+		cut -c '1,2,8,9,12,13')" 111111
+}
+
+case_net_user_6_1() {
+	net_user 6.1
+}
+
+case_net_user_6_12() {
+	net_user 6.12
+}
+
+case_net_tap_6_1() {
+	net_tap 6.1
+}
+
+case_net_tap_6_12() {
+	net_tap 6.12
+}
+
+# 256 MB each way and 1,000 connections.
+case_net_large() {
+	net_bytes=256000000
+	net_user 6.12 1000
+}
