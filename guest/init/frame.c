@@ -227,6 +227,10 @@ static void setup_fields(struct cursor *c, struct setup *s)
 		flags(c, &bind->flags, BIND_READONLY);
 	}
 	string(c, &s->hostname);
+	string(c, &s->address);
+	string(c, &s->router);
+	string(c, &s->dns);
+	u32(c, &s->prefix_bits);
 }
 
 static void request_fields(struct cursor *c, struct request *r)

@@ -63,13 +63,19 @@ struct setup_bind {
 	uint32_t flags; /* BIND_ */
 };
 
-/* The guest's file systems. */
+/* The guest's file systems and its network. */
 struct setup {
 	char *root_tag;
 	uint32_t flags; /* SETUP_ */
 	struct setup_bind *binds;
 	uint32_t bind_count;
 	char *hostname; /* "": unchanged */
+	/*
+	 * IPv4 addresses of eth0, of its router and of a name server, as text; "":
+	 * there is none, and without the first one no network.
+	 */
+	char *address, *router, *dns;
+	uint32_t prefix_bits; /* of the address, 0 to 32 */
 };
 
 #define REQUEST_PTY	     UINT32_C(1) /* stdin and stdout are a terminal */

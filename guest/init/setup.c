@@ -16,17 +16,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "guest/init/failure.h"
+#include "guest/init/network.h"
 #include "guest/init/protocol.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
@@ -149,15 +147,6 @@ static int mount_binds(const struct setup *s, struct failure *f)
 	return 0;
 }
 
-static void loopback_up(void)
-{
-	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-
-	if (fd >= 0)
-		ioctl(fd, SIOCSIFFLAGS, &request);
-}
-
 int setup_mount(const struct setup *s, struct failure *f)
 {
 	bool overlay = !(s->flags & SETUP_READONLY);
@@ -176,9 +165,7 @@ int setup_mount(const struct setup *s, struct failure *f)
 	if (!err && *s->hostname &&
 	    sethostname(s->hostname, strlen(s->hostname)))
 		err = failure_set(f, errno, "set hostname %s", s->hostname);
-	if (!err)
-		loopback_up();
-	return err;
+	return err ? err : network_configure(s, f);
 }
 
 static void sync_at(const char *path)

@@ -12,7 +12,7 @@ struct setup;
 
 /*
  * Mounts the shares and the kernel's file systems and makes them the root.
- * Also the hostname and the loopback interface. 0 or -errno, with @f.
+ * Also the hostname and the network. 0 or -errno, with @f.
  */
 int setup_mount(const struct setup *s, struct failure *f);
 

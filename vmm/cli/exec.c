@@ -106,7 +106,9 @@ static int open_kernel(struct run *run)
 	const struct kernel_choice choice = { .file = o->kernel,
 					      .version = o->version };
 	const struct modules_config modules = { .dir = o->modules,
-						.kernel = &run->kernel };
+						.kernel = &run->kernel,
+						.network =
+							run->task.nets.count };
 	int r = guest_kernel_open(&run->kernel, &choice);
 
 	return r < 0 ? r : modules_open(&run->modules, &modules);
@@ -134,6 +136,7 @@ static int open_guest(struct run *run)
 		.modules = &run->modules,
 		.cmdline = run->cmdline,
 		.shares = &run->task.shares,
+		.nets = &run->task.nets,
 	};
 
 	exec_warm_open(&run->warm, &config);
@@ -221,6 +224,9 @@ static int run_open(struct run *run, const struct option_operands *command)
 				    &console);
 	if (r >= 0)
 		r = open_files(run);
+	/* It starts while the rest is read. */
+	if (r >= 0)
+		r = nets_open(&run->task.nets);
 	if (r >= 0)
 		r = exec_task_prepare(&run->task, &run->options,
 				      command->values, command->count);
@@ -287,6 +293,8 @@ static int load(struct vm *vm, void *ctx)
 	run->vm = vm;
 	r = run->warm.found ? vm_restore(vm) : boot(run);
 	run->refused = run->warm.found && r < 0;
+	if (r >= 0)
+		r = nets_await(&run->task.nets);
 	if (r < 0)
 		return r;
 	/* The devices have duplicates. */
@@ -449,6 +457,8 @@ static void run_guest(struct run *run)
 		.shares = run->task.shares.list,
 		.share_count = run->task.shares.count,
 		.ports = &run->ports,
+		.nets = run->task.nets.list,
+		.net_count = run->task.nets.count,
 		.snapshot = run->warm.found ? &run->warm.file : NULL,
 	};
 	const struct session_job job = {
@@ -544,7 +554,7 @@ static int parse(struct run *run, int argc, char **argv,
 	case OPTION_DONE:
 		break;
 	}
-	return exec_shares_parse(&run->task, &run->options) < 0 ?
+	return exec_task_parse(&run->task, &run->options) < 0 ?
 		       EXIT_EXEC_FAILED :
 		       -1;
 }

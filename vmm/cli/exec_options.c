@@ -123,6 +123,7 @@ static const struct option rows[] = {
 	  .choices = snapshot_names },
 	{ .kind = OPTION_HEADING, .help = "Machine" },
 	MACHINE_OPTION_ROWS(AT(memory_bytes), AT(cpus), 64 * MIB, "1G"),
+	NET_EXEC_OPTION_ROW(AT(nets)),
 	MEMORY_BACKING_ROW(AT(backing)),
 	PAGING_OPTION_ROWS(AT(session.paging), "auto"),
 	SESSION_OPTION_ROWS(AT(session)),

@@ -11,6 +11,7 @@
 
 #include "guest/init/protocol.h"
 #include "vmm/base/option.h"
+#include "vmm/cli/net.h"
 #include "vmm/cli/session.h"
 #include "vmm/cli/share.h"
 
@@ -24,7 +25,7 @@ enum exec_snapshot {
 struct exec_options {
 	const char *kernel, *version, *modules, *params;
 	const char *root, *workdir, *user, *console, *result;
-	struct option_list rw, shares, env;
+	struct option_list rw, shares, env, nets;
 	uint64_t memory_bytes, timeout_ns, hang_ns;
 	unsigned int cpus;
 	enum memory_backing backing;
@@ -36,6 +37,7 @@ struct exec_options {
 /* What the init is asked for.  Zeroed: empty. */
 struct exec_task {
 	struct shares shares; /* root first, then --rw, then --share */
+	struct nets nets; /* none, or one */
 	struct setup setup;
 	struct setup_bind binds[VM_SHARES_MAX];
 	struct request request;
@@ -51,11 +53,10 @@ enum option_result exec_options_parse(struct exec_options *options, int argc,
 				      struct option_operands *command);
 
 /*
- * Parses the values of --root, --rw and --share.  -errno, logged: a usage error.
+ * Parses the values of --root, --rw, --share and --net.  -errno, logged: a usage error.
  * exec_task_finish() follows in any case.
  */
-int exec_shares_parse(struct exec_task *task,
-		      const struct exec_options *options);
+int exec_task_parse(struct exec_task *task, const struct exec_options *options);
 
 /*
  * Fills in the rest, for the command @argv of @argc strings, which outlives the

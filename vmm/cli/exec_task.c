@@ -31,8 +31,7 @@ static const char *root_path(const struct exec_task *task)
 	return task->shares.list[0].fs.path;
 }
 
-int exec_shares_parse(struct exec_task *task,
-		      const struct exec_options *options)
+int exec_task_parse(struct exec_task *task, const struct exec_options *options)
 {
 	struct shares *shares = &task->shares;
 	int r;
@@ -44,7 +43,9 @@ int exec_shares_parse(struct exec_task *task,
 		       SHARE_ROOT_TAG, 0);
 	for (unsigned int i = 0; r >= 0 && i < options->rw.count; i++)
 		r = shares_add(shares, options->rw.values[i], "rw", i);
-	return r < 0 ? r : shares_parse(shares, NULL, &options->shares);
+	if (r >= 0)
+		r = shares_parse(shares, NULL, &options->shares);
+	return r < 0 ? r : nets_parse_exec(&task->nets, &options->nets);
 }
 
 /* The share of --rw number @n appears at its absolute path on the host. */
@@ -62,6 +63,15 @@ static int add_bind(struct exec_task *task, unsigned int n)
 	return 0;
 }
 
+/* What the init configures; @net is zeroed if there is no network. */
+static void set_addresses(struct setup *setup, const struct net_choice *net)
+{
+	setup->address = (char *)(net->address ? net->address : "");
+	setup->router = (char *)(net->router ? net->router : "");
+	setup->dns = (char *)(net->dns ? net->dns : "");
+	setup->prefix_bits = net->prefix_bits;
+}
+
 /* Root is read-only on the host; ",ro" means that the guest has no layer. */
 static int prepare_setup(struct exec_task *task,
 			 const struct exec_options *options)
@@ -73,6 +83,7 @@ static int prepare_setup(struct exec_task *task,
 	task->setup.flags = root->read_only ? SETUP_READONLY : 0;
 	task->setup.binds = task->binds;
 	task->setup.hostname = (char *)HOSTNAME;
+	set_addresses(&task->setup, &task->nets.choices[0]);
 	root->read_only = true;
 	for (unsigned int i = 0; r >= 0 && i < options->rw.count; i++)
 		r = add_bind(task, 1 + i);
@@ -282,4 +293,5 @@ void exec_task_finish(struct exec_task *task)
 	free(task->request.groups);
 	free(task->request.cwd);
 	shares_finish(&task->shares);
+	nets_finish(&task->nets);
 }

@@ -69,6 +69,17 @@ static void add_modules(struct cache_key *key, const struct module_set *modules)
 	}
 }
 
+/* What a guest has read of its network. */
+static void add_net(struct cache_key *key, const struct virtio_net_link *link)
+{
+	char mac[NET_MAC_TEXT_BYTES];
+
+	net_mac_text(mac, link->mac);
+	cache_key_string(key, "network", mac);
+	cache_key_number(key, "mtu", link->mtu);
+	cache_key_number(key, "offloads", link->net->offloads);
+}
+
 /* The parts of the key; the guest's init is in this program's file. */
 static int make_key(struct exec_warm *warm)
 {
@@ -86,6 +97,8 @@ static int make_key(struct exec_warm *warm)
 	cache_key_number(key, "cpus", o->cpus);
 	for (unsigned int i = 0; i < c->shares->count; i++)
 		cache_key_string(key, "share", c->shares->list[i].tag);
+	for (unsigned int i = 0; i < c->nets->count; i++)
+		add_net(key, &c->nets->list[i]);
 	add_host(key, o->session.kvm);
 	return cache_key_end(key, warm->key_text);
 }

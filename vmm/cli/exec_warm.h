@@ -32,6 +32,7 @@ struct exec_warm_config {
 	const struct module_set *modules;
 	const char *cmdline;
 	const struct shares *shares;
+	const struct nets *nets; /* open */
 };
 
 /* Zeroed: neither. */

@@ -8,6 +8,7 @@
  */
 #include "vmm/cli/net.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -54,6 +55,14 @@ static bool set_mac(struct net_choice *c, const char *value)
 	return !zero && !(c->mac[0] & 1);
 }
 
+/* An IPv4 address. */
+static bool is_address(const char *text)
+{
+	struct in_addr address;
+
+	return text && inet_pton(AF_INET, text, &address) == 1;
+}
+
 static bool set_mtu(struct net_choice *c, const char *value)
 {
 	return parse_number(value, NET_MTU_MIN, NET_MTU_MAX, &c->mtu);
@@ -94,13 +103,39 @@ static bool set_loopback(struct net_choice *c, const char *value)
 	return c->kind == NET_KIND_USER && !value;
 }
 
+/* "ADDRESS/BITS", which becomes two strings. */
+static bool set_ip(struct net_choice *c, const char *value)
+{
+	char *bits = value ? strchr((char *)value, '/') : NULL;
+
+	if (!bits)
+		return false;
+	*bits++ = '\0';
+	c->address = value;
+	return is_address(value) && parse_number(bits, 0, 32, &c->prefix_bits);
+}
+
+static bool set_router(struct net_choice *c, const char *value)
+{
+	c->router = value;
+	return is_address(value);
+}
+
+static bool set_dns(struct net_choice *c, const char *value)
+{
+	c->dns = value;
+	return is_address(value);
+}
+
 /* Each stores a value (NULL: none given); false if it is bad. */
 static const struct net_option {
 	const char *name;
 	bool (*set)(struct net_choice *c, const char *value);
 } net_options[] = {
-	{ "mac", set_mac }, { "mtu", set_mtu },		  { "tcp", set_tcp },
-	{ "udp", set_udp }, { "loopback", set_loopback },
+	{ "mac", set_mac },	      { "mtu", set_mtu },
+	{ "tcp", set_tcp },	      { "udp", set_udp },
+	{ "loopback", set_loopback }, { "ip", set_ip },
+	{ "gateway", set_router },    { "dns", set_dns },
 };
 
 /* Splits "NAME=VALUE"; the value, or NULL. */
@@ -163,7 +198,7 @@ static int parse(struct net_choice *c, const char *arg)
 	return 0;
 }
 
-int nets_parse(struct nets *nets, const struct option_list *values)
+static int parse_all(struct nets *nets, const struct option_list *values)
 {
 	for (unsigned int i = 0; i < values->count; i++) {
 		int r;
@@ -177,6 +212,54 @@ int nets_parse(struct nets *nets, const struct option_list *values)
 			return r;
 	}
 	return 0;
+}
+
+int nets_parse(struct nets *nets, const struct option_list *values)
+{
+	int r = parse_all(nets, values);
+
+	for (unsigned int i = 0; r >= 0 && i < nets->count; i++) {
+		const struct net_choice *c = &nets->choices[i];
+
+		if (c->address || c->router || c->dns)
+			r = log_fail(EINVAL,
+				     "--net %s: ip=, gateway= and dns= are for "
+				     "thaw exec; other guests configure "
+				     "themselves",
+				     values->values[i]);
+	}
+	return r;
+}
+
+/* Checks, or fills in, the addresses that the init configures. */
+static int set_addresses(struct net_choice *c, const char *arg)
+{
+	bool given = c->address || c->router || c->dns;
+
+	if (c->kind != NET_KIND_USER)
+		return c->address ?
+			       0 :
+			       log_fail(EINVAL,
+					"--net %s: needs ip=ADDRESS/BITS", arg);
+	if (given)
+		return log_fail(EINVAL,
+				"--net %s: user has addresses of its own", arg);
+	c->address = NET_PASST_GUEST;
+	c->prefix_bits = NET_PASST_PREFIX;
+	c->router = NET_PASST_GATEWAY;
+	c->dns = NET_PASST_DNS;
+	return 0;
+}
+
+int nets_parse_exec(struct nets *nets, const struct option_list *values)
+{
+	int r = parse_all(nets, values);
+
+	if (r < 0 || !nets->count)
+		return r;
+	if (nets->count > 1)
+		return log_fail(EINVAL, "--net: thaw exec has one network");
+	return set_addresses(&nets->choices[0], values->values[0]);
 }
 
 /* What tells this host from others: machine-id(5), or its name. */

@@ -25,6 +25,9 @@ struct net_choice {
 	bool has_mac;
 	uint8_t mac[NET_MAC_BYTES];
 	unsigned int mtu; /* 0: not given */
+	/* What the init of `thaw exec' configures; NULL: not given. */
+	const char *address, *router, *dns;
+	unsigned int prefix_bits;
 };
 
 struct nets {
@@ -45,11 +48,23 @@ struct nets {
 			"repeatable"                                        \
 	}
 
+/* The same for `thaw exec', whose init configures the interface. */
+#define NET_EXEC_OPTION_ROW(o)                                              \
+	{                                                                   \
+		.kind = OPTION_LIST, .name = "net", .offset = (o),          \
+		.metavar = "KIND[,...]",                                    \
+		.help = "network: user (passt), or tap=NAME or fd=N with\n" \
+			"ip=ADDRESS/BITS, gateway=ADDRESS, dns=ADDRESS;\n"  \
+			"other options as for thaw run"                     \
+	}
+
 /*
  * Parses the values.  -errno, logged: a usage error.  nets_finish() follows in any
  * case.
  */
 int nets_parse(struct nets *nets, const struct option_list *values);
+/* The same for `thaw exec': at most one, whose addresses are given or known. */
+int nets_parse_exec(struct nets *nets, const struct option_list *values);
 
 /*
  * Opens the host sides of a guest that is booted; of one that is restored from

@@ -33,6 +33,8 @@ static const struct needed {
 	{ "virtiofs", "CONFIG_VIRTIO_FS" },
 	{ "overlay", "CONFIG_OVERLAY_FS" },
 };
+static const struct needed needed_for_network = { "virtio_net",
+						  "CONFIG_VIRTIO_NET" };
 
 /* A module that the walk has entered. */
 struct visit {
@@ -256,6 +258,9 @@ static int walk_tree(struct module_set *set, const struct module_tree *tree,
 	walk.config = text;
 	for (size_t i = 0; i < ARRAY_SIZE(needed) && err == 0; i++)
 		err = visit(&walk, needed[i].name, needed[i].option);
+	if (err == 0 && config->network)
+		err = visit(&walk, needed_for_network.name,
+			    needed_for_network.option);
 	return err;
 }
 

@@ -48,6 +48,7 @@ struct modules_config {
 	 */
 	const char *dir;
 	const struct guest_kernel *kernel;
+	bool network; /* the guest has one */
 	const char *prefix; /* in front of /boot and /lib/modules; NULL: none */
 };
 

@@ -124,3 +124,33 @@ case_net_large() {
 	net_bytes=256000000
 	net_user 6.12 1000
 }
+
+# A command with the host's network: of a guest that boots, and of a saved one, whose
+# passt is another; the file that it reads has changed in between.
+net_exec() {
+	(
+		PATH=/tmp/net/bin:$PATH
+		exec_run "net-$1" 6.12-warm --net user,loopback \
+			--result "$state/exec-net-$1.json" -- sh -c '
+			ip -4 addr show dev eth0 | sed -n "s/.*inet \([^ ]*\).*/\1/p"
+			cat /etc/resolv.conf
+			wget -q -O - http://10.0.2.2:8000/file | md5sum
+			wget -q -O - http://10.0.2.2:8000/word'
+	)
+	exec_status "net-$1" 0
+	same "what it said" "$(tr '\n' ' ' <"$state/exec-net-$1.out")" \
+		"10.0.2.15/24 nameserver 10.0.2.3 $(cat /tmp/net/md5)  - $1 "
+	[ -z "$(pidof passt ld.so)" ] || fail "passt is left"
+}
+
+case_exec_net() {
+	[ -e /guest/passt/passt ] || skip "no passt here"
+	net_begin
+	for how in boots restored; do
+		echo $how >/tmp/net/www/word
+		net_exec $how
+	done
+	echo word >/tmp/net/www/word
+	warm_restored net-boots false
+	warm_restored net-restored true
+}

@@ -35,7 +35,9 @@ static int open_with(const struct tree *t, const char *image, const char *dir,
 {
 	char path[256];
 	struct guest_kernel kernel = { .path = path, .release = "6.1.0" };
-	const struct modules_config config = { dir, &kernel, t->dir };
+	const struct modules_config config = { .dir = dir,
+					       .kernel = &kernel,
+					       .prefix = t->dir };
 
 	snprintf(path, sizeof(path), "%s/%s", t->dir, image);
 	return modules_open(set, &config);

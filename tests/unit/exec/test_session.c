@@ -40,7 +40,10 @@ static const char *const env[] = { "A=1", "B=\n", NULL };
 
 static const struct setup setup = { .root_tag = (char *)"root",
 				    .flags = SETUP_READONLY,
-				    .hostname = (char *)"thaw" };
+				    .hostname = (char *)"thaw",
+				    .address = (char *)"",
+				    .router = (char *)"",
+				    .dns = (char *)"" };
 static const struct request request = {
 	.argv = (char **)argv,
 	.argc = 4,

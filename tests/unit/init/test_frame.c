@@ -28,6 +28,10 @@ static struct message setup_message(void)
 			.binds = binds,
 			.bind_count = 2,
 			.hostname = (char *)"",
+			.address = (char *)"192.0.2.1",
+			.router = (char *)"192.0.2.254",
+			.dns = (char *)"",
+			.prefix_bits = 24,
 		},
 	};
 }
@@ -115,6 +119,10 @@ static void setup(void **state)
 		assert_string_equal(back.setup.binds[1].tag, "share2");
 		assert_int_equal(back.setup.binds[1].flags, BIND_READONLY);
 		assert_string_equal(back.setup.hostname, "");
+		assert_string_equal(back.setup.address, "192.0.2.1");
+		assert_string_equal(back.setup.router, "192.0.2.254");
+		assert_string_equal(back.setup.dns, "");
+		assert_int_equal(back.setup.prefix_bits, 24);
 		message_finish(&back);
 	}
 }
@@ -190,7 +198,11 @@ static void all_types(void **state)
 		int err;
 
 		if (type == MESSAGE_SETUP)
-			m.setup.root_tag = m.setup.hostname = (char *)"";
+			m.setup = (struct setup){ .root_tag = (char *)"",
+						  .hostname = (char *)"",
+						  .address = (char *)"",
+						  .router = (char *)"",
+						  .dns = (char *)"" };
 		if (type == MESSAGE_REQUEST)
 			m.request = (struct request){ .argv = argv,
 						      .argc = 1,
@@ -293,6 +305,10 @@ static int decode(unsigned int type, const void *payload, size_t size)
 	return result;
 }
 
+#define ZERO8  "\0\0\0\0\0\0\0\0"
+#define ZERO12 ZERO8 "\0\0\0\0"
+#define ZERO16 ZERO8 ZERO8
+
 static void malformed(void **state)
 {
 	static const struct {
@@ -317,11 +333,10 @@ static void malformed(void **state)
 		{ MESSAGE_REQUEST, "\0\0\0\0", 4, -EPROTO },
 		{ MESSAGE_REQUEST, "\2\0\0\0\0\0\0\0", 8, -EPROTO },
 		{ MESSAGE_REQUEST, "\xff\xff\xff\xff\0\0\0\0", 8, -EPROTO },
-		{ MESSAGE_SETUP, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16, 1 },
-		{ MESSAGE_SETUP, "\0\0\0\0\4\0\0\0\0\0\0\0\0\0\0\0", 16,
-		  -EPROTO },
-		{ MESSAGE_SETUP, "\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0", 16,
-		  -EPROTO },
+		{ MESSAGE_SETUP, "\0\0\0\0" ZERO12 ZERO16, 32, 1 },
+		{ MESSAGE_SETUP, "\0\0\0\0" ZERO12 ZERO16, 28, -EPROTO },
+		{ MESSAGE_SETUP, "\0\0\0\0\4\0\0\0" ZERO8 ZERO16, 32, -EPROTO },
+		{ MESSAGE_SETUP, ZERO8 "\1\0\0\0\0\0\0\0" ZERO16, 32, -EPROTO },
 	};
 
 	(void)state;
