@@ -156,17 +156,18 @@ void net_consume(struct net *net)
 		net->rx_at = net->rx_end = 0;
 }
 
-bool net_flush(struct net *net)
+int net_flush(struct net *net)
 {
 	ssize_t n;
 
 	if (net->tx_at == net->tx_end)
-		return true;
+		return 0;
 	n = send(net->fd, net->tx + net->tx_at, net->tx_end - net->tx_at,
 		 MSG_DONTWAIT | MSG_NOSIGNAL);
-	/* An error is that of the next frame as well. */
-	net->tx_at += n > 0 ? (size_t)n : 0;
-	return net->tx_at == net->tx_end;
+	if (n < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	net->tx_at += (size_t)n;
+	return net->tx_at == net->tx_end ? 0 : -EAGAIN;
 }
 
 /* A frame as vectors, with what precedes it. */
@@ -236,11 +237,13 @@ int net_send(struct net *net, const struct virtio_net_hdr_v1 *header,
 	struct msghdr message = { .msg_iov = out.iov };
 	bool tap = net->framing == NET_TAP;
 	ssize_t n;
+	int r;
 
 	if (net->framing == NET_NONE)
 		return 0;
-	if (!net_flush(net))
-		return -EAGAIN;
+	r = net_flush(net);
+	if (r < 0)
+		return r;
 	gather(net, &out, tap ? (const void *)header : out.length,
 	       tap			  ? NET_HEADER_BYTES :
 	       net->framing == NET_STREAM ? LENGTH_BYTES :

@@ -124,8 +124,8 @@ void net_consume(struct net *net);
 int net_send(struct net *net, const struct virtio_net_hdr_v1 *header,
 	     const struct iovec *iov, unsigned int count);
 
-/* Sends what is left of the frame before: whether nothing is. */
-bool net_flush(struct net *net);
+/* Sends the rest of the frame before: 0 if there is none left, else as net_send(). */
+int net_flush(struct net *net);
 
 /* Which of BIT(VIRTIO_NET_F_GUEST_...) the guest accepts in received frames. */
 void net_accept(struct net *net, uint64_t features);

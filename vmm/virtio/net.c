@@ -230,14 +230,17 @@ static void out_ready(void *ctx, uint32_t events)
 	struct net_device *n = ctx;
 
 	(void)events;
-	net_flush(n->net);
 	virtio_queue_serve(n->dev, QUEUE_TX);
 }
 
 /* Watches the host's side while it has not taken everything. */
 static void tx_served(struct net_device *n, enum virtio_served why)
 {
-	if (why == VIRTIO_SERVED_WAIT || !net_flush(n->net))
+	int r = net_flush(n->net);
+
+	if (r < 0 && r != -EAGAIN)
+		link_lost(n, r);
+	else if (r < 0 || why == VIRTIO_SERVED_WAIT)
 		watch_start(&n->out, n->dev, EPOLLOUT, out_ready, n);
 	else
 		watch_stop(&n->out);

@@ -436,6 +436,25 @@ static void test_send_waits(void **state)
 	assert_int_equal(x->net.tx_frames, sent);
 }
 
+/* The other end goes with a part of a frame, while the guest wants nothing. */
+static void test_gone_with_a_part(void **state)
+{
+	struct fixture *x = *state;
+	uint32_t head, len;
+	unsigned int sent = 0;
+
+	do
+		guest_send(x, TX_AT, sent++, 60000), guest_sync(&x->g);
+	while (guest_used_now(&x->d, TX, &head, &len) && sent < 20);
+	assert_in_range(sent, 2, 19);
+	guest_log_begin(&x->g);
+	close(x->peer);
+	x->peer = -1;
+	await_status(x, 0);
+	assert_true(guest_used(&x->d, TX, &head, &len));
+	assert_int_equal(guest_log_end(&x->g), 1);
+}
+
 /* Frames of nothing, of too much, and without a header. */
 static void test_send_bad(void **state)
 {
@@ -689,6 +708,7 @@ int main(void)
 		TEST("net-send", test_send),
 		TEST("net-send-gathered", test_send_gathered),
 		TEST("net-send-waits", test_send_waits),
+		TEST("net-gone-with-a-part", test_gone_with_a_part),
 		TEST("net-send-bad", test_send_bad),
 		TEST("net-length-zero", test_length_zero),
 		TEST("net-length-64k", test_length_64k),
