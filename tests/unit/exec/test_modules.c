@@ -29,6 +29,9 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* Whether the guests of a test have a network. */
+static bool network;
+
 /* Opens the modules of the kernel "@t/@image" of release 6.1.0. */
 static int open_with(const struct tree *t, const char *image, const char *dir,
 		     struct module_set *set)
@@ -37,6 +40,7 @@ static int open_with(const struct tree *t, const char *image, const char *dir,
 	struct guest_kernel kernel = { .path = path, .release = "6.1.0" };
 	const struct modules_config config = { .dir = dir,
 					       .kernel = &kernel,
+					       .network = network,
 					       .prefix = t->dir };
 
 	snprintf(path, sizeof(path), "%s/%s", t->dir, image);
@@ -141,6 +145,28 @@ static void test_order(void **state)
 	tree_text(t, R "kernel/a.ko", "module");
 	tree_text(t, R "kernel/b-c.ko", "module");
 	check(t, "vmlinuz", "b-c.ko a.ko fuse.ko virtiofs.ko overlay.ko ");
+}
+
+/* A guest with a network has its driver too. */
+static void test_network(void **state)
+{
+	struct tree *t = *state;
+
+	put_tree(t, "");
+	tree_text(t, R "modules.dep",
+		  "kernel/fs/virtiofs.ko:\nkernel/fs/overlay.ko:\n"
+		  "kernel/net/virtio_net.ko: kernel/net/net_failover.ko\n"
+		  "kernel/net/net_failover.ko:\n");
+	tree_text(t, R "kernel/net/virtio_net.ko", "module");
+	tree_text(t, R "kernel/net/net_failover.ko", "module");
+	check(t, "vmlinuz", "virtiofs.ko overlay.ko ");
+	network = true;
+	check(t, "vmlinuz",
+	      "virtiofs.ko overlay.ko net_failover.ko virtio_net.ko ");
+	tree_text(t, R "modules.dep",
+		  "kernel/fs/virtiofs.ko:\nkernel/fs/overlay.ko:\n");
+	refused(t, NULL, -ENOENT, "virtio_net (CONFIG_VIRTIO_NET) is neither");
+	network = false;
 }
 
 static void test_builtin(void **state)
@@ -380,12 +406,13 @@ static void test_hostile_module(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_order),	  CASE(test_builtin),
-		CASE(test_contents),	  CASE(test_compressed),
-		CASE(test_decompressed),  CASE(test_build_tree),
-		CASE(test_named),	  CASE(test_missing),
-		CASE(test_cycle),	  CASE(test_many),
-		CASE(test_hostile_index), CASE(test_hostile_module),
+		CASE(test_order),	   CASE(test_network),
+		CASE(test_builtin),	   CASE(test_contents),
+		CASE(test_compressed),	   CASE(test_decompressed),
+		CASE(test_build_tree),	   CASE(test_named),
+		CASE(test_missing),	   CASE(test_cycle),
+		CASE(test_many),	   CASE(test_hostile_index),
+		CASE(test_hostile_module),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
