@@ -20,38 +20,19 @@ QEMU and virtiofsd are those of Debian 13, unpacked into the cache.
 """
 import argparse
 import os
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-RIG = os.path.join(HERE, "../rig")
+from rig_rounds import (QUIRK, RIG, compile_program, fetch, peers, ratio, run_round)
+
 PACKAGES = "qemu-system-x86 virtiofsd e2fsprogs"
 WAYS = ("thaw", "virtiofsd")
 UNITS = {"write": "MiB", "read": "MiB", "read-again": "MiB", "random": "read",
          "create": "file", "walk": "entry", "walk-again": "entry",
          "stat": "file", "read-files": "file", "delete": "entry",
          "forget": "unmount"}
-BEGIN_LINE = re.compile(r"share: begin ")
-LINE = re.compile(r"share: ([\w-]+) us=(\d+) n=(\d+)")
-
-# On the x86 host the emulation now and then loses an interrupt of a guest that
-# uses these: see tests/rig/cases/lib.sh.
-QUIRK = "nox2apic lapic=notscdeadline"
-
-FETCH = """
-. ./apt.sh
-suite=trixie
-rig_apt_ready $suite amd64 || exit 77
-dir=$(rig_cache)/peers/$suite-amd64
-mkdir -p "${{dir%/*}}"
-(
-	flock 9
-	[ -e "$dir" ] || rig_tree $suite amd64 '{packages}' "$dir"
-) 9>"$dir.lock" && echo "$dir"
-"""
 
 # The host's root is an initramfs without libraries: those of Debian appear at
 # their places.  Nothing but the guests causes a write to the file system's image.
@@ -107,27 +88,13 @@ mib={mib} files={files} timeout -s KILL {limit} share_work /fs/share
 """
 
 
-def output(command, **options):
-    """What a command prints, without the newline at its end."""
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True,
-                          **options).stdout.strip()
-
-
-def fetch(*what):
-    return output(["sh", os.path.join(RIG, "fetch.sh"), *what])
-
-
 def prepare(work):
     """The guest's program as an initrd in @work; the options of the rig."""
-    program = os.path.join(work, "share_work")
-    subprocess.run([os.environ.get("CC_X86", "x86_64-linux-gnu-gcc"), "-static",
-                    "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-o", program,
-                    os.path.join(HERE, "share_work.c")], check=True)
+    program = compile_program(work, "share_work")
     subprocess.run(["sh", os.path.join(RIG, "mkinitrd"), "-a", "x86", "-i",
                     program, "-o", os.path.join(work, "initrd")], check=True)
-    peers = output(["sh", "-eu", "-c", FETCH.format(packages=PACKAGES)], cwd=RIG)
-    return ["--scratch", work, "--file", program, "--share", peers + ":/peers",
-            "--share", fetch("kernel", "x86", "6.12") + ":/kernel"]
+    return ["--scratch", work, "--file", program,
+            "--share", peers(PACKAGES) + ":/peers", "--share", fetch("kernel", "x86", "6.12") + ":/kernel"]
 
 
 def script(args, number):
@@ -148,93 +115,6 @@ def script(args, number):
     return text.format(**values)
 
 
-def emulator_of(rig):
-    """The process of the rig's emulator, None if there is none."""
-    tree, names = {}, {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open("/proc/%s/stat" % pid) as f:
-                head, _, rest = f.read().rpartition(")")
-        except OSError:
-            continue
-        names[int(pid)] = head.partition("(")[2]
-        tree.setdefault(int(rest.split()[1]), []).append(int(pid))
-    below = [rig]
-    for pid in below:
-        if names.get(pid, "").startswith("qemu-system"):
-            return pid
-        below += tree.get(pid, [])
-    return None
-
-
-def processor_us(pid):
-    """The processor time of a process so far; what waits is not counted."""
-    total = 0
-    for task in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/schedstat" % (pid, task)) as f:
-            total += int(f.read().split()[0])
-    return total / 1000
-
-
-class Guest:
-    """What one guest prints, and the processor time when it prints it."""
-
-    def __init__(self):
-        self.text, self.figures = "", {}
-        self.begun, self.ended, self.between = None, None, 0
-
-    def take(self, line, used):
-        self.text += line
-        if BEGIN_LINE.search(line):
-            self.between += used - self.ended if self.ended else 0
-            self.begun = used
-        match = LINE.search(line)
-        if not match:
-            return
-        name, us, n = match[1], int(match[2]), max(1, int(match[3]))
-        if name == "forget":
-            cost = self.between + used - (self.ended or used)
-        else:
-            cost = used - (self.begun or used)
-        self.figures[name] = (cost / n, us / n)
-        self.ended = used
-
-
-def run_round(args, number, work, options):
-    """One boot of the host; {way: {phase: (processor us each, us each)}} of the
-    guests that ended."""
-    with open(os.path.join(work, "bench.sh"), "w") as out:
-        out.write(script(args, number))
-    rig = subprocess.Popen(
-        [os.path.join(RIG, "rig"), "x86", "--mem", str(args.mem), "--timeout",
-         str(3 * args.limit + 120), *options, "--", "sh", "/scratch/bench.sh"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    guests, guest, emulator = {}, Guest(), None
-    for line in rig.stdout:
-        emulator = emulator or emulator_of(rig.pid)
-        used = processor_us(emulator)
-        line = line.decode(errors="replace").replace("\r", "")
-        if args.verbose:
-            print(line, end="", file=sys.stderr, flush=True)
-        if line.startswith("@@@ "):
-            guest = guests[line[4:].strip()] = Guest()
-        guest.take(line, used)
-    rig.wait()
-    for way, guest in guests.items():
-        if "forget" not in guest.figures:
-            print("# round %d: %s did not end: %s" % (
-                number, way, guest.text.strip()[-200:]), file=sys.stderr)
-    return {way: guest.figures for way, guest in guests.items()
-            if "forget" in guest.figures}
-
-
-def ratio(rounds, phase, which):
-    """The median of thaw's figure to virtiofsd's in each round."""
-    ratios = [r["thaw"][phase][which] / r["virtiofsd"][phase][which]
-              for r in rounds if all(way in r for way in WAYS)]
-    return "%.2f" % statistics.median(ratios) if ratios else "-"
-
-
 def show(rounds):
     """Prints the table."""
     print("| phase | us per | host | thaw | virtiofsd | ratio | by time |\n"
@@ -245,8 +125,8 @@ def show(rounds):
             values = [r[way][phase][0] for r in rounds if way in r]
             cells.append("%.0f" % statistics.median(values) if values else "-")
         print("| %s | %s | %s | %s | %s |" % (
-            phase, unit, " | ".join(cells), ratio(rounds, phase, 0),
-            ratio(rounds, phase, 1)))
+            phase, unit, " | ".join(cells), ratio(rounds, WAYS, phase, 0),
+            ratio(rounds, WAYS, phase, 1)))
 
 
 def main():
@@ -268,7 +148,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="thaw-bench.") as work:
         options = prepare(work)
         for number in range(args.rounds):
-            rounds.append(run_round(args, number, work, options))
+            rounds.append(run_round(args, number, script(args, number), work,
+                                    options, "forget"))
             print("# after round %d of %d" % (number + 1, args.rounds))
             show(rounds)
             sys.stdout.flush()
