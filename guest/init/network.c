@@ -96,7 +96,7 @@ static void await_link(int fd)
 }
 
 /* The file may be a link to one that does not exist in this guest. */
-static int write_resolver(const struct setup *s, struct failure *f)
+int network_write_resolver(const struct setup *s, struct failure *f)
 {
 	static const char path[] = "/etc/resolv.conf";
 	CLEANUP_CLOSE int fd = -1;
@@ -132,5 +132,5 @@ int network_configure(const struct setup *s, struct failure *f)
 		await_link(fd);
 	if (!err)
 		err = add_router(fd, s, f);
-	return err ? err : write_resolver(s, f);
+	return err;
 }

@@ -7,8 +7,14 @@ struct failure;
 struct setup;
 
 /*
+ * Writes /etc/resolv.conf for the name server of @s, if it has one: in the layer over
+ * the guest's root, before a share is mounted in it. 0 or -errno, with @f.
+ */
+int network_write_resolver(const struct setup *s, struct failure *f);
+
+/*
  * Brings the loopback interface up, and eth0 with the addresses of @s, if it has
- * some, and writes /etc/resolv.conf; in the guest's root. 0 or -errno, with @f.
+ * some. 0 or -errno, with @f.
  */
 int network_configure(const struct setup *s, struct failure *f);
 

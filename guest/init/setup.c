@@ -161,6 +161,8 @@ int setup_mount(const struct setup *s, struct failure *f)
 	if (!err)
 		err = link_devices(f);
 	if (!err)
+		err = network_write_resolver(s, f);
+	if (!err)
 		err = mount_binds(s, f);
 	if (!err && *s->hostname &&
 	    sethostname(s->hostname, strlen(s->hostname)))

@@ -116,7 +116,8 @@ def check_passt(host):
     require(int(list(requests)[0][:2], 16) & 3 == 2,
             "not locally administered: %s" % requests)
     expect("up", [n["up"] for n in networks_of(guest)], [True, True])
-    # One is killed: the guest lives, and one line says so.
+    require("--mtu 65520" in first, "another MTU: " + first)
+    # One is killed: the guest, which has no driver, does not mind.
     pids = [int(pid) for pid, _ in starts]
     os.kill(pids[0], signal.SIGKILL)
     expect("the other lives", is_there(pids[1]), True)
@@ -124,6 +125,20 @@ def check_passt(host):
     guest.quit()
     for pid in pids:
         require(not is_there(pid), "passt %d outlives thaw" % pid)
+
+
+def check_restart(host):
+    """A guest that boots again has the same passt."""
+    kernel = host.kernel.replace("chain.", "reset.")
+    guest = Guest(host.thaw, host.work, [
+        "run", "-k", kernel, "--on-reboot=restart", "--net", "user"])
+    guest.wait_for("three boots", lambda: guest.output().count("reset") >= 3)
+    guest.process.terminate()
+    guest.wait_end()
+    expect("errors", guest.errors(), "")
+    guest.end()
+    expect("starts", len([line for line in host.started()
+                          if not line.startswith("arp")]), 1)
 
 
 def check_passt_ends_with_thaw(host):
@@ -158,12 +173,11 @@ def check_refusals(host):
                  "nosuch0 mode tap", "tap=nosuch0")
     host.refused("tap lo: no tap device", "tap=lo")
     host.refused("a name has 1 to 15 bytes", "tap=0123456789abcdef")
-    host.refused("network fd 400: Bad file descriptor", "fd=400")
     host.refused("network fd 0: neither a tap device nor a socket", "fd=0")
     for value in ("", "bridge", "tap", "tap=", "fd=", "fd=x", "user=1",
                   "user,mac=", "user,mac=1:2:3:4:5:6", "none,tcp=80", "user,tcp=",
                   "user,mac=01:00:00:00:00:00", "user,mac=00:00:00:00:00:00",
-                  "user,mtu=67", "user,mtu=65536", "user,what", "user,loopback=1"):
+                  "fd=400", "user,mac=02:-1:00:00:00:00", "user,mtu=67", "user,mtu=65536", "user,what", "user,loopback=1", "none,ip=10.0.0.1/8"):
         code, _, errors = run(host.thaw, "run", "--net", value)
         expect("--net " + value, (code, len(errors.splitlines())), (64, 1))
     code, _, errors = run(host.thaw, "run", *["--net", "none"] * 9)
@@ -172,7 +186,7 @@ def check_refusals(host):
 
 
 def check_descriptor(host):
-    """A socket that another program has opened; both kinds of framing."""
+    """A socket that another program has opened, of both kinds; not one twice."""
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
         os.set_inheritable(theirs.fileno(), True)
@@ -180,6 +194,9 @@ def check_descriptor(host):
                  "fd=%d" % theirs.fileno()]
         done = complete(words, close_fds=False)
         expect("fd", (done.returncode, done.stderr), (0, b""))
+        twice = complete([*words, "--net", words[-1]], close_fds=False)
+        expect("fd twice", (twice.returncode, b"given twice" in twice.stderr),
+               (64, True))
         ours.close()
         theirs.close()
 
@@ -194,7 +211,7 @@ def check_snapshot(host):
     expect("inspect", code, 0)
     said = json.loads(out)["machine"]["networks"]
     expect("the first", said[0], {"host": "user", "mac": "02:aa:bb:cc:dd:ee",
-                                  "mtu": 4000})
+                                  "mtu": 4000, "offloads": False})
     expect("the second", said[1]["host"], "none")
     text = run(host.thaw, "inspect", path)[1]
     require("02:aa:bb:cc:dd:ee, mtu 4000, host side user: restore needs --net"
@@ -210,6 +227,7 @@ def check_snapshot(host):
     guest = host.guest("user,tcp=8081", "none", command=["restore", path])
     lines = host.started()
     require("127.0.0.1/8081" in lines[0], "the forward: %s" % lines)
+    require("--mtu 4000" in lines[0], "the MTU: %s" % lines)
     expect("sender", lines[1].split()[1], "02aabbccddee")
     expect("up", [n["up"] for n in networks_of(guest)], [True, False])
     guest.quit()
@@ -220,6 +238,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         host = Host(thaw, kernel, work)
         check_passt(host)
+        check_restart(host)
         check_passt_ends_with_thaw(host)
         check_passt_fails(host)
         check_refusals(host)

@@ -52,6 +52,7 @@ static void write_networks(struct json *json, const struct vm_description *m)
 		json_string(json, "host", m->nets[i].host);
 		json_string(json, "mac", mac);
 		json_uint(json, "mtu", m->nets[i].mtu);
+		json_bool(json, "offloads", m->nets[i].offloads);
 		json_object_end(json);
 	}
 	json_array_end(json);

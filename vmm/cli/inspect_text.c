@@ -113,7 +113,8 @@ static void print_networks(const struct vm_description *machine)
 		print_label(i ? "" : "networks");
 		printf("%s, mtu %u, host side ", mac, net->mtu);
 		print_name(net->host);
-		puts(": restore needs --net");
+		printf("%s: restore needs --net\n",
+		       net->offloads ? " with offloads" : "");
 	}
 }
 

@@ -4,7 +4,8 @@
  *
  * A guest's address is made from this host's identity and the host side's name:
  * the same each time, and another one on another host or tap device, so that
- * guests on one segment have different ones (locally administered; IEEE 802, 8.4).
+ * guests on a bridge have different ones (locally administered; IEEE 802, 8.4).  A
+ * socket has no name but its number.
  */
 #include "vmm/cli/net.h"
 
@@ -44,6 +45,7 @@ static bool set_mac(struct net_choice *c, const char *value)
 	char end;
 
 	if (!value || strlen(value) != 3 * NET_MAC_BYTES - 1 ||
+	    strspn(value, "0123456789abcdefABCDEF:") != strlen(value) ||
 	    sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2],
 		   &b[3], &b[4], &b[5], &end) != NET_MAC_BYTES)
 		return false;
@@ -190,11 +192,29 @@ static int parse(struct net_choice *c, const char *arg)
 				arg);
 	while ((text = strsep(&rest, ",")) != NULL)
 		if (!parse_option(c, text))
-			return log_fail(EINVAL,
-					"--net %s: bad option; known are "
-					"mac=ADDRESS, mtu=N, and of user tcp=, "
-					"udp= and loopback",
-					arg);
+			return log_fail(
+				EINVAL,
+				"--net %s: bad option %s or value of it", arg,
+				text);
+	return 0;
+}
+
+/*
+ * Whether the descriptor of network @n is the caller's, before this process opens its
+ * own; it is kept from passt.
+ */
+static int check_fd(const struct nets *nets, unsigned int n)
+{
+	unsigned int fd = nets->choices[n].fd;
+
+	if (nets->choices[n].kind != NET_KIND_FD)
+		return 0;
+	for (unsigned int i = 0; i < n; i++)
+		if (nets->choices[i].kind == NET_KIND_FD &&
+		    nets->choices[i].fd == fd)
+			return log_fail(EINVAL, "--net fd=%u: given twice", fd);
+	if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+		return log_errno(errno, "--net fd=%u", fd);
 	return 0;
 }
 
@@ -208,6 +228,8 @@ static int parse_all(struct nets *nets, const struct option_list *values)
 					VM_NETS_MAX);
 		nets->count++;
 		r = parse(&nets->choices[i], values->values[i]);
+		if (r >= 0)
+			r = check_fd(nets, i);
 		if (r < 0)
 			return r;
 	}
@@ -275,7 +297,7 @@ static size_t host_identity(char *text, size_t size)
 }
 
 /* The guest's address of network @n, unless one is given. */
-static void choose_mac(struct net_choice *c, unsigned int n)
+static void choose_mac(struct net_choice *c, const char *name, unsigned int n)
 {
 	uint8_t hash[SHA256_BYTES];
 	char text[256];
@@ -285,23 +307,24 @@ static void choose_mac(struct net_choice *c, unsigned int n)
 		return;
 	sha256_init(&sum);
 	sha256_update(&sum, text, host_identity(text, sizeof(text)));
-	snprintf(text, sizeof(text), "thaw %u %s", n,
-		 c->kind == NET_KIND_TAP ? c->tap : "");
+	snprintf(text, sizeof(text), "thaw %u %s", n, name);
 	sha256_update(&sum, text, strlen(text));
 	sha256_finish(&sum, hash);
 	memcpy(c->mac, hash, sizeof(c->mac));
 	c->mac[0] = (uint8_t)((c->mac[0] & ~1u) | 2);
+	c->has_mac = true;
 }
 
-/* Opens the host side of network @n. */
+/* Opens the host side of network @n; passt needs the guest's address and MTU. */
 static int open_host(struct nets *nets, unsigned int n)
 {
-	const struct net_choice *c = &nets->choices[n];
+	struct net_choice *c = &nets->choices[n];
 	struct net *net = &nets->hosts[n];
 
 	nets->open_count = n + 1;
 	switch (c->kind) {
 	case NET_KIND_USER:
+		c->passt.mtu = nets->list[n].mtu;
 		return net_open_passt(net, &c->passt, nets->list[n].mac);
 	case NET_KIND_TAP:
 		return net_open_tap(net, c->tap);
@@ -320,13 +343,19 @@ int nets_open(struct nets *nets)
 		struct virtio_net_link *link = &nets->list[i];
 		int r;
 
-		choose_mac(c, i);
+		if (c->kind == NET_KIND_USER)
+			choose_mac(c, "", i);
 		memcpy(link->mac, c->mac, sizeof(link->mac));
+		link->mtu = (uint16_t)c->mtu;
 		r = open_host(nets, i);
 		if (r < 0)
 			return r;
+		/* Of a tap device the name counts, even if it came open. */
+		choose_mac(c, nets->hosts[i].name, i);
+		memcpy(link->mac, c->mac, sizeof(link->mac));
 		link->net = &nets->hosts[i];
-		link->mtu = c->mtu ? (uint16_t)c->mtu : link->net->mtu;
+		if (!link->mtu)
+			link->mtu = link->net->mtu;
 	}
 	return 0;
 }
@@ -350,6 +379,11 @@ static int adopt(struct nets *nets, unsigned int n, const struct vm_net *was)
 				"offloads of %s, which %s does not have; use "
 				"a tap device",
 				n, was->host, net->name);
+	if (net->framing == NET_TAP && net->mtu < was->mtu)
+		log_warn(
+			"network %s: its MTU is %u, that of the guest %u: longer "
+			"packets may be lost",
+			net->name, net->mtu, was->mtu);
 	/* What the guest was offered does not change. */
 	net->offloads = was->offloads;
 	return 0;

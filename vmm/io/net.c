@@ -108,6 +108,18 @@ static ssize_t read_message(struct net *net)
 		    RX_BYTES - NET_HEADER_BYTES, MSG_DONTWAIT);
 }
 
+/* What an error of read_message() means: 0, no frame now, or -errno. */
+static int read_error(struct net *net, int err)
+{
+	/* A frame that the device has refused to give; nothing serves a port. */
+	if ((net->framing == NET_TAP && err == EINVAL) ||
+	    (net->datagrams && err == ECONNREFUSED)) {
+		net->rx_dropped++;
+		return 0;
+	}
+	return err == EAGAIN || err == EINTR ? 0 : -err;
+}
+
 static int message_receive(struct net *net, struct net_frame *frame)
 {
 	bool tap = net->framing == NET_TAP;
@@ -117,9 +129,8 @@ static int message_receive(struct net *net, struct net_frame *frame)
 		ssize_t n = read_message(net);
 
 		if (n < 0)
-			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-		/* A socket of packets has no other end of file. */
-		if (n == 0 && !tap)
+			return read_error(net, errno);
+		if (n == 0 && !tap && !net->datagrams)
 			return -ENOTCONN;
 		if ((size_t)n <= before || (size_t)n - before > NET_FRAME_MAX) {
 			net->rx_dropped++;
@@ -147,13 +158,22 @@ int net_receive(struct net *net, struct net_frame *frame)
 	return message_receive(net, frame);
 }
 
-void net_consume(struct net *net)
+void net_consume(struct net *net, bool delivered)
 {
-	net->rx_frames++;
+	if (delivered)
+		net->rx_frames++;
+	else
+		net->rx_dropped++;
 	net->rx_at = net->framing == NET_STREAM ? net->rx_next : 0;
 	net->rx_next = 0;
 	if (net->rx_at == net->rx_end)
 		net->rx_at = net->rx_end = 0;
+}
+
+/* What an error of a socket means: -EAGAIN, or -errno. */
+static int send_error(int err)
+{
+	return err == EINTR || err == ENOBUFS || err == ENOMEM ? -EAGAIN : -err;
 }
 
 int net_flush(struct net *net)
@@ -165,7 +185,7 @@ int net_flush(struct net *net)
 	n = send(net->fd, net->tx + net->tx_at, net->tx_end - net->tx_at,
 		 MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
+		return send_error(errno);
 	net->tx_at += (size_t)n;
 	return net->tx_at == net->tx_end ? 0 : -EAGAIN;
 }
@@ -225,9 +245,9 @@ static void keep_rest(struct net *net, const struct outgoing *out, size_t done)
 static bool is_refusal(const struct net *net, int err)
 {
 	if (net->framing == NET_TAP)
-		return err == EINVAL || err == EIO || err == ENOMEM ||
-		       err == ENOBUFS || err == EFAULT;
-	return err == EMSGSIZE || err == ENOBUFS || err == ENOMEM;
+		return err != EBADFD && err != EAGAIN && err != EINTR;
+	return (net->framing == NET_PACKETS && err == EMSGSIZE) ||
+	       (net->datagrams && err == ECONNREFUSED);
 }
 
 int net_send(struct net *net, const struct virtio_net_hdr_v1 *header,
@@ -239,8 +259,10 @@ int net_send(struct net *net, const struct virtio_net_hdr_v1 *header,
 	ssize_t n;
 	int r;
 
-	if (net->framing == NET_NONE)
+	if (net->framing == NET_NONE) {
+		net->tx_dropped++;
 		return 0;
+	}
 	r = net_flush(net);
 	if (r < 0)
 		return r;
@@ -258,7 +280,7 @@ int net_send(struct net *net, const struct virtio_net_hdr_v1 *header,
 		return 0;
 	}
 	if (n < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
+		return send_error(errno);
 	if ((size_t)n < out.bytes && net->framing == NET_STREAM)
 		keep_rest(net, &out, (size_t)n);
 	net->tx_frames++;

@@ -50,6 +50,7 @@ struct net_passt {
 	const char *tcp[8], *udp[8];
 	unsigned int tcp_count, udp_count;
 	bool loopback; /* the gateway's address is the host's loopback */
+	unsigned int mtu; /* that it announces; 0: NET_PASST_MTU */
 };
 
 /* The addresses of a guest behind passt, as text. */
@@ -64,6 +65,8 @@ struct net {
 	enum net_framing framing;
 	int fd; /* non-blocking; owned; -1: none */
 	bool offloads; /* the header's contents count */
+	bool datagrams; /* of NET_PACKETS: an empty message is not the end */
+	bool awaited; /* net_await() has returned 0 */
 	uint16_t mtu; /* of the host's side */
 	pid_t child; /* passt; 0: none */
 	int said_fd; /* what passt says on standard error; -1: none */
@@ -73,7 +76,7 @@ struct net {
 	/* The rest of a frame that a socket took a part of. */
 	uint8_t *tx;
 	size_t tx_at, tx_end;
-	/* For any thread. */
+	/* For any thread; a frame counts in one of them. */
 	atomic_bool up; /* it has a host side */
 	_Atomic uint64_t tx_frames, rx_frames, tx_dropped, rx_dropped;
 };
@@ -101,8 +104,9 @@ int net_open_passt(struct net *net, const struct net_passt *passt,
 		   const uint8_t mac[NET_MAC_BYTES]);
 
 /*
- * Waits until passt serves, a few seconds at most; an error is logged with what passt
- * said.  Returns at once for other networks.  Before the first net_receive().
+ * Waits until passt serves, some seconds at most; an error is logged with what passt
+ * said.  Returns 0 at once for other networks, and when called again.  Before the
+ * first net_receive().
  */
 int net_await(struct net *net);
 
@@ -114,7 +118,8 @@ void net_close(struct net *net);
  * -errno if the other end is gone or sends what is no frame, not logged.
  */
 int net_receive(struct net *net, struct net_frame *frame);
-void net_consume(struct net *net);
+/* @delivered: to the guest; otherwise it counts as dropped. */
+void net_consume(struct net *net, bool delivered);
 
 /*
  * Sends @header and a frame of 1 to NET_FRAME_MAX bytes.  0: taken, or dropped and

@@ -35,6 +35,7 @@ static int take_socket(struct net *net, int *fd)
 				net->name);
 	if (type == SOCK_STREAM)
 		framing = NET_STREAM;
+	net->datagrams = type == SOCK_DGRAM;
 	return net_begin(net, framing, take_fd(fd));
 }
 
@@ -63,7 +64,12 @@ void net_mac_text(char text[NET_MAC_TEXT_BYTES],
 
 int net_await(struct net *net)
 {
-	return net->child ? net_passt_await(net) : 0;
+	int r = 0;
+
+	if (net->child && !net->awaited)
+		r = net_passt_await(net);
+	net->awaited = r == 0;
+	return r;
 }
 
 void net_close(struct net *net)

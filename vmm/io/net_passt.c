@@ -34,9 +34,10 @@
 #define STRING2(n) #n
 #define STRING(n)  STRING2(n)
 
-#define AWAIT_NS (5 * NS_PER_S)
+/* How long passt may take to start on a busy host, and to end. */
+#define AWAIT_NS (15 * NS_PER_S)
 #define END_NS	 (1 * NS_PER_S)
-#define POLL_MS	 10
+#define POLL_MS	 1
 
 /* The descriptor of the socket in passt. */
 #define PASST_FD 3
@@ -47,6 +48,7 @@ extern char **environ;
 struct args {
 	const char *list[64];
 	unsigned int count;
+	char mtu[8];
 };
 
 static void add(struct args *args, const char *option, const char *value)
@@ -71,6 +73,10 @@ static void make_args(struct args *args, const struct net_passt *passt)
 	add(args, "--dns-forward", NET_PASST_DNS);
 	if (!passt->loopback)
 		add(args, "--no-map-gw", NULL);
+	snprintf(args->mtu, sizeof(args->mtu), "%u",
+		 passt->mtu && passt->mtu < NET_PASST_MTU ? passt->mtu :
+							    NET_PASST_MTU);
+	add(args, "--mtu", args->mtu);
 	for (unsigned int i = 0; i < passt->tcp_count; i++)
 		add(args, "--tcp-ports", passt->tcp[i]);
 	for (unsigned int i = 0; i < passt->udp_count; i++)
@@ -179,7 +185,8 @@ int net_open_passt(struct net *net, const struct net_passt *passt,
 	r = net_begin(net, NET_STREAM, ends[0]);
 	if (r < 0)
 		return r;
-	net->said_fd = above_streams(memfd_create("passt", MFD_CLOEXEC));
+	net->said_fd = above_streams(
+		memfd_create("passt", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (theirs < 0 || net->said_fd < 0)
 		return log_errno(errno, "network user: descriptors of passt");
 	make_args(&args, passt);
@@ -201,7 +208,11 @@ int net_open_passt(struct net *net, const struct net_passt *passt,
 static void last_words(const struct net *net, char *line, size_t size)
 {
 	char text[4096];
-	ssize_t n = pread(net->said_fd, text, sizeof(text) - 1, 0);
+	off_t end = lseek(net->said_fd, 0, SEEK_END);
+	off_t from = end > (off_t)sizeof(text) - 1 ?
+			     end - (off_t)sizeof(text) + 1 :
+			     0;
+	ssize_t n = pread(net->said_fd, text, sizeof(text) - 1, from);
 	char *rest = text, *at;
 
 	snprintf(line, size, "no reason given");
@@ -229,13 +240,18 @@ int net_passt_await(struct net *net)
 	char why[256];
 	uint8_t byte;
 
+	bool answers = wait_readable(net);
+
 	/* Whatever comes: the frames are the guest's. */
-	if (!wait_readable(net))
-		return log_fail(ETIMEDOUT,
-				"network user: passt does not answer");
-	if (recv(net->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+	if (answers && recv(net->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+		/* What it says later is not read, and must not fill memory. */
+		fcntl(net->said_fd, F_ADD_SEALS, F_SEAL_GROW);
 		return 0;
+	}
 	last_words(net, why, sizeof(why));
+	if (!answers)
+		return log_fail(ETIMEDOUT,
+				"network user: passt does not answer: %s", why);
 	return log_fail(ECONNREFUSED, "network user: passt: %s", why);
 }
 

@@ -52,6 +52,7 @@ static void reset_on_loop(void *ctx)
 	virtio_queues_drain(dev);
 	dev->running = false;
 	dev->loaded = false;
+	dev->config_changed = false;
 	if (dev->ops->reset)
 		dev->ops->reset(dev->impl);
 	virtio_queues_reset(dev);
@@ -77,13 +78,17 @@ static void start_on_loop(void *ctx)
 {
 	struct virtio_device *dev = ctx;
 	uint8_t status;
+	bool started;
 
 	pthread_mutex_lock(&dev->lock);
-	/* Another vCPU may have reset the device since. */
+	/* Another vCPU may have started or reset the device since. */
+	started = dev->state.status & VIRTIO_CONFIG_S_DRIVER_OK;
 	if (dev->state.status & VIRTIO_CONFIG_S_FEATURES_OK)
 		dev->state.status |= VIRTIO_CONFIG_S_DRIVER_OK;
 	status = dev->state.status;
 	pthread_mutex_unlock(&dev->lock);
+	if (started)
+		return;
 	dev->running = (status & VIRTIO_CONFIG_S_DRIVER_OK) &&
 		       !(status & VIRTIO_CONFIG_S_NEEDS_RESET);
 	if (dev->running && dev->ops->start)
@@ -152,6 +157,13 @@ static void queues_restore(struct virtio_device *dev)
 	}
 }
 
+void virtio_config_signal(struct virtio_device *dev)
+{
+	dev->config_changed = dev->running && dev->quiesced;
+	if (dev->running && !dev->quiesced)
+		dev->interrupt(dev->transport, VIRTIO_CONFIG_CHANGE);
+}
+
 static void resume_on_loop(void *ctx)
 {
 	struct virtio_device *dev = ctx;
@@ -162,6 +174,8 @@ static void resume_on_loop(void *ctx)
 	dev->loaded = false;
 	if (dev->ops->resume)
 		dev->ops->resume(dev->impl);
+	if (dev->config_changed)
+		virtio_config_signal(dev);
 	/*
 	 * Kicked, not served here: the thread that resumes must not wait for
 	 * the requests, as one of them may need an unavailable page.

@@ -162,6 +162,7 @@ struct virtio_device {
 	bool quiesced;
 	bool master; /* the transport may access guest memory */
 	bool loaded; /* from a snapshot, and not resumed since */
+	bool config_changed; /* while quiesced; resume signals it */
 	struct virtq_chain chain; /* for devices without room() */
 	uint64_t errors; /* calls of virtio_device_break() */
 	struct log_budget log;

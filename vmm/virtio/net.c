@@ -16,6 +16,7 @@
  * Loop thread.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_ids.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include <sys/epoll.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
 #include "vmm/io/net.h"
 #include "vmm/virtio/pci.h"
 #include "vmm/virtio/watch.h"
@@ -84,7 +86,16 @@ static void complete_held(struct net_device *n, bool received)
 				      received ? n->held[i].written : 0);
 	n->held_count = 0;
 	n->rx_done = 0;
-	net_consume(n->net);
+	net_consume(n->net, received);
+}
+
+/* Stops watching the host side, for good. */
+static void forget_host(struct net_device *n)
+{
+	watch_stop(&n->in);
+	watch_stop(&n->out);
+	n->in.fd = -1;
+	close_fd(&n->out.fd);
 }
 
 /* The other end is gone, because of @err: the link is down, the guest lives. */
@@ -104,14 +115,13 @@ static void link_lost(struct net_device *n, int err)
 		log_warn("%s: %s: %s; the link is down", n->dev->name,
 			 n->net->name,
 			 err == -EBADFD ? "was removed" : strerror(-err));
-	watch_stop(&n->in);
-	watch_stop(&n->out);
-	n->in.fd = n->out.fd = -1;
-	if (n->held_count) {
+	forget_host(n);
+	if (n->held_count)
 		complete_held(n, false);
-		virtio_queue_kick(n->dev, QUEUE_RX);
-	}
 	net_drop(n->net);
+	/* What waited for the host does not any more. */
+	virtio_queue_kick(n->dev, QUEUE_RX);
+	virtio_queue_kick(n->dev, QUEUE_TX);
 	n->flapping = false;
 	put_status(n, 0);
 }
@@ -177,7 +187,6 @@ static bool rx_handle(struct net_device *n, struct virtq_chain *chain)
 	} else if (!virtio_has(n->dev, VIRTIO_NET_F_MRG_RXBUF) ||
 		   n->held_count == n->dev->queues[QUEUE_RX].ring.size) {
 		/* It fits in no buffer, or in all of them together. */
-		n->net->rx_dropped++;
 		complete_held(n, false);
 	}
 	return true;
@@ -311,6 +320,9 @@ static void net_served(void *device, unsigned int queue, enum virtio_served why)
 {
 	struct net_device *n = device;
 
+	/* A resume serves all queues. */
+	if (n->dev->quiesced)
+		return;
 	switch (queue) {
 	case QUEUE_RX:
 		rx_served(n, why);
@@ -353,9 +365,9 @@ static void discard_frames(struct net_device *n)
 	struct net_frame frame;
 
 	for (unsigned int i = 0; i < 4 * QUEUE_SIZE; i++) {
-		if (net_receive(n->net, &frame) <= 0)
+		if (n->held_count || net_receive(n->net, &frame) <= 0)
 			return;
-		net_consume(n->net);
+		net_consume(n->net, false);
 	}
 }
 
@@ -413,7 +425,7 @@ static int net_load(void *device, struct snap_reader *r)
 
 static void net_destroy(void *device)
 {
-	net_quiesce(device);
+	forget_host(device);
 	free(device);
 }
 
@@ -477,6 +489,15 @@ int virtio_net_create(struct device *device, const struct virtio_host *host,
 		return log_errno(ENOMEM, "%s", name);
 	fill_space(&config, link);
 	n->net = link->net;
-	n->in.fd = n->out.fd = link->net->fd;
+	n->in.fd = n->out.fd = -1;
+	if (link->net->framing != NET_NONE) {
+		/* One descriptor is watched for one purpose only. */
+		n->in.fd = link->net->fd;
+		n->out.fd = fcntl(link->net->fd, F_DUPFD_CLOEXEC, 3);
+		if (n->out.fd < 0) {
+			free(n);
+			return log_errno(errno, "%s: descriptor", name);
+		}
+	}
 	return virtio_pci_create(device, &pci, &n->dev);
 }

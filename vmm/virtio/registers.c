@@ -219,12 +219,6 @@ void virtio_config_put(struct virtio_device *dev, unsigned int offset,
 	pthread_mutex_unlock(&dev->lock);
 }
 
-void virtio_config_signal(struct virtio_device *dev)
-{
-	if (dev->running && !dev->quiesced)
-		dev->interrupt(dev->transport, VIRTIO_CONFIG_CHANGE);
-}
-
 bool virtio_has(struct virtio_device *dev, unsigned int bit)
 {
 	bool has;

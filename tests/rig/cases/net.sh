@@ -5,7 +5,14 @@
 
 net_bytes=16000000
 
-# Once: the file, the servers that guests talk to, the interfaces.  passt takes its
+# The file that guests fetch.
+net_file() {
+	[ "$(stat -c %s /tmp/net/www/file 2>/dev/null)" != $net_bytes ] || return 0
+	seq 1 100000000 | head -c $net_bytes >/tmp/net/www/file
+	md5sum </tmp/net/www/file | cut -d' ' -f1 >/tmp/net/md5
+}
+
+# Once: the servers that guests talk to, the interfaces.  passt takes its
 # addresses from an interface with a default route; this host has no other.
 net_begin() {
 	[ ! -e /tmp/net ] || return 0
@@ -13,8 +20,7 @@ net_begin() {
 	printf '#!/bin/sh\nexec /guest/passt/ld.so --library-path %s %s "$@"\n' \
 		/guest/passt/lib /guest/passt/passt >/tmp/net/bin/passt
 	chmod +x /tmp/net/bin/passt
-	seq 1 10000000 | head -c $net_bytes >/tmp/net/www/file
-	md5sum </tmp/net/www/file | cut -d' ' -f1 >/tmp/net/md5
+	net_file
 	echo word >/tmp/net/www/word
 	ifconfig lo 127.0.0.1 up
 	tunctl -t outside >/dev/null
@@ -33,17 +39,21 @@ net_serve() {
 }
 
 # Run guest $1 with kernel $2, addresses as $3 says and the network $4, whose guest
-# is reached at $5 and at ports $6 (80), $7 (81), $8 (82).
+# is reached at $5 and at ports $6 (80), $7 (81), $8 (82); $9 connections, and further
+# options.
 net_guest() {
-	name=net-$1 conns=${9:-20}
+	name=net-$1 series=$2 how=$3 net=$4 at=$5 web=$6 words=$7 datagrams=$8
+	conns=${9:-20}
+	shift $(($# > 9 ? 9 : $#))
 	[ ! -e "$state/$name.rc" ] || return 0
 	net_begin
+	net_file
 	net_serve "$name"
 	(
 		PATH=/tmp/net/bin:$PATH
-		boot "$name" -k "$(kernel_image "$2" plain)" -m 256M \
-			-i "/guest/initrd-$2" --net "$4" \
-			-p "$quirk quiet t=net net=$3 conns=$conns"
+		boot "$name" -k "$(kernel_image "$series" plain)" -m 256M \
+			-i "/guest/initrd-$series" --net "$net" \
+			-p "$quirk quiet t=net net=$how conns=$conns" "$@"
 	) &
 	booting=$!
 	n=0
@@ -52,10 +62,10 @@ net_guest() {
 		sleep 1
 		n=$((n + 1))
 	done
-	wget -q -O - "http://$5:$6/file" | md5sum | cut -d' ' -f1 \
+	wget -q -O - "http://$at:$web/file" | md5sum | cut -d' ' -f1 \
 		>"$state/$name.fetched"
-	echo from-outside | nc -u -w 2 "$5" "$8"
-	echo the-word | nc -w 5 "$5" "$7"
+	echo from-outside | nc -u -w 2 "$at" "$datagrams"
+	echo the-word | nc -w 5 "$at" "$words"
 	wait $booting
 	for pid in $(pidof nc); do
 		kill "$pid"
@@ -121,8 +131,11 @@ case_net_tap_6_12() {
 
 # 256 MB each way and 1,000 connections.
 case_net_large() {
+	[ -e /guest/passt/passt ] || skip "no passt here"
 	net_bytes=256000000
-	net_user 6.12 1000
+	net_guest large 6.12 dhcp 'user,loopback,tcp=8080:80,tcp=8081:81,udp=8082:82' \
+		127.0.0.1 8080 8081 8082 1000
+	net_check large 1000
 }
 
 # A command with the host's network: of a guest that boots, and of a saved one, whose
@@ -153,4 +166,100 @@ case_exec_net() {
 	echo word >/tmp/net/www/word
 	warm_restored net-boots false
 	warm_restored net-restored true
+}
+
+# Wait at most $1 seconds until log $2 has $3 lines that match $4.
+net_await() {
+	n=0
+	until [ "$(grep -c -e "$4" "$2" 2>/dev/null)" -ge "$3" ]; do
+		n=$((n + 1))
+		[ $n -le "$1" ] || fail "$2: no $3 lines of $4: $(tail -n 3 "$2")"
+		sleep 1
+	done
+}
+
+# A transfer goes on after a pause and after a save; its guest is saved meanwhile.
+case_net_pause() {
+	[ -e /guest/passt/passt ] || skip "no passt here"
+	net_bytes=48000000
+	rm -rf /tmp/net/snap /tmp/net/pause.sock
+	(
+		n=0
+		until grep -q 'FACT net.carrier' "$state/net-pause.raw" 2>/dev/null ||
+			[ $n -gt 300 ]; do
+			sleep 1
+			n=$((n + 1))
+		done
+		for i in 1 2 3; do
+			sleep 1
+			thaw ctl /tmp/net/pause.sock pause
+			sleep 1
+			thaw ctl /tmp/net/pause.sock resume
+		done
+		thaw snapshot /tmp/net/pause.sock /tmp/net/snap
+	) >/tmp/net-pause.said 2>&1 &
+	net_guest pause 6.12 dhcp \
+		'user,loopback,tcp=8080:80,tcp=8081:81,udp=8082:82' \
+		127.0.0.1 8080 8081 8082 20 --control /tmp/net/pause.sock
+	net_check pause
+	same "what ctl said" "$(sort -u /tmp/net-pause.said | tr '\n' ' ')" \
+		'{"ok":true} '
+	[ -e /tmp/net/snap/state ] || fail "no snapshot"
+}
+
+# Ten guests of one snapshot, each with a passt of its own, are reached through their
+# own ports, and their clients reach the host again.
+case_net_clones() {
+	[ -e /guest/passt/passt ] || skip "no passt here"
+	net_begin
+	PATH=/tmp/net/bin:$PATH
+	rm -rf /tmp/net/clones /tmp/net/clone*.sock
+	thaw run -k "$(kernel_image 6.12 plain)" -m 128M -i /guest/initrd-6.12 \
+		--net user,loopback,tcp=8100:80 -p "$quirk quiet t=net net=live" \
+		--control /tmp/net/clone.sock </dev/null \
+		>"$state/net-clone.raw" 2>"$state/net-clone.err" &
+	net_await 300 "$state/net-clone.raw" 2 'FACT net.client=.* word'
+	same "the guest's word" "$(wget -q -O - http://127.0.0.1:8100/word)" \
+		word-of-guest
+	thaw snapshot --stop /tmp/net/clone.sock /tmp/net/clones || fail "save"
+	wait
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		thaw restore --net "user,loopback,tcp=811$i:80,tcp=812$i:81" \
+			/tmp/net/clones </dev/null >"$state/net-clone-$i.raw" \
+			2>"$state/net-clone-$i.err" &
+	done
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		net_await 300 "$state/net-clone-$i.raw" 2 'FACT net.client=.* word'
+		same "the word of guest $i" \
+			"$(wget -q -O - "http://127.0.0.1:811$i/word")" word-of-guest
+		echo "word-$i" | nc -w 5 127.0.0.1 "812$i"
+	done
+	wait
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		grep -q "FACT net.word=word-$i" "$state/net-clone-$i.raw" ||
+			fail "guest $i: $(tail -n 2 "$state/net-clone-$i.raw")"
+	done
+	[ -z "$(pidof passt ld.so)" ] || fail "passt is left"
+}
+
+# passt is killed under a guest: its link goes down, with one line, and it goes on.
+case_net_killed() {
+	[ -e /guest/passt/passt ] || skip "no passt here"
+	net_begin
+	rm -f /tmp/net/killed.sock
+	(
+		PATH=/tmp/net/bin:$PATH
+		exec thaw run -k "$(kernel_image 6.12 plain)" -m 128M \
+			-i /guest/initrd-6.12 --net user,loopback \
+			-p "$quirk quiet t=net net=live" --control /tmp/net/killed.sock \
+			</dev/null >"$state/net-killed.raw" 2>"$state/net-killed.err"
+	) &
+	net_await 300 "$state/net-killed.raw" 2 'FACT net.client=.* word'
+	kill -KILL $(pidof ld.so passt)
+	net_await 60 "$state/net-killed.err" 1 'net0: passt has ended; the link is down'
+	lines=$(grep -c 'FACT net.client' "$state/net-killed.raw")
+	net_await 60 "$state/net-killed.raw" $((lines + 2)) 'FACT net.client'
+	thaw ctl /tmp/net/killed.sock quit
+	wait
+	same "lines" "$(wc -l <"$state/net-killed.err")" 1
 }

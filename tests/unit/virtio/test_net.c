@@ -24,6 +24,8 @@
 #include "vmm/base/bytes.h"
 #include "vmm/io/net.h"
 #include "vmm/snap/section.h"
+#include "vmm/virtio/pci_private.h"
+#include "vmm/virtio/private.h"
 
 #define RX	0
 #define TX	1
@@ -92,6 +94,11 @@ static int setup(void **state)
 static int setup_unmerged(void **state)
 {
 	return begin(state, SOCK_STREAM, ~BIT(VIRTIO_NET_F_MRG_RXBUF));
+}
+
+static int setup_datagrams(void **state)
+{
+	return begin(state, SOCK_DGRAM, UINT64_MAX);
 }
 
 static int setup_packets(void **state)
@@ -418,6 +425,8 @@ static void test_send_waits(void **state)
 	unsigned int sent = 0, taken = 0;
 	uint32_t head, len;
 
+	/* As usual, there are receive buffers, and the other end is watched. */
+	post(x, 8, 2000);
 	while (sent < 20) {
 		guest_send(x, TX_AT, sent, 60000);
 		guest_sync(&x->g);
@@ -485,18 +494,23 @@ static void bad_length(struct fixture *x, uint32_t length)
 	uint8_t bytes[4];
 
 	guest_log_begin(&x->g);
+	for (unsigned int i = 0; i < 20; i++)
+		guest_send(x, TX_AT, i, 60000);
+	guest_sync(&x->g);
 	post(x, 1, 2000);
 	put_be32(bytes, length);
 	assert_int_equal(send(x->peer, bytes, sizeof(bytes), 0), 4);
 	await_status(x, 0);
 	assert_int_equal(guest_log_end(&x->g), 1);
-	/* The guest goes on; its frames go nowhere. */
-	for (unsigned int i = 0; i < 3; i++) {
+	/* The guest goes on; its frames go nowhere, also those that waited. */
+	for (unsigned int i = 0; i < 23; i++) {
 		uint32_t head, len;
 
-		guest_send(x, TX_AT, i, 100);
+		if (i >= 20)
+			guest_send(x, TX_AT, i, 100);
 		assert_true(guest_used(&x->d, TX, &head, &len));
 	}
+	assert_true(x->net.tx_dropped >= 3);
 }
 
 static void test_length_zero(void **state)
@@ -567,6 +581,35 @@ static void test_packets(void **state)
 	for (unsigned int i = 0; i < 1400; i++)
 		assert_int_equal(bytes[i], pattern(7, i));
 	assert_true(guest_used(&x->d, TX, &head, &len));
+}
+
+/* A message of no bytes is a datagram like another, but no frame. */
+static void test_datagrams(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t byte = pattern(1, 0);
+
+	post(x, 1, 2000);
+	assert_int_equal(send(x->peer, "", 0, 0), 0);
+	assert_int_equal(send(x->peer, &byte, 1, 0), 1);
+	take_frame(x, RX_AT, 2000, 1, 1);
+	assert_int_equal(x->net.rx_dropped, 1);
+	assert_int_equal(status_now(x), VIRTIO_NET_S_LINK_UP);
+}
+
+/* DRIVER_OK of two processors at once, with a frame half received. */
+static void test_started_twice(void **state)
+{
+	struct fixture *x = *state;
+	struct virtio_pci *pci = x->device.state;
+	gpa_t at = x->next_rx;
+
+	post(x, 1, 1000);
+	peer_send(x, 1, 2000);
+	guest_sync(&x->g);
+	virtio_device_start(&pci->device);
+	post(x, 2, 1000);
+	assert_int_equal(take_frame(x, at, 1000, 1, 2000), 3);
 }
 
 /* Gives a control command of @in bytes; the answer, or 0xff if there is none. */
@@ -674,6 +717,46 @@ static void test_pause(void **state)
 	assert_int_equal(status_now(x), VIRTIO_NET_S_LINK_UP);
 }
 
+/* The link is lost during a pause: the interrupt follows it. */
+static void test_lost_while_paused(void **state)
+{
+	struct fixture *x = *state;
+	unsigned int sent = 0;
+
+	post(x, 2, 1000);
+	while (sent < 20)
+		guest_send(x, TX_AT, sent++, 60000);
+	guest_sync(&x->g);
+	x->device.ops->quiesce(x->device.state);
+	guest_log_begin(&x->g);
+	close(x->peer);
+	x->peer = -1;
+	guest_kick(&x->d, TX);
+	guest_sync(&x->g);
+	guest_fired(&x->d, 0);
+	assert_int_equal(status_now(x), VIRTIO_NET_S_LINK_UP);
+	x->device.ops->resume(x->device.state);
+	await_status(x, 0);
+	assert_true(guest_fired(&x->d, 0) > 0);
+	assert_int_equal(guest_log_end(&x->g), 1);
+}
+
+/* The driver reads that the link is down, and a pause comes in between. */
+static void test_restore_paused(void **state)
+{
+	struct fixture *x = *state;
+
+	move(x);
+	x->device.ops->resume(x->device.state);
+	x->device.ops->quiesce(x->device.state);
+	assert_int_equal(status_now(x), 0);
+	guest_sync(&x->g);
+	guest_fired(&x->d, 0);
+	x->device.ops->resume(x->device.state);
+	await_status(x, VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
+	assert_true(guest_fired(&x->d, 0) > 0);
+}
+
 /* What came before the driver is not for it. */
 static void test_stale_frames(void **state)
 {
@@ -716,9 +799,14 @@ int main(void)
 		TEST("net-gone", test_gone),
 		TEST("net-gone-while-sending", test_gone_while_sending),
 		{ "net-packets", test_packets, setup_packets, teardown, NULL },
+		{ "net-datagrams", test_datagrams, setup_datagrams, teardown,
+		  NULL },
+		TEST("net-started-twice", test_started_twice),
 		TEST("net-control", test_control),
 		TEST("net-restore", test_restore),
 		TEST("net-pause", test_pause),
+		TEST("net-lost-while-paused", test_lost_while_paused),
+		TEST("net-restore-paused", test_restore_paused),
 		TEST("net-stale-frames", test_stale_frames),
 	};
 
