@@ -33,7 +33,7 @@
 # Everything runs in a session of its own, from a known state: whatever this is
 # started from (nohup, a service manager), and an interrupt ends all of it.
 #
-# Environment: THAW_TEST_MINUTES (80): the cases of the rig that would begin when
+# Environment: THAW_TEST_MINUTES (84): the cases of the rig that would begin when
 # so much time has passed are skipped, and say so.  THAW_CACHE, KERNEL_SRC, JOBS
 # and the proxies of apt are passed on; nothing else matters.
 #
@@ -290,7 +290,7 @@ rig() {
 	esac
 	# With $2 another rig follows, for which half of the time is left.
 	now=$(date +%s)
-	left=$((started + ${THAW_TEST_MINUTES:-80} * 60 - 400 - now))
+	left=$((started + ${THAW_TEST_MINUTES:-84} * 60 - 400 - now))
 	[ -z "$2" ] || left=$((left / 2))
 	# shellcheck disable=SC2046 # a list of words
 	report "rig-$1" $((left > 0 ? left + 400 : 400)) sh tests/rig/run-cases \

@@ -136,7 +136,7 @@ case_exec_warm_ends() {
 	warm_run warm-panic 6.12-warm --rw /tmp/exec-prime -- \
 		sh -c 'echo c >/proc/sysrq-trigger; sleep 1000'
 	exec_ended warm-panic 122 'panicked: sysrq triggered crash' panicked
-	warm_run warm-timeout 6.12-warm --rw /tmp/exec-prime --timeout 40 \
+	warm_run warm-timeout 6.12-warm --rw /tmp/exec-prime --timeout 20 \
 		sleep 1000
 	exec_ended warm-timeout 124 'timed out' timed-out
 	warm_run warm-missing 6.12-warm --rw /tmp/exec-prime no-such-command
@@ -161,7 +161,7 @@ case_exec_warm_misbehave() {
 	exec_ended init 122 'panicked: Attempted to kill init' panicked
 	# Since 6.12 the kernel's fair server leaves the init a twentieth.
 	warm_prime 6.1
-	warm_run starve 6.1-warm --rw /tmp/exec-prime --hang-timeout 60 \
+	warm_run starve 6.1-warm --rw /tmp/exec-prime --hang-timeout 30 \
 		/guest/misbehave starve
 	exec_ended starve 123 'guest hung' hung
 }
