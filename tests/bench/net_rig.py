@@ -38,7 +38,9 @@ PATH=$PATH:/usr/bin
 ifconfig lo 127.0.0.1 up
 tunctl -t outside && ifconfig outside 192.0.2.2 netmask 255.255.255.0 up
 route add default gw 192.0.2.1
+mkdir -p /etc
 echo 'nameserver 192.0.2.1' >/etc/resolv.conf
+echo 'nobody:x:65534:65534::/:/bin/false' >>/etc/passwd
 tunctl -t inside && ifconfig inside 10.7.0.1 netmask 255.255.255.0 up
 net_work server &
 """

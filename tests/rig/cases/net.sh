@@ -26,7 +26,10 @@ net_begin() {
 	tunctl -t outside >/dev/null
 	ifconfig outside 192.0.2.2 netmask 255.255.255.0 up
 	route add default gw 192.0.2.1
+	mkdir -p /etc
 	echo 'nameserver 192.0.2.1' >/etc/resolv.conf
+	# As root, passt becomes this user.
+	echo 'nobody:x:65534:65534::/:/bin/false' >>/etc/passwd
 	tunctl -t inside >/dev/null
 	ifconfig inside 10.7.0.1 netmask 255.255.255.0 up
 	httpd -p 8000 -h /tmp/net/www
@@ -34,8 +37,8 @@ net_begin() {
 
 # The servers of one guest, which end with it: a file and a datagram.
 net_serve() {
-	nc -l -p 8001 >"/tmp/net/$1.sent" &
-	nc -u -l -p 8002 >"/tmp/net/$1.datagram" &
+	/guest/xfer listen 8001 >"/tmp/net/$1.sent" &
+	/guest/xfer udp-listen 8002 >"/tmp/net/$1.datagram" &
 }
 
 # Run guest $1 with kernel $2, addresses as $3 says and the network $4, whose guest
@@ -64,10 +67,10 @@ net_guest() {
 	done
 	wget -q -O - "http://$at:$web/file" | md5sum | cut -d' ' -f1 \
 		>"$state/$name.fetched"
-	echo from-outside | nc -u -w 2 "$at" "$datagrams"
-	echo the-word | nc -w 5 "$at" "$words"
+	echo from-outside | /guest/xfer udp-send "$at" "$datagrams"
+	echo the-word | /guest/xfer send "$at" "$words"
 	wait $booting
-	for pid in $(pidof nc); do
+	for pid in $(pidof xfer); do
 		kill "$pid"
 	done
 }
@@ -232,7 +235,7 @@ case_net_clones() {
 		net_await 300 "$state/net-clone-$i.raw" 2 'FACT net.client=.* word'
 		same "the word of guest $i" \
 			"$(wget -q -O - "http://127.0.0.1:811$i/word")" word-of-guest
-		echo "word-$i" | nc -w 5 127.0.0.1 "812$i"
+		echo "word-$i" | /guest/xfer send 127.0.0.1 "812$i"
 	done
 	wait
 	for i in 0 1 2 3 4 5 6 7 8 9; do
