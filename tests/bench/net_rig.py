@@ -43,6 +43,13 @@ echo 'nameserver 192.0.2.1' >/etc/resolv.conf
 echo 'nobody:x:65534:65534::/:/bin/false' >>/etc/passwd
 tunctl -t inside && ifconfig inside 10.7.0.1 netmask 255.255.255.0 up
 net_work server &
+# It leaves its root by pivot_root(2), which an initramfs does not permit.
+mkdir /tmp/bin /tmp/root
+echo '#!/bin/sh
+exec unshare -m sh -c "mount --rbind / /tmp/root && exec chroot /tmp/root /usr/bin/passt \\"\\$@\\"" passt "$@"
+' >/tmp/bin/passt
+chmod +x /tmp/bin/passt
+PATH=/tmp/bin:$PATH
 """
 
 BEGIN = """

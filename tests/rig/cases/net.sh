@@ -17,8 +17,14 @@ net_file() {
 net_begin() {
 	[ ! -e /tmp/net ] || return 0
 	mkdir -p /tmp/net/www /tmp/net/bin
-	printf '#!/bin/sh\nexec /guest/passt/ld.so --library-path %s %s "$@"\n' \
-		/guest/passt/lib /guest/passt/passt >/tmp/net/bin/passt
+	# It leaves its root by pivot_root(2), which an initramfs does not permit.
+	mkdir -p /tmp/net/root
+	cat >/tmp/net/bin/passt <<-'END'
+		#!/bin/sh
+		exec unshare -m sh -c 'mount --rbind / /tmp/net/root &&
+			exec chroot /tmp/net/root /guest/passt/ld.so --library-path \
+				/guest/passt/lib /guest/passt/passt "$@"' passt "$@"
+	END
 	chmod +x /tmp/net/bin/passt
 	net_file
 	echo word >/tmp/net/www/word
