@@ -43,10 +43,11 @@ echo 'nameserver 192.0.2.1' >/etc/resolv.conf
 echo 'nobody:x:65534:65534::/:/bin/false' >>/etc/passwd
 tunctl -t inside && ifconfig inside 10.7.0.1 netmask 255.255.255.0 up
 net_work server &
-# It leaves its root by pivot_root(2), which an initramfs does not permit.
+# It leaves its root by pivot_root(2), which an initramfs does not permit, nor a
+# namespace for a user below chroot(2).
 mkdir /tmp/bin /tmp/root
 echo '#!/bin/sh
-exec unshare -m sh -c "mount --rbind / /tmp/root && exec chroot /tmp/root /usr/bin/passt \\"\\$@\\"" passt "$@"
+exec unshare -m sh -c "mount --rbind / /tmp/root && cd /tmp/root && mount -o move . / && exec chroot . /usr/bin/passt \\"\\$@\\"" passt "$@"
 ' >/tmp/bin/passt
 chmod +x /tmp/bin/passt
 PATH=/tmp/bin:$PATH

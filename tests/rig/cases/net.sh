@@ -17,12 +17,14 @@ net_file() {
 net_begin() {
 	[ ! -e /tmp/net ] || return 0
 	mkdir -p /tmp/net/www /tmp/net/bin
-	# It leaves its root by pivot_root(2), which an initramfs does not permit.
+	# It leaves its root by pivot_root(2), which an initramfs does not permit, nor
+	# a namespace for a user below chroot(2).
 	mkdir -p /tmp/net/root
 	cat >/tmp/net/bin/passt <<-'END'
 		#!/bin/sh
 		exec unshare -m sh -c 'mount --rbind / /tmp/net/root &&
-			exec chroot /tmp/net/root /guest/passt/ld.so --library-path \
+			cd /tmp/net/root && mount -o move . / &&
+			exec chroot . /guest/passt/ld.so --library-path \
 				/guest/passt/lib /guest/passt/passt "$@"' passt "$@"
 	END
 	chmod +x /tmp/net/bin/passt
