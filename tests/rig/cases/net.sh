@@ -25,7 +25,8 @@ net_begin() {
 		exec unshare -m sh -c 'mount --rbind / /tmp/net/root &&
 			cd /tmp/net/root && mount -o move . / &&
 			exec chroot . /guest/passt/ld.so --library-path \
-				/guest/passt/lib /guest/passt/passt "$@"' passt "$@"
+				/guest/passt/lib --preload /guest/passt/noipc.so \
+				/guest/passt/passt "$@"' passt "$@"
 	END
 	chmod +x /tmp/net/bin/passt
 	net_file
