@@ -10,6 +10,7 @@
 #include "vmm/cli/net.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -37,24 +38,35 @@ static bool parse_number(const char *text, unsigned int min, unsigned int max,
 	return !*end && errno == 0 && n >= min && n <= max;
 }
 
+/* The value of a hexadecimal digit; -1: it is none. */
+static int digit_value(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
 /* An address of one station, as six pairs of digits between colons. */
 static bool set_mac(struct net_choice *c, const char *value)
 {
-	unsigned int b[NET_MAC_BYTES];
-	bool zero = true;
-	char end;
+	uint8_t any = 0;
 
-	if (!value || strlen(value) != 3 * NET_MAC_BYTES - 1 ||
-	    strspn(value, "0123456789abcdefABCDEF:") != strlen(value) ||
-	    sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2],
-		   &b[3], &b[4], &b[5], &end) != NET_MAC_BYTES)
+	if (!value || strlen(value) != 3 * NET_MAC_BYTES - 1)
 		return false;
 	for (unsigned int i = 0; i < NET_MAC_BYTES; i++) {
-		c->mac[i] = (uint8_t)b[i];
-		zero = zero && !b[i];
+		int high = digit_value(value[3 * i]);
+		int low = digit_value(value[3 * i + 1]);
+		char end = value[3 * i + 2];
+
+		if (high < 0 || low < 0 ||
+		    end != (i + 1 == NET_MAC_BYTES ? '\0' : ':'))
+			return false;
+		c->mac[i] = (uint8_t)(high << 4 | low);
+		any |= c->mac[i];
 	}
 	c->has_mac = true;
-	return !zero && !(c->mac[0] & 1);
+	return any && !(c->mac[0] & 1);
 }
 
 /* An IPv4 address. */

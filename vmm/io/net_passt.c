@@ -42,8 +42,6 @@
 /* The descriptor of the socket in passt. */
 #define PASST_FD 3
 
-extern char **environ;
-
 /* An argument vector. */
 struct args {
 	const char *list[64];
