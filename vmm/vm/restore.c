@@ -93,8 +93,10 @@ static int describe_machine(const struct snap_file *file,
 		       0;
 }
 
-static void get_share(struct snap_reader *r, struct vm_share *s)
+static void get_share(struct snap_reader *r, struct vm_description *d,
+		      unsigned int n)
 {
+	struct vm_share *s = &d->shares[n];
 	struct fs_config *fs = &s->share.fs;
 
 	get_string(r, s->share.tag, sizeof(s->share.tag));
@@ -111,30 +113,6 @@ static void get_share(struct snap_reader *r, struct vm_share *s)
 		snap_reader_fail(r);
 }
 
-/* Reads the section of the shares, which only a machine with shares has. */
-static int describe_shares(const struct snap_file *file,
-			   struct vm_description *d)
-{
-	struct snap_reader r;
-	int err;
-
-	if (!snap_find(file, VM_TAG_SHARES))
-		return 0;
-	err = snap_read_section(file, VM_TAG_SHARES, VM_SECTION_VERSION, &r);
-	if (err < 0)
-		return err;
-	d->share_count = snap_get_u32(&r);
-	if (d->share_count > VM_SHARES_MAX) {
-		snap_reader_fail(&r);
-		d->share_count = 0;
-	}
-	for (unsigned int i = 0; i < d->share_count; i++)
-		get_share(&r, &d->shares[i]);
-	return snap_reader_error(&r) < 0 ?
-		       snap_section_bad(file, VM_TAG_SHARES) :
-		       0;
-}
-
 static void get_port(struct snap_reader *r, struct vm_description *d,
 		     unsigned int n)
 {
@@ -146,32 +124,11 @@ static void get_port(struct snap_reader *r, struct vm_description *d,
 	d->ports.list[n] = (struct virtio_port){ name, -1, -1 };
 }
 
-/* Reads the section of the ports, which only a machine with ports has. */
-static int describe_ports(const struct snap_file *file,
-			  struct vm_description *d)
+static void get_net(struct snap_reader *r, struct vm_description *d,
+		    unsigned int n)
 {
-	struct snap_reader r;
-	int err;
+	struct vm_net *net = &d->nets[n];
 
-	if (!snap_find(file, VM_TAG_PORTS))
-		return 0;
-	err = snap_read_section(file, VM_TAG_PORTS, VM_SECTION_VERSION, &r);
-	if (err < 0)
-		return err;
-	d->ports.count = snap_get_u32(&r);
-	if (!d->ports.count || d->ports.count > VIRTIO_PORTS_MAX) {
-		snap_reader_fail(&r);
-		d->ports.count = 0;
-	}
-	for (unsigned int i = 0; i < d->ports.count; i++)
-		get_port(&r, d, i);
-	return snap_reader_error(&r) < 0 ?
-		       snap_section_bad(file, VM_TAG_PORTS) :
-		       0;
-}
-
-static void get_net(struct snap_reader *r, struct vm_net *net)
-{
 	get_string(r, net->host, sizeof(net->host));
 	snap_get_bytes(r, net->mac, sizeof(net->mac));
 	net->mtu = snap_get_u16(r);
@@ -180,26 +137,44 @@ static void get_net(struct snap_reader *r, struct vm_net *net)
 		snap_reader_fail(r);
 }
 
-/* Reads the section of the networks, which only a machine with some has. */
-static int describe_nets(const struct snap_file *file, struct vm_description *d)
+/* A section that is a list: their number, and each of them. */
+struct list_section {
+	const char *tag;
+	unsigned int min, max;
+	void (*get)(struct snap_reader *r, struct vm_description *d,
+		    unsigned int n);
+};
+
+static const struct list_section shares_section = { VM_TAG_SHARES, 0,
+						    VM_SHARES_MAX, get_share };
+static const struct list_section ports_section = { VM_TAG_PORTS, 1,
+						   VIRTIO_PORTS_MAX, get_port };
+static const struct list_section nets_section = { VM_TAG_NETS, 0, VM_NETS_MAX,
+						  get_net };
+
+/* Reads such a section; only a machine that has some of them has it. */
+static int describe_list(const struct snap_file *file, struct vm_description *d,
+			 const struct list_section *section,
+			 unsigned int *count)
 {
 	struct snap_reader r;
 	int err;
 
-	if (!snap_find(file, VM_TAG_NETS))
+	if (!snap_find(file, section->tag))
 		return 0;
-	err = snap_read_section(file, VM_TAG_NETS, VM_SECTION_VERSION, &r);
+	err = snap_read_section(file, section->tag, VM_SECTION_VERSION, &r);
 	if (err < 0)
 		return err;
-	d->net_count = snap_get_u32(&r);
-	if (d->net_count > VM_NETS_MAX) {
+	*count = snap_get_u32(&r);
+	if (*count < section->min || *count > section->max) {
 		snap_reader_fail(&r);
-		d->net_count = 0;
+		*count = 0;
 	}
-	for (unsigned int i = 0; i < d->net_count; i++)
-		get_net(&r, &d->nets[i]);
-	return snap_reader_error(&r) < 0 ? snap_section_bad(file, VM_TAG_NETS) :
-					   0;
+	for (unsigned int i = 0; i < *count; i++)
+		section->get(&r, d, i);
+	return snap_reader_error(&r) < 0 ?
+		       snap_section_bad(file, section->tag) :
+		       0;
 }
 
 int vm_describe(const struct snap_file *file, struct vm_description *d)
@@ -211,10 +186,12 @@ int vm_describe(const struct snap_file *file, struct vm_description *d)
 	if (r >= 0)
 		r = describe_machine(file, d);
 	if (r >= 0)
-		r = describe_shares(file, d);
+		r = describe_list(file, d, &shares_section, &d->share_count);
 	if (r >= 0)
-		r = describe_ports(file, d);
-	return r < 0 ? r : describe_nets(file, d);
+		r = describe_list(file, d, &ports_section, &d->ports.count);
+	if (r >= 0)
+		r = describe_list(file, d, &nets_section, &d->net_count);
+	return r;
 }
 
 /* From the first vCPU; the others have the same model and features. */

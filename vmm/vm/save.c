@@ -66,7 +66,7 @@ static void put_machine(const struct vm *vm, struct snap_writer *w)
 	}
 }
 
-/* Writes the shares; describe_shares() reads them. */
+/* Writes the shares; vm_describe() reads them. */
 static void put_shares(const struct vm *vm, struct snap_writer *w)
 {
 	snap_put_u32(w, vm->config.share_count);
@@ -86,7 +86,7 @@ static void put_shares(const struct vm *vm, struct snap_writer *w)
 	}
 }
 
-/* Writes the names of the ports; describe_ports() reads them. */
+/* Writes the names of the ports; vm_describe() reads them. */
 static void put_ports(const struct vm *vm, struct snap_writer *w)
 {
 	const struct virtio_ports *ports = vm->config.ports;
@@ -97,7 +97,7 @@ static void put_ports(const struct vm *vm, struct snap_writer *w)
 			      strlen(ports->list[i].name));
 }
 
-/* Writes the networks; describe_nets() reads them. */
+/* Writes the networks; vm_describe() reads them. */
 static void put_nets(const struct vm *vm, struct snap_writer *w)
 {
 	snap_put_u32(w, vm->config.net_count);
@@ -129,34 +129,31 @@ static int finish_section(struct snap_save *save, const char *tag, int r,
 	return finish_version(save, tag, VM_SECTION_VERSION, r, w);
 }
 
-/* Saves the sections that are the description. */
-static int save_description(struct vm *vm, struct snap_save *save)
+/* Saves a section of the description. */
+static int save_part(const struct vm *vm, struct snap_save *save,
+		     const char *tag,
+		     void (*put)(const struct vm *vm, struct snap_writer *w))
 {
 	struct snap_writer w = { 0 };
-	int r;
 
-	put_about(vm, &w);
-	r = finish_section(save, VM_TAG_ABOUT, 0, &w);
-	if (r < 0)
-		return r;
-	w = (struct snap_writer){ 0 };
-	put_machine(vm, &w);
-	r = finish_section(save, VM_TAG_MACHINE, 0, &w);
-	if (r >= 0 && vm->config.share_count) {
-		w = (struct snap_writer){ 0 };
-		put_shares(vm, &w);
-		r = finish_section(save, VM_TAG_SHARES, 0, &w);
-	}
-	if (r >= 0 && vm->config.ports) {
-		w = (struct snap_writer){ 0 };
-		put_ports(vm, &w);
-		r = finish_section(save, VM_TAG_PORTS, 0, &w);
-	}
-	if (r < 0 || !vm->config.net_count)
-		return r;
-	w = (struct snap_writer){ 0 };
-	put_nets(vm, &w);
-	return finish_section(save, VM_TAG_NETS, 0, &w);
+	put(vm, &w);
+	return finish_section(save, tag, 0, &w);
+}
+
+/* Saves the sections that are the description. */
+static int save_description(const struct vm *vm, struct snap_save *save)
+{
+	int r = save_part(vm, save, VM_TAG_ABOUT, put_about);
+
+	if (r >= 0)
+		r = save_part(vm, save, VM_TAG_MACHINE, put_machine);
+	if (r >= 0 && vm->config.share_count)
+		r = save_part(vm, save, VM_TAG_SHARES, put_shares);
+	if (r >= 0 && vm->config.ports)
+		r = save_part(vm, save, VM_TAG_PORTS, put_ports);
+	if (r >= 0 && vm->config.net_count)
+		r = save_part(vm, save, VM_TAG_NETS, put_nets);
+	return r;
 }
 
 /* Saves the description, the vCPUs and the machine's part. */
