@@ -27,14 +27,14 @@
 /* The modules that init needs, and the option that configures each. */
 static const struct needed {
 	const char *name, *option;
+	bool network; /* only with a network */
 } needed[] = {
-	{ "virtio_pci", "CONFIG_VIRTIO_PCI" },
-	{ "virtio_console", "CONFIG_VIRTIO_CONSOLE" },
-	{ "virtiofs", "CONFIG_VIRTIO_FS" },
-	{ "overlay", "CONFIG_OVERLAY_FS" },
+	{ "virtio_pci", "CONFIG_VIRTIO_PCI", false },
+	{ "virtio_console", "CONFIG_VIRTIO_CONSOLE", false },
+	{ "virtiofs", "CONFIG_VIRTIO_FS", false },
+	{ "overlay", "CONFIG_OVERLAY_FS", false },
+	{ "virtio_net", "CONFIG_VIRTIO_NET", true },
 };
-static const struct needed needed_for_network = { "virtio_net",
-						  "CONFIG_VIRTIO_NET" };
 
 /* A module that the walk has entered. */
 struct visit {
@@ -257,10 +257,8 @@ static int walk_tree(struct module_set *set, const struct module_tree *tree,
 
 	walk.config = text;
 	for (size_t i = 0; i < ARRAY_SIZE(needed) && err == 0; i++)
-		err = visit(&walk, needed[i].name, needed[i].option);
-	if (err == 0 && config->network)
-		err = visit(&walk, needed_for_network.name,
-			    needed_for_network.option);
+		if (config->network || !needed[i].network)
+			err = visit(&walk, needed[i].name, needed[i].option);
 	return err;
 }
 
