@@ -21,9 +21,8 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 
-from rig_rounds import (QUIRK, RIG, compile_program, fetch, peers, ratio, run_round)
+from rig_rounds import (QUIRK, RIG, compile_program, fetch, peers, ratio, run_rounds)
 
 PACKAGES = "qemu-system-x86 passt"
 BACKENDS = ("tap", "passt")
@@ -149,15 +148,7 @@ def main():
                         help="seconds for a guest")
     parser.add_argument("-v", "--verbose", action="store_true")
     args = parser.parse_args()
-    rounds = []
-    with tempfile.TemporaryDirectory(prefix="thaw-bench.") as work:
-        options = prepare(work)
-        for number in range(args.rounds):
-            rounds.append(run_round(args, number, script(args, number), work, options,
-                                    "connect"))
-            print("# after round %d of %d" % (number + 1, args.rounds))
-            show(args, rounds)
-            sys.stdout.flush()
+    rounds = run_rounds(args, prepare, script, "connect", show)
     return 0 if any(rounds) else 1
 
 

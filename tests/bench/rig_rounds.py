@@ -11,6 +11,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RIG = os.path.join(HERE, "../rig")
@@ -89,8 +90,7 @@ def processor_us(pid):
 class Guest:
     """What one guest prints, and the processor time when it prints it."""
 
-    def __init__(self, last):
-        self.last = last
+    def __init__(self):
         self.text, self.figures = "", {}
         self.begun, self.ended, self.between = None, None, 0
 
@@ -120,7 +120,7 @@ def run_round(args, number, text, work, options, last):
         [os.path.join(RIG, "rig"), "x86", "--mem", str(args.mem), "--timeout",
          str(3 * args.limit + 120), *options, "--", "sh", "/scratch/bench.sh"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    guests, guest, emulator = {}, Guest(last), None
+    guests, guest, emulator = {}, Guest(), None
     for line in rig.stdout:
         emulator = emulator or emulator_of(rig.pid)
         used = processor_us(emulator)
@@ -128,7 +128,7 @@ def run_round(args, number, text, work, options, last):
         if args.verbose:
             print(line, end="", file=sys.stderr, flush=True)
         if line.startswith("@@@ "):
-            guest = guests[line[4:].strip()] = Guest(last)
+            guest = guests[line[4:].strip()] = Guest()
         guest.take(line, used)
     rig.wait()
     for way, guest in guests.items():
@@ -144,3 +144,18 @@ def ratio(rounds, ways, phase, which):
     ratios = [r[ways[0]][phase][which] / r[ways[1]][phase][which]
               for r in rounds if all(way in r for way in ways)]
     return "%.2f" % statistics.median(ratios) if ratios else "-"
+
+
+def run_rounds(args, prepare, script, last, show):
+    """Runs args.rounds rounds of script(args, number) with what prepare(directory) has
+    made, and shows the table after each; the rounds."""
+    rounds = []
+    with tempfile.TemporaryDirectory(prefix="thaw-bench.") as work:
+        options = prepare(work)
+        for number in range(args.rounds):
+            rounds.append(run_round(args, number, script(args, number), work,
+                                    options, last))
+            print("# after round %d of %d" % (number + 1, args.rounds))
+            show(args, rounds)
+            sys.stdout.flush()
+    return rounds

@@ -23,9 +23,8 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 
-from rig_rounds import (QUIRK, RIG, compile_program, fetch, peers, ratio, run_round)
+from rig_rounds import (QUIRK, RIG, compile_program, fetch, peers, ratio, run_rounds)
 
 PACKAGES = "qemu-system-x86 virtiofsd e2fsprogs"
 WAYS = ("thaw", "virtiofsd")
@@ -94,7 +93,8 @@ def prepare(work):
     subprocess.run(["sh", os.path.join(RIG, "mkinitrd"), "-a", "x86", "-i",
                     program, "-o", os.path.join(work, "initrd")], check=True)
     return ["--scratch", work, "--file", program,
-            "--share", peers(PACKAGES) + ":/peers", "--share", fetch("kernel", "x86", "6.12") + ":/kernel"]
+            "--share", peers(PACKAGES) + ":/peers",
+            "--share", fetch("kernel", "x86", "6.12") + ":/kernel"]
 
 
 def script(args, number):
@@ -115,7 +115,7 @@ def script(args, number):
     return text.format(**values)
 
 
-def show(rounds):
+def show(_args, rounds):
     """Prints the table."""
     print("| phase | us per | host | thaw | virtiofsd | ratio | by time |\n"
           "|---|---|---:|---:|---:|---:|---:|")
@@ -144,15 +144,7 @@ def main():
                         help="seconds for a guest")
     parser.add_argument("-v", "--verbose", action="store_true")
     args = parser.parse_args()
-    rounds = []
-    with tempfile.TemporaryDirectory(prefix="thaw-bench.") as work:
-        options = prepare(work)
-        for number in range(args.rounds):
-            rounds.append(run_round(args, number, script(args, number), work,
-                                    options, "forget"))
-            print("# after round %d of %d" % (number + 1, args.rounds))
-            show(rounds)
-            sys.stdout.flush()
+    rounds = run_rounds(args, prepare, script, "forget", show)
     return 0 if any(len(r) == 3 for r in rounds) else 1
 
 
