@@ -224,7 +224,7 @@ static int run_open(struct run *run, const struct option_operands *command)
 				    &console);
 	if (r >= 0)
 		r = open_files(run);
-	/* It starts while the rest is read. */
+	/* passt starts while the rest is read. */
 	if (r >= 0)
 		r = nets_open(&run->task.nets);
 	if (r >= 0)

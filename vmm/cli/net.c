@@ -22,20 +22,14 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/base/sha256.h"
+#include "vmm/cli/id.h"
 
 /* Decimal, between @min and @max. */
 static bool parse_number(const char *text, unsigned int min, unsigned int max,
 			 unsigned int *value)
 {
-	char *end;
-	unsigned long n;
-
-	if (!text || *text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	n = strtoul(text, &end, 10);
-	*value = (unsigned int)n;
-	return !*end && errno == 0 && n >= min && n <= max;
+	return text && id_parse(text, '\0', value) && *value >= min &&
+	       *value <= max;
 }
 
 /* The value of a hexadecimal digit; -1: it is none. */
@@ -94,7 +88,6 @@ static bool add_forward(struct net_choice *c, const char *value,
 	if (asprintf(&text, "%s%s", strchr(value, '/') ? "" : "127.0.0.1/",
 		     value) < 0)
 		return false;
-	c->forwards[c->forward_count++] = text;
 	list[(*count)++] = text;
 	return true;
 }
@@ -443,8 +436,10 @@ int nets_await(struct nets *nets)
 
 static void choice_finish(struct net_choice *c)
 {
-	for (unsigned int i = 0; i < c->forward_count; i++)
-		free(c->forwards[i]);
+	for (unsigned int i = 0; i < c->passt.tcp_count; i++)
+		free((char *)c->passt.tcp[i]);
+	for (unsigned int i = 0; i < c->passt.udp_count; i++)
+		free((char *)c->passt.udp[i]);
 	free(c->text);
 }
 

@@ -19,9 +19,7 @@ struct net_choice {
 	char *text; /* owned; what the strings below point into */
 	const char *tap;
 	unsigned int fd;
-	struct net_passt passt;
-	char *forwards[16]; /* values of passt's options; owned */
-	unsigned int forward_count;
+	struct net_passt passt; /* its strings are owned */
 	bool has_mac;
 	uint8_t mac[NET_MAC_BYTES];
 	unsigned int mtu; /* 0: not given */

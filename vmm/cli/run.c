@@ -259,7 +259,6 @@ static int boot(struct vm *vm, void *ctx)
 		.cmdline = run->cmdline,
 		.has_serial = true,
 	};
-
 	int r = vm_boot(vm, &config);
 
 	return r < 0 ? r : nets_await(&run->nets);

@@ -32,7 +32,6 @@ int net_begin(struct net *net, enum net_framing framing, int fd)
 {
 	net->framing = framing;
 	net->fd = fd;
-	net->said_fd = -1;
 	net->up = framing != NET_NONE;
 	net->rx = malloc(RX_BYTES);
 	net->tx = malloc(GATHER_AT + NET_FRAME_MAX);
@@ -71,6 +70,18 @@ static int stream_frame(struct net *net, struct net_frame *frame)
 	return 1;
 }
 
+/* What an error of a read means: 0, no frame now, or -errno. */
+static int read_error(struct net *net, int err)
+{
+	/* A frame that the device has refused to give; nothing serves a port. */
+	if ((net->framing == NET_TAP && err == EINVAL) ||
+	    (net->datagrams && err == ECONNREFUSED)) {
+		net->rx_dropped++;
+		return 0;
+	}
+	return err == EAGAIN || err == EINTR ? 0 : -err;
+}
+
 /* Reads more: 1, 0 if there is none now, -errno.  The buffer has room. */
 static int stream_read_more(struct net *net)
 {
@@ -82,7 +93,7 @@ static int stream_read_more(struct net *net)
 	n = recv(net->fd, net->rx + net->rx_end, RX_BYTES - net->rx_end,
 		 MSG_DONTWAIT);
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+		return read_error(net, errno);
 	if (n == 0)
 		return -ENOTCONN;
 	net->rx_end += (size_t)n;
@@ -106,18 +117,6 @@ static ssize_t read_message(struct net *net)
 		return read(net->fd, net->rx, RX_BYTES);
 	return recv(net->fd, net->rx + NET_HEADER_BYTES,
 		    RX_BYTES - NET_HEADER_BYTES, MSG_DONTWAIT);
-}
-
-/* What an error of read_message() means: 0, no frame now, or -errno. */
-static int read_error(struct net *net, int err)
-{
-	/* A frame that the device has refused to give; nothing serves a port. */
-	if ((net->framing == NET_TAP && err == EINVAL) ||
-	    (net->datagrams && err == ECONNREFUSED)) {
-		net->rx_dropped++;
-		return 0;
-	}
-	return err == EAGAIN || err == EINTR ? 0 : -err;
 }
 
 static int message_receive(struct net *net, struct net_frame *frame)

@@ -69,7 +69,7 @@ struct net {
 	bool awaited; /* net_await() has returned 0 */
 	uint16_t mtu; /* of the host's side */
 	pid_t child; /* passt; 0: none */
-	int said_fd; /* what passt says on standard error; -1: none */
+	int said_fd; /* what passt says on standard error, with a child */
 	/* Received and not yet consumed: rx[at] to rx[end]. */
 	uint8_t *rx;
 	size_t rx_at, rx_end, rx_next;

@@ -44,7 +44,7 @@ int net_open_fd(struct net *net, int fd)
 	CLEANUP_CLOSE int owned = fd;
 	int flags = fcntl(fd, F_GETFL);
 
-	*net = (struct net){ .framing = NET_NONE, .fd = -1, .said_fd = -1 };
+	*net = (struct net){ .framing = NET_NONE };
 	if (flags < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return log_errno(errno, "network fd %d", fd);
 	if (!net_is_tap(fd))

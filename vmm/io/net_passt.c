@@ -172,11 +172,7 @@ int net_open_passt(struct net *net, const struct net_passt *passt,
 	int ends[2], r;
 	CLEANUP_CLOSE int theirs = -1;
 
-	*net = (struct net){ .name = "user",
-			     .framing = NET_NONE,
-			     .fd = -1,
-			     .said_fd = -1,
-			     .mtu = NET_PASST_MTU };
+	*net = (struct net){ .name = "user", .mtu = NET_PASST_MTU };
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return log_errno(errno, "network user: socketpair");
 	theirs = above_streams(ends[1]);
@@ -185,12 +181,17 @@ int net_open_passt(struct net *net, const struct net_passt *passt,
 		return r;
 	net->said_fd = above_streams(
 		memfd_create("passt", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-	if (theirs < 0 || net->said_fd < 0)
-		return log_errno(errno, "network user: descriptors of passt");
+	if (theirs < 0 || net->said_fd < 0) {
+		r = log_errno(errno, "network user: descriptors of passt");
+		close_fd(&net->said_fd);
+		return r;
+	}
 	make_args(&args, passt);
 	r = spawn(&net->child, &args, theirs, net->said_fd);
-	if (r != 0)
+	if (r != 0) {
 		net->child = 0;
+		close_fd(&net->said_fd);
+	}
 	if (r == ENOENT)
 		return log_fail(r,
 				"network user: %s is not installed; install "

@@ -108,7 +108,7 @@ int net_open_tap(struct net *net, const char *name)
 					 IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 	CLEANUP_CLOSE int fd = -1;
 
-	*net = (struct net){ .framing = NET_NONE, .fd = -1, .said_fd = -1 };
+	*net = (struct net){ .framing = NET_NONE };
 	if (!*name || strlen(name) >= sizeof(request.ifr_name))
 		return log_fail(EINVAL, "tap %s: a name has 1 to %zu bytes",
 				name, sizeof(request.ifr_name) - 1);

@@ -61,13 +61,19 @@ struct net_device {
 	struct virtq_chain chain;
 };
 
-static void put_status(struct net_device *n, uint16_t status)
+static void set_status(struct net_device *n, uint16_t status)
 {
 	uint8_t bytes[2];
 
 	put_le16(bytes, status);
 	virtio_config_put(n->dev, offsetof(struct virtio_net_config, status),
 			  bytes, sizeof(bytes));
+}
+
+/* The same, and notifies the driver. */
+static void put_status(struct net_device *n, uint16_t status)
+{
+	set_status(n, status);
 	if (virtio_has(n->dev, VIRTIO_NET_F_STATUS))
 		virtio_config_signal(n->dev);
 }
@@ -268,13 +274,8 @@ static bool control_handle(struct net_device *n, struct virtq_chain *chain)
 	}
 	if (command.class == VIRTIO_NET_CTRL_ANNOUNCE &&
 	    command.cmd == VIRTIO_NET_CTRL_ANNOUNCE_ACK) {
-		uint8_t status[2];
-
 		answer = VIRTIO_NET_OK;
-		put_le16(status, n->flapping ? 0 : link_status(n));
-		virtio_config_put(n->dev,
-				  offsetof(struct virtio_net_config, status),
-				  status, sizeof(status));
+		set_status(n, n->flapping ? 0 : link_status(n));
 	}
 	iovs_put(&chain->writable, &answer, sizeof(answer));
 	virtio_queue_complete(n->dev, QUEUE_CONTROL, chain->head,
@@ -495,8 +496,10 @@ int virtio_net_create(struct device *device, const struct virtio_host *host,
 		n->in.fd = link->net->fd;
 		n->out.fd = fcntl(link->net->fd, F_DUPFD_CLOEXEC, 3);
 		if (n->out.fd < 0) {
+			int err = log_errno(errno, "%s: descriptor", name);
+
 			free(n);
-			return log_errno(errno, "%s: descriptor", name);
+			return err;
 		}
 	}
 	return virtio_pci_create(device, &pci, &n->dev);
