@@ -34,7 +34,15 @@ static inline uint64_t clock_now_ns(void)
 	return clock_ns(&t);
 }
 
-/* The same in milliseconds, rounded down. */
+/* The time until @deadline_ns; 0 if it is over. */
+static inline uint64_t clock_left_ns(uint64_t deadline_ns)
+{
+	uint64_t now = clock_now_ns();
+
+	return now < deadline_ns ? deadline_ns - now : 0;
+}
+
+/* The same as clock_now_ns() in milliseconds, rounded down. */
 static inline uint64_t clock_now_ms(void)
 {
 	return clock_now_ns() / NS_PER_MS;

@@ -2,7 +2,7 @@
 /*
  * The log. Its state is two words, atomic and process-wide on purpose: the
  * level, and whether the terminal is raw. They carry no data between threads,
- * so relaxed order is enough.
+ * so relaxed order is enough. Where errors are kept is each thread's own.
  */
 #include "vmm/base/log.h"
 
@@ -20,6 +20,7 @@
 
 static atomic_int shown_level = LOG_WARN;
 static atomic_bool terminal_is_raw;
+static _Thread_local char *kept_line;
 
 void log_set_level(enum log_level level)
 {
@@ -31,8 +32,12 @@ void log_set_raw(bool raw)
 	atomic_store_explicit(&terminal_is_raw, raw, memory_order_relaxed);
 }
 
-/* Writes one line, truncated to LINE_BYTES, by one write(2). */
-static void emit(const char *format, va_list ap, const char *suffix)
+/*
+ * Writes one line, truncated to LINE_BYTES, by one write(2), and keeps it where it is
+ * an error and that is wanted.
+ */
+static void emit(enum log_level level, const char *format, va_list ap,
+		 const char *suffix)
 {
 	static const char prefix[] = "thaw: ";
 	char line[LINE_BYTES];
@@ -52,11 +57,22 @@ static void emit(const char *format, va_list ap, const char *suffix)
 	for (size_t i = 0; i < at; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
+	if (level == LOG_ERROR && kept_line)
+		snprintf(kept_line, LOG_KEPT_BYTES, "%.*s",
+			 (int)(at - sizeof(prefix) + 1),
+			 line + sizeof(prefix) - 1);
 	if (atomic_load_explicit(&terminal_is_raw, memory_order_relaxed))
 		line[at++] = '\r';
 	line[at++] = '\n';
 	if (write(STDERR_FILENO, line, at) < 0)
 		return; /* standard error is closed */
+}
+
+void log_keep(char *line)
+{
+	kept_line = line;
+	if (line)
+		*line = '\0';
 }
 
 void log_at(enum log_level level, const char *format, ...)
@@ -67,7 +83,7 @@ void log_at(enum log_level level, const char *format, ...)
 	va_start(ap, format);
 	if ((int)level <=
 	    atomic_load_explicit(&shown_level, memory_order_relaxed))
-		emit(format, ap, "");
+		emit(level, format, ap, "");
 	va_end(ap);
 	errno = saved;
 }
@@ -81,7 +97,7 @@ int log_errno(int err, const char *format, ...)
 	snprintf(suffix, sizeof(suffix), ": %s",
 		 strerror_r(err, words, sizeof(words)));
 	va_start(ap, format);
-	emit(format, ap, suffix);
+	emit(LOG_ERROR, format, ap, suffix);
 	va_end(ap);
 	return -err;
 }
@@ -91,7 +107,7 @@ int log_fail(int err, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	emit(format, ap, "");
+	emit(LOG_ERROR, format, ap, "");
 	va_end(ap);
 	return -err;
 }
@@ -109,7 +125,7 @@ void log_guest(struct log_budget *budget, const char *format, ...)
 		return;
 	}
 	va_start(ap, format);
-	emit(format, ap,
+	emit(LOG_WARN, format, ap,
 	     n == GUEST_BUDGET_LINES - 1 ? " (further messages suppressed)" :
 					   "");
 	va_end(ap);

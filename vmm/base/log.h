@@ -60,6 +60,14 @@ int log_errno(int err, const char *format, ...)
 int log_fail(int err, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+#define LOG_KEPT_BYTES 512
+
+/*
+ * Also stores the last error that the calling thread logs, without the prefix, in
+ * @line, of LOG_KEPT_BYTES, which begins as ""; NULL ends that.
+ */
+void log_keep(char *line);
+
 /*
  * A budget of log lines for events that a guest can cause. One per source,
  * zero-initialised; any thread.

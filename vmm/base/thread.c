@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,17 @@ static uint64_t run_delay_ns(const char *name)
 		strtoull(text, &second, 10);
 	fclose(file);
 	return second == text ? 0 : strtoull(second, NULL, 10);
+}
+
+unsigned int threads_useful(unsigned int most)
+{
+	cpu_set_t cpus;
+	/* The set is too small for a host with more than 1024 processors. */
+	unsigned int count = sched_getaffinity(0, sizeof(cpus), &cpus) ?
+				     most :
+				     (unsigned int)CPU_COUNT(&cpus);
+
+	return count < most ? count : most;
 }
 
 uint64_t threads_run_delay_ns(void)

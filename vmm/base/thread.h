@@ -38,6 +38,12 @@ void thread_kick(pthread_t thread);
 void thread_kick_id(pid_t id);
 
 /*
+ * How many threads can work at once: the processors that this process may use,
+ * @most at most.
+ */
+unsigned int threads_useful(unsigned int most);
+
+/*
  * For how long threads of the process were ready to run without a processor, in
  * ns, added up (/proc/PID/task/TID/schedstat, second number; proc(5)). 0 where
  * the kernel does not count it. Any thread.

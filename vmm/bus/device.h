@@ -27,9 +27,11 @@ struct device_ops {
 	 * Stops the host side: when it returns, no request is in flight and
 	 * nothing touches guest memory until resume.  vCPUs are stopped; any
 	 * thread.  It does not wait for a page fill, as all devices are
-	 * quiesced in one call of the loop.  0 or -errno, logged.
+	 * quiesced in one call of the loop.  It waits for the host until
+	 * @deadline_ns (clock_now_ns()), which is that of all devices, and
+	 * fails then.  0 or -errno, logged.
 	 */
-	int (*quiesce)(void *state);
+	int (*quiesce)(void *state, uint64_t deadline_ns);
 	/*
 	 * Undoes quiesce, and has the loop serve the queues again.  A request
 	 * there may need an unavailable page, so the loop thread does it after

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The event loop: one thread that waits in epoll and runs the devices' host
- * side.
+ * An event loop: one thread that waits in epoll and runs the devices' host side.  A
+ * VM has one, and another one for disks.
  *
  * A virtqueue's runtime, a serial port's output and a console's input belong to
- * the loop thread.  Where a vCPU's register write must change such state (queue
+ * the thread of their loop.  Where a vCPU's register write must change such state (queue
  * enable, device reset) it does so by loop_call(), which runs a function on the
  * loop thread and waits for it; hence no lock is held while guest memory is
  * touched.  The loop thread itself never waits for a vCPU.
