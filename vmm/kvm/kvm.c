@@ -211,6 +211,13 @@ int kvm_slot_set(const struct kvm_vm *vm, const struct kvm_slot *slot)
 	return r;
 }
 
+int kvm_dirty_log_take(const struct kvm_vm *vm, uint32_t id, uint64_t *bits)
+{
+	struct kvm_dirty_log log = { .slot = id, .dirty_bitmap = bits };
+
+	return kvm_call(vm->fd, KVM_GET_DIRTY_LOG, &log);
+}
+
 int kvm_guest_memfd_create(const struct kvm_vm *vm, uint64_t size_bytes)
 {
 	struct thaw_guest_memfd create = {
@@ -309,6 +316,16 @@ int kvm_attr_get(int fd, uint32_t group, uint64_t attr, void *value)
 int kvm_attr_set(int fd, uint32_t group, uint64_t attr, const void *value)
 {
 	return attr_call(fd, KVM_SET_DEVICE_ATTR, group, attr, value);
+}
+
+int kvm_vcpu_prefault(const struct kvm_vcpu *vcpu, uint64_t gpa,
+		      uint64_t size_bytes)
+{
+	struct kvm_pre_fault_memory range = { .gpa = gpa, .size = size_bytes };
+	int r = kvm_ioctl(vcpu->fd, KVM_PRE_FAULT_MEMORY, &range);
+
+	/* A kernel that does not know the request says ENOTTY. */
+	return r == -ENOTTY ? -EOPNOTSUPP : r;
 }
 
 int kvm_mp_state_get(const struct kvm_vcpu *vcpu, uint32_t *state)

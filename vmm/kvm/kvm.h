@@ -102,6 +102,14 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu);
 bool kvm_vcpu_fault(const struct kvm_vcpu *vcpu,
 		    struct thaw_memory_fault *fault);
 
+/*
+ * KVM_PRE_FAULT_MEMORY: maps [@gpa, @gpa + @size_bytes) for reads as far as its
+ * pages are present, on the vCPU's thread; a part may be mapped after any error.
+ * -EOPNOTSUPP: not supported.  Silent.
+ */
+int kvm_vcpu_prefault(const struct kvm_vcpu *vcpu, uint64_t gpa,
+		      uint64_t size_bytes);
+
 /* A memslot, as passed to the kernel. */
 struct kvm_slot {
 	uint32_t id;
@@ -120,6 +128,13 @@ struct kvm_slot {
  */
 int kvm_slot_set(const struct kvm_vm *vm, const struct kvm_slot *slot);
 int kvm_slot_try(const struct kvm_vm *vm, const struct kvm_slot *slot);
+
+/*
+ * Stores which pages of slot @id were written since the last call in @bits, a bit
+ * for each page of the host, rounded up to words of 64.  The slot has
+ * KVM_MEM_LOG_DIRTY_PAGES.
+ */
+int kvm_dirty_log_take(const struct kvm_vm *vm, uint32_t id, uint64_t *bits);
 
 /*
  * Creates a guest_memfd of @size_bytes that can be mapped and is shared

@@ -94,6 +94,14 @@ static void read_pools(struct mem_host *host)
 	closedir(dir);
 }
 
+uint64_t mem_host_hugetlb_bytes(void)
+{
+	char text[4096];
+
+	read_text("/proc/meminfo", text, sizeof(text));
+	return meminfo_bytes(text, "Hugepagesize:");
+}
+
 void mem_host_read(struct mem_host *host)
 {
 	char text[1024];

@@ -23,6 +23,9 @@ struct mem_host {
 	} pools[MEM_HOST_POOLS_MAX];
 };
 
+/* The default size of hugetlb pages in bytes; 0: the kernel has none. */
+uint64_t mem_host_hugetlb_bytes(void);
+
 /* Fills @host from /proc and /sys. */
 void mem_host_read(struct mem_host *host);
 

@@ -8,17 +8,33 @@
 #include "vmm/mem/memory.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/base/pio.h"
+#include "vmm/base/zeros.h"
 #include "vmm/kvm/kvm.h"
+#include "vmm/mem/anon.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* since Linux 5.14 */
+#endif
 
 const char *const memory_backing_names[] = {
 	[MEMORY_ANON] = "anon",
 	[MEMORY_GUEST_MEMFD] = "guest_memfd",
+	NULL,
+};
+
+const char *const memory_huge_names[] = {
+	[MEMORY_HUGE_AUTO] = "auto",
+	[MEMORY_HUGE_ALWAYS] = "always",
+	[MEMORY_HUGE_NEVER] = "never",
+	[MEMORY_HUGE_HUGETLB] = "hugetlb",
 	NULL,
 };
 
@@ -46,18 +62,27 @@ static int map_guest_memfd(struct memory_region *region,
 	return 0;
 }
 
-/* Maps @region as private anonymous memory (@fd -1), or from a file. */
-static int map_private(struct memory_region *region, int fd, uint64_t offset)
+/* Maps what files hold of @region over its anonymous memory. */
+static int map_parts(const struct memory_region *region,
+		     const struct memory_config *config)
 {
-	int flags = MAP_PRIVATE | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
-	void *hva = mmap(NULL, region->size_bytes, PROT_READ | PROT_WRITE,
-			 flags, fd, (off_t)offset);
+	const struct memory_part *part, *last;
+	uint64_t begin = region->offset_bytes / PAGE_BYTES;
+	uint64_t end = begin + region->size_bytes / PAGE_BYTES;
 
-	if (hva == MAP_FAILED)
-		return log_errno(errno, "map %llu MiB of guest memory",
-				 (unsigned long long)(region->size_bytes /
-						      MIB));
-	region->hva = hva;
+	part = config->parts + run_search(config->parts, config->part_count,
+					  sizeof(*part), begin);
+	last = config->parts + config->part_count;
+	for (; part < last && part->first < end; part++) {
+		uint64_t from = max_u64(part->first, begin);
+		uint64_t to = min_u64(part->first + part->count, end);
+
+		if (mmap(region->hva + (from - begin) * PAGE_BYTES,
+			 (to - from) * PAGE_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, part->fd,
+			 (off_t)(from * PAGE_BYTES)) == MAP_FAILED)
+			return log_errno(errno, "map guest memory from a file");
+	}
 	return 0;
 }
 
@@ -70,11 +95,10 @@ static int map_region(struct memory_region *region,
 
 	if (config->backing == MEMORY_GUEST_MEMFD)
 		r = map_guest_memfd(region, kvm);
-	else if (config->backing == MEMORY_FILE)
-		r = map_private(region, config->file_fd,
-				config->file_offset + region->offset_bytes);
 	else
-		r = map_private(region, -1, 0);
+		r = anon_map(region, &config->huge);
+	if (r == 0 && config->backing == MEMORY_FILE)
+		r = map_parts(region, config);
 	if (r < 0)
 		return r;
 	/* Keep guest memory out of core dumps; old kernels may refuse. */
@@ -105,13 +129,38 @@ static int check_range(const struct memory *memory,
 			(unsigned long long)(granule / KIB));
 }
 
+/* Notes what is mapped from files, whichever they are. */
+static int note_file_runs(struct memory *memory,
+			  const struct memory_config *config)
+{
+	memory->file_runs =
+		calloc(config->part_count + 1, sizeof(memory->file_runs[0]));
+	if (!memory->file_runs)
+		return log_errno(ENOMEM, "guest memory from a file");
+	for (size_t i = 0; i < config->part_count; i++)
+		memory->file_runs[i] =
+			(struct page_run){ config->parts[i].first,
+					   config->parts[i].count };
+	memory->file_run_count = run_join(memory->file_runs, config->part_count,
+					  1, 0, SIZE_MAX, memory->file_runs);
+	return 0;
+}
+
 int memory_init(struct memory *memory, const struct memory_config *config,
 		const struct kvm_vm *kvm)
 {
 	*memory = (struct memory){ .backing = config->backing,
-				   .granule_pages = config->granule_pages };
+				   .huge = config->huge,
+				   .granule_pages = config->granule_pages,
+				   .slot_lock = PTHREAD_MUTEX_INITIALIZER };
 	if (!memory->granule_pages)
 		memory->granule_pages = memory_host_pages();
+	if (config->backing == MEMORY_FILE) {
+		int r = note_file_runs(memory, config);
+
+		if (r < 0)
+			return r;
+	}
 	for (unsigned int i = 0; i < config->range_count; i++) {
 		struct memory_region *region = &memory->regions[i];
 		int r = check_range(memory, &config->ranges[i]);
@@ -148,14 +197,19 @@ void memory_finish(struct memory *memory)
 		if (region->guest_memfd >= 0)
 			close(region->guest_memfd);
 	}
+	zeros_unmap((void *)atomic_load(&memory->notes),
+		    memory_note_bytes(memory));
+	free(memory->file_runs);
 	*memory = (struct memory){ 0 };
 }
 
-int memory_update_slot(struct memory *memory, struct memory_region *region)
+/* Creates the slot of a region, or gives it other flags. */
+static int set_slot(const struct memory *memory,
+		    const struct memory_region *region, uint32_t flags)
 {
 	struct kvm_slot slot = {
 		.id = region->slot,
-		.flags = region->flags,
+		.flags = flags,
 		.gpa = region->gpa,
 		.size_bytes = region->size_bytes,
 		.hva = region->slot_hva ? region->slot_hva : region->hva,
@@ -166,11 +220,28 @@ int memory_update_slot(struct memory *memory, struct memory_region *region)
 	return kvm_slot_set(memory->kvm, &slot);
 }
 
+int memory_change_slot(struct memory *memory, struct memory_region *region,
+		       uint32_t set, uint32_t clear)
+{
+	uint32_t flags;
+	int r = 0;
+
+	pthread_mutex_lock(&memory->slot_lock);
+	flags = (region->flags & ~clear) | set;
+	if (memory->kvm && flags != region->flags)
+		r = set_slot(memory, region, flags);
+	if (r == 0)
+		region->flags = flags;
+	pthread_mutex_unlock(&memory->slot_lock);
+	return r;
+}
+
 int memory_attach(struct memory *memory, const struct kvm_vm *kvm)
 {
 	memory->kvm = kvm;
 	for (unsigned int i = 0; i < memory->region_count; i++) {
-		int r = memory_update_slot(memory, &memory->regions[i]);
+		const struct memory_region *region = &memory->regions[i];
+		int r = set_slot(memory, region, region->flags);
 
 		if (r < 0)
 			return r;
@@ -203,6 +274,43 @@ struct memory_region *memory_region_of_page(const struct memory *memory,
 			return (struct memory_region *)(uintptr_t)region;
 	}
 	return NULL;
+}
+
+uint64_t memory_pages_left(const struct memory *memory, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(memory, page);
+
+	return (region->offset_bytes + region->size_bytes) / PAGE_BYTES - page;
+}
+
+gpa_t memory_page_gpa(const struct memory *memory, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(memory, page);
+
+	return region->gpa + (page * PAGE_BYTES - region->offset_bytes);
+}
+
+uint8_t *memory_page_hva(const struct memory *memory, uint64_t page)
+{
+	const struct memory_region *region =
+		memory_region_of_page(memory, page);
+
+	return region->hva + (page * PAGE_BYTES - region->offset_bytes);
+}
+
+int memory_load_mapped(const struct memory *memory, uint64_t page,
+		       uint64_t count)
+{
+	uint8_t *hva = memory_page_hva(memory, page);
+
+	while (madvise(hva, count * PAGE_BYTES, MADV_POPULATE_READ) < 0) {
+		/* EFAULT stands for SIGBUS (madvise(2)). */
+		if (errno != EAGAIN)
+			return errno == EFAULT ? -EIO : -errno;
+	}
+	return 0;
 }
 
 int memory_map(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
@@ -245,29 +353,54 @@ int memory_write(const struct memory *memory, gpa_t gpa, const void *from,
 	if (r < 0)
 		return r;
 	memcpy(to, from, len_bytes);
+	memory_note(memory, to, len_bytes);
 	return 0;
+}
+
+/* The region that contains the host address, or NULL. */
+static const struct memory_region *region_of_hva(const struct memory *memory,
+						 const void *hva)
+{
+	for (unsigned int i = 0; i < memory->region_count; i++) {
+		const struct memory_region *region = &memory->regions[i];
+
+		if ((uintptr_t)hva - (uintptr_t)region->hva <
+		    region->size_bytes)
+			return region;
+	}
+	return NULL;
+}
+
+void memory_note_tracked(const struct memory *memory, const void *hva,
+			 uint64_t len_bytes)
+{
+	_Atomic uint64_t *notes =
+		atomic_load_explicit(&memory->notes, memory_order_acquire);
+	const struct memory_region *region = region_of_hva(memory, hva);
+	uint64_t offset, first, last;
+
+	if (!notes || !region || !len_bytes)
+		return;
+	offset = region->offset_bytes +
+		 (uint64_t)((const uint8_t *)hva - region->hva);
+	first = offset / PAGE_BYTES;
+	last = (offset + len_bytes - 1) / PAGE_BYTES;
+	for (uint64_t page = first; page <= last; page++)
+		atomic_fetch_or_explicit(&notes[page / 64],
+					 UINT64_C(1) << page % 64,
+					 memory_order_release);
 }
 
 int memory_load_fd(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 		   int fd, uint64_t offset)
 {
-	uint64_t done = 0;
 	void *to;
 	int r = memory_map(memory, gpa, len_bytes, &to);
 
 	if (r < 0)
 		return r;
-	while (done < len_bytes) {
-		ssize_t n = pread(fd, (uint8_t *)to + done, len_bytes - done,
-				  (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -ENODATA;
-		done += (uint64_t)n;
-	}
-	return 0;
+	r = pread_all(fd, to, len_bytes, offset);
+	if (r == 0)
+		memory_note(memory, to, len_bytes);
+	return r;
 }

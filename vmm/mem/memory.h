@@ -17,11 +17,14 @@
 #ifndef VMM_MEM_MEMORY_H
 #define VMM_MEM_MEMORY_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/run.h"
 
 struct kvm_vm;
 
@@ -39,11 +42,31 @@ struct memory_range {
 enum memory_backing {
 	MEMORY_ANON, /* private anonymous memory */
 	MEMORY_GUEST_MEMFD, /* KVM guest_memfd, mapped and shared */
-	MEMORY_FILE, /* a file, MAP_PRIVATE: clones share the page cache */
+	/*
+	 * Files, MAP_PRIVATE: clones share the page cache; anonymous where they
+	 * hold nothing.
+	 */
+	MEMORY_FILE,
 };
 
 /* The values of --memory: MEMORY_ANON, MEMORY_GUEST_MEMFD, NULL. */
 extern const char *const memory_backing_names[];
+
+/* Large pages of the host for anonymous memory. */
+enum memory_huge_kind {
+	MEMORY_HUGE_AUTO, /* as the host's setting is; where contents fill them */
+	MEMORY_HUGE_ALWAYS, /* transparent ones wherever possible */
+	MEMORY_HUGE_NEVER,
+	MEMORY_HUGE_HUGETLB, /* all of it, reserved at once */
+};
+
+/* The values of --hugepages, in the order of the enum; NULL at the end. */
+extern const char *const memory_huge_names[];
+
+struct memory_huge {
+	enum memory_huge_kind kind;
+	uint64_t page_bytes; /* of HUGETLB; 0: the host's default */
+};
 
 /* One range of RAM and its memslot; owned by struct memory. */
 struct memory_region {
@@ -80,27 +103,48 @@ struct memory_populator {
  */
 struct memory {
 	enum memory_backing backing;
+	struct memory_huge huge;
 	uint32_t granule_pages; /* pages of a granule; a power of two */
 	uint64_t size_bytes; /* of all regions */
 	unsigned int region_count;
 	struct memory_region regions[MEMORY_RANGES_MAX];
+	/* MEMORY_FILE: what is mapped from files, not adjacent; owned. */
+	struct page_run *file_runs;
+	size_t file_run_count;
 	struct memory_populator
 		populator; /* populate NULL: all pages are present */
 	const struct kvm_vm *kvm; /* NULL: not attached, for tests */
+	pthread_mutex_t slot_lock; /* for changing flags of slots */
+	/*
+	 * The pages that this program has written, a bit each in words of 64; NULL:
+	 * not tracked.  Mapped by track.c, owned.
+	 */
+	_Atomic uint64_t *_Atomic notes;
+};
+
+/*
+ * Pages [first, first + count) of RAM, whole granules, which are mapped from those
+ * pages of a file. One host mapping, or one in each region.
+ */
+struct memory_part {
+	uint64_t first, count;
+	int fd;
 };
 
 /*
  * Maps the ranges. MEMORY_GUEST_MEMFD needs @kvm, the others take NULL;
- * MEMORY_FILE maps @file_fd from @file_offset; the descriptor stays the
- * caller's. @granule_pages is 0 for the host's page size; tests may use larger
- * ones. -errno, logged; -EINVAL if a range is not a multiple of granules.
+ * MEMORY_FILE maps @parts, which are sorted. They and their files stay the
+ * caller's, and may go afterwards. @granule_pages is 0 for the host's page size;
+ * tests may use larger ones. -errno, logged; -EINVAL if a range is not a multiple
+ * of granules.
  */
 struct memory_config {
 	enum memory_backing backing;
+	struct memory_huge huge; /* not of a guest_memfd */
 	const struct memory_range *ranges;
 	unsigned int range_count;
-	int file_fd;
-	uint64_t file_offset;
+	const struct memory_part *parts;
+	size_t part_count;
 	uint32_t granule_pages;
 };
 int memory_init(struct memory *memory, const struct memory_config *config,
@@ -128,11 +172,31 @@ static inline uint64_t memory_granule_bytes(const struct memory *memory)
 struct memory_region *memory_region_of_page(const struct memory *memory,
 					    uint64_t page);
 
+/* How many pages from @page on, a page of RAM, lie in its region. */
+uint64_t memory_pages_left(const struct memory *memory, uint64_t page);
+
+/* The guest's and this process's address of page @page of RAM. */
+gpa_t memory_page_gpa(const struct memory *memory, uint64_t page);
+uint8_t *memory_page_hva(const struct memory *memory, uint64_t page);
+
+/*
+ * Has the host's kernel load @count pages of RAM from @page on, within one region,
+ * which are mapped from a file, so that an access neither waits nor is SIGBUS.
+ * Does not wait for less than a fatal signal. -EIO: the file cannot be read
+ * there; other errors of madvise(2). Silent; any thread.
+ */
+int memory_load_mapped(const struct memory *memory, uint64_t page,
+		       uint64_t count);
+
 /* Creates one memslot per region in @kvm. */
 int memory_attach(struct memory *memory, const struct kvm_vm *kvm);
 
-/* Updates the slot of a region after its flags or bitmap changed. */
-int memory_update_slot(struct memory *memory, struct memory_region *region);
+/*
+ * Sets and clears flags of a region, and of its slot if it is attached.  Any thread.
+ * -errno, logged; the flags are as before then.
+ */
+int memory_change_slot(struct memory *memory, struct memory_region *region,
+		       uint32_t set, uint32_t clear);
 
 /* The region that contains all of [gpa, gpa + len), or NULL. */
 struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
@@ -146,6 +210,29 @@ struct memory_region *memory_find(const struct memory *memory, gpa_t gpa,
  */
 int memory_map(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,
 	       void **hva);
+
+/*
+ * To be called after each write through a pointer of memory_map(), before its device
+ * is quiesced: notes the pages as written, where that is tracked (track.h).
+ * memory_write() and memory_load_fd() do so.  Any thread.
+ */
+void memory_note_tracked(const struct memory *memory, const void *hva,
+			 uint64_t len_bytes);
+/* The size of struct memory's notes: whole words. */
+static inline uint64_t memory_note_bytes(const struct memory *memory)
+{
+	return align_up(memory->size_bytes / PAGE_BYTES, 64) / 8;
+}
+static inline bool memory_is_tracked(const struct memory *memory)
+{
+	return atomic_load_explicit(&memory->notes, memory_order_acquire);
+}
+static inline void memory_note(const struct memory *memory, const void *hva,
+			       uint64_t len_bytes)
+{
+	if (memory_is_tracked(memory))
+		memory_note_tracked(memory, hva, len_bytes);
+}
 
 /* Copies from or to guest memory; errors as memory_map(). */
 int memory_read(const struct memory *memory, gpa_t gpa, void *to,

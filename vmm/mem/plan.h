@@ -15,7 +15,7 @@
 
 #include "vmm/mem/memory.h"
 
-/* Starts with the fields of struct run. */
+/* Starts with the fields of struct page_run. */
 struct plan_segment {
 	gpa_t gpa;
 	uint64_t len_bytes;

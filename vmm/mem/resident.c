@@ -4,8 +4,8 @@
  * of PAGE_BYTES. If the kernel does not report it, all pages count.
  *
  * Anonymous memory: the page is present or swapped out, by pagemap.
- * guest_memfd: the page is in the file, by mincore(2). A mapped file: all
- * pages.
+ * guest_memfd: the page is in the file, by mincore(2). Memory from a file: as
+ * anonymous memory, and all pages that are mapped from the file.
  */
 #include "vmm/mem/resident.h"
 
@@ -25,7 +25,7 @@ void resident_open(struct resident *resident, const struct memory *memory)
 	*resident = (struct resident){ .memory = memory,
 				       .host_pages = memory_host_pages(),
 				       .fd = -1 };
-	if (memory->backing == MEMORY_ANON)
+	if (memory->backing != MEMORY_GUEST_MEMFD)
 		resident->fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 }
 
@@ -37,7 +37,7 @@ void resident_close(struct resident *resident)
 }
 
 /* By pagemap, for @count host pages; false on error. */
-static bool look_pagemap(const struct resident *resident, const uint8_t *hva,
+static bool look_pagemap(const struct resident *resident, uint8_t *hva,
 			 uint64_t count, uint8_t *may)
 {
 	uint64_t entries[RESIDENT_PAGES_MAX];
@@ -73,22 +73,49 @@ static void spread(const struct resident *resident, uint64_t count,
 		may[count] = may[count / resident->host_pages];
 }
 
+/* Adds what is mapped from a file. */
+static void add_file(const struct memory *memory, uint64_t page, uint64_t count,
+		     uint8_t *may)
+{
+	uint64_t at = page;
+	struct page_run part;
+
+	while (run_next(memory->file_runs, memory->file_run_count, at,
+			page + count, &part)) {
+		memset(may + (part.first - page), 1, part.count);
+		at = part.first + part.count;
+	}
+}
+
+/* Looks by @look at what the host has of the pages; false on error. */
+static bool look_with(bool (*look)(const struct resident *resident,
+				   uint8_t *hva, uint64_t count, uint8_t *may),
+		      const struct resident *resident, uint64_t page,
+		      uint64_t count, uint8_t *may)
+{
+	uint8_t *hva = memory_page_hva(resident->memory, page);
+	uint64_t entries =
+		(count + resident->host_pages - 1) / resident->host_pages;
+
+	if (!look(resident, hva, entries, may))
+		return false;
+	spread(resident, count, may);
+	return true;
+}
+
 void resident_look(const struct resident *resident, uint64_t page,
 		   uint64_t count, uint8_t *may)
 {
-	const struct memory_region *region =
-		memory_region_of_page(resident->memory, page);
-	uint8_t *hva = region->hva + (page * PAGE_BYTES - region->offset_bytes);
-	uint64_t entries =
-		(count + resident->host_pages - 1) / resident->host_pages;
-	bool known = false;
+	bool by_file = resident->memory->backing == MEMORY_GUEST_MEMFD;
 
-	if (resident->memory->backing == MEMORY_ANON)
-		known = look_pagemap(resident, hva, entries, may);
-	else if (resident->memory->backing == MEMORY_GUEST_MEMFD)
-		known = look_mincore(resident, hva, entries, may);
-	if (known)
-		spread(resident, count, may);
-	else
+	if (!look_with(by_file ? look_mincore : look_pagemap, resident, page,
+		       count, may))
 		memset(may, 1, count);
+	add_file(resident->memory, page, count, may);
+}
+
+bool resident_accessed(const struct resident *resident, uint64_t page,
+		       uint64_t count, uint8_t *accessed)
+{
+	return look_with(look_pagemap, resident, page, count, accessed);
 }

@@ -6,6 +6,7 @@
 #ifndef VMM_MEM_RESIDENT_H
 #define VMM_MEM_RESIDENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct memory;
@@ -33,7 +34,16 @@ void resident_close(struct resident *resident);
  * paused.
  */
 #define RESIDENT_PAGES_MAX 512
+
 void resident_look(const struct resident *resident, uint64_t page,
 		   uint64_t count, uint8_t *may);
+
+/*
+ * The same for whether this process has the page in its page tables or in swap:
+ * the guest has accessed it, or the kernel has mapped it around such an access.
+ * False if unknown. Not for a guest_memfd.
+ */
+bool resident_accessed(const struct resident *resident, uint64_t page,
+		       uint64_t count, uint8_t *accessed);
 
 #endif
