@@ -197,13 +197,25 @@ struct outgoing {
 	uint8_t length[LENGTH_BYTES];
 };
 
-/* The first vectors and their number become @out; the rest is copied. */
+/* Copies a frame; its one vector. */
+static struct iovec copy_frame(struct net *net, const struct iovec *iov,
+			       unsigned int count)
+{
+	uint8_t *to = net->tx + GATHER_AT;
+
+	for (unsigned int i = 0; i < count; i++) {
+		memcpy(to, iov[i].iov_base, iov[i].iov_len);
+		to += iov[i].iov_len;
+	}
+	return (struct iovec){ net->tx + GATHER_AT,
+			       (size_t)(to - net->tx) - GATHER_AT };
+}
+
+/* The vectors and their number become @out; more than it has room for are copied. */
 static void gather(struct net *net, struct outgoing *out, const void *before,
 		   size_t before_bytes, const struct iovec *iov,
 		   unsigned int count)
 {
-	uint8_t *to = net->tx + GATHER_AT;
-
 	out->iov[0] = (struct iovec){ (void *)before, before_bytes };
 	out->bytes = before_bytes;
 	for (unsigned int i = 0; i < count; i++)
@@ -213,13 +225,55 @@ static void gather(struct net *net, struct outgoing *out, const void *before,
 		memcpy(out->iov + 1, iov, count * sizeof(*iov));
 		return;
 	}
-	for (unsigned int i = 0; i < count; i++) {
-		memcpy(to, iov[i].iov_base, iov[i].iov_len);
-		to += iov[i].iov_len;
-	}
-	out->iov[1] = (struct iovec){ net->tx + GATHER_AT,
-				      out->bytes - before_bytes };
+	out->iov[1] = copy_frame(net, iov, count);
 	out->count = 2;
+}
+
+/* The checksum of RFC 1071. */
+static uint16_t checksum(const uint8_t *p, size_t len)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i + 1 < len; i += 2)
+		sum += (uint32_t)p[i] << 8 | p[i + 1];
+	if (len % 2)
+		sum += (uint32_t)p[len - 1] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+/*
+ * Whether the guest has left a checksum to a host side that has no such offload: it
+ * was booted on a tap device, and restored on another host side.
+ */
+static bool lacks_checksum(const struct net *net,
+			   const struct virtio_net_hdr_v1 *header)
+{
+	return net->offloads && net->framing != NET_TAP &&
+	       (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+}
+
+/*
+ * Writes it into a copy of the frame (virtio 1.2, 5.1.6.2); false if it is not within
+ * the frame.  Its place holds the sum of the pseudo header.
+ */
+static bool put_checksum(const struct virtio_net_hdr_v1 *header,
+			 const struct iovec *frame)
+{
+	size_t start = header->csum_start;
+	size_t at = start + header->csum_offset;
+	uint8_t *bytes = frame->iov_base;
+	uint16_t sum;
+
+	if (start > frame->iov_len || at + 2 > frame->iov_len)
+		return false;
+	sum = checksum(bytes + start, frame->iov_len - start);
+	/* Zero is UDP's word for none (RFC 768); for TCP these two are equal. */
+	sum = sum ? sum : 0xffff;
+	bytes[at] = (uint8_t)(sum >> 8);
+	bytes[at + 1] = (uint8_t)sum;
+	return true;
 }
 
 /* Keeps what comes after the first @done bytes for net_flush(). */
@@ -249,11 +303,25 @@ static bool is_refusal(const struct net *net, int err)
 	       (net->datagrams && err == ECONNREFUSED);
 }
 
+/*
+ * Whether passt takes a frame: of 14 bytes, a header, to 65535 (its tap.h).  It ends
+ * the connection over any other.
+ */
+static bool passt_takes(const struct iovec *iov, unsigned int count)
+{
+	size_t bytes = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		bytes += iov[i].iov_len;
+	return bytes >= 14 && bytes <= UINT16_MAX;
+}
+
 int net_send(struct net *net, const struct virtio_net_hdr_v1 *header,
 	     const struct iovec *iov, unsigned int count)
 {
 	struct outgoing out;
 	struct msghdr message = { .msg_iov = out.iov };
+	struct iovec whole;
 	bool tap = net->framing == NET_TAP;
 	ssize_t n;
 	int r;
@@ -265,6 +333,19 @@ int net_send(struct net *net, const struct virtio_net_hdr_v1 *header,
 	r = net_flush(net);
 	if (r < 0)
 		return r;
+	if (net->child && !passt_takes(iov, count)) {
+		net->tx_dropped++;
+		return 0;
+	}
+	if (lacks_checksum(net, header)) {
+		whole = copy_frame(net, iov, count);
+		iov = &whole;
+		count = 1;
+		if (!put_checksum(header, &whole)) {
+			net->tx_dropped++;
+			return 0;
+		}
+	}
 	gather(net, &out, tap ? (const void *)header : out.length,
 	       tap			  ? NET_HEADER_BYTES :
 	       net->framing == NET_STREAM ? LENGTH_BYTES :

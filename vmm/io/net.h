@@ -5,7 +5,8 @@
  *
  * A frame is preceded by the header of virtio 1.2, 5.1.6, in both directions.  Only
  * a tap device with IFF_VNET_HDR uses its contents; otherwise they are zeros when
- * received, and ignored when sent.
+ * received, and when sent a checksum that is to be added is, nothing else; see
+ * net_send().
  *
  * One thread at a time.  Nothing blocks but net_await() and net_close().  0 or
  * -errno; who logs is said below.
@@ -53,18 +54,30 @@ struct net_passt {
 	unsigned int mtu; /* that it announces; 0: NET_PASST_MTU */
 };
 
-/* The addresses of a guest behind passt, as text. */
-#define NET_PASST_GUEST	  "10.0.2.15"
-#define NET_PASST_PREFIX  24
-#define NET_PASST_GATEWAY "10.0.2.2"
-#define NET_PASST_DNS	  "10.0.2.3"
-#define NET_PASST_MTU	  65520 /* its default: 65535 less a header, to 4 bytes */
+/*
+ * The addresses of a guest behind passt, as text.  Those of IPv6 are local ones (RFC
+ * 4193): for a name with addresses of both families a guest prefers IPv4 (RFC 6724),
+ * and a snapshot's addresses are right on every host.
+ */
+#define NET_PASST_GUEST	   "10.0.2.15"
+#define NET_PASST_PREFIX   24
+#define NET_PASST_GATEWAY  "10.0.2.2"
+#define NET_PASST_DNS	   "10.0.2.3"
+#define NET_PASST_GUEST6   "fd74:6861:7700::15"
+#define NET_PASST_PREFIX6  64 /* passt has no other */
+#define NET_PASST_GATEWAY6 "fd74:6861:7700::2"
+#define NET_PASST_DNS6	   "fd74:6861:7700::3"
+#define NET_PASST_MTU	   65520 /* its default: 65535 less a header, to 4 bytes */
 
 struct net {
 	char name[64]; /* for messages: "tap tap0" */
 	enum net_framing framing;
 	int fd; /* non-blocking; owned; -1: none */
-	bool offloads; /* the header's contents count */
+	/*
+	 * The header's contents count.  Without a tap device, after a restore: what
+	 * net_send() does itself, see there.
+	 */
+	bool offloads;
 	bool datagrams; /* of NET_PACKETS: an empty message is not the end */
 	bool awaited; /* net_await() has returned 0 */
 	uint16_t mtu; /* of the host's side */
@@ -103,6 +116,9 @@ int net_open_fd(struct net *net, int fd);
 int net_open_passt(struct net *net, const struct net_passt *passt,
 		   const uint8_t mac[NET_MAC_BYTES]);
 
+/* Whether this host reaches IPv6 addresses beyond its own links, as passt needs. */
+bool net_host_has_ipv6(void);
+
 /*
  * Waits until passt serves, some seconds at most; an error is logged with what passt
  * said.  Returns 0 at once for other networks, and when called again.  Before the
@@ -122,9 +138,10 @@ int net_receive(struct net *net, struct net_frame *frame);
 void net_consume(struct net *net, bool delivered);
 
 /*
- * Sends @header and a frame of 1 to NET_FRAME_MAX bytes.  0: taken, or dropped and
- * counted, because the host refuses this frame; -EAGAIN: not now; other: the other
- * end is gone, not logged.
+ * Sends @header and a frame of 1 to NET_FRAME_MAX bytes.  With offloads and no tap
+ * device it adds the checksum; a frame to be split stays whole, as passt takes it.  0:
+ * taken, or dropped and counted, because the host refuses this frame; -EAGAIN: not
+ * now; other: the other end is gone, not logged.
  */
 int net_send(struct net *net, const struct virtio_net_hdr_v1 *header,
 	     const struct iovec *iov, unsigned int count);
@@ -138,6 +155,9 @@ void net_accept(struct net *net, uint64_t features);
 /* The address as six pairs of digits between colons. */
 void net_mac_text(char text[NET_MAC_TEXT_BYTES],
 		  const uint8_t mac[NET_MAC_BYTES]);
+
+/* Whether it is the address of one station: not of a group, not zero. */
+bool net_mac_is_station(const uint8_t mac[NET_MAC_BYTES]);
 
 /* Loses the host side: the link is down until the end. */
 void net_drop(struct net *net);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -60,6 +61,13 @@ void net_mac_text(char text[NET_MAC_TEXT_BYTES],
 {
 	snprintf(text, NET_MAC_TEXT_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x",
 		 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
+bool net_mac_is_station(const uint8_t mac[NET_MAC_BYTES])
+{
+	static const uint8_t zero[NET_MAC_BYTES];
+
+	return !(mac[0] & 1) && memcmp(mac, zero, NET_MAC_BYTES) != 0;
 }
 
 int net_await(struct net *net)

@@ -67,8 +67,12 @@ static void make_args(struct args *args, const struct net_passt *passt)
 	add(args, "--address", NET_PASST_GUEST);
 	add(args, "--netmask", STRING(NET_PASST_PREFIX));
 	add(args, "--gateway", NET_PASST_GATEWAY);
-	add(args, "--dns", NET_PASST_DNS);
+	/* Ignored where the host has no route for IPv6. */
+	add(args, "--address", NET_PASST_GUEST6);
+	add(args, "--gateway", NET_PASST_GATEWAY6);
+	/* No --dns: Debian 12's passt forwards to nothing then. */
 	add(args, "--dns-forward", NET_PASST_DNS);
+	add(args, "--dns-forward", NET_PASST_DNS6);
 	if (!passt->loopback)
 		add(args, "--no-map-gw", NULL);
 	snprintf(args->mtu, sizeof(args->mtu), "%u",
@@ -79,6 +83,17 @@ static void make_args(struct args *args, const struct net_passt *passt)
 		add(args, "--tcp-ports", passt->tcp[i]);
 	for (unsigned int i = 0; i < passt->udp_count; i++)
 		add(args, "--udp-ports", passt->udp[i]);
+}
+
+bool net_host_has_ipv6(void)
+{
+	CLEANUP_CLOSE int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6,
+				   .sin6_port = htons(9) };
+
+	/* Any global address (RFC 4291, 2.4); nothing is sent. */
+	inet_pton(AF_INET6, "2000::1", &to.sin6_addr);
+	return fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
 }
 
 /*
