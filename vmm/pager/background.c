@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The background thread: fills the working set and, at a limited rate, all other
- * pages (prefault); retires the gates once all pages are present.
+ * The background thread: fills the working set, with helpers, and then, at a limited
+ * rate, all other pages (prefault); retires the gates once all pages are present.
  */
 #include <errno.h>
-#include <sys/mman.h>
 #include <time.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/thread.h"
 #include "vmm/pager/private.h"
 
-#define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
-
 /* Back-off while a thread is blocked on a page: doubled from first to last. */
 #define YIELD_FIRST_NS (UINT64_C(50) * 1000)
 #define YIELD_LAST_NS  (UINT64_C(100) * 1000 * 1000)
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* since Linux 6.1 */
-#endif
+/* Threads that fill the working set. */
+#define WORKINGSET_THREADS 4
 
 /*
  * Before each fill: waits while there is demand, and as long as the @spent bytes
@@ -32,7 +29,7 @@ static void yield_to_demand(struct pager *pager, uint64_t start_ns,
 	uint64_t rate = pager->config.prefault_bytes_s;
 	uint64_t wait_ns = YIELD_FIRST_NS;
 
-	while (atomic_load(&pager->demand) && !pager_is_cancelled(pager)) {
+	while (pager_has_demand(pager) && !pager_is_cancelled(pager)) {
 		pager_sleep_until(pager, clock_now_ns() + wait_ns);
 		wait_ns = min_u64(2 * wait_ns, YIELD_LAST_NS);
 	}
@@ -64,22 +61,57 @@ static int fill_run(struct pager *pager, const struct page_run *run,
 	return 0;
 }
 
-/* Fills the working set.  It is a hint: pages outside RAM are skipped. */
-static void fill_workingset(struct pager *pager)
+/* The working set, and under the pager's lock its next page. */
+struct workingset {
+	struct pager_crew crew;
+	size_t next;
+};
+
+/* Takes pages that follow each other, at most FILL_AHEAD_PAGES; false: none left. */
+static bool take(struct pager_crew *crew, struct page_run *run)
 {
-	for (size_t i = 0; i < pager->config.workingset_count; i++) {
-		uint64_t page = pager->config.workingset[i];
+	struct workingset *ws = container_of(crew, struct workingset, crew);
+	const struct pager_config *config = &crew->pager->config;
+	const uint64_t *pages = config->workingset + ws->next;
+	size_t left = config->workingset_count - ws->next, n = 1;
+
+	if (!left)
+		return false;
+	while (n < min_u64(left, FILL_AHEAD_PAGES) && pages[n] == pages[0] + n)
+		n++;
+	*run = (struct page_run){ pages[0], n };
+	ws->next += n;
+	return true;
+}
+
+/* Fills a part.  It is a hint: pages outside RAM are skipped. */
+static int fill_part(struct pager *pager, const struct page_run *part)
+{
+	uint64_t end = min_u64(part->first + part->count, pager->pages.count);
+	int r = 0;
+
+	for (uint64_t page = part->first; r == 0 && page < end; page++) {
 		struct pager_need need = { .cause = PAGER_CAUSE_BACKGROUND,
-					   .vcpu = -1 };
+					   .vcpu = -1,
+					   .ahead = (uint32_t)(end - page) };
 
 		if (pager_is_cancelled(pager))
-			return;
-		if (page >= pager->pages.count ||
-		    pages_is_present(&pager->pages, page))
-			continue;
-		if (pager_fill(pager, page, &need) < 0)
-			return;
+			return -ECANCELED;
+		if (!pages_is_present(&pager->pages, page))
+			r = pager_fill(pager, page, &need);
 	}
+	return r;
+}
+
+static void fill_workingset(struct pager *pager)
+{
+	struct workingset ws = { .crew = { .pager = pager,
+					   .name = "workingset",
+					   .take = take,
+					   .fill = fill_part } };
+
+	pager_crew_run(&ws.crew, pager->config.workingset_count,
+		       WORKINGSET_THREADS);
 }
 
 /* Fills everything; ends at the first failure, which demand will report. */
@@ -92,27 +124,6 @@ static void prefault(struct pager *pager)
 			return;
 }
 
-/* Asks for large pages where runs of the source cover whole ones. */
-static void collapse(struct pager *pager)
-{
-	for (size_t i = 0; i < pager->source->run_count; i++) {
-		const struct page_run *run = &pager->source->runs[i];
-		const struct memory_region *region =
-			memory_region_of_page(pager->memory, run->first);
-		uintptr_t base = (uintptr_t)region->hva - region->offset_bytes;
-		uintptr_t from = align_up(base + run->first * PAGE_BYTES,
-					  LARGE_PAGE_BYTES);
-		uint64_t last =
-			min_u64((run->first + run->count) * PAGE_BYTES,
-				region->offset_bytes + region->size_bytes);
-		uintptr_t end = align_down(base + last, LARGE_PAGE_BYTES);
-
-		for (; from < end && !pager_is_cancelled(pager);
-		     from += LARGE_PAGE_BYTES)
-			madvise((void *)from, LARGE_PAGE_BYTES, MADV_COLLAPSE);
-	}
-}
-
 /* Removes the gates; all pages are present. */
 static void retire(struct pager *pager)
 {
@@ -120,11 +131,10 @@ static void retire(struct pager *pager)
 
 	if (pager->uffd.fd >= 0)
 		uffd_gate_retire(&pager->uffd);
-	if (pager->memory->backing == MEMORY_ANON)
-		collapse(pager);
+	large_collapse(pager);
 	bitmap_retire(pager->memory);
-	atomic_store_explicit(&pager->counters.done_ns, now - pager->start_ns,
-			      memory_order_relaxed);
+	atomic_store_explicit(&pager->lanes[0].counters.done_ns,
+			      now - pager->start_ns, memory_order_relaxed);
 }
 
 void *background_main(void *arg)

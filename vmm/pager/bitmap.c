@@ -11,9 +11,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 
 #include "vmm/base/log.h"
+#include "vmm/base/zeros.h"
 #include "vmm/kvm/uapi.h"
 #include "vmm/mem/memory.h"
 #include "vmm/pager/gates.h"
@@ -34,12 +34,9 @@ int bitmap_map(struct memory *memory)
 {
 	for (unsigned int i = 0; i < memory->region_count; i++) {
 		struct memory_region *region = &memory->regions[i];
-		void *p = mmap(NULL, bitmap_bytes(memory, region),
-			       PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			       0);
+		void *p = zeros_map(bitmap_bytes(memory, region));
 
-		if (p == MAP_FAILED)
+		if (!p)
 			return log_errno(errno, "userfault bitmap");
 		region->userfault_bitmap = p;
 		region->flags |= KVM_MEM_USERFAULT;
@@ -52,9 +49,8 @@ void bitmap_unmap(struct memory *memory)
 	for (unsigned int i = 0; i < memory->region_count; i++) {
 		struct memory_region *region = &memory->regions[i];
 
-		if (region->userfault_bitmap)
-			munmap(region->userfault_bitmap,
-			       bitmap_bytes(memory, region));
+		zeros_unmap(region->userfault_bitmap,
+			    bitmap_bytes(memory, region));
 		region->userfault_bitmap = NULL;
 		region->flags &= ~(uint32_t)KVM_MEM_USERFAULT;
 	}
@@ -120,10 +116,7 @@ int bitmap_retire(struct memory *memory)
 		struct memory_region *region = &memory->regions[i];
 		int r;
 
-		if (!(region->flags & KVM_MEM_USERFAULT))
-			continue;
-		region->flags &= ~(uint32_t)KVM_MEM_USERFAULT;
-		r = memory->kvm ? memory_update_slot(memory, region) : 0;
+		r = memory_change_slot(memory, region, 0, KVM_MEM_USERFAULT);
 		if (r < 0)
 			return r;
 	}

@@ -12,7 +12,7 @@
 #include "vmm/mem/uffd_probe.h"
 
 /* The order of `auto`: best first; the last mode is always available. */
-static const enum pager_mode order[] = { PAGER_USERFAULT, PAGER_UFFD, PAGER_MAP,
+static const enum pager_mode order[] = { PAGER_USERFAULT, PAGER_MAP, PAGER_UFFD,
 					 PAGER_EAGER };
 
 void host_caps_probe(struct host_caps *caps, const struct kvm_vm *vm)
@@ -34,16 +34,26 @@ static const char *uffd_refusal(const struct host_caps *caps)
 	return NULL;
 }
 
+bool pager_maps_file(enum pager_mode mode, const struct host_caps *caps)
+{
+	return (mode == PAGER_MAP || mode == PAGER_USERFAULT) &&
+	       caps->has_file && caps->backing == MEMORY_ANON;
+}
+
 const char *pager_mode_refusal(enum pager_mode mode,
 			       const struct host_caps *caps)
 {
+	if (caps->huge.kind == MEMORY_HUGE_HUGETLB && mode != PAGER_AUTO &&
+	    mode != PAGER_EAGER)
+		return "hugetlb pages are not filled in parts; use "
+		       "--pager=eager or other --hugepages";
 	switch (mode) {
 	case PAGER_USERFAULT:
 		if (caps->userfault < 0)
 			return "not supported by this kernel, nor by any "
 			       "released one";
 		/* KVM's own accesses ignore the bitmap. */
-		return uffd_refusal(caps);
+		return pager_maps_file(mode, caps) ? NULL : uffd_refusal(caps);
 	case PAGER_UFFD:
 		if (caps->backing == MEMORY_GUEST_MEMFD)
 			return "userfaultfd does not stop vCPU accesses to "
@@ -51,7 +61,9 @@ const char *pager_mode_refusal(enum pager_mode mode,
 		return uffd_refusal(caps);
 	case PAGER_MAP:
 		if (!caps->has_file)
-			return "no snapshot to map";
+			return caps->no_file ?
+				       caps->no_file :
+				       "no snapshot file that can be mapped";
 		if (caps->backing == MEMORY_GUEST_MEMFD)
 			return "guest_memfd cannot map a file; use "
 			       "--memory=anon";
@@ -90,6 +102,13 @@ int pager_choose(struct pager_choice *choice, enum pager_mode wanted,
 	const char *refusal = pager_mode_refusal(wanted, caps);
 
 	*choice = (struct pager_choice){ .mode = wanted };
+	if (caps->backing == MEMORY_GUEST_MEMFD &&
+	    (caps->huge.kind == MEMORY_HUGE_ALWAYS ||
+	     caps->huge.kind == MEMORY_HUGE_HUGETLB))
+		return log_fail(ENOTSUP,
+				"--hugepages=%s: a guest_memfd has no large "
+				"pages; use --memory=anon",
+				memory_huge_names[caps->huge.kind]);
 	if (refusal)
 		return log_fail(ENOTSUP, "--pager=%s --memory=%s: %s",
 				pager_mode_names[wanted],

@@ -33,7 +33,7 @@ void pager_sleep_until(struct pager *pager, uint64_t until_ns)
 void pager_wait_complete(struct pager *pager)
 {
 	pthread_mutex_lock(&pager->lock);
-	while (!pager_is_cancelled(pager) && atomic_load(&pager->pages.absent))
+	while (!pager_is_cancelled(pager) && !pages_are_complete(&pager->pages))
 		pthread_cond_wait(&pager->changed, &pager->lock);
 	pthread_mutex_unlock(&pager->lock);
 }

@@ -4,10 +4,11 @@
  *
  *	claim		the page, and its absent neighbours in the same run of
  *			the source (fault-around)
- *	read		them from the source; on failure the page alone, with
+ *	read		them from the source, or check them where memory is
+ *			mapped from its file; on failure the page alone, with
  *			retries until the deadline (policy.c)
- *	install		by userfaultfd where it covers them; else they were
- *			read in place
+ *	install		by userfaultfd where it covers them; else they are in
+ *			place
  *	publish		clear KVM's bits, mark the pages present, wake waiters
  *
  * The file has the entry points first, then the steps in this order.
@@ -17,6 +18,7 @@
  * page is whole before it becomes visible: in place, the bitmap and the page
  * states stop every access, and UFFDIO_COPY installs whole pages.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -31,23 +33,34 @@ struct claim {
 
 static int fill_page(struct pager *pager, uint64_t page,
 		     struct pager_need *need);
+static struct claim alone(const struct pager *pager, uint64_t page);
 static int fill_claimed(struct pager *pager, uint64_t page,
 			struct pager_need *need);
-static struct claim claim_around(struct pager *pager, uint64_t page);
+static struct claim claim_around(struct pager *pager, uint64_t page,
+				 uint32_t ahead);
 static int read_and_install(struct pager *pager, struct claim *claim,
-			    uint64_t page, enum fill_kind kind);
+			    uint64_t page, const struct pager_need *need);
 static void publish(struct pager *pager, const struct claim *claim);
 
-int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa)
+int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa,
+		     struct memory_range *filled)
 {
 	const struct memory_region *region =
 		memory_find(pager->memory, gpa, PAGE_BYTES);
 	struct pager_need need = { .cause = PAGER_CAUSE_VCPU,
 				   .vcpu = (int)vcpu };
+	int r;
 
+	*filled = (struct memory_range){ 0 };
 	if (!region)
 		return -EFAULT;
-	return pager_fill(pager, memory_page(region, gpa), &need);
+	r = pager_fill(pager, memory_page(region, gpa), &need);
+	if (r == 0 && need.filled)
+		*filled = (struct memory_range){
+			memory_page_gpa(pager->memory, need.first),
+			need.filled * PAGE_BYTES,
+		};
+	return r;
 }
 
 int pager_populate(void *ctx, gpa_t gpa, uint64_t len_bytes)
@@ -84,6 +97,7 @@ int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need)
 	bool demand = need->cause != PAGER_CAUSE_BACKGROUND;
 	int r;
 
+	need->lane = &pager->lanes[pager_lane(need)];
 	need->since_ns = clock_now_ns();
 	need->filled = 0;
 	/*
@@ -94,11 +108,20 @@ int pager_fill(struct pager *pager, uint64_t page, struct pager_need *need)
 	if (need->cause == PAGER_CAUSE_UFFD && atomic_load(&pager->stopping))
 		return -EIO;
 	if (demand)
-		atomic_fetch_add(&pager->demand, 1);
+		atomic_fetch_add(&need->lane->demand, 1);
 	r = fill_page(pager, page, need);
 	if (demand)
-		atomic_fetch_sub(&pager->demand, 1);
+		atomic_fetch_sub(&need->lane->demand, 1);
 	return r;
+}
+
+bool pager_has_demand(const struct pager *pager)
+{
+	bool demand = false;
+
+	for (unsigned int i = 0; i < PAGER_LANES && !demand; i++)
+		demand = atomic_load(&pager->lanes[i].demand) != 0;
+	return demand;
 }
 
 /* Waits for a page that another thread fills; @since_ns: of the first wait. */
@@ -108,7 +131,7 @@ static void wait_for_other(struct pager *pager, uint64_t page,
 	struct fill_slot *slot = NULL;
 
 	if (need->cause != PAGER_CAUSE_BACKGROUND)
-		slot = watch_begin(pager, FILL_WAITS, page, since_ns);
+		slot = watch_begin(pager, need, FILL_WAITS, page, since_ns);
 	pages_wait(&pager->pages, page);
 	if (slot)
 		watch_end(slot);
@@ -134,7 +157,8 @@ static int fill_page(struct pager *pager, uint64_t page,
 
 		switch (pages_claim(&pager->pages, page)) {
 		case PAGES_PRESENT:
-			count_present(&pager->counters, need->cause, waited);
+			count_present(&need->lane->counters, need->cause,
+				      waited);
 			return 0;
 		case PAGES_BUSY:
 			waited = true;
@@ -162,23 +186,43 @@ static int fill_claimed(struct pager *pager, uint64_t page,
 			struct pager_need *need)
 {
 	bool background = need->cause == PAGER_CAUSE_BACKGROUND;
-	struct claim claim = claim_around(pager, page);
 	uint32_t seen = atomic_load(&pager->retry);
-	int r = read_and_install(pager, &claim, page,
-				 background ? FILL_BACKGROUND : FILL_DEMAND);
+	struct claim claim;
+	int r;
 
+	if (!background && policy_is_unavailable(pager, page, seen)) {
+		claim = alone(pager, page);
+		pages_release(&pager->pages, claim.first, claim.count);
+		return policy_wait(pager, seen);
+	}
+	claim = claim_around(pager, page, need->ahead);
+	r = read_and_install(pager, &claim, page, need);
 	if (r == 0) {
+		need->first = claim.first;
 		need->filled = claim.count;
 		/* Before publish(): a thread that sees the page sees the counts. */
-		record_fill(pager, need, page, claim.first, claim.count);
+		record_fill(pager, need, claim.first, claim.count);
 		publish(pager, &claim);
 		return 0;
 	}
-	pages_release(&pager->pages, claim.first, claim.count);
 	/* At the end a gate may be closed already, which is no failure. */
-	if (r == -ECANCELED || pager_is_cancelled(pager))
+	if (pager_is_cancelled(pager))
+		r = -ECANCELED;
+	/* Before the release: the next thread is not to read it again. */
+	if (r != -ECANCELED && !background)
+		policy_mark_unavailable(pager, page, seen);
+	pages_release(&pager->pages, claim.first, claim.count);
+	if (r == -ECANCELED)
 		return -ECANCELED;
 	return background ? -EIO : policy_fail(pager, page, -r, seen);
+}
+
+/* The claim of @page's granule alone. */
+static struct claim alone(const struct pager *pager, uint64_t page)
+{
+	uint32_t granule = pager->memory->granule_pages;
+
+	return (struct claim){ align_down(page, granule), granule };
 }
 
 /*
@@ -201,12 +245,32 @@ static uint64_t block_pages(struct pager *pager, uint64_t page, uint64_t first)
 	return block;
 }
 
+/* What is read with @page, before its run and region are looked at. */
+static struct page_run wanted_around(struct pager *pager, uint64_t page,
+				     uint32_t ahead, uint64_t first)
+{
+	uint64_t block;
+
+	/* Whole granules of a buffer's size: the page may be within one. */
+	if (ahead && !policy_is_suspect(pager, page)) {
+		uint32_t granule = pager->memory->granule_pages;
+		uint64_t begin = align_down(page, granule);
+		uint64_t count = align_up(page + ahead, granule) - begin;
+
+		return (struct page_run){ begin,
+					  min_u64(count, FILL_AHEAD_PAGES) };
+	}
+	block = block_pages(pager, page, first);
+	return (struct page_run){ align_down(page, block), block };
+}
+
 /*
- * Step 1: extends the claim of @page's granule to its neighbours, within the
- * block, the run of the source and the region of memory, up to the first
- * granule that is not absent.
+ * Step 1: extends the claim of @page's granule to its neighbours, within the block
+ * or what is wanted ahead, the run of the source and the region of memory, up to
+ * the first granule that is not absent.
  */
-static struct claim claim_around(struct pager *pager, uint64_t page)
+static struct claim claim_around(struct pager *pager, uint64_t page,
+				 uint32_t ahead)
 {
 	const struct page_run *run = page_source_find(pager->source, page);
 	const struct memory_region *region =
@@ -214,13 +278,13 @@ static struct claim claim_around(struct pager *pager, uint64_t page)
 	uint64_t begin = region->offset_bytes / PAGE_BYTES;
 	uint64_t end = begin + region->size_bytes / PAGE_BYTES;
 	uint64_t first = max_u64(run->first, begin);
-	uint64_t block = block_pages(pager, page, first);
-	uint64_t low = max_u64(align_down(page, block), first);
-	uint64_t high = min_u64(min_u64(align_down(page, block) + block,
+	struct page_run want = wanted_around(pager, page, ahead, first);
+	uint64_t low = max_u64(want.first, first);
+	uint64_t high = min_u64(min_u64(want.first + want.count,
 					run->first + run->count),
 				end);
 	uint32_t granule = pager->memory->granule_pages;
-	struct claim claim = { align_down(page, granule), granule };
+	struct claim claim = alone(pager, page);
 
 	while (claim.first > low &&
 	       pages_claim(&pager->pages, claim.first - 1) == PAGES_CLAIMED) {
@@ -241,15 +305,26 @@ static struct claim claim_around(struct pager *pager, uint64_t page)
 static uint8_t *read_to(struct pager *pager, const struct claim *claim,
 			struct fill_slot *slot)
 {
-	const struct memory_region *region =
-		memory_region_of_page(pager->memory, claim->first);
-
+	assert(claim->count <= FILL_AHEAD_PAGES);
 	if (!uffd_gate_covers(&pager->uffd, claim->first))
-		return region->hva +
-		       (claim->first * PAGE_BYTES - region->offset_bytes);
+		return memory_page_hva(pager->memory, claim->first);
 	if (!slot->buffer)
-		slot->buffer = malloc(PAGER_RUN_PAGES_MAX * PAGE_BYTES);
+		slot->buffer = malloc(FILL_AHEAD_PAGES * PAGE_BYTES);
 	return slot->buffer;
+}
+
+/*
+ * Checks a claim in the mapping of the source's file.  The host kernel loads the
+ * pages first: when it cannot, that is an error here, and no SIGBUS.
+ */
+static int check_in_place(struct pager *pager, const struct claim *claim,
+			  uint8_t *at)
+{
+	int r = memory_load_mapped(pager->memory, claim->first, claim->count);
+
+	return r < 0 ? r :
+		       pager->source->ops->check(pager->source, claim->first,
+						 claim->count, at);
 }
 
 /* One read of the source, without retries. */
@@ -262,8 +337,11 @@ static int read_once(struct pager *pager, const struct claim *claim,
 	*to = read_to(pager, claim, slot);
 	if (!*to)
 		return -ENOMEM;
-	r = pager->source->ops->read(pager->source, claim->first, claim->count,
-				     *to);
+	if (pager->memory->backing == MEMORY_FILE)
+		r = check_in_place(pager, claim, *to);
+	else
+		r = pager->source->ops->read(pager->source, claim->first,
+					     claim->count, *to);
 	if (r < 0)
 		watch_answered(slot);
 	return r < 0 && pager_is_cancelled(pager) ? -ECANCELED : r;
@@ -275,21 +353,21 @@ static int read_once(struct pager *pager, const struct claim *claim,
  */
 static void narrow(struct pager *pager, struct claim *claim, uint64_t page)
 {
-	uint32_t granule = pager->memory->granule_pages;
-	struct claim alone = { align_down(page, granule), granule };
+	struct claim kept = alone(pager, page);
 	uint64_t end = claim->first + claim->count;
-	uint64_t after = alone.first + granule;
+	uint64_t after = kept.first + kept.count;
 
 	policy_mark_suspect(pager, claim->first, end);
-	pages_release(&pager->pages, claim->first, alone.first - claim->first);
+	pages_release(&pager->pages, claim->first, kept.first - claim->first);
 	pages_release(&pager->pages, after, end - after);
-	*claim = alone;
-	count_add(&pager->counters.retries, 1);
+	*claim = kept;
+	count_add(&pager->lanes[0].counters.retries, 1);
 }
 
 /* Step 2: reads a claim; after a failure @page's granule alone, by policy. */
 static int read_claim(struct pager *pager, struct claim *claim, uint64_t page,
-		      struct fill_slot *slot, uint8_t **to)
+		      struct fill_slot *slot, uint8_t **to,
+		      struct pager_counters *counters)
 {
 	struct policy_retry retry = {
 		.start_ns = clock_now_ns(),
@@ -304,18 +382,23 @@ static int read_claim(struct pager *pager, struct claim *claim, uint64_t page,
 		else if (!policy_retries(pager, &retry, page, -r))
 			break;
 	}
-	count_add(&pager->counters.read_ns, clock_now_ns() - retry.start_ns);
+	count_add(&counters->read_ns, clock_now_ns() - retry.start_ns);
 	return r;
 }
 
 /* Steps 2 and 3; the claim may become smaller. */
 static int read_and_install(struct pager *pager, struct claim *claim,
-			    uint64_t page, enum fill_kind kind)
+			    uint64_t page, const struct pager_need *need)
 {
-	struct fill_slot *slot = watch_begin(pager, kind, page, clock_now_ns());
+	bool background = need->cause == PAGER_CAUSE_BACKGROUND;
+	struct fill_slot *slot =
+		watch_begin(pager, need,
+			    background ? FILL_BACKGROUND : FILL_DEMAND, page,
+			    clock_now_ns());
 	uint8_t *data = NULL;
-	int r = read_claim(pager, claim, page, slot, &data);
+	int r;
 
+	r = read_claim(pager, claim, page, slot, &data, &need->lane->counters);
 	if (r == 0 && data == slot->buffer)
 		r = uffd_gate_copy(&pager->uffd, claim->first, claim->count,
 				   data);
@@ -327,8 +410,7 @@ static int read_and_install(struct pager *pager, struct claim *claim,
 static void publish(struct pager *pager, const struct claim *claim)
 {
 	bitmap_clear(pager->memory, claim->first, claim->count);
-	pages_publish(&pager->pages, claim->first, claim->count);
 	/* The last page: the background thread retires the gates. */
-	if (atomic_load(&pager->pages.absent) == 0)
+	if (pages_publish(&pager->pages, claim->first, claim->count))
 		pager_notify(pager);
 }

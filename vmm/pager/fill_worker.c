@@ -90,8 +90,8 @@ static int request(struct pager *pager, uint64_t first, uint64_t end)
 	else if (worker->busy)
 		r = -ETIMEDOUT;
 	else if (!worker->thread.runs)
-		r = pager_thread_start(pager, &worker->thread, "fill-worker",
-				       worker_main);
+		r = pager_thread_start(&worker->thread, "fill-worker",
+				       worker_main, pager);
 	if (r == 0) {
 		worker->page = first;
 		worker->end = end;

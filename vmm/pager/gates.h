@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two gates that stop accesses to absent pages.
+ * The gates that stop accesses to absent pages.
  *
  * userfault: KVM's bitmap on the memslot stops vCPUs.  It is data only: bits are
  * set before the guest runs, and cleared as pages are filled.
@@ -55,10 +55,16 @@ struct uffd_gate {
 	bool guards; /* registered on the guards, not on the memory */
 	struct memory *memory;
 	struct uffd_range {
-		uint64_t first, count; /* pages of RAM, as struct run */
+		uint64_t first, count; /* pages of RAM, as struct page_run */
 		uint8_t *hva;
 	} * ranges; /* sorted; owned */
 	unsigned int range_count;
+	/*
+	 * With guards: a mapping to give up when the process has the maximum
+	 * number, or one more, which opening a guard may lead to: then the kernel
+	 * refuses any mmap(2), also one that would free others.
+	 */
+	void *spare;
 };
 
 /* Opens it and registers the runs of @source.  -errno, logged. */
@@ -108,6 +114,10 @@ struct uffd_range uffd_gate_block(const struct uffd_gate *gate, uint64_t page,
  */
 int uffd_gate_open_guard(struct uffd_gate *gate, uint64_t first,
 			 uint64_t count);
+
+/* Gives the spare mapping up, or takes one again. */
+void uffd_gate_give_spare(struct uffd_gate *gate);
+void uffd_gate_take_spare(struct uffd_gate *gate);
 
 /* Opens the guards or unregisters the ranges; all pages are present. */
 void uffd_gate_retire(struct uffd_gate *gate);

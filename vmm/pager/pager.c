@@ -17,7 +17,7 @@
 
 const char *const pager_mode_names[] = {
 	[PAGER_AUTO] = "auto",	 [PAGER_USERFAULT] = "userfault",
-	[PAGER_UFFD] = "uffd",	 [PAGER_MAP] = "map",
+	[PAGER_MAP] = "map",	 [PAGER_UFFD] = "uffd",
 	[PAGER_EAGER] = "eager", NULL,
 };
 
@@ -55,20 +55,23 @@ static int set_absent(struct pager *pager)
 	return 0;
 }
 
-/* Opens userfaultfd and starts its thread, where the mode has one. */
+/* Opens userfaultfd and starts its threads, where the mode has one. */
 static int start_uffd(struct pager *pager)
 {
 	enum pager_mode mode = pager->config.mode;
 	int r;
 
-	/* Without KVM: a unit test, which plays the vCPUs. */
-	if (mode != PAGER_UFFD && (!pager->memory->kvm || mode == PAGER_EAGER))
+	/*
+	 * No KVM: a unit test, which plays the vCPUs.  A mapped file has the
+	 * contents already for accesses that the bitmap does not stop.
+	 */
+	if (mode != PAGER_UFFD && (!pager->memory->kvm || mode == PAGER_EAGER ||
+				   pager->memory->backing == MEMORY_FILE))
 		return 0;
 	r = uffd_gate_open(&pager->uffd, pager->memory, pager->source);
 	if (r < 0)
 		return r;
-	return pager_thread_start(pager, &pager->uffd_thread, "uffd",
-				  uffd_thread_main);
+	return uffd_threads_start(pager);
 }
 
 /* All that a fill uses, before the first thread. */
@@ -91,8 +94,8 @@ static int create_stages(struct pager *pager)
 	if (r == 0)
 		r = start_uffd(pager);
 	if (r == 0)
-		r = pager_thread_start(pager, &pager->watch_thread, "watch",
-				       watch_main);
+		r = pager_thread_start(&pager->watch_thread, "watch",
+				       watch_main, pager);
 	return r;
 }
 
@@ -115,8 +118,7 @@ int pager_create(struct pager **out, const struct pager_config *config)
 {
 	struct page_source *source;
 	struct pager *pager;
-	int r = source_granule_create(&source, config->source,
-				      config->memory->granule_pages);
+	int r = source_wide_create(&source, config->source, config->memory);
 
 	if (r < 0)
 		return r;
@@ -132,7 +134,9 @@ int pager_create(struct pager **out, const struct pager_config *config)
 	pager->start_ns = clock_now_ns();
 	pager->uffd.fd = -1;
 	pager->wake_fd = -1;
+	pager->uffd_readers.timer_fd = -1;
 	pthread_mutex_init(&pager->lock, NULL);
+	pthread_mutex_init(&pager->uffd_readers.guard_lock, NULL);
 	clock_cond_init(&pager->changed);
 	r = create_stages(pager);
 	if (r < 0) {
@@ -148,20 +152,8 @@ int pager_create(struct pager **out, const struct pager_config *config)
 int pager_start(struct pager *pager)
 {
 	atomic_store(&pager->started, true);
-	return pager_thread_start(pager, &pager->background_thread,
-				  "background", background_main);
-}
-
-/* Makes the userfaultfd thread leave poll(2) and end. */
-static void stop_uffd_thread(struct pager *pager)
-{
-	uint64_t one = 1;
-
-	/* It fails only when the counter is full, which wakes as well. */
-	if (pager->uffd_thread.runs &&
-	    write(pager->wake_fd, &one, sizeof(one)) < 0)
-		log_debug("userfaultfd: the counter is full");
-	pager_thread_join(&pager->uffd_thread);
+	return pager_thread_start(&pager->background_thread, "background",
+				  background_main, pager);
 }
 
 /* Last, as it kicks the threads that still read. */
@@ -178,7 +170,7 @@ void pager_stop(struct pager *pager)
 {
 	/* From here on no fill worker is started. */
 	pager_cancel(pager);
-	stop_uffd_thread(pager);
+	uffd_threads_stop(pager);
 	pager_thread_join(&pager->worker.thread);
 	pager_thread_join(&pager->background_thread);
 	stop_watch_thread(pager);
@@ -194,11 +186,13 @@ void pager_destroy(struct pager *pager)
 	record_close(pager);
 	if (pager->wake_fd >= 0)
 		close(pager->wake_fd);
+	uffd_threads_finish(pager);
 	uffd_gate_finish(&pager->uffd);
 	watch_finish(pager);
 	pages_finish(&pager->pages);
 	page_source_destroy(pager->source);
 	pthread_cond_destroy(&pager->changed);
+	pthread_mutex_destroy(&pager->uffd_readers.guard_lock);
 	pthread_mutex_destroy(&pager->lock);
 	free(pager);
 }
@@ -206,23 +200,6 @@ void pager_destroy(struct pager *pager)
 bool pager_is_stalled(const struct pager *pager)
 {
 	return atomic_load(&pager->waiters) != 0 || watch_has_overdue(pager);
-}
-
-bool pager_has_demand(const struct pager *pager)
-{
-	return atomic_load(&pager->demand) != 0;
-}
-
-int pager_fill_all(struct pager *pager)
-{
-	for (size_t i = 0; i < pager->source->run_count; i++) {
-		const struct page_run *run = &pager->source->runs[i];
-
-		if (pager_fill_range(pager, run->first, run->count,
-				     PAGER_CAUSE_DEVICE) < 0)
-			return -EIO;
-	}
-	return 0;
 }
 
 size_t pager_recorded(const struct pager *pager, const uint64_t **pages)
@@ -233,7 +210,7 @@ size_t pager_recorded(const struct pager *pager, const uint64_t **pages)
 
 void pager_stats(const struct pager *pager, struct pager_stats *stats)
 {
-	counters_read(&pager->counters, stats);
+	counters_read(pager->lanes, stats);
 	stats->source_pages = pager->source_pages;
-	stats->absent_pages = atomic_load(&pager->pages.absent);
+	stats->absent_pages = pages_absent(&pager->pages);
 }

@@ -4,7 +4,7 @@
  *
  * Pages that the source holds start absent; all others are zero and cost
  * nothing.  Every need for an absent page ends in pager_fill() (fill.c): a
- * vCPU's userfault exit, the userfaultfd thread for faults of the kernel, a
+ * vCPU's userfault exit, a userfaultfd thread for faults of the kernel, a
  * device's access through the memory accessor, the background fill.  It claims
  * the page and its absent neighbours, reads them from the source, installs and
  * publishes them.  doc/design.md follows one fault through the files.
@@ -29,9 +29,13 @@ struct pager;
 /* The page-fault mechanism. */
 enum pager_mode {
 	PAGER_AUTO, /* to be chosen; see choose.h */
-	PAGER_USERFAULT, /* KVM's bitmap, and userfaultfd for KVM's accesses */
-	PAGER_UFFD, /* userfaultfd alone */
+	/*
+	 * KVM's bitmap; for accesses that it does not stop, userfaultfd, or the
+	 * snapshot's file under the memory
+	 */
+	PAGER_USERFAULT,
 	PAGER_MAP, /* the host kernel pages a mapped file */
+	PAGER_UFFD, /* userfaultfd alone */
 	PAGER_EAGER, /* all pages are filled before the guest runs */
 };
 
@@ -116,9 +120,11 @@ void pager_destroy(struct pager *pager);
 /*
  * Fills the page of a userfault exit, on the vCPU's thread.  0: enter the guest
  * again; -EINTR: check the phase first; -ECANCELED or -EIO: do not enter;
- * -EFAULT: @gpa is not in RAM.
+ * -EFAULT: @gpa is not in RAM.  *@filled is what this thread filled, the page's
+ * neighbours included; nothing where another thread has filled the page.
  */
-int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa);
+int pager_vcpu_fault(struct pager *pager, unsigned int vcpu, gpa_t gpa,
+		     struct memory_range *filled);
 
 /* Retries the pages that are unavailable under PAGER_PAUSE.  Any thread. */
 void pager_retry(struct pager *pager);

@@ -25,11 +25,24 @@
 
 #define PAGES_FUTEXES 256
 
+/* Pages that are counted together: 2 MiB, or more granules. */
+#define PAGES_CHUNK 512
+
+/*
+ * One counter of the pages that are not PRESENT would move between the caches of all
+ * processors that fill, so each chunk has one, in a cache line of its own.
+ */
+struct pages_chunk {
+	_Atomic uint64_t absent;
+	uint64_t apart[7];
+};
+
 struct pages {
 	_Atomic uint8_t *states; /* one a granule, mapped */
+	struct pages_chunk *chunks; /* mapped */
 	uint64_t count; /* pages */
 	uint32_t granule_pages;
-	_Atomic uint64_t absent; /* pages that are not PRESENT */
+	_Atomic uint64_t absent_chunks; /* with pages that are not PRESENT */
 	_Atomic uint32_t futexes[PAGES_FUTEXES];
 };
 
@@ -59,8 +72,15 @@ enum pages_claim pages_claim(struct pages *pages, uint64_t page);
  */
 void pages_wait(struct pages *pages, uint64_t page);
 
-/* Makes claimed pages, whose contents are written, PRESENT; wakes waiters. */
-void pages_publish(struct pages *pages, uint64_t first, uint64_t count);
+/* Whether all pages are PRESENT; and how many are not, by a slow count. */
+bool pages_are_complete(const struct pages *pages);
+uint64_t pages_absent(const struct pages *pages);
+
+/*
+ * Makes claimed pages, whose contents are written, PRESENT; wakes waiters.  True for
+ * the last ones, when all pages are.
+ */
+bool pages_publish(struct pages *pages, uint64_t first, uint64_t count);
 
 /* Makes claimed pages ABSENT again; wakes waiters. */
 void pages_release(struct pages *pages, uint64_t first, uint64_t count);

@@ -19,10 +19,7 @@
 /* The address of a page in the guest, for messages. */
 static unsigned long long page_gpa(const struct pager *pager, uint64_t page)
 {
-	const struct memory_region *region =
-		memory_region_of_page(pager->memory, page);
-
-	return region->gpa + (page * PAGE_BYTES - region->offset_bytes);
+	return memory_page_gpa(pager->memory, page);
 }
 
 /* The source's name for where a page comes from, for messages. */
@@ -101,7 +98,7 @@ bool policy_retries(struct pager *pager, struct policy_retry *retry,
 			  page_gpa(pager, page), describe(pager, page),
 			  pager->source->ops->name, strerror(err),
 			  (double)(pager->config.deadline_ns - spent) / 1e9);
-	count_add(&pager->counters.retries, 1);
+	count_add(&pager->lanes[0].counters.retries, 1);
 	retry->wait_ns = retry->wait_ns ?
 				 min_u64(2 * retry->wait_ns, RETRY_LAST_NS) :
 				 RETRY_FIRST_NS;
@@ -128,16 +125,48 @@ static void report_failure(const struct pager *pager, uint64_t page, int err,
 			  pager->source->ops->name, strerror(err), outcome);
 }
 
+/* The entry of a page in the table of those that are unavailable. */
+static _Atomic uint64_t *unavailable_entry(struct pager *pager, uint64_t page)
+{
+	return &pager->unavailable[page / pager->memory->granule_pages %
+				   UNAVAILABLE];
+}
+
+/* What it has until the next pager_retry(), for all of a granule; never 0. */
+static uint64_t unavailable_value(const struct pager *pager, uint64_t page,
+				  uint32_t seen)
+{
+	uint64_t granule = page / pager->memory->granule_pages;
+
+	return (granule + 1) << 24 | (seen & 0xffffff);
+}
+
 int policy_fail(struct pager *pager, uint64_t page, int err, uint32_t seen)
 {
 	bool stop = stops(pager);
 
-	count_add(&pager->counters.failures, 1);
+	count_add(&pager->lanes[0].counters.failures, 1);
 	if (claim_failure_report(pager, stop))
 		report_failure(pager, page, err, stop);
 	notify_owner(pager, stop);
-	if (stop)
-		return -EIO;
+	return stop ? -EIO : policy_wait(pager, seen);
+}
+
+void policy_mark_unavailable(struct pager *pager, uint64_t page, uint32_t seen)
+{
+	if (!stops(pager))
+		atomic_store(unavailable_entry(pager, page),
+			     unavailable_value(pager, page, seen));
+}
+
+bool policy_is_unavailable(struct pager *pager, uint64_t page, uint32_t seen)
+{
+	return atomic_load(unavailable_entry(pager, page)) ==
+	       unavailable_value(pager, page, seen);
+}
+
+int policy_wait(struct pager *pager, uint32_t seen)
+{
 	return pager_wait_retry(pager, seen) < 0 ? -EINTR : -EAGAIN;
 }
 
@@ -150,7 +179,7 @@ void policy_overdue(struct pager *pager, uint64_t page, uint64_t for_ns,
 					    "the guest waits";
 
 	if (waited_for)
-		count_add(&pager->counters.failures, 1);
+		count_add(&pager->lanes[0].counters.failures, 1);
 	if (claim_failure_report(pager, stop))
 		log_error("guest memory at 0x%llx: read %s (%s): not completed "
 			  "after %.1f s; %s",

@@ -57,10 +57,7 @@ int record_open(struct pager *pager)
 static void trace_fill(struct pager *pager, const struct pager_need *need,
 		       uint64_t page, uint64_t count, uint64_t now_ns)
 {
-	const struct memory_region *region =
-		memory_region_of_page(pager->memory, page);
-	unsigned long long gpa =
-		region->gpa + (page * PAGE_BYTES - region->offset_bytes);
+	unsigned long long gpa = memory_page_gpa(pager->memory, page);
 	char vcpu[12] = "-";
 
 	if (need->vcpu >= 0)
@@ -74,29 +71,36 @@ static void trace_fill(struct pager *pager, const struct pager_need *need,
 }
 
 /*
- * Appends @page to the working set, or the pages of its granule that the source
- * has; each is filled once, so there is room.
+ * Appends the pages of a fill that the source has to the working set, so that a
+ * later run fills the same at once; each is filled once, so there is room.
  */
-static void add_to_workingset(struct pager *pager, uint64_t page)
+static void add_to_workingset(struct pager *pager, uint64_t first,
+			      uint64_t count)
 {
-	uint64_t n = align_down(page, pager->memory->granule_pages);
-	uint64_t end = n + pager->memory->granule_pages;
+	const struct page_source *source = pager->config.source;
+	uint64_t at = first;
+	struct page_run part;
 
-	for (; n < end; n++)
-		if (page_source_find(pager->config.source, n))
-			pager->recorded[atomic_fetch_add(&pager->recorded_count,
-							 1)] = n;
+	while (run_next(source->runs, source->run_count, at, first + count,
+			&part)) {
+		uint64_t to =
+			atomic_fetch_add(&pager->recorded_count, part.count);
+
+		at = part.first + part.count;
+		for (uint64_t n = part.first; n < at; n++)
+			pager->recorded[to++] = n;
+	}
 }
 
 void record_fill(struct pager *pager, const struct pager_need *need,
-		 uint64_t page, uint64_t first, uint64_t count)
+		 uint64_t first, uint64_t count)
 {
-	struct pager_counters *c = &pager->counters;
+	struct pager_counters *c = &need->lane->counters;
 	bool demand = need->cause != PAGER_CAUSE_BACKGROUND;
 	uint64_t now = clock_now_ns();
 
 	if (pager->recorded && demand)
-		add_to_workingset(pager, page);
+		add_to_workingset(pager, first, count);
 	count_add(&c->faults[need->cause], 1);
 	count_add(&c->pages[need->cause], count);
 	if (demand)

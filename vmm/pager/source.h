@@ -3,9 +3,9 @@
  * A page source: where the contents of absent pages come from.
  *
  * A source knows which runs of pages it holds; every other page of RAM is zero
- * and is never read.  read() is called from any thread, also from several
- * at once, each for other pages; it may block, and returns -EINTR when a signal
- * ends its system call.  No lock is held by the caller.
+ * and is never read.  read() and check() are called from any thread, also from
+ * several at once, each for other pages; they may block, and return -EINTR when
+ * a signal ends their system call.  No lock is held by the caller.
  */
 #ifndef VMM_PAGER_SOURCE_H
 #define VMM_PAGER_SOURCE_H
@@ -13,15 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/base/run.h"
+
 struct memory;
 struct plan;
 struct page_source;
 struct snap_file;
-
-/* Pages [first, first + count) of RAM. */
-struct page_run {
-	uint64_t first, count;
-};
+struct snap_layout;
 
 struct page_source_ops {
 	const char *name; /* for statistics and messages */
@@ -32,6 +30,15 @@ struct page_source_ops {
 	 */
 	int (*read)(struct page_source *source, uint64_t page, uint32_t count,
 		    uint8_t *to);
+	/*
+	 * Checks @count pages that guest memory maps from the source's files, in
+	 * the mapping, @at: the same as a read, without a copy.  Pages that no
+	 * run holds, but a mapping covers, must be zero in its file.  What KVM
+	 * itself has written to the mapping is no difference.  NULL: the source
+	 * has no file.
+	 */
+	int (*check)(struct page_source *source, uint64_t page, uint32_t count,
+		     const uint8_t *at);
 	/*
 	 * Makes reads that block, those in progress and all later ones, return
 	 * -ECANCELED; any thread.  NULL: a read blocks in system calls only,
@@ -45,7 +52,8 @@ struct page_source_ops {
 
 struct page_source {
 	const struct page_source_ops *ops;
-	struct page_run *runs; /* sorted, apart by at least one page; owned */
+	struct page_run
+		*runs; /* of pages of RAM; sorted, not adjacent; owned */
 	size_t run_count;
 };
 
@@ -77,19 +85,23 @@ int source_plan_create(struct page_source **source, struct plan *plan,
 
 /*
  * A source over the pages of a snapshot, each checked against its checksum as it
- * is read.  @file stays the caller's and outlives the source.  -ENOMEM, logged.
+ * is read.  @layout: how memory is mapped from its files; NULL: it is not, and
+ * nothing is checked in place.  Both stay the caller's and outlive the source.
+ * -ENOMEM, logged.
  */
 int source_snapshot_create(struct page_source **source,
-			   const struct snap_file *file);
+			   const struct snap_file *file,
+			   const struct snap_layout *layout);
 
 /*
- * A source over @inner, which it owns, with runs and reads of whole granules
- * (struct memory): pages of a granule that @inner does not hold are zero.
- * Returns @inner itself where a granule is one page.  -ENOMEM, logged; @inner is
+ * A source over @inner, which it owns, in the units of @memory: its runs and
+ * reads are whole granules, and where memory is mapped from a file, its runs are
+ * those of the mapping.  Pages in them that @inner does not hold are zero.
+ * Returns @inner itself where that changes nothing.  -ENOMEM, logged; @inner is
  * destroyed then.
  */
-int source_granule_create(struct page_source **source,
-			  struct page_source *inner, uint32_t granule_pages);
+int source_wide_create(struct page_source **source, struct page_source *inner,
+		       const struct memory *memory);
 
 /*
  * Fault injection, for tests: a source over @inner, which it owns, whose reads

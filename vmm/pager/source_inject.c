@@ -105,10 +105,12 @@ static unsigned int hits(struct rule *rule)
 	return atomic_fetch_add_explicit(&rule->hits, 1, memory_order_relaxed);
 }
 
-/* Reads, overwrites the second half, and fails. */
+/* Reads, overwrites the second half, and fails; a check has nothing to read. */
 static int read_short(struct source_inject *si, uint64_t page, uint32_t count,
 		      uint8_t *to)
 {
+	if (!to)
+		return -EIO;
 	si->inner->ops->read(si->inner, page, count, to);
 	memset(to + count * PAGE_BYTES / 2, 0xdb, count * PAGE_BYTES / 2);
 	return -EIO;
@@ -153,12 +155,10 @@ static bool concerns(struct source_inject *si, const struct rule *rule,
 	return found;
 }
 
-static int inject_read(struct page_source *source, uint64_t page,
-		       uint32_t count, uint8_t *to)
+/* Applies all rules; @to is NULL for a check. */
+static int apply_rules(struct source_inject *si, uint64_t page, uint32_t count,
+		       uint8_t *to)
 {
-	struct source_inject *si =
-		container_of(source, struct source_inject, source);
-
 	for (unsigned int i = 0; i < si->rule_count; i++) {
 		struct rule *rule = &si->rules[i];
 		int r;
@@ -169,7 +169,27 @@ static int inject_read(struct page_source *source, uint64_t page,
 		if (r < 0)
 			return r;
 	}
-	return si->inner->ops->read(si->inner, page, count, to);
+	return 0;
+}
+
+static int inject_read(struct page_source *source, uint64_t page,
+		       uint32_t count, uint8_t *to)
+{
+	struct source_inject *si =
+		container_of(source, struct source_inject, source);
+	int r = apply_rules(si, page, count, to);
+
+	return r < 0 ? r : si->inner->ops->read(si->inner, page, count, to);
+}
+
+static int inject_check(struct page_source *source, uint64_t page,
+			uint32_t count, const uint8_t *at)
+{
+	struct source_inject *si =
+		container_of(source, struct source_inject, source);
+	int r = apply_rules(si, page, count, NULL);
+
+	return r < 0 ? r : si->inner->ops->check(si->inner, page, count, at);
 }
 
 static const char *inject_describe(struct page_source *source, uint64_t page)
@@ -194,6 +214,7 @@ static void inject_destroy(struct page_source *source)
 static const struct page_source_ops inject_ops = {
 	.name = "fault injection",
 	.read = inject_read,
+	.check = inject_check,
 	.cancel = inject_cancel,
 	.describe = inject_describe,
 	.destroy = inject_destroy,

@@ -8,10 +8,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
+#include "vmm/base/pio.h"
 #include "vmm/mem/plan.h"
 #include "vmm/pager/source.h"
 
@@ -19,23 +19,6 @@ struct source_plan {
 	struct page_source source;
 	struct plan plan; /* its gpa_t are offsets in RAM here */
 };
-
-/* Reads the whole of a range of a file; -ENODATA when it ends before. */
-static int read_file(int fd, uint64_t offset, uint8_t *to, uint64_t len)
-{
-	while (len) {
-		ssize_t n = pread(fd, to, len, (off_t)offset);
-
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -ENODATA;
-		to += n;
-		offset += (uint64_t)n;
-		len -= (uint64_t)n;
-	}
-	return 0;
-}
 
 /* Copies the part of @s within [start, start + len) to its place in @to. */
 static int read_segment(const struct plan_segment *s, uint64_t start,
@@ -45,8 +28,9 @@ static int read_segment(const struct plan_segment *s, uint64_t start,
 	uint64_t end = min_u64(s->gpa + s->len_bytes, start + len);
 
 	if (s->fd >= 0)
-		return read_file(s->fd, s->offset + (from - s->gpa),
-				 to + (from - start), end - from);
+		return pread_until_signal(s->fd, to + (from - start),
+					  end - from,
+					  s->offset + (from - s->gpa));
 	memcpy(to + (from - start), s->data + (from - s->gpa), end - from);
 	return 0;
 }

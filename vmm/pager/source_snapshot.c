@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/log.h"
@@ -16,6 +17,7 @@
 struct source_snapshot {
 	struct page_source source;
 	const struct snap_file *file;
+	const struct snap_layout *layout;
 };
 
 static int snapshot_read(struct page_source *source, uint64_t page,
@@ -27,10 +29,21 @@ static int snapshot_read(struct page_source *source, uint64_t page,
 	return snap_read_pages(ss->file, page, count, to);
 }
 
+static int snapshot_check(struct page_source *source, uint64_t page,
+			  uint32_t count, const uint8_t *at)
+{
+	const struct source_snapshot *ss =
+		container_of(source, struct source_snapshot, source);
+
+	return snap_check_mapped(ss->file, ss->layout, page, count, at);
+}
+
 static const char *snapshot_describe(struct page_source *source, uint64_t page)
 {
-	(void)page;
-	return container_of(source, struct source_snapshot, source)->file->path;
+	const struct source_snapshot *ss =
+		container_of(source, struct source_snapshot, source);
+
+	return snap_owner(ss->file, page)->path;
 }
 
 static void snapshot_destroy(struct page_source *source)
@@ -42,12 +55,14 @@ static void snapshot_destroy(struct page_source *source)
 static const struct page_source_ops snapshot_ops = {
 	.name = "snapshot",
 	.read = snapshot_read,
+	.check = snapshot_check,
 	.describe = snapshot_describe,
 	.destroy = snapshot_destroy,
 };
 
 int source_snapshot_create(struct page_source **out,
-			   const struct snap_file *file)
+			   const struct snap_file *file,
+			   const struct snap_layout *layout)
 {
 	struct source_snapshot *ss = calloc(1, sizeof(*ss));
 	struct page_run *runs = calloc(file->run_count + 1, sizeof(*runs));
@@ -57,14 +72,13 @@ int source_snapshot_create(struct page_source **out,
 		free(runs);
 		return log_errno(ENOMEM, "%s", file->path);
 	}
-	for (uint64_t i = 0; i < file->run_count; i++)
-		runs[i] = (struct page_run){ file->runs[i].first,
-					     file->runs[i].count };
+	memcpy(runs, file->runs, file->run_count * sizeof(*runs));
 	*ss = (struct source_snapshot){
 		.source = { .ops = &snapshot_ops,
 			    .runs = runs,
 			    .run_count = file->run_count },
 		.file = file,
+		.layout = layout,
 	};
 	*out = &ss->source;
 	return 0;

@@ -2,7 +2,9 @@
 /*
  * The counters of the pager.
  *
- * They are atomics with relaxed order: nothing depends on them.
+ * They are atomics with relaxed order: nothing depends on them.  Each vCPU counts in
+ * a lane of its own, so that no cache line moves between processors at each fault;
+ * readers add them up.
  */
 #ifndef VMM_PAGER_STATS_H
 #define VMM_PAGER_STATS_H
@@ -22,6 +24,8 @@ enum pager_cause {
 
 /* "vcpu", "uffd", "device", "background". */
 extern const char *const pager_cause_names[PAGER_CAUSES];
+
+#define PAGER_LINE_BYTES 64 /* of a processor's cache */
 
 /* A histogram of stalls: bucket n counts those below 2^n us. */
 #define PAGER_BUCKETS 24
@@ -56,11 +60,21 @@ static inline void count_add(_Atomic uint64_t *counter, uint64_t n)
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
+/* All that is written at each fault, of one vCPU or of all other threads. */
+struct pager_lane {
+	struct pager_counters counters;
+	atomic_uint demand; /* fills that a thread is blocked on */
+	uint8_t apart[PAGER_LINE_BYTES]; /* from the next one */
+};
+
+/* Number 0 is for threads that are no vCPU; more vCPUs than lanes share them. */
+#define PAGER_LANES 33
+
 /* Counts a stall of @ns, which ended @at_ns after the start. */
 void counters_stall(struct pager_counters *counters, uint64_t ns,
 		    uint64_t at_ns);
 
-void counters_read(const struct pager_counters *counters,
-		   struct pager_stats *stats);
+/* The sums and maxima of all PAGER_LANES, which may change meanwhile. */
+void counters_read(const struct pager_lane *lanes, struct pager_stats *stats);
 
 #endif

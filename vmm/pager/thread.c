@@ -4,10 +4,10 @@
 #include "vmm/base/thread.h"
 #include "vmm/pager/private.h"
 
-int pager_thread_start(struct pager *pager, struct pager_thread *thread,
-		       const char *name, void *(*run)(void *arg))
+int pager_thread_start(struct pager_thread *thread, const char *name,
+		       void *(*run)(void *arg), void *arg)
 {
-	int r = thread_start(&thread->id, name, run, pager);
+	int r = thread_start(&thread->id, name, run, arg);
 
 	thread->runs = r == 0;
 	return r < 0 ? log_errno(-r, "pager thread %s", name) : 0;

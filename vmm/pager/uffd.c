@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/base/run.h"
 #include "vmm/mem/memory.h"
@@ -37,64 +38,35 @@ static uint8_t *gate_hva(const struct uffd_gate *gate, uint64_t page)
 	return base + (page * PAGE_BYTES - region->offset_bytes);
 }
 
-/* How many pages from @page on lie in its region. */
-static uint64_t pages_left(const struct memory *memory, uint64_t page)
+/* Adds a run, which may go on in the next region, while a range may not. */
+static void add_ranges(struct uffd_gate *gate, struct page_run run)
 {
-	const struct memory_region *region =
-		memory_region_of_page(memory, page);
+	while (run.count) {
+		uint64_t n = min_u64(run.count, memory_pages_left(gate->memory,
+								  run.first));
 
-	return (region->offset_bytes + region->size_bytes) / PAGE_BYTES - page;
-}
-
-/* Adds a run: to the last range where the gap is at most @gap pages. */
-static void add_range(struct uffd_gate *gate, uint64_t first, uint64_t count,
-		      uint64_t gap)
-{
-	struct uffd_range *last = &gate->ranges[gate->range_count];
-
-	if (gate->range_count &&
-	    first - (last[-1].first + last[-1].count) <= gap &&
-	    pages_left(gate->memory, last[-1].first) > first - last[-1].first) {
-		last[-1].count = first + count - last[-1].first;
-		return;
+		gate->ranges[gate->range_count++] =
+			(struct uffd_range){ run.first, n,
+					     gate_hva(gate, run.first) };
+		run.first += n;
+		run.count -= n;
 	}
-	*last = (struct uffd_range){ first, count, gate_hva(gate, first) };
-	gate->range_count++;
 }
 
-/* Builds the ranges, joining runs over gaps of up to @gap; their number. */
-static unsigned int make_ranges(struct uffd_gate *gate,
-				const struct page_source *source, uint64_t gap)
-{
-	gate->range_count = 0;
-	for (size_t i = 0; i < source->run_count; i++) {
-		uint64_t first = source->runs[i].first;
-		uint64_t count = source->runs[i].count;
-
-		/* A run may go on in the next region, a range may not. */
-		while (count) {
-			uint64_t n =
-				min_u64(count, pages_left(gate->memory, first));
-
-			add_range(gate, first, n, gap);
-			first += n;
-			count -= n;
-		}
-	}
-	return gate->range_count;
-}
-
-/* Builds the ranges, with ever larger gaps until there are few enough. */
+/* The ranges: the runs of @source, joined over gaps until they are few enough. */
 static int find_ranges(struct uffd_gate *gate, const struct page_source *source)
 {
-	uint64_t gap = 0;
+	CLEANUP_FREE struct page_run *runs =
+		calloc(source->run_count + 1, sizeof(*runs));
+	size_t n;
 
 	gate->ranges = calloc(source->run_count + MEMORY_RANGES_MAX,
 			      sizeof(gate->ranges[0]));
-	if (!gate->ranges)
+	if (!runs || !gate->ranges)
 		return log_errno(ENOMEM, "userfaultfd ranges");
-	while (make_ranges(gate, source, gap) > RANGES_MAX)
-		gap = gap ? 2 * gap : 8;
+	n = run_join(source->runs, source->run_count, 1, 0, RANGES_MAX, runs);
+	for (size_t i = 0; i < n; i++)
+		add_ranges(gate, runs[i]);
 	return 0;
 }
 
@@ -128,6 +100,22 @@ static int register_range(struct uffd_gate *gate,
 	return 0;
 }
 
+void uffd_gate_take_spare(struct uffd_gate *gate)
+{
+	/* A shared mapping is never joined to its neighbours. */
+	void *p = mmap(NULL, memory_granule_bytes(gate->memory), PROT_NONE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	gate->spare = p == MAP_FAILED ? NULL : p;
+}
+
+void uffd_gate_give_spare(struct uffd_gate *gate)
+{
+	if (gate->spare)
+		munmap(gate->spare, memory_granule_bytes(gate->memory));
+	gate->spare = NULL;
+}
+
 int uffd_gate_open(struct uffd_gate *gate, struct memory *memory,
 		   const struct page_source *source)
 {
@@ -139,6 +127,8 @@ int uffd_gate_open(struct uffd_gate *gate, struct memory *memory,
 				    .guards = memory->regions[0].slot_hva };
 	if (r < 0)
 		return log_errno(-r, "userfaultfd");
+	if (gate->guards)
+		uffd_gate_take_spare(gate);
 	r = find_ranges(gate, source);
 	for (unsigned int i = 0; r >= 0 && i < gate->range_count; i++)
 		r = register_range(gate, &gate->ranges[i]);
@@ -158,6 +148,7 @@ void uffd_gate_close(struct uffd_gate *gate)
 void uffd_gate_finish(struct uffd_gate *gate)
 {
 	uffd_gate_close(gate);
+	uffd_gate_give_spare(gate);
 	free(gate->ranges);
 	gate->ranges = NULL;
 	gate->range_count = 0;
@@ -321,7 +312,8 @@ static void retire_range(struct uffd_gate *gate, const struct uffd_range *range)
 	if (ioctl(gate->fd, UFFDIO_UNREGISTER, &all) < 0)
 		log_errno(errno, "userfaultfd: unregister");
 	/* Advice only: a kernel without large pages refuses it. */
-	madvise(range->hva, bytes, MADV_HUGEPAGE);
+	if (gate->memory->huge.kind != MEMORY_HUGE_NEVER)
+		madvise(range->hva, bytes, MADV_HUGEPAGE);
 }
 
 void uffd_gate_retire(struct uffd_gate *gate)

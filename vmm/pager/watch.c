@@ -27,14 +27,19 @@
 /* How long to wait for a free slot; there are more slots than threads. */
 #define SLOT_WAIT_NS (1000 * 1000)
 
-/* Takes the first free slot, so that few buffers are ever allocated. */
-static struct fill_slot *take_slot(struct pager *pager, uint64_t now)
+/*
+ * Takes the first free slot from number @from on, so that few buffers are ever
+ * allocated, and a vCPU, which has a number of its own, has a slot of its own.
+ */
+static struct fill_slot *take_slot(struct pager *pager, unsigned int from,
+				   uint64_t now)
 {
 	static const struct timespec wait = { .tv_nsec = SLOT_WAIT_NS };
 
 	for (;;) {
 		for (unsigned int i = 0; i < FILL_SLOTS; i++) {
-			struct fill_slot *slot = &pager->fills[i];
+			struct fill_slot *slot =
+				&pager->fills[(from + i) % FILL_SLOTS];
 			uint64_t none = 0;
 
 			if (!atomic_load(&slot->since_ns) &&
@@ -46,10 +51,12 @@ static struct fill_slot *take_slot(struct pager *pager, uint64_t now)
 	}
 }
 
-struct fill_slot *watch_begin(struct pager *pager, enum fill_kind kind,
-			      uint64_t page, uint64_t since_ns)
+struct fill_slot *watch_begin(struct pager *pager,
+			      const struct pager_need *need,
+			      enum fill_kind kind, uint64_t page,
+			      uint64_t since_ns)
 {
-	struct fill_slot *slot = take_slot(pager, since_ns);
+	struct fill_slot *slot = take_slot(pager, pager_lane(need), since_ns);
 
 	atomic_store(&slot->wanted, page);
 	watch_read(slot, page, 1, since_ns);
@@ -173,7 +180,7 @@ void *watch_main(void *arg)
 	uint64_t period = max_u64(pager->config.deadline_ns / 4, 1000000);
 
 	while (!pager_is_cancelled(pager) &&
-	       atomic_load(&pager->pages.absent)) {
+	       !pages_are_complete(&pager->pages)) {
 		pager_sleep_until(pager,
 				  clock_now_ns() + min_u64(period, NS_PER_S));
 		for (unsigned int i = 0; i < FILL_SLOTS; i++)
