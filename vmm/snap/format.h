@@ -6,9 +6,13 @@
 #ifndef VMM_SNAP_FORMAT_H
 #define VMM_SNAP_FORMAT_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define SNAP_VERSION 1
+/* Of a snapshot with a base: older readers would misread it. */
+#define SNAP_VERSION_BASE 2
 
 #define SNAP_STATE_NAME	     "state"
 #define SNAP_MEMORY_NAME     "memory"
@@ -47,6 +51,19 @@
 #define SNAP_RUNS_MAX	      (UINT64_C(1) << 22)
 #define SNAP_WORKINGSET_MAX   (UINT64_C(1) << 24)
 
+/* The copy of disk N, and the section that says of which disks there are copies. */
+#define SNAP_DISK_NAME	     "disk-%u"
+#define SNAP_DISK_NAME_BYTES 8 /* "disk-31" */
+#define SNAP_DISK_TAG	     "disks"
+#define SNAP_DISKS_MAX	     32
+#define SNAP_SECTOR_BYTES    512
+
+/* The section of a snapshot that has a base; the name of that, in bytes. */
+#define SNAP_BASE_TAG	     "base"
+#define SNAP_BASE_NAME_BYTES 255
+/* Snapshots in a chain of bases, at most. */
+#define SNAP_CHAIN_MAX 64
+
 /* A range of RAM: its guest physical address and its offset in `memory`. */
 struct snap_range {
 	uint64_t gpa;
@@ -54,9 +71,13 @@ struct snap_range {
 	uint64_t offset_bytes;
 };
 
-/* Pages [first, first + count) of the file `memory`. */
-struct snap_run {
-	uint64_t first, count;
-};
+/* Whether page numbers mean the same guest addresses. */
+static inline bool snap_ranges_agree(const struct snap_range *a,
+				     unsigned int a_count,
+				     const struct snap_range *b,
+				     unsigned int b_count)
+{
+	return a_count == b_count && !memcmp(a, b, a_count * sizeof(*a));
+}
 
 #endif

@@ -12,22 +12,39 @@
 #include "vmm/base/beneath.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/snap/file.h"
+#include "vmm/snap/parse.h"
 #include "vmm/snap/staging.h"
 
 /*
- * Whether @st is one of the snapshot's own files, whatever path led to it:
- * "./memory", or a link.
+ * Whether @st is the file @name of the snapshot, whatever path led to it: "./memory",
+ * or a link.
  */
-static bool is_own(const struct snap_file *f, const struct stat *st)
+static bool is_file(const struct snap_file *f, const char *name,
+		    const struct stat *st)
 {
 	struct stat own;
 
-	for (size_t i = 0; i < SNAP_FILE_NAMES; i++)
-		if (!fstatat(f->dir_fd, snap_file_names[i], &own,
-			     AT_SYMLINK_NOFOLLOW) &&
-		    own.st_dev == st->st_dev && own.st_ino == st->st_ino)
+	return !fstatat(f->dir_fd, name, &own, AT_SYMLINK_NOFOLLOW) &&
+	       own.st_dev == st->st_dev && own.st_ino == st->st_ino;
+}
+
+bool snap_is_disk(const struct snap_file *f, const struct stat *st)
+{
+	char disk[SNAP_DISK_NAME_BYTES];
+
+	for (unsigned int i = 0; i < SNAP_DISKS_MAX; i++)
+		if (f->disk_bytes[i] && is_file(f, snap_disk_name(disk, i), st))
 			return true;
 	return false;
+}
+
+/* Whether @st is one of the snapshot's own files. */
+static bool is_own(const struct snap_file *f, const struct stat *st)
+{
+	for (size_t i = 0; i < SNAP_FILE_NAMES; i++)
+		if (is_file(f, snap_file_names[i], st))
+			return true;
+	return snap_is_disk(f, st);
 }
 
 int snap_open_inside(const struct snap_file *f, const char *path, int flags)

@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/crc32c.h"
 #include "vmm/base/log.h"
+#include "vmm/base/pio.h"
 #include "vmm/snap/file.h"
 #include "vmm/snap/parse.h"
 
@@ -19,36 +19,10 @@
 
 #define RUNS_AT_ONCE 4096
 
-int snap_read_until_signal(int fd, void *to, uint64_t len, uint64_t offset)
-{
-	uint8_t *p = to;
-
-	while (len) {
-		ssize_t n = pread(fd, p, len, (off_t)offset);
-
-		if (n <= 0)
-			return n < 0 ? -errno : -ENODATA;
-		p += n;
-		len -= (uint64_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
-int snap_read_at(int fd, void *to, uint64_t len, uint64_t offset)
-{
-	int err;
-
-	do
-		err = snap_read_until_signal(fd, to, len, offset);
-	while (err == -EINTR);
-	return err;
-}
-
 static int read_pages_file(const struct snap_file *f, void *to, uint64_t len,
 			   uint64_t offset)
 {
-	int err = snap_read_at(f->pages_fd, to, len, offset);
+	int err = pread_all(f->pages_fd, to, len, offset);
 
 	if (err == -ENODATA)
 		return snap_bad(f, PAGES, "truncated");
@@ -65,11 +39,11 @@ static int take_header(struct snap_file *f, const uint8_t *h, uint64_t size)
 		return snap_bad(f, PAGES,
 				"not a snapshot page index (bad "
 				"magic)");
-	if (version > SNAP_VERSION)
+	if (version > SNAP_VERSION_BASE)
 		return log_fail(EPROTONOSUPPORT,
 				"%s/%s: made by a newer thaw (format version "
 				"%u, maximum supported: %d)",
-				f->path, PAGES, version, SNAP_VERSION);
+				f->path, PAGES, version, SNAP_VERSION_BASE);
 	if (crc32c(0, h, SNAP_PAGES_HEADER_BYTES - SNAP_SUM_BYTES) !=
 	    get_le32(h + SNAP_PAGES_HEADER_BYTES - SNAP_SUM_BYTES))
 		return snap_bad(f, PAGES, "corrupt header");
@@ -78,7 +52,7 @@ static int take_header(struct snap_file *f, const uint8_t *h, uint64_t size)
 	f->present_count = get_le64(h + 40);
 	f->run_count = get_le64(h + 48);
 	f->sums_offset = get_le64(h + 56);
-	if (version != SNAP_VERSION || page_count != f->page_count ||
+	if (version != f->version || page_count != f->page_count ||
 	    get_le32(h + 12) != SNAP_PAGES_HEADER_BYTES ||
 	    get_le32(h + 72) != SNAP_PAGE_BYTES ||
 	    f->present_count > page_count || f->run_count > SNAP_RUNS_MAX ||
@@ -103,7 +77,7 @@ static int take_header(struct snap_file *f, const uint8_t *h, uint64_t size)
 static int grow_runs(struct snap_file *f, uint64_t *room)
 {
 	uint64_t more = min_u64(*room ? *room * 2 : RUNS_AT_ONCE, f->run_count);
-	struct snap_run *runs;
+	struct page_run *runs;
 
 	runs = realloc(f->runs, (more + 1) * sizeof(runs[0]));
 	if (!runs)
@@ -113,12 +87,8 @@ static int grow_runs(struct snap_file *f, uint64_t *room)
 	return 0;
 }
 
-/*
- * Stores a run that begins at or after *@next; sets *@next to the first page at
- * which another run may begin.
- */
-static bool take_run(const struct snap_file *f, const uint8_t *bytes,
-		     struct snap_run *run, uint64_t *next, uint64_t *present)
+bool snap_take_run(const struct snap_file *f, const uint8_t *bytes,
+		   struct page_run *run, uint64_t *next)
 {
 	run->first = get_le64(bytes);
 	run->count = get_le64(bytes + 8);
@@ -126,7 +96,6 @@ static bool take_run(const struct snap_file *f, const uint8_t *bytes,
 	    !range_within(run->first, run->count, f->page_count))
 		return false;
 	*next = run->first + run->count + 1;
-	*present += run->count;
 	return true;
 }
 
@@ -148,9 +117,10 @@ static int take_runs(struct snap_file *f, uint32_t expected)
 			err = grow_runs(f, &room);
 		sum = crc32c(sum, bytes, n * SNAP_RUN_BYTES);
 		for (uint64_t i = 0; i < n && !err; i++, at++) {
-			if (!take_run(f, bytes + i * SNAP_RUN_BYTES,
-				      &f->runs[at], &next, &present))
+			if (!snap_take_run(f, bytes + i * SNAP_RUN_BYTES,
+					   &f->runs[at], &next))
 				err = snap_bad(f, PAGES, "corrupt page runs");
+			present += f->runs[at].count;
 		}
 	}
 	if (!err && (sum != expected || present != f->present_count))

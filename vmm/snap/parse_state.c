@@ -39,11 +39,11 @@ static int check_head(const struct snap_file *f, size_t *header_bytes)
 				"not a snapshot state file (bad "
 				"magic)");
 	version = get_le32(f->state + 8);
-	if (version > SNAP_VERSION)
+	if (version > SNAP_VERSION_BASE)
 		return log_fail(EPROTONOSUPPORT,
 				"%s/%s: made by a newer thaw (format version "
 				"%u, maximum supported: %d)",
-				f->path, STATE, version, SNAP_VERSION);
+				f->path, STATE, version, SNAP_VERSION_BASE);
 	if (!version)
 		return snap_bad(f, STATE, "invalid format version 0");
 	*header_bytes = get_le32(f->state + 12);

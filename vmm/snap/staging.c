@@ -22,7 +22,8 @@
 
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
-#include "vmm/snap/format.h"
+#include "vmm/snap/file.h"
+#include "vmm/snap/parse.h"
 
 #define RANDOM_DIGITS 8
 #define NAME_TRIES    16
@@ -33,17 +34,19 @@ enum occupant {
 	EMPTY_FOLDER,
 	SNAPSHOT,
 	SNAPSHOT_AND_MORE,
+	SNAPSHOT_IN_USE,
 	SOMETHING_ELSE,
 };
 
-/* The files of a snapshot. No other file is ever removed. */
+/* The files of a snapshot. Only these and copies of disks are ever removed. */
 const char *const snap_file_names[SNAP_FILE_NAMES] = {
 	SNAP_STATE_NAME,      SNAP_MEMORY_NAME,		 SNAP_PAGES_NAME,
 	SNAP_WORKINGSET_NAME, SNAP_WORKINGSET_TEMPORARY,
 };
 
 /*
- * Removes directory @name of @parent if it contains only files of a snapshot.
+ * Removes the files of a snapshot in directory @name of @parent, then the directory;
+ * -ENOTEMPTY if it has other files, which stay.
  */
 static int remove_dir(int parent, const char *name)
 {
@@ -55,20 +58,28 @@ static int remove_dir(int parent, const char *name)
 		return -errno;
 	for (size_t i = 0; i < SNAP_FILE_NAMES; i++)
 		unlinkat(dir, snap_file_names[i], 0);
+	for (unsigned int i = 0; i < SNAP_DISKS_MAX; i++) {
+		char disk[SNAP_DISK_NAME_BYTES];
+
+		unlinkat(dir, snap_disk_name(disk, i), 0);
+	}
 	return unlinkat(parent, name, AT_REMOVEDIR) ? -errno : 0;
 }
 
-/* Whether @name is the name of a file of a snapshot. */
-static bool is_own(const char *name)
+/*
+ * Whether @name is the name of a file of a snapshot, whose copies of disks are those
+ * of @own.
+ */
+static bool is_own(const char *name, const struct snap_file *own)
 {
 	for (size_t i = 0; i < SNAP_FILE_NAMES; i++)
 		if (!strcmp(name, snap_file_names[i]))
 			return true;
-	return false;
+	return snap_disk_number(own, name) >= 0;
 }
 
-/* Whether @dir is empty, apart from the files of a snapshot if @own is set. */
-static bool dir_holds_only(int dir, bool own)
+/* Whether @dir is empty, apart from the files of the snapshot @own unless NULL. */
+static bool dir_holds_only(int dir, const struct snap_file *own)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -83,7 +94,7 @@ static bool dir_holds_only(int dir, bool own)
 	while (!others && (entry = readdir(d)))
 		others += strcmp(entry->d_name, ".") != 0 &&
 			  strcmp(entry->d_name, "..") != 0 &&
-			  !(own && is_own(entry->d_name));
+			  !(own && is_own(entry->d_name, own));
 	closedir(d);
 	return !others;
 }
@@ -100,6 +111,46 @@ static bool dir_is_snapshot(int dir)
 	       !memcmp(magic, SNAP_STATE_MAGIC, sizeof(magic));
 }
 
+/*
+ * Whether a snapshot is all that is in its directory.  A file with the name of a copy
+ * of a disk may be the user's, so its `state` is read where there are other files; a
+ * bad one has none, and is logged.
+ */
+static bool is_only_snapshot(const struct snap_staging *staging, int dir)
+{
+	struct snap_file own = { .path = NULL };
+	bool only = dir_holds_only(dir, &own);
+
+	if (only)
+		return true;
+	only = snap_open_state(&own, staging->path, staging->parent_fd,
+			       staging->name, NULL) == 0 &&
+	       dir_holds_only(dir, &own);
+	snap_close(&own);
+	return only;
+}
+
+/*
+ * Whether a copy of a disk in a snapshot is a disk that a VM writes to, which holds a
+ * lock on it: the guest would lose it with the snapshot.  Those that a restore only
+ * reads go on without a name.
+ */
+static bool has_disk_in_use(int dir)
+{
+	bool used = false;
+
+	for (unsigned int i = 0; !used && i < SNAP_DISKS_MAX; i++) {
+		char disk[SNAP_DISK_NAME_BYTES];
+		CLEANUP_CLOSE int fd = -1;
+
+		fd = openat(dir, snap_disk_name(disk, i),
+			    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		used = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 &&
+		       errno == EWOULDBLOCK;
+	}
+	return used;
+}
+
 /* Examines the target: an enum occupant, or -errno. */
 static int look_at_target(const struct snap_staging *staging)
 {
@@ -113,9 +164,12 @@ static int look_at_target(const struct snap_staging *staging)
 		return errno == ENOTDIR || errno == ELOOP ? SOMETHING_ELSE :
 							    -errno;
 	}
-	if (dir_is_snapshot(dir))
-		return dir_holds_only(dir, true) ? SNAPSHOT : SNAPSHOT_AND_MORE;
-	return dir_holds_only(dir, false) ? EMPTY_FOLDER : SOMETHING_ELSE;
+	if (dir_is_snapshot(dir)) {
+		if (!is_only_snapshot(staging, dir))
+			return SNAPSHOT_AND_MORE;
+		return has_disk_in_use(dir) ? SNAPSHOT_IN_USE : SNAPSHOT;
+	}
+	return dir_holds_only(dir, NULL) ? EMPTY_FOLDER : SOMETHING_ELSE;
 }
 
 /*
@@ -138,6 +192,11 @@ static int check_target(const struct snap_staging *staging)
 		return log_fail(ENOTEMPTY,
 				"snapshot %s: contains files that are not "
 				"part of a snapshot; not replaced",
+				staging->path);
+	if (what == SNAPSHOT_IN_USE)
+		return log_fail(ETXTBSY,
+				"snapshot %s: a VM uses its copy of a disk as "
+				"its own disk; not replaced",
 				staging->path);
 	return what;
 }
@@ -232,7 +291,7 @@ static int split_path(struct snap_staging *staging, const char *path)
 	if (!*staging->name || !strcmp(staging->name, ".") ||
 	    !strcmp(staging->name, ".."))
 		return log_fail(EINVAL,
-				"snapshot '%s': not a valid directory name",
+				"snapshot %s: not a valid directory name",
 				path);
 	/* The staging name must fit, too. */
 	if (strlen(staging->name) > NAME_MAX - RANDOM_DIGITS - 6)

@@ -23,7 +23,7 @@ struct snap_staging {
  */
 int snap_staging_open(struct snap_staging *staging, const char *path);
 
-/* The file names of a snapshot. */
+/* The file names of a snapshot, but for those of copies of disks. */
 #define SNAP_FILE_NAMES 5
 extern const char *const snap_file_names[SNAP_FILE_NAMES];
 

@@ -17,6 +17,7 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/crc32c.h"
 #include "vmm/base/log.h"
+#include "vmm/base/pio.h"
 #include "vmm/snap/file.h"
 #include "vmm/snap/parse.h"
 #include "vmm/snap/section.h"
@@ -92,13 +93,9 @@ static int write_into(const struct snap_file *f, const uint64_t *pages,
 /* Whether page numbers of @a and @b mean the same guest addresses. */
 static bool same_layout(const struct snap_file *a, const struct snap_file *b)
 {
-	bool same =
-		a->range_count == b->range_count && !strcmp(a->arch, b->arch);
-
-	for (unsigned int i = 0; same && i < a->range_count; i++)
-		same = a->ranges[i].gpa == b->ranges[i].gpa &&
-		       a->ranges[i].size_bytes == b->ranges[i].size_bytes;
-	return same;
+	return !strcmp(a->arch, b->arch) &&
+	       snap_ranges_agree(a->ranges, a->range_count, b->ranges,
+				 b->range_count);
 }
 
 /*
@@ -187,8 +184,7 @@ static int read_from(const struct snap_file *f, int fd, uint64_t size,
 	uint8_t *bytes;
 	int err;
 
-	if (size < sizeof(header) ||
-	    snap_read_at(fd, header, sizeof(header), 0))
+	if (size < sizeof(header) || pread_all(fd, header, sizeof(header), 0))
 		return snap_bad(f, NAME, "truncated");
 	err = check_header(f, header, size, count);
 	if (err)
@@ -198,7 +194,7 @@ static int read_from(const struct snap_file *f, int fd, uint64_t size,
 	if (!pages)
 		return log_errno(ENOMEM, "%s/%s", f->path, NAME);
 	bytes = (uint8_t *)pages;
-	if (snap_read_at(fd, bytes, *count * 8, sizeof(header)))
+	if (pread_all(fd, bytes, *count * 8, sizeof(header)))
 		return snap_bad(f, NAME, "read failed");
 	err = take_pages(f, bytes, pages, *count, get_le32(header + 48));
 	if (!err)

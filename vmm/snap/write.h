@@ -18,11 +18,15 @@
 #include "vmm/snap/format.h"
 #include "vmm/snap/section.h"
 
+struct snap_file;
+
 /* Which pages of `memory` are present, and their checksums. */
 struct snap_index {
 	uint64_t page_count;
 	uint8_t *present; /* page_count bytes, mapped */
 	uint32_t *sums; /* page_count of them, mapped */
+	/* With a base: those that are not in the base; mapped. NULL: all are. */
+	uint8_t *own;
 	crc32c_function *sum;
 	_Atomic uint64_t present_count;
 };
@@ -31,7 +35,17 @@ int snap_index_init(struct snap_index *index, uint64_t page_count,
 		    crc32c_function *sum);
 void snap_index_finish(struct snap_index *index);
 
-/* Records the contents of @page at @data; false if they are all zeros. */
+/* Begins with the pages of a base, of the same page count. Logged. */
+int snap_index_take_base(struct snap_index *index,
+			 const struct snap_file *base);
+
+/* Appends the runs of pages that are not in the base. */
+void snap_index_put_own(const struct snap_index *index, struct snap_writer *w);
+
+/*
+ * Records the contents of @page at @data, in place of earlier ones; false if they
+ * are all zeros.
+ */
 bool snap_index_note(struct snap_index *index, uint64_t page,
 		     const uint8_t *data);
 
@@ -49,6 +63,7 @@ struct snap_state {
 	struct snap_range ranges[SNAP_RANGES_MAX];
 	unsigned int range_count;
 	uint64_t memory_bytes;
+	bool has_base;
 	struct snap_writer sections; /* with their headers */
 	unsigned int section_count;
 	char (*tags)[SNAP_TAG_BYTES]; /* section_count of them; owned */
@@ -66,7 +81,10 @@ int snap_state_add(struct snap_state *state, const char *tag, uint32_t version,
 /* Writes the header, the ranges and the sections to @fd. */
 int snap_state_write(const struct snap_state *state, int fd);
 
-/* pwrite(2) of all @len bytes. */
-int snap_write_at(int fd, const void *data, uint64_t len, uint64_t offset);
+/*
+ * disk_list.c: writes the section of the copies of disks, SNAP_DISKS_MAX sizes of which 0
+ * is none; false: there is no copy, and nothing is written.
+ */
+bool snap_disks_put(const uint64_t *disk_bytes, struct snap_writer *w);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/crc32c.h"
+#include "vmm/base/pio.h"
 #include "vmm/snap/write.h"
 
 /*
@@ -76,7 +77,7 @@ static void put_state_header(const struct snap_state *state,
 		       state->range_count * SNAP_RANGE_BYTES + SNAP_SUM_BYTES;
 
 	snap_put_bytes(w, SNAP_STATE_MAGIC, SNAP_MAGIC_BYTES);
-	snap_put_u32(w, SNAP_VERSION);
+	snap_put_u32(w, state->has_base ? SNAP_VERSION_BASE : SNAP_VERSION);
 	snap_put_u32(w, (uint32_t)bytes);
 	snap_put_bytes(w, state->arch, SNAP_ARCH_BYTES);
 	snap_put_bytes(w, state->id, SNAP_ID_BYTES);
@@ -104,10 +105,10 @@ int snap_state_write(const struct snap_state *state, int fd)
 	put_state_header(state, &header);
 	err = header.error;
 	if (!err)
-		err = snap_write_at(fd, header.data, header.len, 0);
+		err = pwrite_all(fd, header.data, header.len, 0);
 	if (!err)
-		err = snap_write_at(fd, state->sections.data,
-				    state->sections.len, header.len);
+		err = pwrite_all(fd, state->sections.data, state->sections.len,
+				 header.len);
 	snap_writer_finish(&header);
 	return err;
 }
