@@ -232,10 +232,11 @@ static void rtc_reset(void *state)
 }
 
 /* Stops the alarm until resume. */
-static int rtc_quiesce(void *state)
+static int rtc_quiesce(void *state, uint64_t deadline_ns)
 {
 	struct rtc *rtc = state;
 
+	(void)deadline_ns;
 	pthread_mutex_lock(&rtc->lock);
 	update(rtc);
 	rtc->stopped = true;

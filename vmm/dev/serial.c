@@ -62,10 +62,11 @@ static void serial_reset(void *state)
 }
 
 /* Output that a slow reader leaves in the ring is saved. */
-static int serial_quiesce(void *state)
+static int serial_quiesce(void *state, uint64_t deadline_ns)
 {
 	struct serial *s = state;
 
+	(void)deadline_ns;
 	serial_pump_stop(s);
 	serial_pump_flush(s, QUIESCE_IDLE_MS, QUIESCE_TOTAL_MS);
 	return 0;

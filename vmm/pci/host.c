@@ -130,9 +130,10 @@ static void host_reset(void *state)
 	pci_function_reset(&host->bridge);
 }
 
-static int host_quiesce(void *state)
+static int host_quiesce(void *state, uint64_t deadline_ns)
 {
 	(void)state;
+	(void)deadline_ns;
 	return 0;
 }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio block (virtio 1.2, 5.2): requests on one queue, done by plain system
- * calls.
+ * virtio block (virtio 1.2, 5.2): requests (blk_request.c) to a disk image, which
+ * run in the background (io/disk_aio.h) and complete in any order.
  *
- * A request is a header, data, and one status byte that comes last.  It does
- * not matter how the driver split it into descriptors: the header is the front
- * of the readable bytes, the status the end of the writable ones, and the rest
- * is data.
+ *	blk_take()	a chain becomes a request; invalid ones end here
+ *	blk_handled()	the requests of a batch are started
+ *	complete_all()	the status is written, the chain is completed
  *
- * Loop thread, one request at a time.  request_do() depends on nothing but the
- * request and the disk, so that a worker thread could run it instead.
+ * Loop thread.  A chain is popped on it, which makes the buffers present.  While
+ * chains are held, guest memory is in use, so nothing is in flight after a quiesce
+ * and after a drain.
  */
 #include <errno.h>
 #include <linux/virtio_blk.h>
@@ -17,206 +17,202 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/event.h"
+#include "vmm/bus/loop.h"
 #include "vmm/io/disk.h"
 #include "vmm/snap/section.h"
+#include "vmm/virtio/blk_request.h"
 #include "vmm/virtio/pci.h"
 
-#define SECTOR_BYTES 512 /* of the protocol, whatever the block size */
-
 #define QUEUE_SIZE 256 /* entries */
+#define QUEUE_HELD 128 /* chains of a queue that are held at a time */
 
 /* A header and a status byte leave this many descriptors for data. */
 #define SEGMENTS_MAX (QUEUE_SIZE - 2)
 
-/* Limits of discard and write zeroes: what one request may cost the loop. */
-#define RANGES_MAX	    16
-#define DISCARD_SECTORS_MAX UINT32_C(0x400000) /* 2 GiB */
-#define ZEROES_SECTORS_MAX  UINT32_C(0x8000) /* 16 MiB, may be written out */
+/* How long a reset waits for the host in silence. */
+#define REPORT_NS (3 * NS_PER_S)
 
-#define HEADER_BYTES sizeof(struct virtio_blk_outhdr)
-#define RANGE_BYTES  sizeof(struct virtio_blk_discard_write_zeroes)
+/* A chain that is held. */
+struct held {
+	struct blk_request rq;
+	unsigned int queue;
+	struct held *next; /* in the free list */
+	struct virtq_chain chain;
+};
+
+/* The chains of one queue. */
+struct blk_queue {
+	struct held *free;
+	unsigned int used; /* chains that were ever in the free list */
+	bool refused; /* a chain found no room */
+	bool completed; /* one was completed, and is not signalled yet */
+};
 
 struct blk {
 	struct virtio_device *dev;
 	struct disk *disk; /* not owned */
+	struct disk_aio *aio;
+	struct loop_source *source;
+	bool serves_all; /* queues with completions are served next */
+	struct held *held; /* QUEUE_HELD for each queue */
+	unsigned int queue_count;
+	uint32_t block_bytes; /* in the device's configuration */
+	struct blk_queue queues[VIRTIO_BLK_QUEUES_MAX];
 };
 
-/* A parsed request. */
-struct request {
-	uint32_t type;
-	uint64_t sector;
-	struct iovs out, in; /* data to the disk, data from it */
-	uint32_t written; /* bytes of data written into @in */
-	uint8_t *status;
-};
-
-/* The status byte for an error of the disk. */
-static uint8_t status_of(int err)
+/* Writes the status, completes the chain, and returns it to the free list. */
+static void complete(struct blk *blk, struct held *held, uint8_t status)
 {
-	if (err == 0)
-		return VIRTIO_BLK_S_OK;
-	return err == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
-}
+	struct blk_queue *q = &blk->queues[held->queue];
+	const struct blk_request *rq = &held->rq;
 
-/* Whether @bytes of whole sectors from @sector on are on the disk. */
-static bool on_disk(const struct disk *disk, uint64_t sector, uint64_t bytes)
-{
-	return bytes % SECTOR_BYTES == 0 &&
-	       range_within(sector, bytes / SECTOR_BYTES,
-			    disk->size_bytes / SECTOR_BYTES);
-}
-
-static uint8_t do_read(struct disk *disk, struct request *rq)
-{
-	uint64_t bytes = rq->in.bytes;
-	int err;
-
-	if (!on_disk(disk, rq->sector, bytes))
-		return VIRTIO_BLK_S_IOERR;
-	err = disk_readv(disk, rq->in.iov, (int)rq->in.count,
-			 rq->sector * SECTOR_BYTES);
-	if (err == 0)
-		rq->written = (uint32_t)bytes;
-	return status_of(err);
-}
-
-static uint8_t do_write(struct disk *disk, struct request *rq)
-{
-	if (disk->read_only || !on_disk(disk, rq->sector, rq->out.bytes))
-		return VIRTIO_BLK_S_IOERR;
-	return status_of(disk_writev(disk, rq->out.iov, (int)rq->out.count,
-				     rq->sector * SECTOR_BYTES));
-}
-
-/* The serial: the last part of the path, 20 bytes (virtio 1.2, 5.2.6). */
-static uint8_t do_get_id(struct disk *disk, struct request *rq)
-{
-	char id[VIRTIO_BLK_ID_BYTES] = { 0 };
-	const char *base = strrchr(disk->path, '/');
-
-	base = base ? base + 1 : disk->path;
-	memcpy(id, base, strnlen(base, sizeof(id)));
-	rq->written = (uint32_t)iovs_put(&rq->in, id, sizeof(id));
-	return VIRTIO_BLK_S_OK;
-}
-
-/* One range of a discard or write zeroes (virtio 1.2, 5.2.6.2). */
-static uint8_t do_range(struct disk *disk, bool zeroes, const uint8_t *range)
-{
-	uint64_t sector = get_le64(range);
-	uint32_t sectors = get_le32(range + 8);
-	uint32_t flags = get_le32(range + 12);
-	uint32_t most = zeroes ? ZEROES_SECTORS_MAX : DISCARD_SECTORS_MAX;
-	uint64_t bytes = (uint64_t)sectors * SECTOR_BYTES;
-	bool unmap = flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
-
-	if ((flags & ~VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) || (unmap && !zeroes))
-		return VIRTIO_BLK_S_UNSUPP;
-	if (sectors > most || !on_disk(disk, sector, bytes))
-		return VIRTIO_BLK_S_IOERR;
-	if (sectors == 0)
-		return VIRTIO_BLK_S_OK;
-	if (zeroes)
-		return status_of(disk_write_zeroes(disk, sector * SECTOR_BYTES,
-						   bytes, unmap));
-	return status_of(disk_discard(disk, sector * SECTOR_BYTES, bytes));
-}
-
-/* All ranges of a request, until one fails. */
-static uint8_t do_ranges(struct disk *disk, struct request *rq)
-{
-	bool zeroes = rq->type == VIRTIO_BLK_T_WRITE_ZEROES;
-	uint8_t range[RANGE_BYTES];
-	uint8_t status = VIRTIO_BLK_S_OK;
-
-	if (disk->read_only || rq->out.bytes == 0 ||
-	    rq->out.bytes % RANGE_BYTES ||
-	    rq->out.bytes / RANGE_BYTES > RANGES_MAX)
-		return VIRTIO_BLK_S_IOERR;
-	while (status == VIRTIO_BLK_S_OK && rq->out.bytes) {
-		iovs_take(&rq->out, range, sizeof(range));
-		status = do_range(disk, zeroes, range);
-	}
-	return status;
-}
-
-/* Runs a request; returns its status. */
-static uint8_t request_do(struct disk *disk, struct request *rq)
-{
-	switch (rq->type) {
-	case VIRTIO_BLK_T_IN:
-		return do_read(disk, rq);
-	case VIRTIO_BLK_T_OUT:
-		return do_write(disk, rq);
-	case VIRTIO_BLK_T_FLUSH:
-		return status_of(disk->read_only ? 0 : disk_flush(disk));
-	case VIRTIO_BLK_T_GET_ID:
-		return do_get_id(disk, rq);
-	case VIRTIO_BLK_T_DISCARD:
-	case VIRTIO_BLK_T_WRITE_ZEROES:
-		return do_ranges(disk, rq);
-	default:
-		return VIRTIO_BLK_S_UNSUPP;
-	}
-}
-
-/* Parses a chain; false if it has no header or no status byte. */
-static bool request_parse(struct request *rq, struct virtq_chain *chain)
-{
-	uint8_t header[HEADER_BYTES];
-
-	*rq = (struct request){ 0 };
-	if (iovs_take(&chain->readable, header, sizeof(header)) <
-	    sizeof(header))
-		return false;
-	rq->type = get_le32(header);
-	rq->sector =
-		get_le64(header + offsetof(struct virtio_blk_outhdr, sector));
-	rq->status = iovs_cut_last(&chain->writable);
-	rq->out = chain->readable;
-	rq->in = chain->writable;
-	return rq->status != NULL;
-}
-
-/*
- * Without VIRTIO_BLK_F_FLUSH a completed write must be on the disk (virtio 1.2,
- * 5.2.6.2).
- */
-static uint8_t write_through(struct blk *blk, const struct request *rq,
-			     uint8_t status)
-{
-	if (status != VIRTIO_BLK_S_OK || rq->type != VIRTIO_BLK_T_OUT ||
-	    virtio_has(blk->dev, VIRTIO_BLK_F_FLUSH))
-		return status;
-	return status_of(disk_flush(blk->disk));
-}
-
-static bool blk_handle(void *device, unsigned int queue,
-		       struct virtq_chain *chain)
-{
-	struct blk *blk = device;
-	struct request rq;
-	uint64_t room;
-	uint8_t status;
-
-	if (!request_parse(&rq, chain)) {
-		virtio_device_break(blk->dev,
-				    "request without header or status");
-		return false;
-	}
-	room = rq.in.bytes;
-	status = write_through(blk, &rq, request_do(blk->disk, &rq));
-	*rq.status = status;
+	*rq->status = status;
 	/*
 	 * The length counts from the first byte without a gap (virtio 1.2,
 	 * 2.7.8.2): the status only counts when all before it was written.
 	 */
-	virtio_queue_complete(blk->dev, queue, chain->head,
-			      rq.written + (rq.written == room ? 1 : 0));
+	virtio_queue_complete(blk->dev, held->queue, held->chain.head,
+			      rq->written + (rq->written == rq->room ? 1 : 0));
+	held->next = q->free;
+	q->free = held;
+	q->completed = true;
+}
+
+static struct virtq_chain *blk_room(void *device, unsigned int queue)
+{
+	struct blk *blk = device;
+	struct blk_queue *q = &blk->queues[queue];
+
+	/* The memory of one that was never needed is not touched. */
+	if (!q->free && q->used < QUEUE_HELD) {
+		q->free = &blk->held[queue * QUEUE_HELD + q->used++];
+		q->free->queue = queue;
+	}
+	q->refused = !q->free;
+	return q->free ? &q->free->chain : NULL;
+}
+
+/* Takes a chain, which was popped into the first free one. */
+static bool blk_take(void *device, unsigned int queue,
+		     struct virtq_chain *chain)
+{
+	struct blk *blk = device;
+	struct blk_queue *q = &blk->queues[queue];
+	struct held *held = q->free;
+	int status;
+
+	if (!blk_request_parse(&held->rq, chain)) {
+		virtio_device_break(blk->dev,
+				    "request without header or status");
+		return false;
+	}
+	q->free = held->next;
+	status = blk_request_prepare(&held->rq, blk->disk,
+				     !virtio_has(blk->dev, VIRTIO_BLK_F_FLUSH));
+	if (status == BLK_SUBMIT)
+		disk_aio_submit(blk->aio, &held->rq.disk);
+	else
+		complete(blk, held, (uint8_t)status);
 	return true;
 }
+
+/* Completes the chains whose requests are complete. */
+static void complete_all(struct blk *blk)
+{
+	struct disk_request *request, *next;
+
+	for (request = disk_aio_collect(blk->aio); request; request = next) {
+		struct held *held = container_of(request, struct held, rq.disk);
+
+		next = request->next;
+		complete(blk, held, blk_request_result(&held->rq));
+	}
+}
+
+/* Has the queues served whose completions are not signalled yet. */
+static void kick_completed(struct blk *blk)
+{
+	for (unsigned int i = 0; i < blk->queue_count; i++)
+		if (blk->queues[i].completed)
+			virtio_queue_kick(blk->dev, i);
+}
+
+/*
+ * Completions of this queue are signalled next; chains that found no room are popped
+ * when it is served again.
+ */
+static void blk_handled(void *device, unsigned int queue)
+{
+	struct blk *blk = device;
+	struct blk_queue *q = &blk->queues[queue];
+
+	disk_aio_start(blk->aio);
+	complete_all(blk);
+	if (q->completed && q->refused)
+		virtio_queue_kick(blk->dev, queue);
+	q->completed = false;
+	if (!blk->serves_all)
+		kick_completed(blk);
+}
+
+/* The descriptor of the engine is readable. */
+static void aio_ready(void *ctx, uint32_t events)
+{
+	struct blk *blk = ctx;
+
+	(void)events;
+	event_clear(disk_aio_fd(blk->aio));
+	complete_all(blk);
+	blk->serves_all = true;
+	for (unsigned int i = 0; i < blk->queue_count; i++)
+		if (blk->queues[i].completed)
+			virtio_queue_serve(blk->dev, i);
+	blk->serves_all = false;
+	kick_completed(blk);
+}
+
+/*
+ * Without a bound, as a chain must not be written to once it is given up; most
+ * file systems cannot be interrupted.
+ */
+static unsigned int blk_drain(void *device, unsigned int queue)
+{
+	struct blk *blk = device;
+
+	(void)queue;
+	if (disk_aio_wait(blk->aio, REPORT_NS) < 0) {
+		log_warn("disk %s: reset: the host has been busy for %.0f s",
+			 blk->disk->path, (double)REPORT_NS / NS_PER_S);
+		while (disk_aio_wait(blk->aio, REPORT_NS) < 0)
+			;
+	}
+	complete_all(blk);
+	return 0;
+}
+
+/* The drain that follows completes the chains. */
+static int blk_quiesce(void *device, uint64_t deadline_ns)
+{
+	struct blk *blk = device;
+	uint64_t since_ns = clock_now_ns();
+
+	if (disk_aio_wait(blk->aio, clock_left_ns(deadline_ns)) == 0)
+		return 0;
+	return log_fail(EBUSY,
+			"pause: disk %s: the host has been busy for %.0f s",
+			blk->disk->path,
+			(double)(clock_now_ns() - since_ns) / NS_PER_S);
+}
+
+/* The mode of a saved disk: whether it is read-only, and the size of its blocks. */
+#define MODE_READ_ONLY	 0x01
+#define MODE_BLOCK_SHIFT 1 /* the logarithm of sectors in a block */
+#define BLOCK_LOG_MAX	 3 /* 4096 bytes */
 
 /*
  * A disk has no state of its own.  Size and mode are saved so that load rejects
@@ -225,16 +221,48 @@ static bool blk_handle(void *device, unsigned int queue,
 static void blk_save(void *device, struct snap_writer *w)
 {
 	struct blk *blk = device;
+	unsigned int mode = blk->disk->read_only ? MODE_READ_ONLY : 0;
 
+	for (uint32_t n = blk->block_bytes; n > BLK_SECTOR_BYTES; n /= 2)
+		mode += 1 << MODE_BLOCK_SHIFT;
 	snap_put_u64(w, blk->disk->size_bytes);
-	snap_put_u8(w, blk->disk->read_only);
+	snap_put_u8(w, (uint8_t)mode);
+}
+
+/*
+ * The guest goes on to access blocks of the saved size; larger ones than the host's
+ * do no harm.
+ */
+static int load_blocks(struct blk *blk, unsigned int log)
+{
+	uint8_t field[4];
+	uint32_t saved;
+
+	if (log > BLOCK_LOG_MAX)
+		return log_fail(EBADMSG, "%s: invalid block size",
+				blk->dev->name);
+	saved = (uint32_t)BLK_SECTOR_BYTES << log;
+	if (blk->disk->block_bytes > saved)
+		return log_fail(
+			EINVAL,
+			"%s: disk %s has blocks of %u bytes with direct, the "
+			"guest accesses %u; omit direct",
+			blk->dev->name, blk->disk->path, blk->disk->block_bytes,
+			saved);
+	blk->block_bytes = saved;
+	put_le32(field, blk->block_bytes);
+	virtio_config_put(blk->dev,
+			  offsetof(struct virtio_blk_config, blk_size), field,
+			  sizeof(field));
+	return 0;
 }
 
 static int blk_load(void *device, struct snap_reader *r)
 {
 	struct blk *blk = device;
 	uint64_t size = snap_get_u64(r);
-	bool read_only = snap_get_u8(r) & 1;
+	unsigned int mode = snap_get_u8(r);
+	bool read_only = mode & MODE_READ_ONLY;
 
 	if (r->error)
 		return 0; /* the caller checks it */
@@ -250,12 +278,17 @@ static int blk_load(void *device, struct snap_reader *r)
 				blk->dev->name, blk->disk->path,
 				read_only ? "writable" : "read-only",
 				read_only ? "read-only" : "writable");
-	return 0;
+	return load_blocks(blk, mode >> MODE_BLOCK_SHIFT);
 }
 
 static void blk_destroy(void *device)
 {
-	free(device);
+	struct blk *blk = device;
+
+	loop_remove(blk->source);
+	disk_aio_destroy(blk->aio);
+	free(blk->held);
+	free(blk);
 }
 
 static const struct virtio_ops blk_ops = {
@@ -263,7 +296,11 @@ static const struct virtio_ops blk_ops = {
 	.type = VIRTIO_ID_BLOCK,
 	.class_code = 0x018000, /* mass storage, other */
 	.queue_size = QUEUE_SIZE,
-	.handle = blk_handle,
+	.room = blk_room,
+	.handle = blk_take,
+	.handled = blk_handled,
+	.drain = blk_drain,
+	.quiesce = blk_quiesce,
 	.save = blk_save,
 	.load = blk_load,
 	.destroy = blk_destroy,
@@ -285,24 +322,64 @@ static void config_fill(struct virtio_config *c, const struct disk *disk)
 	c->space_bytes =
 		offsetof(struct virtio_blk_config, write_zeroes_may_unmap) + 1;
 #define FIELD(name) (s + offsetof(struct virtio_blk_config, name))
-	put_le64(FIELD(capacity), disk->size_bytes / SECTOR_BYTES);
+	put_le64(FIELD(capacity), disk->size_bytes / BLK_SECTOR_BYTES);
 	put_le32(FIELD(seg_max), SEGMENTS_MAX);
-	put_le32(FIELD(blk_size), SECTOR_BYTES);
+	put_le32(FIELD(blk_size), disk->block_bytes);
 	if (disk->read_only)
 		return;
-	put_le32(FIELD(max_discard_sectors), DISCARD_SECTORS_MAX);
-	put_le32(FIELD(max_discard_seg), RANGES_MAX);
-	put_le32(FIELD(discard_sector_alignment), 1);
-	put_le32(FIELD(max_write_zeroes_sectors), ZEROES_SECTORS_MAX);
-	put_le32(FIELD(max_write_zeroes_seg), RANGES_MAX);
+	put_le32(FIELD(max_discard_sectors), BLK_DISCARD_SECTORS_MAX);
+	put_le32(FIELD(max_discard_seg), BLK_RANGES_MAX);
+	put_le32(FIELD(discard_sector_alignment),
+		 (disk->discard_bytes > disk->block_bytes ?
+			  disk->discard_bytes :
+			  disk->block_bytes) /
+			 BLK_SECTOR_BYTES);
+	put_le32(FIELD(max_write_zeroes_sectors), BLK_ZEROES_SECTORS_MAX);
+	put_le32(FIELD(max_write_zeroes_seg), BLK_RANGES_MAX);
 	*FIELD(write_zeroes_may_unmap) = 1;
 #undef FIELD
 }
 
-int virtio_blk_create(struct device *device, const struct virtio_host *host,
-		      const char *name, struct disk *disk)
+/* An argument of loop_call(). */
+struct watch_call {
+	struct blk *blk;
+	struct loop *loop;
+	int result;
+};
+
+static void watch_on_loop(void *ctx)
 {
-	struct virtio_config config = { .queue_count = 1 };
+	struct watch_call *call = ctx;
+	struct blk *blk = call->blk;
+
+	call->result = loop_add(call->loop, &blk->source, disk_aio_fd(blk->aio),
+				EPOLLIN, aio_ready, blk);
+}
+
+/* Creates the engine and the chains. */
+static int blk_start(struct blk *blk, struct loop *loop)
+{
+	struct watch_call watch = { .blk = blk, .loop = loop };
+	int err;
+
+	blk->held = calloc((size_t)blk->queue_count * QUEUE_HELD,
+			   sizeof(*blk->held));
+	if (!blk->held)
+		return log_errno(ENOMEM, "disk %s", blk->disk->path);
+	err = disk_aio_create(&blk->aio, blk->disk);
+	if (err < 0)
+		return err;
+	loop_call(loop, watch_on_loop, &watch);
+	return watch.result < 0 ?
+		       log_errno(-watch.result, "disk %s: watch eventfd",
+				 blk->disk->path) :
+		       0;
+}
+
+int virtio_blk_create(struct device *device, const struct virtio_host *host,
+		      const char *name, struct disk *disk, unsigned int queues)
+{
+	struct virtio_config config = { .queue_count = (uint16_t)queues };
 	struct blk *blk = calloc(1, sizeof(*blk));
 	struct virtio_pci_config pci = {
 		.ops = &blk_ops,
@@ -312,10 +389,22 @@ int virtio_blk_create(struct device *device, const struct virtio_host *host,
 		.name = name,
 		.config = &config,
 	};
+	int err;
 
 	if (!blk)
 		return log_errno(ENOMEM, "%s", name);
 	blk->disk = disk;
+	blk->queue_count = queues;
+	blk->block_bytes = disk->block_bytes;
+	err = blk_start(blk, host->loop);
+	if (err < 0) {
+		blk_destroy(blk);
+		return err;
+	}
 	config_fill(&config, disk);
+	if (queues > 1)
+		config.features |= BIT(VIRTIO_BLK_F_MQ);
+	put_le16(config.space + offsetof(struct virtio_blk_config, num_queues),
+		 (uint16_t)queues);
 	return virtio_pci_create(device, &pci, &blk->dev);
 }

@@ -210,10 +210,11 @@ static void console_start(void *device)
 }
 
 /* Without the watches no transfer starts; none is in flight. */
-static int console_quiesce(void *device)
+static int console_quiesce(void *device, uint64_t deadline_ns)
 {
 	struct console *c = device;
 
+	(void)deadline_ns;
 	watch_stop(&c->in);
 	watch_stop(&c->out);
 	watch_stop(&c->size);
@@ -224,7 +225,7 @@ static void console_reset(void *device)
 {
 	struct console *c = device;
 
-	console_quiesce(c);
+	console_quiesce(c, 0);
 	c->tx_done = 0;
 }
 
@@ -256,7 +257,7 @@ static void console_destroy(void *device)
 {
 	struct console *c = device;
 
-	console_quiesce(c);
+	console_quiesce(c, 0);
 	terminal_set_wake(c->terminal, NULL, NULL);
 	free(c);
 }

@@ -115,6 +115,7 @@ void virtio_device_set_master(struct virtio_device *dev, bool master)
 /* An argument of loop_call(). */
 struct quiesce_call {
 	struct virtio_device *dev;
+	uint64_t deadline_ns;
 	int result;
 };
 
@@ -124,16 +125,16 @@ static void quiesce_on_loop(void *ctx)
 	struct virtio_device *dev = call->dev;
 
 	if (dev->ops->quiesce)
-		call->result = dev->ops->quiesce(dev->impl);
+		call->result = dev->ops->quiesce(dev->impl, call->deadline_ns);
 	if (call->result < 0)
 		return;
 	virtio_queues_drain(dev);
 	dev->quiesced = true;
 }
 
-int virtio_device_quiesce(struct virtio_device *dev)
+int virtio_device_quiesce(struct virtio_device *dev, uint64_t deadline_ns)
 {
-	struct quiesce_call call = { .dev = dev };
+	struct quiesce_call call = { .dev = dev, .deadline_ns = deadline_ns };
 
 	loop_call(dev->host.loop, quiesce_on_loop, &call);
 	return call.result;

@@ -16,7 +16,7 @@
  * held while guest memory is touched.  The queues' runtime and the device
  * itself belong to the loop thread; a register write that concerns them
  * (enable, reset, DRIVER_OK) goes there by loop_call() and returns when it is
- * done.  A device needs no lock of its own.
+ * done.  A device needs a lock of its own only for threads that it has itself.
  */
 #ifndef VMM_VIRTIO_DEVICE_H
 #define VMM_VIRTIO_DEVICE_H
@@ -81,6 +81,11 @@ struct virtio_ops {
 	 */
 	bool (*handle)(void *device, unsigned int queue,
 		       struct virtq_chain *chain);
+	/*
+	 * A batch of handle() is over: starts what these have collected.  What is
+	 * completed here is signalled with the batch.
+	 */
+	void (*handled)(void *device, unsigned int queue);
 	/* virtio_queue_serve() stopped because of @why. */
 	void (*served)(void *device, unsigned int queue,
 		       enum virtio_served why);
@@ -99,10 +104,10 @@ struct virtio_ops {
 	void (*reset)(void *device);
 	/*
 	 * Stops watching the host until resume, after which each queue is
-	 * served.  -errno, logged, if requests do not end in time; the device
-	 * continues then as before.
+	 * served.  -errno, logged, if requests do not end until @deadline_ns;
+	 * the device continues then as before.
 	 */
-	int (*quiesce)(void *device);
+	int (*quiesce)(void *device, uint64_t deadline_ns);
 	void (*resume)(void *device);
 	/*
 	 * The device's own state, beyond status, features and queues.  load
@@ -197,7 +202,7 @@ bool virtio_config_was_read(struct virtio_device *dev);
  * virtio_served, then interrupts the driver once for all chains completed since
  * the last interrupt.  At most a ring's size of chains at a time, so that a
  * driver that never stops adding does not starve other devices.  Not from
- * within handle(), served() or drain().
+ * within handle(), handled(), served() or drain().
  */
 void virtio_queue_serve(struct virtio_device *dev, unsigned int queue);
 

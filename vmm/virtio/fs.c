@@ -45,8 +45,7 @@ enum { QUEUE_HIPRIO = 0, QUEUE_REQUEST = 1, QUEUES = 2 };
 #define REQUEST_HELD 112
 #define HELD	     (HIPRIO_HELD + REQUEST_HELD)
 
-/* How long a pause waits for the host's file system. */
-#define QUIESCE_NS (10 * NS_PER_S)
+static const unsigned int held_first[QUEUES + 1] = { 0, HIPRIO_HELD, HELD };
 
 /* A chain that is held. */
 struct held {
@@ -62,8 +61,9 @@ struct fs {
 	bool relocated;
 	struct fs_server *server;
 	struct fs_pool *pool;
-	struct held *held; /* HELD of them */
+	struct held *held; /* HELD; those of queue n from held_first[n] on */
 	struct held *free[QUEUES];
+	unsigned int used[QUEUES]; /* that were ever in the free list */
 	int done_fd; /* an eventfd: the list below is not empty */
 	struct loop_source *source;
 	pthread_mutex_t lock;
@@ -73,7 +73,14 @@ struct fs {
 static struct virtq_chain *fs_room(void *device, unsigned int queue)
 {
 	struct fs *fs = device;
+	unsigned int next = held_first[queue] + fs->used[queue];
 
+	/* The memory of one that was never needed is not touched. */
+	if (!fs->free[queue] && next < held_first[queue + 1]) {
+		fs->free[queue] = &fs->held[next];
+		fs->free[queue]->queue = queue;
+		fs->used[queue]++;
+	}
 	return fs->free[queue] ? &fs->free[queue]->chain : NULL;
 }
 
@@ -150,16 +157,18 @@ static unsigned int fs_drain(void *device, unsigned int queue)
 }
 
 /* The drain that follows collects what is done. */
-static int fs_quiesce(void *device)
+static int fs_quiesce(void *device, uint64_t deadline_ns)
 {
 	struct fs *fs = device;
+	uint64_t since_ns = clock_now_ns();
 
-	if (fs_pool_quiesce(fs->pool, QUIESCE_NS) == 0)
+	if (fs_pool_quiesce(fs->pool, clock_left_ns(deadline_ns)) == 0)
 		return 0;
 	return log_fail(EBUSY,
 			"pause: share %s: the host's file system has been busy "
 			"for %.0f s",
-			fs->path, (double)QUIESCE_NS / NS_PER_S);
+			fs->path,
+			(double)(clock_now_ns() - since_ns) / NS_PER_S);
 }
 
 static void fs_session_reset(void *device)
@@ -218,18 +227,6 @@ static const struct virtio_ops fs_ops = {
 static const struct device_ops fs_device_ops =
 	VIRTIO_PCI_DEVICE_OPS("virtio-fs");
 
-/* Puts all of them on the free lists. */
-static void held_init(struct fs *fs)
-{
-	for (unsigned int i = 0; i < HELD; i++) {
-		struct held *held = &fs->held[i];
-
-		held->queue = i < HIPRIO_HELD ? QUEUE_HIPRIO : QUEUE_REQUEST;
-		held->next = fs->free[held->queue];
-		fs->free[held->queue] = held;
-	}
-}
-
 /* An argument of loop_call(). */
 struct watch_call {
 	struct fs *fs;
@@ -263,7 +260,6 @@ static int fs_start(struct fs *fs, const struct virtio_fs_share *share,
 	fs->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fs->done_fd < 0)
 		return log_errno(errno, "share %s: eventfd", fs->path);
-	held_init(fs);
 	loop_call(loop, watch_on_loop, &watch);
 	if (watch.result < 0)
 		return log_errno(-watch.result, "share %s: watch eventfd",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Loop thread.  The buffers are guest memory and may change at any time, so no
+ * The thread that has the chain: the loop, or a thread of a disk that runs its
+ * request.  The buffers are guest memory and may change at any time, so no
  * byte is read twice.
  */
 #include "vmm/virtio/iov.h"

@@ -382,10 +382,11 @@ static void net_start(void *device)
 	put_status(n, link_status(n));
 }
 
-static int net_quiesce(void *device)
+static int net_quiesce(void *device, uint64_t deadline_ns)
 {
 	struct net_device *n = device;
 
+	(void)deadline_ns;
 	watch_stop(&n->in);
 	watch_stop(&n->out);
 	return 0;
@@ -410,7 +411,7 @@ static void net_reset(void *device)
 {
 	struct net_device *n = device;
 
-	net_quiesce(n);
+	net_quiesce(n, 0);
 	n->flapping = false;
 	net_accept(n->net, 0);
 }

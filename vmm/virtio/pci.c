@@ -230,11 +230,11 @@ void virtio_pci_reset(void *state)
 	loop_call(p->device.host.loop, master_on_loop, p);
 }
 
-int virtio_pci_quiesce(void *state)
+int virtio_pci_quiesce(void *state, uint64_t deadline_ns)
 {
 	struct virtio_pci *p = state;
 
-	return virtio_device_quiesce(&p->device);
+	return virtio_device_quiesce(&p->device, deadline_ns);
 }
 
 void virtio_pci_resume(void *state)

@@ -33,7 +33,7 @@ void *virtio_pci_impl(const struct device *device);
 
 /* The operations of struct device_ops, common to all kinds. */
 void virtio_pci_reset(void *state);
-int virtio_pci_quiesce(void *state);
+int virtio_pci_quiesce(void *state, uint64_t deadline_ns);
 void virtio_pci_resume(void *state);
 int virtio_pci_save(void *state, struct snap_writer *w);
 int virtio_pci_load(void *state, struct snap_reader *r);

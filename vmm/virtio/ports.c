@@ -75,10 +75,11 @@ static void ports_served(void *device, unsigned int queue,
 }
 
 /* Without the watches no transfer starts; none is in flight. */
-static int ports_quiesce(void *device)
+static int ports_quiesce(void *device, uint64_t deadline_ns)
 {
 	struct ports *p = device;
 
+	(void)deadline_ns;
 	for (unsigned int i = 0; i < p->count; i++)
 		port_stop(&p->list[i]);
 	return 0;
@@ -88,7 +89,7 @@ static void ports_reset(void *device)
 {
 	struct ports *p = device;
 
-	ports_quiesce(p);
+	ports_quiesce(p, 0);
 	for (unsigned int i = 0; i < p->count; i++)
 		p->list[i].state = (struct port_state){ 0 };
 }

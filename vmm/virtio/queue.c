@@ -138,7 +138,8 @@ static struct virtq_desc desc_read(const void *from)
 /* The walk of one chain. */
 struct walk {
 	struct virtq *q;
-	struct virtq_chain *chain;
+	struct virtq_chain *chain; /* NULL: only to note what was written */
+	uint64_t noted; /* bytes */
 	const char *why;
 };
 
@@ -149,16 +150,46 @@ static int walk_fail(struct walk *w, int err, const char *why)
 	return err;
 }
 
+/* Where the buffer of @d is, which the pop has populated; NULL: not in RAM. */
+static void *present_hva(const struct memory *memory,
+			 const struct virtq_desc *d)
+{
+	const struct memory_region *region =
+		memory_find(memory, d->addr, d->len);
+
+	return region ? region->hva + (d->addr - region->gpa) : NULL;
+}
+
+/*
+ * Notes the buffer of @d as written, if the device could write to it.  The driver may
+ * have changed what was checked, so there is a limit here, too.
+ */
+static int note_buffer(struct walk *w, const struct virtq_desc *d)
+{
+	const void *hva = present_hva(w->q->memory, d);
+
+	w->noted += d->len;
+	if (!hva || w->noted > VIRTQ_CHAIN_BYTES_MAX)
+		return -EINVAL;
+	if (d->flags & DESC_WRITE)
+		memory_note(w->q->memory, hva, d->len);
+	return 0;
+}
+
 /* Adds the buffer of @d to the chain. */
 static int walk_add(struct walk *w, const struct virtq_desc *d)
 {
 	struct virtq_chain *chain = w->chain;
 	bool write = d->flags & DESC_WRITE;
-	struct iovs *v = write ? &chain->writable : &chain->readable;
-	unsigned int at = chain->readable.count + chain->writable.count;
+	struct iovs *v;
+	unsigned int at;
 	void *hva;
 	int err;
 
+	if (!chain)
+		return note_buffer(w, d);
+	v = write ? &chain->writable : &chain->readable;
+	at = chain->readable.count + chain->writable.count;
 	if (at == ARRAY_SIZE(chain->iov))
 		return walk_fail(w, -E2BIG, "chain is too long");
 	if (d->len == 0)
@@ -208,6 +239,16 @@ static int walk_table(struct walk *w, const struct virtq_desc *table,
 	}
 }
 
+/* Maps an indirect table; to note, one that is present since the pop. */
+static int map_table(const struct walk *w, const struct virtq_desc *d,
+		     void **table)
+{
+	if (w->chain)
+		return memory_map(w->q->memory, d->addr, d->len, table);
+	*table = present_hva(w->q->memory, d);
+	return *table ? 0 : -EFAULT;
+}
+
 /* Walks the indirect table that @d points to (virtio 1.2, 2.7.5.3). */
 static int walk_indirect(struct walk *w, const struct virtq_desc *d)
 {
@@ -221,10 +262,22 @@ static int walk_indirect(struct walk *w, const struct virtq_desc *d)
 		return walk_fail(w, -EINVAL, "indirect descriptor has a next");
 	if (d->len == 0 || d->len % sizeof(*d) || count > VIRTQ_SIZE_MAX)
 		return walk_fail(w, -EINVAL, "indirect table of bad size");
-	err = memory_map(w->q->memory, d->addr, d->len, &table);
+	err = map_table(w, d, &table);
 	if (err < 0)
 		return walk_fail(w, err, "indirect table is not in memory");
 	return walk_table(w, table, count, 0);
+}
+
+static int walk_chain(struct walk *w, uint16_t head)
+{
+	struct virtq_desc d;
+
+	if (head >= w->q->size)
+		return walk_fail(w, -EINVAL, "head out of range");
+	d = desc_read(&w->q->desc[head]);
+	return d.flags & DESC_INDIRECT ?
+		       walk_indirect(w, &d) :
+		       walk_table(w, w->q->desc, w->q->size, head);
 }
 
 int virtq_pop(struct virtq *q, struct virtq_chain *chain, const char **why)
@@ -243,16 +296,7 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain, const char **why)
 	head = load16(&q->avail[RING_FIRST + (q->next_avail & (q->size - 1))]);
 	chain->head = head;
 	chain->readable = chain->writable = (struct iovs){ .iov = chain->iov };
-	if (head >= q->size) {
-		err = walk_fail(&w, -EINVAL, "head out of range");
-	} else {
-		struct virtq_desc d = desc_read(&q->desc[head]);
-
-		if (d.flags & DESC_INDIRECT)
-			err = walk_indirect(&w, &d);
-		else
-			err = walk_table(&w, q->desc, q->size, head);
-	}
+	err = walk_chain(&w, head);
 	if (err < 0) {
 		*why = w.why;
 		return err;
@@ -266,15 +310,32 @@ void virtq_unpop(struct virtq *q, unsigned int count)
 	q->next_avail = (uint16_t)(q->next_avail - count);
 }
 
+/* Notes the used ring as written. */
+static void note_used(const struct virtq *q)
+{
+	memory_note(q->memory, q->used,
+		    4 + 8 * (uint64_t)q->size + (q->event_idx ? 2 : 0));
+}
+
+void virtq_note(struct virtq *q, uint16_t head)
+{
+	struct walk w = { .q = q };
+
+	if (q->size && memory_is_tracked(q->memory))
+		walk_chain(&w, head);
+}
+
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 {
 	uint16_t slot = q->next_used & (q->size - 1);
 	uint16_t *entry = &q->used[RING_FIRST + slot * USED_ENTRY_HALVES];
 
+	virtq_note(q, head);
 	put_le32(entry, head);
 	put_le32(entry + 2, len);
 	q->next_used++;
 	__atomic_store_n(&q->used[RING_IDX], q->next_used, __ATOMIC_RELEASE);
+	note_used(q);
 }
 
 bool virtq_wants_interrupt(struct virtq *q)
@@ -300,6 +361,7 @@ void virtq_kicks_off(struct virtq *q)
 	/* With event indices it is enough not to advance avail_event. */
 	if (!q->event_idx)
 		store16(&q->used[RING_FLAGS], USED_NO_NOTIFY);
+	note_used(q);
 }
 
 bool virtq_kicks_on(struct virtq *q)
@@ -308,6 +370,7 @@ bool virtq_kicks_on(struct virtq *q)
 		store16(avail_event(q), q->next_avail);
 	else
 		store16(&q->used[RING_FLAGS], 0);
+	note_used(q);
 	/* avail_event before avail->idx: see above. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return avail_idx(q) != q->next_avail;

@@ -75,6 +75,13 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain, const char **why);
 /* Returns the @count chains popped last to the avail ring. */
 void virtq_unpop(struct virtq *q, unsigned int count);
 
+/*
+ * Notes what the device may have written to chain @head, whose descriptors still
+ * describe it: a driver that changes them before the chain is used spoils its own
+ * snapshot only.  virtq_push() does so.
+ */
+void virtq_note(struct virtq *q, uint16_t head);
+
 /* Adds chain @head to the used ring, with @len bytes written to it. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t len);
 

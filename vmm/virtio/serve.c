@@ -111,6 +111,8 @@ void virtio_queue_serve(struct virtio_device *dev, unsigned int queue)
 {
 	enum virtio_served why = serve_chains(dev, queue);
 
+	if (dev->ops->handled)
+		dev->ops->handled(dev->impl, queue);
 	signal_driver(dev, queue);
 	if (why == VIRTIO_SERVED_BUDGET)
 		virtio_queue_kick(dev, queue);
@@ -123,8 +125,10 @@ void virtio_queue_complete(struct virtio_device *dev, unsigned int queue,
 {
 	struct virtio_queue *q = &dev->queues[queue];
 
-	if (!dev->running)
+	if (!dev->running) {
+		virtq_note(&q->ring, head);
 		return;
+	}
 	virtq_push(&q->ring, head, written);
 	q->pushed = true;
 }

@@ -61,7 +61,7 @@ void virtio_device_set_master(struct virtio_device *dev, bool master);
 
 /* As reset() in struct device_ops. */
 void virtio_device_reset(struct virtio_device *dev);
-int virtio_device_quiesce(struct virtio_device *dev);
+int virtio_device_quiesce(struct virtio_device *dev, uint64_t deadline_ns);
 void virtio_device_resume(struct virtio_device *dev);
 /* These two on the loop thread. */
 void virtio_device_save(struct virtio_device *dev, struct snap_writer *w);

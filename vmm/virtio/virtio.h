@@ -27,6 +27,8 @@ struct virtio_host {
 	const struct kvm_vm *kvm; /* for ioeventfd; NULL: none, for tests */
 };
 
+#define VIRTIO_BLK_QUEUES_MAX 4
+
 #define VIRTIO_FS_TAG_BYTES 36 /* virtio 1.2, 5.11.4 */
 
 /* A host directory that the guest may mount; see virtio_fs_create(). */
@@ -64,10 +66,11 @@ struct virtio_ports {
 /*
  * Each fills *@device (operations, state, @name) and attaches the function to
  * the next free PCI slot.  @host is copied.  The disk and the terminal remain
- * the caller's and must outlive the device.  0, or -errno, which is logged.
+ * the caller's and must outlive the device.  A disk has 1 to VIRTIO_BLK_QUEUES_MAX
+ * queues.  0, or -errno, which is logged.
  */
 int virtio_blk_create(struct device *device, const struct virtio_host *host,
-		      const char *name, struct disk *disk);
+		      const char *name, struct disk *disk, unsigned int queues);
 int virtio_console_create(struct device *device, const struct virtio_host *host,
 			  const char *name, struct terminal *terminal);
 int virtio_rng_create(struct device *device, const struct virtio_host *host,
