@@ -63,13 +63,20 @@ static int add_bind(struct exec_task *task, unsigned int n)
 	return 0;
 }
 
+static void set_family(struct setup_addresses *to,
+		       const struct net_addresses *from)
+{
+	to->address = (char *)(from->address ? from->address : "");
+	to->router = (char *)(from->router ? from->router : "");
+	to->prefix_bits = from->prefix_bits;
+}
+
 /* What the init configures; @net is zeroed if there is no network. */
 static void set_addresses(struct setup *setup, const struct net_choice *net)
 {
-	setup->address = (char *)(net->address ? net->address : "");
-	setup->router = (char *)(net->router ? net->router : "");
+	set_family(&setup->ipv4, &net->ipv4);
+	set_family(&setup->ipv6, &net->ipv6);
 	setup->dns = (char *)(net->dns ? net->dns : "");
-	setup->prefix_bits = net->prefix_bits;
 }
 
 /* Root is read-only on the host; ",ro" means that the guest has no layer. */

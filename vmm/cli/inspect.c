@@ -26,7 +26,8 @@ static const struct option rows[] = {
 	{ .kind = OPTION_FLAG,
 	  .name = "verify",
 	  .offset = offsetof(struct inspect_options, verify),
-	  .help = "verify all checksums" },
+	  .help = "verify all checksums, and the sizes of copies of\n"
+		  "disks" },
 	{ .kind = OPTION_FLAG,
 	  .name = "json",
 	  .offset = offsetof(struct inspect_options, json),
@@ -89,7 +90,9 @@ static int look(struct inspection *in, const char *path, bool verify)
 	if (fstat(in->file.memory_fd, &st) == 0)
 		in->disk_bytes = (uint64_t)st.st_blocks * 512;
 	in->file.sum = arch_crc32c;
-	r = verify ? snap_verify(&in->file, NULL, NULL) : 0;
+	r = verify ? snap_check_disks(&in->file) : 0;
+	if (verify && r >= 0)
+		r = snap_verify(&in->file, NULL, NULL);
 	in->verified = verify && r >= 0;
 	return r;
 }

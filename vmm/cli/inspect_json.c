@@ -90,6 +90,7 @@ static void write_machine(struct json *json, const struct inspection *in)
 		json_uint(json, "size_bytes", m->disks[i].size_bytes);
 		json_bool(json, "inside",
 			  vm_disk_inside(&in->file, m, i) != NULL);
+		json_bool(json, "copied", m->disks[i].copied);
 		json_object_end(json);
 	}
 	json_array_end(json);
@@ -110,6 +111,7 @@ static void write_memory(struct json *json, const struct inspection *in)
 	json_uint(json, "present_bytes", file->present_count * PAGE_BYTES);
 	json_uint(json, "runs", file->run_count);
 	json_uint(json, "disk_bytes", in->disk_bytes);
+	json_bool(json, "fsverity", snap_is_fsverity(file));
 	json_array_begin(json, "ranges");
 	for (unsigned int i = 0; i < file->range_count; i++) {
 		json_object_begin(json, NULL);
@@ -140,6 +142,8 @@ void inspection_write_json(const struct inspection *in)
 		json_uint(&json, "workingset_pages", in->workingset_pages);
 	else
 		json_null(&json, "workingset_pages");
+	if (file->base)
+		json_string(&json, "base", file->base_name);
 	json_array_begin(&json, "sections");
 	for (unsigned int i = 0; i < file->section_count; i++) {
 		json_object_begin(&json, NULL);

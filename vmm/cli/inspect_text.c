@@ -82,6 +82,10 @@ static void print_memory(const struct inspection *in)
 	print_label("zero");
 	printf("%" PRIu64 " KiB in %" PRIu64 " pages, not stored\n",
 	       holes * (PAGE_BYTES / KIB), holes);
+	if (snap_is_fsverity(file)) {
+		print_label("fs-verity");
+		puts("enabled: the host kernel verifies the memory file");
+	}
 	for (unsigned int i = 0; i < file->range_count; i++) {
 		print_label(i ? "" : "ranges");
 		printf("0x%09" PRIx64 "  %" PRIu64 " MiB\n",
@@ -127,6 +131,16 @@ static void print_ports(const struct vm_description *machine)
 	}
 }
 
+/* Where a restore finds disk @n. */
+static const char *disk_place(const struct inspection *in, unsigned int n)
+{
+	if (in->machine.disks[n].copied)
+		return ", copied: each restore has its own";
+	return vm_disk_inside(&in->file, &in->machine, n) ?
+		       ", inside the snapshot" :
+		       ", outside: restore needs -d or --trust-paths";
+}
+
 static void print_devices(const struct inspection *in)
 {
 	const struct vm_description *machine = &in->machine;
@@ -145,14 +159,24 @@ static void print_devices(const struct inspection *in)
 		printf("%u: ", i);
 		print_name(disk->path);
 		printf(", %" PRIu64 " bytes%s%s\n", disk->size_bytes,
-		       disk->read_only ? ", read-only" : "",
-		       vm_disk_inside(&in->file, machine, i) ?
-			       ", inside the snapshot" :
-			       ", outside: restore needs -d or --trust-paths");
+		       disk->read_only ? ", read-only" : "", disk_place(in, i));
 	}
 	print_shares(machine);
 	print_networks(machine);
 	print_ports(machine);
+}
+
+static void print_base(const struct snap_file *file)
+{
+	uint64_t pages = 0;
+
+	if (!file->base)
+		return;
+	for (uint64_t i = 0; i < file->own_count; i++)
+		pages += file->own[i].count;
+	print_label("base");
+	print_name(file->base_name);
+	printf(", beside it; %" PRIu64 " pages are not in the base\n", pages);
 }
 
 void inspection_print(const struct inspection *in)
@@ -175,6 +199,7 @@ void inspection_print(const struct inspection *in)
 	print_cpu(in);
 	print_memory(in);
 	print_devices(in);
+	print_base(file);
 	if (in->has_workingset) {
 		print_label("working set");
 		printf("%" PRIu64 " pages\n", in->workingset_pages);

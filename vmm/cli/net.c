@@ -44,8 +44,6 @@ static int digit_value(char c)
 /* An address of one station, as six pairs of digits between colons. */
 static bool set_mac(struct net_choice *c, const char *value)
 {
-	uint8_t any = 0;
-
 	if (!value || strlen(value) != 3 * NET_MAC_BYTES - 1)
 		return false;
 	for (unsigned int i = 0; i < NET_MAC_BYTES; i++) {
@@ -57,18 +55,20 @@ static bool set_mac(struct net_choice *c, const char *value)
 		    end != (i + 1 == NET_MAC_BYTES ? '\0' : ':'))
 			return false;
 		c->mac[i] = (uint8_t)(high << 4 | low);
-		any |= c->mac[i];
 	}
 	c->has_mac = true;
-	return any && !(c->mac[0] & 1);
+	return net_mac_is_station(c->mac);
 }
 
-/* An IPv4 address. */
-static bool is_address(const char *text)
+/* The family of an address: AF_INET, AF_INET6; AF_UNSPEC: it is none. */
+static int family_of(const char *text)
 {
-	struct in_addr address;
+	struct in6_addr address;
 
-	return text && inet_pton(AF_INET, text, &address) == 1;
+	if (text && inet_pton(AF_INET, text, &address) == 1)
+		return AF_INET;
+	return text && inet_pton(AF_INET6, text, &address) == 1 ? AF_INET6 :
+								  AF_UNSPEC;
 }
 
 static bool set_mtu(struct net_choice *c, const char *value)
@@ -110,28 +110,36 @@ static bool set_loopback(struct net_choice *c, const char *value)
 	return c->kind == NET_KIND_USER && !value;
 }
 
-/* "ADDRESS/BITS", which becomes two strings. */
+/* "ADDRESS/BITS", which becomes two strings; once for a family. */
 static bool set_ip(struct net_choice *c, const char *value)
 {
 	char *bits = value ? strchr((char *)value, '/') : NULL;
+	bool six = value && strchr(value, ':');
+	struct net_addresses *a = six ? &c->ipv6 : &c->ipv4;
 
-	if (!bits)
+	if (!bits || a->address)
 		return false;
 	*bits++ = '\0';
-	c->address = value;
-	return is_address(value) && parse_number(bits, 0, 32, &c->prefix_bits);
+	a->address = value;
+	return family_of(value) == (six ? AF_INET6 : AF_INET) &&
+	       parse_number(bits, 0, six ? 128 : 32, &a->prefix_bits);
 }
 
 static bool set_router(struct net_choice *c, const char *value)
 {
-	c->router = value;
-	return is_address(value);
+	int family = family_of(value);
+	struct net_addresses *a = family == AF_INET6 ? &c->ipv6 : &c->ipv4;
+
+	if (family == AF_UNSPEC || a->router)
+		return false;
+	a->router = value;
+	return true;
 }
 
 static bool set_dns(struct net_choice *c, const char *value)
 {
 	c->dns = value;
-	return is_address(value);
+	return family_of(value) != AF_UNSPEC;
 }
 
 /* Each stores a value (NULL: none given); false if it is bad. */
@@ -241,6 +249,12 @@ static int parse_all(struct nets *nets, const struct option_list *values)
 	return 0;
 }
 
+static bool has_addresses(const struct net_choice *c)
+{
+	return c->ipv4.address || c->ipv4.router || c->ipv6.address ||
+	       c->ipv6.router || c->dns;
+}
+
 int nets_parse(struct nets *nets, const struct option_list *values)
 {
 	int r = parse_all(nets, values);
@@ -248,7 +262,7 @@ int nets_parse(struct nets *nets, const struct option_list *values)
 	for (unsigned int i = 0; r >= 0 && i < nets->count; i++) {
 		const struct net_choice *c = &nets->choices[i];
 
-		if (c->address || c->router || c->dns)
+		if (has_addresses(c))
 			r = log_fail(EINVAL,
 				     "--net %s: ip=, gateway= and dns= are for "
 				     "thaw exec; other guests configure "
@@ -258,22 +272,48 @@ int nets_parse(struct nets *nets, const struct option_list *values)
 	return r;
 }
 
+/* Linux has no IPv6 on an interface with a smaller MTU (RFC 8200, 5). */
+#define IPV6_MTU_MIN 1280
+
+static bool mtu_has_ipv6(const struct net_choice *c)
+{
+	return !c->mtu || c->mtu >= IPV6_MTU_MIN;
+}
+
+/* Whether there is an address, and one for each router and the name server. */
+static bool is_complete(const struct net_choice *c)
+{
+	int dns = c->dns ? family_of(c->dns) : AF_UNSPEC;
+
+	return (c->ipv4.address || c->ipv6.address) &&
+	       (c->ipv4.address || (!c->ipv4.router && dns != AF_INET)) &&
+	       (c->ipv6.address || (!c->ipv6.router && dns != AF_INET6));
+}
+
 /* Checks, or fills in, the addresses that the init configures. */
 static int set_addresses(struct net_choice *c, const char *arg)
 {
-	bool given = c->address || c->router || c->dns;
-
+	if (c->ipv6.address && !mtu_has_ipv6(c))
+		return log_fail(EINVAL, "--net %s: IPv6 needs an MTU of %d",
+				arg, IPV6_MTU_MIN);
 	if (c->kind != NET_KIND_USER)
-		return c->address ?
+		return is_complete(c) ?
 			       0 :
 			       log_fail(EINVAL,
-					"--net %s: needs ip=ADDRESS/BITS", arg);
-	if (given)
+					"--net %s: needs ip=ADDRESS/BITS, and "
+					"gateway= and dns= an address of their "
+					"family",
+					arg);
+	if (has_addresses(c))
 		return log_fail(EINVAL,
 				"--net %s: user has addresses of its own", arg);
-	c->address = NET_PASST_GUEST;
-	c->prefix_bits = NET_PASST_PREFIX;
-	c->router = NET_PASST_GATEWAY;
+	c->ipv4 = (struct net_addresses){ NET_PASST_GUEST, NET_PASST_GATEWAY,
+					  NET_PASST_PREFIX };
+	/* A host without IPv6 has a passt without it: a name's IPv4 is used. */
+	if (net_host_has_ipv6() && mtu_has_ipv6(c))
+		c->ipv6 = (struct net_addresses){ NET_PASST_GUEST6,
+						  NET_PASST_GATEWAY6,
+						  NET_PASST_PREFIX6 };
 	c->dns = NET_PASST_DNS;
 	return 0;
 }
@@ -378,18 +418,19 @@ static int adopt(struct nets *nets, unsigned int n, const struct vm_net *was)
 	r = open_host(nets, n);
 	if (r < 0)
 		return r;
-	if (was->offloads && !net->offloads && net->framing != NET_NONE)
+	if (was->offloads && !net->offloads && net->framing != NET_NONE &&
+	    !net->child)
 		return log_fail(EOPNOTSUPP,
 				"--net: network %u of the snapshot uses the "
 				"offloads of %s, which %s does not have; use "
-				"a tap device",
+				"a tap device or user",
 				n, was->host, net->name);
-	if (net->framing == NET_TAP && net->mtu < was->mtu)
+	if ((net->framing == NET_TAP || net->child) && net->mtu < was->mtu)
 		log_warn(
 			"network %s: its MTU is %u, that of the guest %u: longer "
 			"packets may be lost",
 			net->name, net->mtu, was->mtu);
-	/* What the guest was offered does not change. */
+	/* What the guest was offered does not change; see net_send(). */
 	net->offloads = was->offloads;
 	return 0;
 }

@@ -13,6 +13,12 @@
 /* The kinds of host sides. */
 enum net_kind { NET_KIND_USER, NET_KIND_TAP, NET_KIND_FD, NET_KIND_NONE };
 
+/* Of one family, as text; NULL: not given. */
+struct net_addresses {
+	const char *address, *router;
+	unsigned int prefix_bits;
+};
+
 /* One value, parsed. */
 struct net_choice {
 	enum net_kind kind;
@@ -24,8 +30,8 @@ struct net_choice {
 	uint8_t mac[NET_MAC_BYTES];
 	unsigned int mtu; /* 0: not given */
 	/* What the init of `thaw exec' configures; NULL: not given. */
-	const char *address, *router, *dns;
-	unsigned int prefix_bits;
+	struct net_addresses ipv4, ipv6;
+	const char *dns;
 };
 
 struct nets {
@@ -52,7 +58,8 @@ struct nets {
 		.kind = OPTION_LIST, .name = "net", .offset = (o),          \
 		.metavar = "KIND[,...]",                                    \
 		.help = "network: user (passt), or tap=NAME or fd=N with\n" \
-			"ip=ADDRESS/BITS, gateway=ADDRESS, dns=ADDRESS;\n"  \
+			"ip=ADDRESS/BITS, gateway=ADDRESS, dns=ADDRESS,\n"  \
+			"the first two once for IPv4 and once for IPv6;\n"  \
 			"other options as for thaw run"                     \
 	}
 

@@ -21,7 +21,35 @@ void paging_options_init(struct paging_options *options, enum pager_mode mode)
 	};
 }
 
-int paging_options_parse(struct paging_options *options)
+/* Sets options->huge from the text of --hugepages; -EINVAL, logged. */
+static int parse_hugepages(struct paging_options *options)
+{
+	const char *text = options->hugepages;
+	struct memory_huge *huge = &options->huge;
+
+	if (!text)
+		return 0;
+	for (int i = 0; memory_huge_names[i]; i++) {
+		size_t len = strlen(memory_huge_names[i]);
+
+		if (strncmp(text, memory_huge_names[i], len) != 0)
+			continue;
+		huge->kind = (enum memory_huge_kind)i;
+		if (!text[len])
+			return 0;
+		if (huge->kind == MEMORY_HUGE_HUGETLB && text[len] == '=' &&
+		    size_parse(text + len + 1, &huge->page_bytes) == 0 &&
+		    is_power_of_two(huge->page_bytes))
+			return 0;
+	}
+	return log_fail(EINVAL,
+			"--hugepages: %s is not a kind: use auto, always, "
+			"never, hugetlb, or hugetlb=SIZE, for example 2M",
+			*text ? text : "\"\"");
+}
+
+/* Sets the rate from the text of --prefault; -EINVAL, logged. */
+static int parse_prefault(struct paging_options *options)
 {
 	const char *text = options->prefault;
 	uint64_t *bytes_s = &options->prefault_bytes_s;
@@ -39,6 +67,13 @@ int paging_options_parse(struct paging_options *options)
 				"or a number with K, M or G",
 				*text ? text : "\"\"");
 	return 0;
+}
+
+int paging_options_parse(struct paging_options *options)
+{
+	int r = parse_hugepages(options);
+
+	return r < 0 ? r : parse_prefault(options);
 }
 
 int paging_options_use(const struct paging_options *options,
@@ -69,20 +104,15 @@ void paging_warn_if(bool unused, const char *option, enum pager_mode mode)
 			 pager_mode_names[mode]);
 }
 
-bool paging_is_on_demand(enum pager_mode mode)
-{
-	return mode == PAGER_USERFAULT || mode == PAGER_UFFD;
-}
-
 void paging_warn_unused(const struct paging_options *options,
 			enum pager_mode mode, bool is_restore)
 {
 	bool prefault =
 		options->prefault && strcmp(options->prefault, "off") != 0;
 
-	if (paging_is_on_demand(mode))
+	if (mode == PAGER_USERFAULT || mode == PAGER_UFFD)
 		return;
-	paging_warn_if(prefault, "prefault", mode);
+	paging_warn_if(prefault && mode != PAGER_MAP, "prefault", mode);
 	paging_warn_if(options->on_error == PAGER_PAUSE, "on-page-error", mode);
 	/* Only `restore` reads all memory with retries. */
 	paging_warn_if(options->deadline_s &&

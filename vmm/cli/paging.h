@@ -21,7 +21,8 @@ enum paging_stats_format {
 struct paging_options {
 	enum pager_mode mode;
 	enum pager_on_error on_error;
-	const char *prefault, *trace, *inject;
+	const char *prefault, *trace, *inject, *hugepages;
+	struct memory_huge huge;
 	uint64_t prefault_bytes_s; /* 0: off, UINT64_MAX: full speed */
 	unsigned int deadline_s, run_pages;
 	enum paging_stats_format stats;
@@ -41,6 +42,12 @@ extern const char *const paging_stats_names[];
 		  .help = "page-fault mechanism, see thaw(1) (default: " pager \
 			  ")",                                                 \
 		  .choices = pager_mode_names },                               \
+		{ .kind = OPTION_STRING,                                       \
+		  .name = "hugepages",                                         \
+		  .offset = (o) + offsetof(struct paging_options, hugepages),  \
+		  .metavar = "KIND",                                           \
+		  .help = "large pages of the host: auto, always, never, or\n" \
+			  "hugetlb[=SIZE], from its pool (default: auto)" },   \
 		{ .kind = OPTION_STRING,                                       \
 		  .name = "prefault",                                          \
 		  .offset = (o) + offsetof(struct paging_options, prefault),   \
@@ -84,7 +91,10 @@ extern const char *const paging_stats_names[];
 		.offset = (o) + offsetof(struct paging_options, inject)        \
 	}
 
-/* Sets prefault_bytes_s from --prefault; -EINVAL, logged, if that is invalid. */
+/*
+ * Sets prefault_bytes_s and huge from --prefault and --hugepages; -EINVAL,
+ * logged, if one is invalid.
+ */
 int paging_options_parse(struct paging_options *options);
 
 /*
@@ -94,9 +104,6 @@ int paging_options_parse(struct paging_options *options);
  */
 int paging_options_use(const struct paging_options *options,
 		       struct vm_paging *paging);
-
-/* Whether @mode fills pages when they are accessed, under thaw's control. */
-bool paging_is_on_demand(enum pager_mode mode);
 
 /* Warns that @option, which is @unused, has no effect with @mode. */
 void paging_warn_if(bool unused, const char *option, enum pager_mode mode);

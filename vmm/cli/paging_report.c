@@ -39,7 +39,7 @@ static void write_causes(struct json *json, const struct pager_stats *s)
 	json_object_end(json);
 }
 
-static void write_json(const struct pager_choice *choice,
+static void write_json(const struct pager_choice *choice, const char *integrity,
 		       const struct pager_stats *s, uint64_t entered_ns)
 {
 	struct json json;
@@ -48,6 +48,8 @@ static void write_json(const struct pager_choice *choice,
 	json_object_begin(&json, NULL);
 	json_string(&json, "pager", pager_mode_names[choice->mode]);
 	json_string(&json, "why", choice->why);
+	if (integrity)
+		json_string(&json, "integrity", integrity);
 	json_uint(&json, "entered_ns", entered_ns);
 	json_uint(&json, "source_bytes", s->source_pages * PAGE_BYTES);
 	json_uint(&json, "filled_bytes",
@@ -83,13 +85,15 @@ static void print_stalls(const struct pager_stats *s)
 				bar);
 }
 
-static void print_text(const struct pager_choice *choice,
+static void print_text(const struct pager_choice *choice, const char *integrity,
 		       const struct pager_stats *s, uint64_t entered_ns)
 {
 	fprintf(stderr, "first vCPU entry: %.3f ms\n",
 		(double)entered_ns / 1e6);
 	fprintf(stderr, "pager: %s (%s)\n", pager_mode_names[choice->mode],
 		choice->why);
+	if (integrity)
+		fprintf(stderr, "  integrity: %s\n", integrity);
 	if (choice->mode == PAGER_MAP) {
 		fprintf(stderr, "  no statistics: the host kernel pages guest "
 				"memory\n");
@@ -132,7 +136,9 @@ void paging_report(const struct paging_options *options, const struct vm *vm,
 	entered_ns = entered_ns ? entered_ns - start_ns : 0;
 	vm_pager_stats(vm, &stats);
 	if (options->stats == PAGING_STATS_JSON)
-		write_json(vm_pager_choice(vm), &stats, entered_ns);
+		write_json(vm_pager_choice(vm), vm_integrity(vm), &stats,
+			   entered_ns);
 	else if (options->stats == PAGING_STATS_TEXT)
-		print_text(vm_pager_choice(vm), &stats, entered_ns);
+		print_text(vm_pager_choice(vm), vm_integrity(vm), &stats,
+			   entered_ns);
 }

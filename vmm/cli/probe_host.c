@@ -206,4 +206,9 @@ void probe_report_pager(const struct probe_host *host, struct report *report)
 	report_pager_mode(host, report, PAGER_EAGER,
 			  "all memory is loaded before the guest starts");
 	report_auto(host, report);
+	report_add(report, "integrity", REPORT_FACT,
+		   "userfault and uffd verify each page before a vCPU sees it, "
+		   "eager all of them first; map none, unless restore --verify "
+		   "has verified all or snapshot --fsverity has made the host "
+		   "kernel verify each block");
 }

@@ -7,12 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
+#include "vmm/cli/disk.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/machine.h"
 #include "vmm/cli/net.h"
@@ -33,7 +36,7 @@ static const char *const workingset_names[] = { "use", "record", "off", NULL };
 struct restore_options {
 	struct option_list disks, shares, nets;
 	enum memory_backing backing;
-	bool trust_paths, verify;
+	bool trust_paths, verify, track;
 	enum workingset workingset;
 	struct session_options session;
 };
@@ -46,9 +49,10 @@ static const struct option rows[] = {
 	  .letter = 'd',
 	  .name = "disk",
 	  .offset = AT(disks),
-	  .metavar = "PATH[,ro]",
-	  .help = "disks in snapshot order, one -d each (default:\n"
-		  "the copies in DIR)" },
+	  .metavar = DISK_OPTION_METAVAR,
+	  .help = "all disks, or all without a copy in DIR, in\n"
+		  "snapshot order (default: private disks from the\n"
+		  "copies, else files in DIR); options as for run" },
 	{ .kind = OPTION_LIST,
 	  .name = "share",
 	  .offset = AT(shares),
@@ -67,6 +71,11 @@ static const struct option rows[] = {
 	  .name = "verify",
 	  .offset = AT(verify),
 	  .help = "verify all checksums before the guest starts" },
+	{ .kind = OPTION_FLAG,
+	  .name = "track",
+	  .offset = AT(track),
+	  .help = "track the guest's writes, so that DIR can be the\n"
+		  "base of its next snapshot" },
 	SESSION_CLOCK_ROW(AT(session)),
 	PAGING_OPTION_ROWS(AT(session.paging), "auto"),
 	{ .kind = OPTION_CHOICE,
@@ -116,10 +125,28 @@ static int open_inside(struct restore *restore, const struct vm_disk *was,
 				 was->read_only);
 }
 
+/* Opens disk @n as a private one, which begins with the snapshot's copy. */
+static int open_copy(struct restore *restore, unsigned int n)
+{
+	const struct snap_file *file = &restore->file;
+	const struct vm_disk *was = &restore->machine.disks[n];
+	CLEANUP_FREE char *path = NULL;
+	int fd = snap_open_disk(file, n);
+
+	if (fd < 0)
+		return fd;
+	if (asprintf(&path, "%s/" SNAP_DISK_NAME, file->path, n) < 0)
+		path = NULL;
+	return session_add_private(&restore->session, fd, file->dir_fd,
+				   was->size_bytes, path ? path : was->path,
+				   was->path);
+}
+
 /* Opens a disk at the path recorded in the snapshot. */
 static int open_recorded(struct restore *restore, const struct vm_disk *was)
 {
-	CLEANUP_FREE char *arg = NULL;
+	CLEANUP_FREE char *path = NULL;
+	struct disk_options options = { .read_only = was->read_only };
 
 	/* The path comes last: it may be longer than a line of the log. */
 	if (!restore->options.trust_paths)
@@ -128,22 +155,49 @@ static int open_recorded(struct restore *restore, const struct vm_disk *was)
 				"the disks with -d, or add --trust-paths to "
 				"open the recorded path: %s",
 				restore->file.path, was->path);
-	if (asprintf(&arg, "%s%s", was->path, was->read_only ? ",ro" : "") < 0)
+	path = strdup(was->path);
+	if (!path)
 		return log_errno(ENOMEM, "disk %s", was->path);
-	return session_add_disk(&restore->session, arg);
+	options.path = path;
+	return session_add_disk(&restore->session, &options);
 }
 
-/* Opens disk @n of the snapshot, and checks that it fits. */
-static int open_disk(struct restore *restore, unsigned int n)
+/* Opens what -d number @given names. */
+static int open_given(struct restore *restore, unsigned int given)
+{
+	const struct disk *disk =
+		&restore->session.disks[restore->session.disk_count];
+	struct stat st;
+	int r = session_add_disk_option(&restore->session,
+					restore->options.disks.values[given]);
+
+	/* A copy has no checksum that would show it. */
+	if (r >= 0 && !disk->read_only && fstat(disk->fd, &st) == 0 &&
+	    snap_is_disk(&restore->file, &st))
+		return log_fail(EINVAL,
+				"%s: the snapshot's copy of a disk, which a "
+				"guest must not write to: without -d it has "
+				"one of its own",
+				disk->path);
+	return r;
+}
+
+/*
+ * Opens disk @n of the snapshot, number @given of those with a -d, and checks that it
+ * fits.
+ */
+static int open_disk(struct restore *restore, unsigned int n,
+		     unsigned int given)
 {
 	const struct vm_disk *was = &restore->machine.disks[n];
 	const struct disk *disk = &restore->session.disks[n];
 	const char *inside;
 	int r;
 
-	if (restore->options.disks.count) {
-		r = session_add_disk(&restore->session,
-				     restore->options.disks.values[n]);
+	if (given < restore->options.disks.count) {
+		r = open_given(restore, given);
+	} else if (was->copied) {
+		r = open_copy(restore, n);
 	} else {
 		inside = vm_disk_inside(&restore->file, &restore->machine, n);
 		r = inside ? open_inside(restore, was, inside) :
@@ -166,18 +220,40 @@ static int open_disk(struct restore *restore, unsigned int n)
 	return 0;
 }
 
+/* The disks of which the snapshot has no copy. */
+static unsigned int count_uncopied(const struct restore *restore)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < restore->machine.disk_count; i++)
+		n += !restore->machine.disks[i].copied;
+	return n;
+}
+
+/* One -d each for all disks, or for those without a copy, or none. */
 static int open_disks(struct restore *restore)
 {
-	unsigned int given = restore->options.disks.count;
+	unsigned int given = restore->options.disks.count, next = 0;
 	unsigned int want = restore->machine.disk_count;
+	unsigned int uncopied = count_uncopied(restore);
+	bool all = given == want;
 	int r = 0;
 
-	if (given && given != want)
+	if (given && !all && given != uncopied && uncopied == want)
 		return log_fail(EINVAL,
 				"--disk: %u disk%s given, the snapshot has %u",
 				given, given == 1 ? "" : "s", want);
-	for (unsigned int i = 0; r >= 0 && i < want; i++)
-		r = open_disk(restore, i);
+	if (given && !all && given != uncopied)
+		return log_fail(EINVAL,
+				"--disk: %u disk%s given, the snapshot has %u, "
+				"%u without a copy",
+				given, given == 1 ? "" : "s", want, uncopied);
+	for (unsigned int i = 0; r >= 0 && i < want; i++) {
+		bool takes = all || !restore->machine.disks[i].copied;
+
+		r = open_disk(restore, i, takes ? next : UINT_MAX);
+		next += takes;
+	}
 	return r;
 }
 
@@ -208,6 +284,7 @@ static int restore_open(struct restore *restore, const char *path)
 		r = vm_describe(&restore->file, &restore->machine);
 	if (r >= 0 && restore->options.verify)
 		r = snap_verify(&restore->file, NULL, NULL);
+	restore->file.verified = r >= 0 && restore->options.verify;
 	if (r >= 0)
 		open_workingset(restore);
 	if (r >= 0)
@@ -234,17 +311,13 @@ static int load(struct vm *vm, void *ctx)
 		return r;
 	mode = vm_pager_choice(vm)->mode;
 	paging_warn_if(restore->options.workingset == WORKINGSET_RECORD &&
-			       !paging_is_on_demand(mode),
+			       mode == PAGER_EAGER,
 		       "workingset=record", mode);
-	if (mode == PAGER_MAP && !restore->options.verify)
-		log_warn(
-			"pager map: pages of %s/%s are not verified, so a "
-			"corrupt page reaches the guest; use --verify to "
-			"check them before the start%s",
-			restore->file.path, SNAP_MEMORY_NAME,
-			restore->options.session.paging.mode == PAGER_AUTO ?
-				" (see thaw probe for why uffd is unavailable)" :
-				"");
+	if (restore->session.paging.record && mode == PAGER_MAP &&
+	    restore->session.paging.prefault_bytes_s)
+		log_warn("--workingset=record: with --pager=map it records "
+			 "what --prefault loads, too");
+	log_info("%s: %s", restore->file.path, vm_integrity(vm));
 	return r;
 }
 
@@ -272,12 +345,14 @@ static int run(struct restore *restore)
 		.backing = restore->options.backing,
 		.cpu_count = machine->cpu_count,
 		.console = machine->console,
+		.disk_queues = machine->disk_queues,
 		.shares = restore->shares.list,
 		.share_count = restore->shares.count,
 		.ports = machine->ports.count ? &machine->ports : NULL,
 		.nets = restore->nets.list,
 		.net_count = restore->nets.count,
 		.snapshot = &restore->file,
+		.track = restore->options.track,
 	};
 	struct session_job job = { .load = load,
 				   .ended = ended,
@@ -286,6 +361,10 @@ static int run(struct restore *restore)
 
 	if (session_run(&restore->session, config, &job, &end) < 0)
 		return EXIT_HOST;
+	if (end.kind == VM_END_SOURCE && restore->file.fsverity)
+		log_warn("%s/%s has fs-verity: a corrupt block is an "
+			 "input/output error; see the kernel's log",
+			 restore->file.path, SNAP_MEMORY_NAME);
 	return session_exit_code(&end);
 }
 

@@ -19,6 +19,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/option.h"
 #include "vmm/boot/image.h"
+#include "vmm/cli/disk.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/machine.h"
 #include "vmm/cli/net.h"
@@ -84,9 +85,11 @@ static const struct option rows[] = {
 	  .letter = 'd',
 	  .name = "disk",
 	  .offset = AT(disks),
-	  .metavar = "PATH[,ro]",
+	  .metavar = DISK_OPTION_METAVAR,
 	  .help = "virtio disk backed by a raw image or a block\n"
-		  "device; repeatable" },
+		  "device; direct: bypass the host's page cache;\n"
+		  "aio=auto|io_uring|threads (default: auto);\n"
+		  "repeatable" },
 	{ .kind = OPTION_LIST,
 	  .name = "share",
 	  .offset = AT(shares),
@@ -227,8 +230,8 @@ static int run_open(struct run *run)
 	if (r >= 0)
 		r = open_images(run);
 	for (unsigned int i = 0; r >= 0 && i < run->options.disks.count; i++)
-		r = session_add_disk(&run->session,
-				     run->options.disks.values[i]);
+		r = session_add_disk_option(&run->session,
+					    run->options.disks.values[i]);
 	if (r >= 0)
 		r = nets_open(&run->nets);
 	return r < 0 ? r : make_cmdline(run);

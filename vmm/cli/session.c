@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/cleanup.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
+#include "vmm/cli/disk.h"
 #include "vmm/cli/exit.h"
 #include "vmm/cli/grace.h"
 #include "vmm/ctl/ctl.h"
@@ -77,19 +77,27 @@ void session_close(struct session *session)
 		close(session->paging.trace_fd);
 }
 
-int session_add_disk(struct session *session, const char *arg)
+int session_add_disk(struct session *session,
+		     const struct disk_options *options)
 {
-	static const char suffix[] = ",ro";
-	size_t len = strlen(arg), cut = sizeof(suffix) - 1;
-	bool read_only = len > cut && !strcmp(arg + len - cut, suffix);
-	CLEANUP_FREE char *path = strndup(arg, read_only ? len - cut : len);
-	int r;
+	struct disk *disk = &session->disks[session->disk_count];
+	int r = disk_open(disk, options->path, options->read_only);
 
-	if (!path)
-		return log_errno(ENOMEM, "disk %s", arg);
-	r = disk_open(&session->disks[session->disk_count], path, read_only);
+	if (r < 0)
+		return r;
+	session->disk_count++;
+	disk->aio = options->aio;
+	return options->direct ? disk_set_direct(disk) : 0;
+}
+
+int session_add_disk_option(struct session *session, const char *arg)
+{
+	struct disk_options options;
+	int r = disk_options_parse(&options, arg);
+
 	if (r >= 0)
-		session->disk_count++;
+		r = session_add_disk(session, &options);
+	disk_options_finish(&options);
 	return r;
 }
 
@@ -102,6 +110,20 @@ int session_take_disk(struct session *session, int fd, const char *path,
 	if (r >= 0)
 		session->disk_count++;
 	return r;
+}
+
+int session_add_private(struct session *session, int base_fd, int dir_fd,
+			uint64_t size_bytes, const char *path,
+			const char *origin)
+{
+	struct disk *disk = &session->disks[session->disk_count];
+	int r = disk_open_private(disk, base_fd, dir_fd, size_bytes, path);
+
+	if (r < 0)
+		return r;
+	session->disk_count++;
+	disk->origin = strdup(origin);
+	return disk->origin ? 0 : log_errno(ENOMEM, "disk %s", path);
 }
 
 /* The exit status for the end of a VM. */
@@ -194,6 +216,9 @@ static int run_watched(struct session *session, const struct vm_config *config,
 	}
 	if (r < 0)
 		grace_begin(session->grace, exit_host(job));
+	/* In the plain grace period: a disk may not answer. */
+	if (end->kind != VM_END_NONE)
+		vm_finish_requests(session->vm);
 	/* The guest's output comes before the statistics. */
 	grace_renew(session->grace, OUTPUT_NS);
 	if (end->kind != VM_END_NONE)
@@ -227,6 +252,7 @@ int session_run(struct session *session, struct vm_config config,
 	config.disks = session->disks;
 	config.disk_count = session->disk_count;
 	config.paging = session->paging;
+	config.huge = session->options->paging.huge;
 	config.ended = on_ended;
 	config.ended_ctx = session;
 	session->job = job;

@@ -14,6 +14,7 @@
 #include "vmm/io/disk.h"
 #include "vmm/vm/vm.h"
 
+struct disk_options;
 struct grace;
 struct terminal_config;
 
@@ -88,12 +89,22 @@ int session_open_at(struct session *session,
 		    const struct session_options *options,
 		    const struct terminal_config *terminal);
 
-/* Opens one more disk: @arg is "PATH" or "PATH,ro". */
-int session_add_disk(struct session *session, const char *arg);
+/* Opens one more disk; with @arg of disk_options_parse(). */
+int session_add_disk(struct session *session,
+		     const struct disk_options *options);
+int session_add_disk_option(struct session *session, const char *arg);
 
 /* Adds an open file as a disk; see disk_take(). */
 int session_take_disk(struct session *session, int fd, const char *path,
 		      bool read_only);
+
+/*
+ * Adds a private disk that begins with the contents of the file @base_fd of @path, in
+ * the directory @dir_fd; see disk_open_private().  @origin is its disk_name().
+ */
+int session_add_private(struct session *session, int base_fd, int dir_fd,
+			uint64_t size_bytes, const char *path,
+			const char *origin);
 
 /*
  * The caller's part of a VM's life, on the main thread.  All but load may be NULL.

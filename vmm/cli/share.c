@@ -70,14 +70,14 @@ static const struct share_option {
 };
 
 /* Applies "NAME" or "NAME=VALUE"; whether that is an option. */
-static bool apply(struct fs_config *fs, char *text)
+static bool apply(struct fs_config *fs, const char *text)
 {
-	char *value = strchr(text, '=');
+	const char *value = strchr(text, '=');
+	size_t len = value ? (size_t)(value++ - text) : strlen(text);
 
-	if (value)
-		*value++ = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(share_options); i++)
-		if (!strcmp(text, share_options[i].name))
+		if (len == strlen(share_options[i].name) &&
+		    !memcmp(text, share_options[i].name, len))
 			return share_options[i].set(fs, value);
 	return false;
 }
@@ -115,10 +115,10 @@ int share_apply_options(struct fs_config *fs, const char *arg)
 		if (!apply(fs, text))
 			return log_fail(
 				EINVAL,
-				"share %s: bad option; known are ro, "
+				"share %s: bad option: %s; known are ro, "
 				"cache=auto|always|never, uid=N, gid=N, "
 				"squash=UID:GID and dev",
-				arg);
+				arg, text);
 	if (fs->allow_devices && fs->squash)
 		return log_fail(EINVAL,
 				"share %s: dev needs root, which squash is not",

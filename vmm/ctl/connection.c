@@ -4,6 +4,7 @@
  * server's thread; no call blocks, except while a verb runs.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -92,11 +93,21 @@ static void tell(void *ctx, const char *line, size_t len)
 		put(connection, line, len);
 }
 
+/* One that only will not send any more still wants the reply. */
+static bool is_gone(void *ctx)
+{
+	const struct connection *connection = ctx;
+	struct pollfd p = { .fd = connection->fd };
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
+}
+
 /* Executes one request of @len bytes and replies; false: close. */
 static bool answer(struct connection *connection, struct vm *vm, char *line,
 		   size_t len)
 {
 	const struct ctl_listener listener = { .tell = tell,
+					       .is_gone = is_gone,
 					       .ctx = connection };
 	CLEANUP_FREE char *text = NULL;
 	size_t text_len = 0;

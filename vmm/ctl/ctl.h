@@ -20,6 +20,9 @@ struct vm;
 /* The longest request, with its newline. */
 #define CTL_LINE_BYTES 8192
 
+/* The lowest --rate of a save: a piece of 2 MiB is written at once. */
+#define CTL_RATE_MIN_BYTES (UINT64_C(1) << 20)
+
 /*
  * Listens at @path; clients that connect wait until ctl_serve().  A socket
  * without a listener is replaced.  -errno, logged:

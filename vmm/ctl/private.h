@@ -45,6 +45,7 @@ bool connection_serve(struct connection *connection, struct vm *vm);
 /* Takes progress lines before the reply; may drop any of them. */
 struct ctl_listener {
 	void (*tell)(void *ctx, const char *line, size_t len);
+	bool (*is_gone)(void *ctx); /* it has closed the connection */
 	void *ctx;
 };
 

@@ -12,6 +12,8 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/json.h"
+#include "vmm/base/log.h"
+#include "vmm/base/size.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/private.h"
 #include "vmm/io/disk.h"
@@ -56,15 +58,29 @@ static const char *save_reason(int err)
 	case ENOTEMPTY:
 		return "its directory contains files that are not part of a "
 		       "snapshot; remove it first";
+	case ETXTBSY:
+		return "a VM uses the copy of a disk in it as its own disk; save "
+		       "to another directory";
 	case EINVAL:
-		return "not a valid directory name";
+		return "not a valid directory name or base";
 	case EOPNOTSUPP:
 		return "this file system does not support atomic exchange; "
 		       "remove the old snapshot first";
+	case ELOOP:
+		return "its base has too many bases; save without --base, or "
+		       "flatten the base";
 	case ESTALE:
 		return "a file of a share is open in the guest, and was deleted "
 		       "or moved; see the standard error of the VM process, or "
 		       "save with --accept-stale";
+	case ENOTTY:
+		return "no fs-verity: not supported by the kernel or this file "
+		       "system, or not enabled on it: use ext4 with 'tune2fs "
+		       "-O verity DEVICE' or 'mke2fs -O verity DEVICE', f2fs, or "
+		       "btrfs, or save without --fsverity";
+	case ENOMEDIUM:
+		return "a disk is private to this VM and ends with it; use "
+		       "--disks=copy";
 	case EIO:
 		return "Input/output error; see the standard error of the VM "
 		       "process";
@@ -201,6 +217,8 @@ static void do_stats(struct vm *vm, char *args,
 	reply_begin(&json, out, true);
 	json_string(&json, "pager",
 		    pager_mode_names[vm_pager_choice(vm)->mode]);
+	if (vm_integrity(vm))
+		json_string(&json, "integrity", vm_integrity(vm));
 	json_uint(&json, "source_bytes", s.source_pages * PAGE_BYTES);
 	json_uint(&json, "absent_bytes", s.absent_pages * PAGE_BYTES);
 	json_uint(&json, "failures", s.failures);
@@ -237,23 +255,17 @@ static void do_resume(struct vm *vm, char *args,
 /* The recipient of progress lines. */
 struct progress {
 	const struct ctl_listener *listener;
+	bool wanted;
 	uint64_t next_ms; /* not before */
 };
 
-/* Sends a progress line; see struct vm_progress. */
-static void tell_progress(void *ctx, uint64_t done, uint64_t of)
+static void send_progress(struct progress *progress, uint64_t done, uint64_t of)
 {
-	struct progress *progress = ctx;
 	CLEANUP_FREE char *text = NULL;
-	uint64_t now = clock_now_ms();
 	struct json json;
 	size_t len = 0;
-	FILE *out;
+	FILE *out = open_memstream(&text, &len);
 
-	if (now < progress->next_ms)
-		return;
-	progress->next_ms = now + PROGRESS_MS;
-	out = open_memstream(&text, &len);
 	if (!out)
 		return;
 	json_init(&json, out, false);
@@ -266,6 +278,20 @@ static void tell_progress(void *ctx, uint64_t done, uint64_t of)
 	json_finish(&json);
 	if (fclose(out) == 0)
 		progress->listener->tell(progress->listener->ctx, text, len);
+}
+
+/* See struct vm_progress: a client that has gone has cancelled its save. */
+static bool tell_progress(void *ctx, uint64_t done, uint64_t of)
+{
+	struct progress *progress = ctx;
+	uint64_t now = clock_now_ms();
+
+	if (now < progress->next_ms && done < of)
+		return true;
+	progress->next_ms = now + PROGRESS_MS;
+	if (progress->wanted)
+		send_progress(progress, done, of);
+	return !progress->listener->is_gone(progress->listener->ctx);
 }
 
 /* Consumes the word @option at the start of *@args; false: not there. */
@@ -281,28 +307,119 @@ static bool take_option(char **args, const char *option)
 	return true;
 }
 
+/* Takes "--base=VALUE" from the front of *@args; VALUE has no space. */
+static bool take_value(char **args, const char *option, const char **value)
+{
+	char *word = *args + strlen(option);
+	size_t len;
+
+	if (strncmp(*args, option, strlen(option)) != 0)
+		return false;
+	len = strcspn(word, " ");
+	*args = word + len + strspn(word + len, " ");
+	word[len] = '\0';
+	*value = word;
+	return true;
+}
+
+/* Saves a VM that is paused, or that is to be. */
+static int save_paused(struct vm *vm, const char *path,
+		       const struct vm_save_options *options, bool stop,
+		       struct vm_save_live *cost)
+{
+	bool was_paused = vm_is_paused(vm);
+	uint64_t since = clock_now_ns();
+	int r = vm_pause(vm);
+
+	if (r >= 0)
+		r = vm_save_paused(vm, path, options);
+	if (r >= 0 && stop)
+		vm_end(vm, VM_END_STOPPED, 0);
+	else if (!was_paused && vm_resume(vm) < 0 && r >= 0)
+		r = -EIO;
+	if (!was_paused)
+		cost->pause_ns = clock_now_ns() - since;
+	return r;
+}
+
+/* The reply to a save: how long the guest stood still for it. */
+static void reply_saved(FILE *out, const struct vm_save_live *cost)
+{
+	struct json json;
+
+	reply_begin(&json, out, true);
+	json_uint(&json, "pause_us", cost->pause_ns / 1000);
+	json_uint(&json, "paused_pages", cost->paused_pages);
+	json_uint(&json, "passes", cost->passes);
+	reply_end(&json);
+}
+
 /*
- * "snapshot [--stop] [--accept-stale] [--progress] DIR"; DIR is the rest of the
- * line.
+ * The reply to a save that failed with @err: what was logged, @line, where the number
+ * alone does not tell.
+ */
+static void reply_unsaved(FILE *out, const char *dir, int err, const char *line)
+{
+	static const char who[] = "snapshot: ";
+	size_t len = sizeof(who) - 1;
+
+	if ((err != EINVAL && err != EIO) || !*line)
+		reply_result(out, "snapshot", dir, save_reason(err));
+	else if (strncmp(line, who, len) == 0)
+		reply_result(out, "snapshot", dir, line + len);
+	else if (strncmp(line, who, len - 2) == 0)
+		ctl_refuse(out, line);
+	else
+		reply_result(out, "snapshot", dir, line);
+}
+
+/*
+ * "snapshot [--stop] [--pause] [--base=NAME] [--disks=copy] [--rate=SIZE]
+ * [--accept-stale] [--fsverity] [--progress] DIR"; DIR is the rest of the line.
  */
 static void do_snapshot(struct vm *vm, char *args,
 			const struct ctl_listener *listener, FILE *out)
 {
-	struct progress progress = { listener, clock_now_ms() + PROGRESS_MS };
+	struct progress progress = { listener, false,
+				     clock_now_ms() + PROGRESS_MS };
 	const struct vm_progress report = { tell_progress, &progress };
-	struct vm_save_options options = { .progress = NULL };
-	bool was_paused = vm_is_paused(vm), stop = false;
+	struct vm_save_options options = { .progress = &report };
+	struct vm_save_live cost = { 0 };
+	bool stop = false, pause = vm_is_paused(vm) || !vm_is_trackable(vm);
+	const char *rate = NULL;
+	char line[LOG_KEPT_BYTES];
 	int r;
 
 	for (;;) {
 		if (take_option(&args, "--stop"))
 			stop = true;
+		else if (take_option(&args, "--pause"))
+			pause = true;
+		else if (take_value(&args, "--base=", &options.base) ||
+			 take_value(&args, "--rate=", &rate))
+			;
+		else if (take_option(&args, "--disks=copy"))
+			options.copy_disks = true;
 		else if (take_option(&args, "--accept-stale"))
 			options.accept_stale = true;
+		else if (take_option(&args, "--fsverity"))
+			options.fsverity = true;
 		else if (take_option(&args, "--progress"))
-			options.progress = &report;
+			progress.wanted = true;
 		else
 			break;
+	}
+	if (rate && (size_parse(rate, &options.rate_bytes_s) < 0 ||
+		     options.rate_bytes_s < CTL_RATE_MIN_BYTES)) {
+		reply_result(out, "snapshot: --rate", rate,
+			     "not a size of at least 1M");
+		return;
+	}
+	if (rate && (stop || pause)) {
+		ctl_refuse(out,
+			   "snapshot: --rate is for a guest that runs during "
+			   "the save");
+		return;
 	}
 	if (*args == '-') {
 		args[strcspn(args, " ")] = '\0';
@@ -313,14 +430,14 @@ static void do_snapshot(struct vm *vm, char *args,
 		ctl_refuse(out, "snapshot: no directory given");
 		return;
 	}
-	r = vm_pause(vm);
-	if (r >= 0)
-		r = vm_save(vm, args, &options);
-	if (r >= 0 && stop)
-		vm_end(vm, VM_END_STOPPED, 0);
-	else if (!was_paused && vm_resume(vm) < 0 && r >= 0)
-		r = -EIO;
-	reply_result(out, "snapshot", args, r < 0 ? save_reason(-r) : NULL);
+	log_keep(line);
+	r = stop || pause ? save_paused(vm, args, &options, stop, &cost) :
+			    vm_save_while_running(vm, args, &options, &cost);
+	log_keep(NULL);
+	if (r < 0)
+		reply_unsaved(out, args, -r, line);
+	else
+		reply_saved(out, &cost);
 }
 
 static void do_power_button(struct vm *vm, char *args,

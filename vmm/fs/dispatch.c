@@ -15,7 +15,7 @@
 #define CHANGES	     (1u << 1) /* refused on a read-only share */
 #define DATA_FOLLOWS (1u << 2) /* in_bytes of arguments, then data */
 #define NO_SESSION   (1u << 3) /* before INIT */
-#define ENDS	     (1u << 4) /* waits for nothing; not refused at a reset */
+#define ENDS	     (1u << 4) /* gives something up; not refused at a reset */
 
 struct operation {
 	request_handler *run;

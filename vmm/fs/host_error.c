@@ -57,8 +57,9 @@ static const char *const names[] = {
 /* What the user can do where strerror() does not say. */
 static const char *reason(int err)
 {
-	return err == ENFILE ? "out of descriptors or inodes; see ulimit -n" :
-			       strerror(err);
+	return err == ENFILE ?
+		       "out of descriptors or inodes (ulimit -n, fs.file-max)" :
+		       strerror(err);
 }
 
 static const char *name_of(uint32_t opcode, char *number, size_t size)

@@ -3,15 +3,18 @@
  * Threads that handle requests, so that a slow file system does not stop the
  * event loop.
  *
- * The event loop submits and never waits; a worker calls back when the reply is
- * written.  FORGET and other requests of the high-priority queue are submitted
- * like all others.  Requests of one pool complete in any order.
+ * The event loop submits without waiting; it waits only for a pause and a
+ * reset.  A worker calls back when the reply is written.  FORGET and other
+ * requests of the high-priority queue are submitted like all others.  Requests
+ * of one pool complete in any order.
  */
 #ifndef VMM_FS_POOL_H
 #define VMM_FS_POOL_H
 
 #include <stdint.h>
 #include <sys/uio.h>
+
+#include "vmm/base/pool.h"
 
 struct fs_server;
 struct fs_pool;
@@ -24,7 +27,7 @@ struct fs_job {
 	const struct iovec *in, *out;
 	unsigned int in_count, out_count;
 	size_t written; /* bytes of the reply; set at completion */
-	struct fs_job *next; /* the pool's */
+	struct pool_job queued; /* the pool's */
 };
 
 /*
@@ -33,21 +36,14 @@ struct fs_job {
  */
 typedef void fs_job_done(void *ctx, struct fs_job *job);
 
-/* At most this many threads. */
-#define FS_POOL_THREADS_MAX 64
-
 /*
- * A pool of up to @threads (1 to FS_POOL_THREADS_MAX), which start when there is
- * work for them.  -errno, logged.
+ * A pool of up to @threads (1 to POOL_THREADS_MAX): one starts at once, the others
+ * when there is work for them.  -errno, logged.
  */
 int fs_pool_create(struct fs_pool **pool, struct fs_server *server,
 		   unsigned int threads, fs_job_done *done, void *ctx);
 
-/*
- * Drops jobs that have not begun, without a callback, kicks the threads out of
- * their system calls where these can be interrupted, and joins them.  Waits for
- * a file system that ignores the kicks.  NULL is fine.
- */
+/* See pool_destroy(). */
 void fs_pool_destroy(struct fs_pool *pool);
 
 /*
@@ -59,7 +55,7 @@ void fs_pool_submit(struct fs_pool *pool, struct fs_job *job);
 /*
  * Waits until all jobs are complete, and lets none begin until fs_pool_resume():
  * nothing touches guest memory or the share's session then.  -ETIMEDOUT after
- * @ns, and the pool continues as before; -EIO where no thread could be started.
+ * @ns, and the pool continues as before.
  */
 int fs_pool_quiesce(struct fs_pool *pool, uint64_t ns);
 

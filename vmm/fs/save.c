@@ -105,7 +105,7 @@ struct stale {
 static int report_stale(struct stale *s, struct inode *inode)
 {
 	const char *name = inode->name ? inode->name : "a temporary file";
-	const char *share = s->server->config.path;
+	const char *share = s->server->label;
 
 	if (!s->accept)
 		return log_fail(ESTALE,

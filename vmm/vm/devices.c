@@ -3,8 +3,12 @@
  * The devices of a VM: the table of them, whose order gives the PCI slots, and how
  * all of them are quiesced for a pause.
  *
+ * Disks have an event loop of their own: a disk that keeps its thread busy would
+ * make the console wait for a processor, where a thread that mostly sleeps gets one
+ * at once.
+ *
  * Main thread creates and destroys them, the control thread pauses them; *_on_loop()
- * run on the loop.
+ * run on the loop of the devices concerned.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,11 +24,13 @@
 #include "vmm/vm/private.h"
 
 /*
- * How long to wait for the loop while it is blocked on a page, or on the file of
- * a disk.
+ * How long to wait for a loop while it is blocked on a page, or on a file of the
+ * host.
  */
 #define PAGE_PATIENCE_NS (5 * NS_PER_S)
 #define FILE_PATIENCE_NS (30 * NS_PER_S)
+/* How long the requests of the devices of a loop may take to end. */
+#define REQUEST_PATIENCE_NS (10 * NS_PER_S)
 /* The interval at which the reason is checked. */
 #define CHECK_NS (UINT64_C(20) * 1000 * 1000)
 
@@ -85,8 +91,12 @@ static int create_disk(struct vm *vm, struct device *device, unsigned int n)
 	struct virtio_host host = virtio_host(vm);
 	char name[sizeof(device->name)];
 
+	host.loop = vm->disk_loop;
+	if (n == 0)
+		vm->first_disk = vm->device_count;
 	snprintf(name, sizeof(name), "disk%u", n);
-	return virtio_blk_create(device, &host, name, &vm->config.disks[n]);
+	return virtio_blk_create(device, &host, name, &vm->config.disks[n],
+				 vm->config.disk_queues);
 }
 
 static int create_rng(struct vm *vm, struct device *device, unsigned int n)
@@ -169,15 +179,17 @@ static unsigned int count_nets(const struct vm *vm)
 static const struct device_row {
 	unsigned int (*count)(const struct vm *vm);
 	int (*create)(struct vm *vm, struct device *device, unsigned int n);
+	/* Accesses nothing of the host but the terminal; these are the first. */
+	bool local;
 } device_rows[] = {
-	{ one, create_serial },
-	{ count_rtc, create_rtc },
-	{ count_console, create_console },
-	{ count_disks, create_disk },
-	{ one, create_rng },
-	{ count_shares, create_share },
-	{ count_ports, create_ports },
-	{ count_nets, create_net },
+	{ one, create_serial, true },
+	{ count_rtc, create_rtc, true },
+	{ count_console, create_console, true },
+	{ count_disks, create_disk, false },
+	{ one, create_rng, false },
+	{ count_shares, create_share, false },
+	{ count_ports, create_ports, false },
+	{ count_nets, create_net, false },
 };
 
 static int create_row(struct vm *vm, const struct device_row *row)
@@ -234,6 +246,25 @@ int vm_devices_create(struct vm *vm)
 	return 0;
 }
 
+/* Destroys devices, the last one first, until @count are left. */
+static void destroy_until(struct vm *vm, unsigned int count)
+{
+	while (vm->device_count > count) {
+		struct device *device = &vm->devices[--vm->device_count];
+
+		device->ops->destroy(device->state);
+	}
+}
+
+void vm_finish_requests(struct vm *vm)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; device_rows[i].local; i++)
+		count += device_rows[i].count(vm);
+	destroy_until(vm, count);
+}
+
 void vm_finish_devices(struct vm *vm)
 {
 	vm_devices_destroy(vm);
@@ -241,23 +272,33 @@ void vm_finish_devices(struct vm *vm)
 
 void vm_devices_destroy(struct vm *vm)
 {
-	while (vm->device_count) {
-		struct device *device = &vm->devices[--vm->device_count];
-
-		device->ops->destroy(device->state);
-	}
+	destroy_until(vm, 0);
 }
 
-/* One call of the loop, for all devices. */
+/* The loop of a device. */
+static struct loop *loop_of(const struct vm *vm, unsigned int device)
+{
+	return vm->disk_loop && device >= vm->first_disk &&
+			       device < vm->first_disk + vm->config.disk_count ?
+		       vm->disk_loop :
+		       vm->loop;
+}
+
+/* One call of a loop, for all its devices. */
 struct devices_call {
 	struct vm *vm;
+	struct loop *loop;
 	int result;
 };
 
-static void resume_devices(struct vm *vm, unsigned int count)
+/* Resumes those of the loop that are among the first @count. */
+static void resume_devices(const struct devices_call *call, unsigned int count)
 {
+	struct vm *vm = call->vm;
+
 	for (unsigned int i = 0; i < count; i++)
-		vm->devices[i].ops->resume(vm->devices[i].state);
+		if (loop_of(vm, i) == call->loop)
+			vm->devices[i].ops->resume(vm->devices[i].state);
 }
 
 /* For loop_call(): runs on the loop thread. */
@@ -265,28 +306,32 @@ static void resume_on_loop(void *ctx)
 {
 	const struct devices_call *call = ctx;
 
-	resume_devices(call->vm, call->vm->device_count);
+	resume_devices(call, call->vm->device_count);
 }
 
-/* Quiesces all devices or none.  Loop thread. */
+/* Quiesces all devices of the loop or none.  Loop thread. */
 static void quiesce_on_loop(void *ctx)
 {
 	struct devices_call *call = ctx;
 	struct vm *vm = call->vm;
+	uint64_t deadline_ns = clock_now_ns() + REQUEST_PATIENCE_NS;
 
 	for (unsigned int i = 0; i < vm->device_count; i++) {
 		const struct device *device = &vm->devices[i];
-		int r = device->ops->quiesce(device->state);
+		int r = loop_of(vm, i) == call->loop ?
+				device->ops->quiesce(device->state,
+						     deadline_ns) :
+				0;
 
 		if (r < 0) {
-			resume_devices(vm, i);
+			resume_devices(call, i);
 			call->result = r;
 			return;
 		}
 	}
 }
 
-/* 0: keep waiting for the loop, busy since @since_ns; else why not, logged. */
+/* 0: keep waiting for a loop, busy since @since_ns; else why not, logged. */
 static int check_patience(const struct vm *vm, uint64_t since_ns)
 {
 	uint64_t waited_ns = clock_now_ns() - since_ns;
@@ -310,25 +355,65 @@ static int check_patience(const struct vm *vm, uint64_t since_ns)
  * So this thread waits in small steps; a call that the loop has not begun is
  * withdrawn, with nothing to undo.
  */
-int vm_devices_quiesce(struct vm *vm)
+static int call_patiently(const struct vm *vm, struct loop *loop,
+			  void (*function)(void *ctx), void *ctx)
 {
-	struct devices_call call = { .vm = vm };
 	uint64_t since_ns = clock_now_ns();
 
-	while (loop_call_within(vm->loop, quiesce_on_loop, &call, CHECK_NS) <
-	       0) {
+	while (loop_call_within(loop, function, ctx, CHECK_NS) < 0) {
 		int r = check_patience(vm, since_ns);
 
 		if (r < 0)
 			return r;
 	}
-	return call.result;
+	return 0;
+}
+
+static int quiesce_loop(struct vm *vm, struct loop *loop)
+{
+	struct devices_call call = { .vm = vm, .loop = loop };
+	int r = call_patiently(vm, loop, quiesce_on_loop, &call);
+
+	return r < 0 ? r : call.result;
+}
+
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+int vm_devices_sync(const struct vm *vm)
+{
+	int r = call_patiently(vm, vm->loop, nothing, NULL);
+
+	return r == 0 && vm->disk_loop ?
+		       call_patiently(vm, vm->disk_loop, nothing, NULL) :
+		       r;
 }
 
 /* The loop is idle, as quiesced devices start nothing. */
+static void resume_loop(struct vm *vm, struct loop *loop)
+{
+	struct devices_call call = { .vm = vm, .loop = loop };
+
+	loop_call(loop, resume_on_loop, &call);
+}
+
+int vm_devices_quiesce(struct vm *vm)
+{
+	int r = quiesce_loop(vm, vm->loop);
+
+	if (r < 0 || !vm->disk_loop)
+		return r;
+	r = quiesce_loop(vm, vm->disk_loop);
+	if (r < 0)
+		resume_loop(vm, vm->loop);
+	return r;
+}
+
 void vm_devices_resume(struct vm *vm)
 {
-	struct devices_call call = { .vm = vm };
-
-	loop_call(vm->loop, resume_on_loop, &call);
+	resume_loop(vm, vm->loop);
+	if (vm->disk_loop)
+		resume_loop(vm, vm->disk_loop);
 }

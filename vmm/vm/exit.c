@@ -133,16 +133,32 @@ static void handle_internal_error(struct vcpu *vcpu)
 		name ? name : "unknown", data);
 }
 
+/*
+ * Has the pager fill an absent page; false if it is not in RAM.  The pager reports a
+ * page that is unavailable, and ends the VM.  What was filled around the page is
+ * mapped at once, where KVM can: else each of its pages costs a fault in the host.
+ */
+static bool fill_absent(struct vcpu *vcpu, gpa_t gpa)
+{
+	struct memory_range filled;
+	int r = pager_vcpu_fault(vcpu->vm->pager, vcpu->cpu->id, gpa, &filled);
+
+	if (filled.size_bytes > PAGE_BYTES && !vcpu->no_prefault)
+		vcpu->no_prefault =
+			kvm_vcpu_prefault(vcpu->cpu, filled.gpa,
+					  filled.size_bytes) == -EOPNOTSUPP;
+	return r != -EFAULT;
+}
+
 /* KVM_RUN failed with @err; EFAULT: a memory fault, such as an absent page. */
 static void handle_failure(struct vcpu *vcpu, int err)
 {
-	struct pager *pager = vcpu->vm->pager;
 	struct thaw_memory_fault fault;
 	bool known = err == EFAULT && kvm_vcpu_fault(vcpu->cpu, &fault);
 
-	/* The pager reports a page that is unavailable, and ends the VM. */
-	if (known && pager && (fault.flags & THAW_MEMORY_FAULT_USERFAULT) &&
-	    pager_vcpu_fault(pager, vcpu->cpu->id, fault.gpa) != -EFAULT)
+	if (known && vcpu->vm->pager &&
+	    (fault.flags & THAW_MEMORY_FAULT_USERFAULT) &&
+	    fill_absent(vcpu, fault.gpa))
 		return;
 	if (err == EFAULT && vm_mapped_fault(vcpu->vm, known ? fault.gpa : 0))
 		return;

@@ -6,10 +6,13 @@
  * Main thread, except on_failed() and vm_pager_stats().
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/mem/plan.h"
 #include "vmm/pager/source.h"
+#include "vmm/snap/file.h"
 #include "vmm/vm/private.h"
 
 /* The pager has reported an unavailable page.  Any thread. */
@@ -21,13 +24,70 @@ static void on_failed(void *ctx, enum pager_on_error on_error)
 		vm_end(vm, VM_END_SOURCE, 0);
 }
 
-int vm_paging_choose(struct vm *vm)
+/* Whether the host's kernel can map the memory of the snapshot. */
+static bool can_map(const struct snap_file *file)
+{
+	size_t bytes = memory_host_pages() * PAGE_BYTES;
+	void *p;
+
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+		 file->memory_fd, 0);
+	if (p == MAP_FAILED)
+		return false;
+	munmap(p, bytes);
+	return true;
+}
+
+/* Lays out the files of the snapshot, where the mode may map them. */
+static int lay_out(struct vm *vm, struct host_caps *caps)
+{
+	const struct snap_file *file = vm->config.snapshot;
+	struct snap_layout *layout = &vm->mapped.layout;
+	enum pager_mode mode = vm->config.paging.mode;
+	int r;
+
+	if (!file || mode == PAGER_EAGER || mode == PAGER_UFFD)
+		return 0;
+	r = snap_layout_create(layout, file, memory_host_pages(),
+			       &caps->no_file);
+	if (r < 0)
+		return r == -ENOTSUP ? 0 : r;
+	caps->has_file = true;
+	for (unsigned int i = 0; i < layout->file_count; i++)
+		caps->has_file &= can_map(layout->files[i]);
+	return 0;
+}
+
+/* Hands the layout to the memory. */
+static int use_layout(struct vm *vm, struct memory_config *memory)
+{
+	const struct snap_layout *layout = &vm->mapped.layout;
+	struct memory_part *parts =
+		calloc(layout->part_count + 1, sizeof(parts[0]));
+
+	if (!parts)
+		return log_errno(ENOMEM, "guest memory from a file");
+	for (size_t i = 0; i < layout->part_count; i++)
+		parts[i] = (struct memory_part){
+			layout->parts[i].first, layout->parts[i].count,
+			layout->parts[i].file->memory_fd
+		};
+	vm->mapped.parts = parts;
+	memory->backing = MEMORY_FILE;
+	memory->parts = parts;
+	memory->part_count = layout->part_count;
+	return 0;
+}
+
+int vm_paging_choose(struct vm *vm, struct memory_config *memory)
 {
 	struct machine *m = &vm->machine;
 	struct host_caps caps = { .backing = vm->config.backing,
-				  .has_file = vm->config.snapshot };
-	int r;
+				  .huge = vm->config.huge };
+	int r = lay_out(vm, &caps);
 
+	if (r < 0)
+		return r;
 	/* EAGER needs no capability of the host. */
 	if (vm->config.paging.mode != PAGER_EAGER)
 		host_caps_probe(&caps, &m->vm);
@@ -36,6 +96,11 @@ int vm_paging_choose(struct vm *vm)
 		return r;
 	log_info("pager: %s: %s", pager_mode_names[vm->pager_choice.mode],
 		 vm->pager_choice.why);
+	memory->backing = vm->config.backing;
+	memory->huge = vm->config.huge;
+	if (pager_maps_file(vm->pager_choice.mode, &caps))
+		return use_layout(vm, memory);
+	snap_layout_finish(&vm->mapped.layout);
 	return 0;
 }
 
@@ -127,11 +192,14 @@ static int fill_now(struct vm *vm, struct page_source *source)
 int vm_memory_from_snapshot(struct vm *vm)
 {
 	struct page_source *source;
-	int r;
+	int r = 0;
 
-	if (vm->pager_choice.mode == PAGER_MAP)
-		return vm_mapped_open(vm);
-	r = source_snapshot_create(&source, vm->config.snapshot);
+	if (vm->machine.memory.backing == MEMORY_FILE)
+		r = vm_mapped_open(vm);
+	if (r < 0 || vm->pager_choice.mode == PAGER_MAP)
+		return r;
+	r = source_snapshot_create(&source, vm->config.snapshot,
+				   &vm->mapped.layout);
 	if (r >= 0)
 		r = inject(vm, &source);
 	if (r < 0)
@@ -145,9 +213,27 @@ const struct pager_choice *vm_pager_choice(const struct vm *vm)
 	return &vm->pager_choice;
 }
 
+const char *vm_integrity(const struct vm *vm)
+{
+	const struct snap_file *file = vm->config.snapshot;
+
+	if (!file)
+		return NULL;
+	if (file->verified || vm->pager_choice.mode == PAGER_EAGER)
+		return "all pages were verified before the guest started";
+	if (snap_is_fsverity(file))
+		return "the host kernel verifies each block (fs-verity)";
+	if (vm->pager_choice.mode == PAGER_MAP)
+		return "pages are not verified";
+	return "each page is verified before a vCPU sees it";
+}
+
 size_t vm_workingset(const struct vm *vm, const uint64_t **pages)
 {
-	return vm->pager ? pager_recorded(vm->pager, pages) : 0;
+	if (vm->pager)
+		return pager_recorded(vm->pager, pages);
+	*pages = vm->mapped.accessed;
+	return vm->mapped.accessed_count;
 }
 
 void vm_pager_stats(const struct vm *vm, struct pager_stats *stats)

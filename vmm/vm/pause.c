@@ -98,16 +98,24 @@ static int start_clocks(struct vm *vm)
 				       arch_clocks_start(&vm->machine, follow);
 }
 
+int vm_check_stall(const struct vm *vm)
+{
+	/* The loop may be the waiter, and then the devices cannot be quiesced. */
+	return vm_is_stalled(vm) ?
+		       log_fail(ETIMEDOUT, "pause: a page is unavailable; use "
+					   "\"retry\"") :
+		       0;
+}
+
 int vm_pause(struct vm *vm)
 {
 	int r;
 
 	if (vm->paused)
 		return 0;
-	/* The loop may be the waiter, and then the devices cannot be quiesced. */
-	if (vm_is_stalled(vm))
-		return log_fail(ETIMEDOUT,
-				"pause: a page is unavailable; use \"retry\"");
+	r = vm_check_stall(vm);
+	if (r < 0)
+		return r;
 	r = park_all(vm);
 	if (r < 0)
 		return r;

@@ -12,6 +12,7 @@
 #include "vmm/io/disk.h"
 #include "vmm/snap/file.h"
 #include "vmm/snap/section.h"
+#include "vmm/virtio/virtio.h"
 #include "vmm/vm/private.h"
 #include "vmm/vm/sections.h"
 #include "vmm/vm/snapshot.h"
@@ -66,13 +67,28 @@ static int describe_about(const struct snap_file *file,
 		       0;
 }
 
+/* Notes which disks have a copy, and checks that each is of a writable disk. */
+static int describe_copies(const struct snap_file *file,
+			   struct vm_description *d)
+{
+	for (unsigned int i = 0; i < SNAP_DISKS_MAX; i++) {
+		if (!file->disk_bytes[i])
+			continue;
+		if (i >= d->disk_count || d->disks[i].read_only ||
+		    d->disks[i].size_bytes != file->disk_bytes[i])
+			return snap_section_bad(file, SNAP_DISK_TAG);
+		d->disks[i].copied = true;
+	}
+	return 0;
+}
+
 /* Reads the section of the VM's size and disks. */
 static int describe_machine(const struct snap_file *file,
 			    struct vm_description *d)
 {
 	struct snap_reader r;
 	int err =
-		snap_read_section(file, VM_TAG_MACHINE, VM_SECTION_VERSION, &r);
+		snap_read_section(file, VM_TAG_MACHINE, VM_MACHINE_VERSION, &r);
 
 	if (err < 0)
 		return err;
@@ -80,9 +96,11 @@ static int describe_machine(const struct snap_file *file,
 	d->cpu_count = snap_get_u32(&r);
 	d->console = (enum vm_console)snap_get_u32(&r);
 	d->disk_count = snap_get_u32(&r);
+	d->disk_queues = err > 1 ? snap_get_u32(&r) : 1;
 	if (d->memory_bytes != file->memory_bytes || d->cpu_count < 1 ||
 	    d->cpu_count > MACHINE_CPUS_MAX || d->console > VM_CONSOLE_VIRTIO ||
-	    d->disk_count > VM_DISKS_MAX) {
+	    d->disk_count > VM_DISKS_MAX || d->disk_queues < 1 ||
+	    d->disk_queues > VIRTIO_BLK_QUEUES_MAX) {
 		snap_reader_fail(&r);
 		d->disk_count = 0;
 	}
@@ -90,7 +108,7 @@ static int describe_machine(const struct snap_file *file,
 		get_disk(&r, &d->disks[i]);
 	return snap_reader_error(&r) < 0 ?
 		       snap_section_bad(file, VM_TAG_MACHINE) :
-		       0;
+		       describe_copies(file, d);
 }
 
 static void get_share(struct snap_reader *r, struct vm_description *d,
@@ -128,12 +146,15 @@ static void get_net(struct snap_reader *r, struct vm_description *d,
 		    unsigned int n)
 {
 	struct vm_net *net = &d->nets[n];
+	uint8_t offloads;
 
 	get_string(r, net->host, sizeof(net->host));
 	snap_get_bytes(r, net->mac, sizeof(net->mac));
 	net->mtu = snap_get_u16(r);
-	net->offloads = snap_get_u8(r) != 0;
-	if (net->mtu < NET_MTU_MIN)
+	offloads = snap_get_u8(r);
+	net->offloads = offloads != 0;
+	if (net->mtu < NET_MTU_MIN || offloads > 1 ||
+	    !net_mac_is_station(net->mac))
 		snap_reader_fail(r);
 }
 
@@ -274,7 +295,8 @@ static bool is_known(const struct vm *vm, const char *section)
 	if (!strcmp(section, VM_TAG_ABOUT) ||
 	    !strcmp(section, VM_TAG_MACHINE) ||
 	    !strcmp(section, VM_TAG_SHARES) || !strcmp(section, VM_TAG_PORTS) ||
-	    !strcmp(section, VM_TAG_NETS) || !strcmp(section, VM_TAG_ARCH))
+	    !strcmp(section, VM_TAG_NETS) || !strcmp(section, VM_TAG_ARCH) ||
+	    !strcmp(section, SNAP_BASE_TAG) || !strcmp(section, SNAP_DISK_TAG))
 		return true;
 	for (unsigned int i = 0; i < vm->machine.cpu_count; i++) {
 		vm_tag_cpu(tag, i);
@@ -353,8 +375,12 @@ int vm_restore(struct vm *vm)
 {
 	int r = check_layout(vm, vm->config.snapshot);
 
+	/* Before the first write: KVM loads tables of an ITS. */
+	if (r >= 0 && vm->config.track)
+		r = vm_track_since(vm, vm->config.snapshot->id);
 	for (unsigned int i = 0; r >= 0 && i < vm->device_count; i++)
-		r = vm->devices[i].ops->quiesce(vm->devices[i].state);
+		/* Nothing is in flight. */
+		r = vm->devices[i].ops->quiesce(vm->devices[i].state, 0);
 	if (r >= 0)
 		r = vm_memory_from_snapshot(vm);
 	if (r >= 0)

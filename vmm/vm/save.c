@@ -6,6 +6,7 @@
  * Control thread.
  */
 #include <errno.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,8 +14,10 @@
 #include "vmm/base/cleanup.h"
 #include "vmm/io/disk.h"
 #include "vmm/mem/resident.h"
+#include "vmm/snap/file.h"
 #include "vmm/snap/save.h"
 #include "vmm/snap/section.h"
+#include "vmm/vm/disk_copies.h"
 #include "vmm/vm/private.h"
 #include "vmm/vm/sections.h"
 #include "vmm/vm/snapshot.h"
@@ -57,12 +60,13 @@ static void put_machine(const struct vm *vm, struct snap_writer *w)
 	snap_put_u32(w, config->cpu_count);
 	snap_put_u32(w, config->console);
 	snap_put_u32(w, config->disk_count);
+	snap_put_u32(w, config->disk_queues);
 	for (unsigned int i = 0; i < config->disk_count; i++) {
 		const struct disk *disk = &config->disks[i];
 
 		snap_put_u64(w, disk->size_bytes);
 		snap_put_u8(w, disk->read_only);
-		put_path(disk->path, w);
+		put_path(disk_name(disk), w);
 	}
 }
 
@@ -131,28 +135,33 @@ static int finish_section(struct snap_save *save, const char *tag, int r,
 
 /* Saves a section of the description. */
 static int save_part(const struct vm *vm, struct snap_save *save,
-		     const char *tag,
+		     const char *tag, uint32_t version,
 		     void (*put)(const struct vm *vm, struct snap_writer *w))
 {
 	struct snap_writer w = { 0 };
 
 	put(vm, &w);
-	return finish_section(save, tag, 0, &w);
+	return finish_version(save, tag, version, 0, &w);
 }
 
 /* Saves the sections that are the description. */
 static int save_description(const struct vm *vm, struct snap_save *save)
 {
-	int r = save_part(vm, save, VM_TAG_ABOUT, put_about);
+	int r = save_part(vm, save, VM_TAG_ABOUT, VM_SECTION_VERSION,
+			  put_about);
 
 	if (r >= 0)
-		r = save_part(vm, save, VM_TAG_MACHINE, put_machine);
+		r = save_part(vm, save, VM_TAG_MACHINE, VM_MACHINE_VERSION,
+			      put_machine);
 	if (r >= 0 && vm->config.share_count)
-		r = save_part(vm, save, VM_TAG_SHARES, put_shares);
+		r = save_part(vm, save, VM_TAG_SHARES, VM_SECTION_VERSION,
+			      put_shares);
 	if (r >= 0 && vm->config.ports)
-		r = save_part(vm, save, VM_TAG_PORTS, put_ports);
+		r = save_part(vm, save, VM_TAG_PORTS, VM_SECTION_VERSION,
+			      put_ports);
 	if (r >= 0 && vm->config.net_count)
-		r = save_part(vm, save, VM_TAG_NETS, put_nets);
+		r = save_part(vm, save, VM_TAG_NETS, VM_SECTION_VERSION,
+			      put_nets);
 	return r;
 }
 
@@ -214,11 +223,24 @@ static int save_chunk(struct snap_save *save, uint64_t page, uint64_t count,
 	return 0;
 }
 
-static int save_region(struct vm *vm, struct snap_save *save,
-		       const struct memory_region *region,
-		       const struct vm_progress *progress)
+/* Fills pages, which fails where their source does, and finds their address. */
+static int reach_pages(struct vm *vm, uint64_t page, uint64_t count, void **hva)
 {
 	const struct memory *memory = &vm->machine.memory;
+
+	if (!vm->pager)
+		return memory_map(memory, memory_page_gpa(memory, page),
+				  count * PAGE_BYTES, hva);
+	*hva = memory_page_hva(memory, page);
+	return pager_try_fill(vm->pager, page, count);
+}
+
+static int save_region(struct vm *vm, struct snap_save *save,
+		       const struct memory_region *region,
+		       const struct vm_save_options *options)
+{
+	const struct memory *memory = &vm->machine.memory;
+	uint64_t first = region->offset_bytes / PAGE_BYTES;
 	uint64_t pages = region->size_bytes / PAGE_BYTES;
 	struct resident resident;
 	int r = 0;
@@ -226,27 +248,23 @@ static int save_region(struct vm *vm, struct snap_save *save,
 	resident_open(&resident, memory);
 	for (uint64_t i = 0; r >= 0 && i < pages; i += RESIDENT_PAGES_MAX) {
 		uint64_t n = min_u64(pages - i, RESIDENT_PAGES_MAX);
-		gpa_t gpa = region->gpa + i * PAGE_BYTES;
-		uint64_t page = memory_page(region, gpa);
+		uint64_t page = first + i;
 		uint8_t may[RESIDENT_PAGES_MAX];
 		void *hva;
 
-		/* At the end, threads blocked on pages are woken and see zeros. */
-		if (atomic_load(&vm->phase) == VM_PHASE_END) {
-			r = log_fail(ECANCELED, "snapshot: the VM has ended");
+		r = vm_save_goes_on(vm, options, page,
+				    memory->size_bytes / PAGE_BYTES);
+		if (r < 0)
 			break;
-		}
-		r = memory_map(memory, gpa, n * PAGE_BYTES, &hva);
+		r = reach_pages(vm, page, n, &hva);
 		if (r < 0) {
 			log_errno(-r, "snapshot: memory at 0x%llx",
-				  (unsigned long long)gpa);
+				  (unsigned long long)memory_page_gpa(memory,
+								      page));
 			break;
 		}
 		resident_look(&resident, page, n, may);
 		r = save_chunk(save, page, n, may, hva);
-		if (progress)
-			progress->tell(progress->ctx, page + n,
-				       memory->size_bytes / PAGE_BYTES);
 	}
 	resident_close(&resident);
 	return r;
@@ -265,12 +283,12 @@ static int populate_or_fail(void *ctx, gpa_t gpa, uint64_t len_bytes)
 }
 
 /*
- * Saves everything.  The calling thread accesses memory here, the tables of an
- * ITS included, and must not block on an unavailable page, which only a command
- * to it can retry.  No vCPU and no device uses the accessor meanwhile.
+ * The calling thread accesses memory here, the tables of an ITS included, and must
+ * not block on an unavailable page, which only a command to it can retry.  No vCPU
+ * and no device uses the accessor meanwhile.
  */
-static int save_all(struct vm *vm, struct snap_save *save,
-		    const struct vm_save_options *options)
+int vm_save_state(struct vm *vm, struct snap_save *save,
+		  const struct vm_save_options *options)
 {
 	struct memory *memory = &vm->machine.memory;
 	struct memory_populator before = memory->populator;
@@ -282,21 +300,27 @@ static int save_all(struct vm *vm, struct snap_save *save,
 	r = save_machine(vm, save);
 	if (r >= 0)
 		r = save_devices(vm, save, options->accept_stale);
-	for (unsigned int i = 0; r >= 0 && i < memory->region_count; i++)
-		r = save_region(vm, save, &memory->regions[i],
-				options->progress);
 	memory->populator = before;
-	/* After the end, zeros may have been read in place of contents. */
-	if (r >= 0 && atomic_load(&vm->phase) == VM_PHASE_END)
-		r = log_fail(ECANCELED, "snapshot: the VM has ended");
 	return r;
 }
 
+int vm_save_memory(struct vm *vm, struct snap_save *save,
+		   const struct vm_save_options *options)
+{
+	const struct memory *memory = &vm->machine.memory;
+	int r = 0;
+
+	for (unsigned int i = 0; r >= 0 && i < memory->region_count; i++)
+		r = save_region(vm, save, &memory->regions[i], options);
+	/* After the end, zeros may have been read in place of contents. */
+	return r >= 0 ? vm_save_check_end(vm) : r;
+}
+
 /*
- * Syncs the disks: the restored guest relies on its earlier writes, even after a
- * power failure of the host.  The devices are quiesced, so no write follows.
+ * The restored guest relies on its earlier writes, even after a power failure of the
+ * host.
  */
-static int sync_disks(const struct vm *vm)
+int vm_save_sync_disks(const struct vm *vm)
 {
 	for (unsigned int i = 0; i < vm->config.disk_count; i++) {
 		struct disk *disk = &vm->config.disks[i];
@@ -309,19 +333,75 @@ static int sync_disks(const struct vm *vm)
 	return 0;
 }
 
-int vm_save_begin(struct vm *vm, const char *path,
-		  const struct vm_save_options *options,
-		  struct snap_save **save)
+/* Opens the directory @name beside the one to save to. */
+static int open_beside(struct snap_file *base, const char *path,
+		       const char *name)
+{
+	CLEANUP_FREE char *copy = strdup(path), *beside = NULL;
+
+	if (!copy || asprintf(&beside, "%s/%s", dirname(copy), name) < 0) {
+		beside = NULL;
+		return log_errno(ENOMEM, "snapshot %s", path);
+	}
+	return snap_open(base, beside, arch_name());
+}
+
+/*
+ * Opens the base, which is the snapshot since which writes are known. -EINVAL, logged
+ * with the reason.
+ */
+static int open_base(const struct vm *vm, struct snap_file *base,
+		     const char *path, const char *name)
+{
+	if (!vm->since)
+		return log_fail(
+			EINVAL,
+			"snapshot: no base: writes are tracked from the "
+			"first save without --pause on, or after restore "
+			"--track; not with guest_memfd");
+	if (!snap_base_name_is_valid(name))
+		return log_fail(EINVAL, "snapshot: bad name of a base: %s",
+				name);
+	if (open_beside(base, path, name) < 0)
+		return -EINVAL;
+	if (!memcmp(base->id, vm->since_id, SNAP_ID_BYTES))
+		return 0;
+	log_error(
+		"snapshot: %s is not the snapshot that this VM was last saved "
+		"to or restored from",
+		base->path);
+	snap_close(base);
+	return -EINVAL;
+}
+
+/* A disk that ends with the VM must be in the snapshot. */
+static int check_private(const struct vm *vm,
+			 const struct vm_save_options *options)
+{
+	for (unsigned int i = 0; i < vm->config.disk_count; i++)
+		if (vm->config.disks[i].private && !options->copy_disks)
+			return log_fail(ENOMEDIUM,
+					"snapshot: disk %s is private to this "
+					"VM and ends with it; use --disks=copy",
+					vm->config.disks[i].path);
+	return 0;
+}
+
+int vm_save_open(struct vm *vm, const char *path,
+		 const struct vm_save_options *options, struct snap_save **save)
 {
 	const struct memory *memory = &vm->machine.memory;
 	struct snap_range ranges[MEMORY_RANGES_MAX];
+	struct snap_file base = { .path = NULL };
 	struct snap_save_config config = { .path = path,
 					   .arch = arch_name(),
 					   .sum = arch_crc32c,
+					   .fsverity = options->fsverity,
+					   .base_name = options->base,
 					   .ranges = ranges,
 					   .range_count =
 						   memory->region_count };
-	int r;
+	int r = check_private(vm, options);
 
 	for (unsigned int i = 0; i < memory->region_count; i++)
 		ranges[i] = (struct snap_range){
@@ -329,12 +409,46 @@ int vm_save_begin(struct vm *vm, const char *path,
 			memory->regions[i].size_bytes,
 			memory->regions[i].offset_bytes,
 		};
-	r = snap_save_begin(save, &config);
+	if (r == 0 && options->base)
+		r = open_base(vm, &base, path, options->base);
 	if (r < 0)
 		return r;
-	r = sync_disks(vm);
+	config.base = options->base ? &base : NULL;
+	r = snap_save_begin(save, &config);
+	if (r == 0)
+		vm_mapped_record(vm);
+	return r;
+}
+
+/* Copies the disks of a VM that is paused. */
+static int save_disks(struct vm *vm, struct snap_save *save,
+		      const struct vm_save_options *options)
+{
+	struct disk_copies copies;
+	int r = disk_copies_begin(&copies, vm, options, save);
+
 	if (r >= 0)
-		r = save_all(vm, *save, options);
+		r = disk_copies_cut(&copies);
+	disk_copies_end(&copies);
+	return r;
+}
+
+/* The devices are quiesced, so no write follows the sync of the disks. */
+int vm_save_begin(struct vm *vm, const char *path,
+		  const struct vm_save_options *options,
+		  struct snap_save **save)
+{
+	int r = vm_save_open(vm, path, options, save);
+
+	if (r < 0)
+		return r;
+	r = vm_save_sync_disks(vm);
+	if (r >= 0)
+		r = save_disks(vm, *save, options);
+	if (r >= 0)
+		r = vm_save_state(vm, *save, options);
+	if (r >= 0)
+		r = vm_save_memory(vm, *save, options);
 	if (r < 0)
 		snap_save_abort(*save);
 	return r;

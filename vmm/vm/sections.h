@@ -12,6 +12,7 @@
 #include "vmm/snap/format.h"
 
 #define VM_SECTION_VERSION 1 /* of sections without another version */
+#define VM_MACHINE_VERSION 2 /* 1: without the queues of disks */
 #define VM_TAG_BYTES	   (SNAP_TAG_BYTES + 1)
 
 #define VM_TAG_ABOUT   "about" /* for display; see vm_describe() */

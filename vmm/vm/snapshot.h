@@ -3,7 +3,8 @@
  * Saving a VM to a snapshot and restoring it, and the description that a restore
  * needs before it creates the VM.
  *
- * Main thread, except vm_save() and vm_save_begin().  0 or -errno, logged.
+ * Main thread; the functions that save: as they say, or the control thread.  0 or
+ * -errno, logged.
  */
 #ifndef VMM_VM_SNAPSHOT_H
 #define VMM_VM_SNAPSHOT_H
@@ -35,10 +36,11 @@ struct vm_description {
 	uint64_t memory_bytes;
 	unsigned int cpu_count;
 	enum vm_console console;
-	unsigned int disk_count;
+	unsigned int disk_count, disk_queues;
 	struct vm_disk {
 		uint64_t size_bytes;
 		bool read_only;
+		bool copied; /* the snapshot has a copy: snap_open_disk() */
 		char path[VM_PATH_BYTES]; /* where it was */
 	} disks[VM_DISKS_MAX];
 	unsigned int share_count;
@@ -61,26 +63,67 @@ struct vm_description {
 	} nets[VM_NETS_MAX];
 };
 
-/* Called with the number of pages done, and of all. */
+/*
+ * Called with the number of pages done, and of all; false cancels the save.  The
+ * pages of each disk that is copied are counted first, then those of memory.
+ */
 struct vm_progress {
-	void (*tell)(void *ctx, uint64_t done, uint64_t of);
+	bool (*tell)(void *ctx, uint64_t done, uint64_t of);
 	void *ctx;
 };
 
 /* How to save. */
 struct vm_save_options {
+	/*
+	 * Save only what was written since the snapshot of this name, in the same
+	 * directory, that the VM was last saved to or restored from with tracking;
+	 * NULL: everything.
+	 */
+	const char *base;
+	bool copy_disks; /* the writable ones become part of the snapshot */
 	bool accept_stale; /* see fs_save() */
+	bool fsverity; /* see snap_save_begin(); -ENOTTY: not supported */
+	/*
+	 * Of a VM that runs: write at most so much a second in the first pass, over
+	 * its memory and the copies of its disks; 0: no limit.
+	 */
+	uint64_t rate_bytes_s;
 	const struct vm_progress *progress; /* NULL: not reported */
 };
 
 /*
  * Saves the VM, which is paused, to the directory @path.  Syncs its writable disks
  * first, and fails if that does.  Fills absent pages.  -ESTALE: a file of a share
- * is open in the guest and could not be found after a restore.  -ECANCELED: the VM
- * has ended.  One thread at a time: the control thread, or the thread `save'.
+ * is open in the guest and could not be found after a restore.  -ENOMEDIUM: a disk
+ * is this process's own, and is not copied.  -ECANCELED: the VM has ended.  One
+ * thread at a time: the control thread, or the thread `save'.
  */
 int vm_save(struct vm *vm, const char *path,
 	    const struct vm_save_options *options);
+
+/* What a live save has cost the guest. */
+struct vm_save_live {
+	uint64_t pause_ns; /* the time in which no vCPU ran */
+	uint64_t paused_pages; /* copied or saved in it, after the passes */
+	unsigned int passes; /* over memory, before the pause */
+};
+
+/* Whether writes to this VM's memory can be tracked (track.h). */
+bool vm_is_trackable(const struct vm *vm);
+
+/*
+ * The same for a VM that runs and is trackable: memory is saved meanwhile, and the
+ * VM is paused only for its other state and the pages that it has written last.  The
+ * snapshot is as of that pause.  The guest's writes are tracked from then on, and
+ * the VM runs again in any case but that of vm_resume(), or where it has ended.
+ */
+int vm_save_while_running(struct vm *vm, const char *path,
+			  const struct vm_save_options *options,
+			  struct vm_save_live *live);
+
+/* The same for a VM that is paused, and stays so; it need not be trackable. */
+int vm_save_paused(struct vm *vm, const char *path,
+		   const struct vm_save_options *options);
 
 /*
  * The part of vm_save() that uses the VM, without the syncs of the snapshot's files:

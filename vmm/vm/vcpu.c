@@ -86,7 +86,10 @@ static void *vcpu_thread(void *arg)
 				       clock_now_ns());
 	while (may_enter(vcpu))
 		enter(vcpu);
+	pthread_mutex_lock(&vcpu->vm->lock);
 	atomic_store(&vcpu->left, true);
+	pthread_cond_broadcast(&vcpu->vm->changed);
+	pthread_mutex_unlock(&vcpu->vm->lock);
 	return NULL;
 }
 
@@ -138,23 +141,24 @@ int vcpus_start(struct vm *vm)
 	return r;
 }
 
-bool vcpus_wait(struct vm *vm, uint64_t ns)
+/* Whether all threads have left the guest; the lock is held. */
+static bool all_left(const struct vm *vm)
+{
+	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++)
+		if (vm->vcpus[i].started && !atomic_load(&vm->vcpus[i].left))
+			return false;
+	return true;
+}
+
+void vcpus_wait(struct vm *vm, uint64_t ns)
 {
 	const struct timespec until = clock_timespec(clock_now_ns() + ns);
 
-	for (unsigned int i = 0; vm->vcpus && i < vm->machine.cpu_count; i++) {
-		struct vcpu *vcpu = &vm->vcpus[i];
-
-		if (!vcpu->started)
-			continue;
-		if (pthread_clockjoin_np(vcpu->thread, NULL, CLOCK_MONOTONIC,
-					 &until))
-			return false;
-		pthread_mutex_lock(&vm->lock);
-		vcpu->started = false;
-		pthread_mutex_unlock(&vm->lock);
-	}
-	return true;
+	pthread_mutex_lock(&vm->lock);
+	while (!all_left(vm))
+		if (pthread_cond_timedwait(&vm->changed, &vm->lock, &until))
+			break;
+	pthread_mutex_unlock(&vm->lock);
 }
 
 void vcpus_join(struct vm *vm)

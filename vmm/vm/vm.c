@@ -15,6 +15,7 @@
 #include "vmm/bus/loop.h"
 #include "vmm/pci/host.h"
 #include "vmm/snap/file.h"
+#include "vmm/virtio/virtio.h"
 #include "vmm/vm/private.h"
 
 /* How long vCPU threads may take to end before the pager is cancelled. */
@@ -38,9 +39,7 @@ static int create_memory(struct vm *vm)
 {
 	struct machine *m = &vm->machine;
 	struct memory_range ranges[MEMORY_RANGES_MAX];
-	struct memory_config config = { .backing = vm->config.backing,
-					.ranges = ranges,
-					.file_fd = -1 };
+	struct memory_config config = { .ranges = ranges };
 	int n = arch_ram_ranges(&m->kvm, vm->config.memory_bytes, ranges), r;
 	unsigned long type;
 
@@ -57,13 +56,9 @@ static int create_memory(struct vm *vm)
 	r = arch_vm_setup(m);
 	if (r < 0)
 		return r;
-	r = vm_paging_choose(vm);
+	r = vm_paging_choose(vm, &config);
 	if (r < 0)
 		return r;
-	if (vm->pager_choice.mode == PAGER_MAP) {
-		config.backing = MEMORY_FILE;
-		config.file_fd = vm->config.snapshot->memory_fd;
-	}
 	r = memory_init(&m->memory, &config, &m->vm);
 	if (r < 0)
 		return r;
@@ -87,7 +82,7 @@ static int check_cpu_count(struct vm *vm)
 	return 0;
 }
 
-/* Interrupts, address spaces, event loop, PCI host. */
+/* Interrupts, address spaces, event loops, PCI host. */
 static int create_buses(struct vm *vm)
 {
 	struct machine *m = &vm->machine;
@@ -106,6 +101,8 @@ static int create_buses(struct vm *vm)
 	if (r < 0)
 		return r;
 	r = loop_create(&vm->loop);
+	if (r >= 0 && vm->config.disk_count)
+		r = loop_create(&vm->disk_loop);
 	if (r < 0)
 		return r;
 	r = pci_host_create(&vm->pci, &pci);
@@ -142,6 +139,10 @@ int vm_create(struct vm **out, const struct vm_config *config)
 	if (!vm)
 		return log_errno(ENOMEM, "virtual machine");
 	vm->config = *config;
+	if (!config->disk_queues)
+		vm->config.disk_queues =
+			(unsigned int)min_u64(config->cpu_count,
+					      VIRTIO_BLK_QUEUES_MAX);
 	vm->signal_fd = -1;
 	vm->machine.raise = raise_event;
 	vm->machine.kvm.fd = -1;
@@ -160,9 +161,17 @@ int vm_create(struct vm **out, const struct vm_config *config)
 	return 0;
 }
 
+static void stop_loops(struct vm *vm)
+{
+	if (vm->disk_loop)
+		loop_stop(vm->disk_loop);
+	if (vm->loop)
+		loop_stop(vm->loop);
+}
+
 /*
  * Joins the vCPU threads, which vm_end() has kicked, and unblocks every thread
- * that waits for a page: a vCPU, the loop, a snapshot in progress.  Threads that
+ * that waits for a page: a vCPU, a loop, a snapshot in progress.  Threads that
  * userfaultfd blocks are woken last, after the devices have stopped: they see
  * zeros then, and nothing may act on that.
  */
@@ -171,12 +180,12 @@ static void stop_threads(struct vm *vm)
 	if (vm->pager) {
 		vcpus_wait(vm, STOP_PATIENCE_NS);
 		pager_cancel(vm->pager);
-		loop_stop(vm->loop);
+		stop_loops(vm);
 		pager_stop(vm->pager);
 	}
 	vcpus_join(vm);
-	if (vm->loop)
-		loop_stop(vm->loop);
+	stop_loops(vm);
+	vm_mapped_load_stop(vm);
 }
 
 void vm_destroy(struct vm *vm)
@@ -193,6 +202,7 @@ void vm_destroy(struct vm *vm)
 		close(vm->end_fd);
 	vm_devices_destroy(vm);
 	pager_destroy(vm->pager);
+	loop_destroy(vm->disk_loop);
 	loop_destroy(vm->loop);
 	irqs_finish(&m->irqs);
 	arch_vm_finish(m);
@@ -202,6 +212,7 @@ void vm_destroy(struct vm *vm)
 	free(vm->vcpus);
 	kvm_vm_destroy(&m->vm);
 	vm_mapped_close(vm);
+	vm_track_finish(vm);
 	pager_unprepare(&m->memory);
 	memory_finish(&m->memory);
 	kvm_close(&m->kvm);
@@ -257,6 +268,8 @@ int vm_start(struct vm *vm)
 {
 	int r = loop_start(vm->loop);
 
+	if (r >= 0 && vm->disk_loop)
+		r = loop_start(vm->disk_loop);
 	if (r < 0)
 		return r;
 	/* Before pager_start(): no client can retry for these devices yet. */
@@ -266,6 +279,8 @@ int vm_start(struct vm *vm)
 		first_run(vm);
 	if (r >= 0 && vm->pager)
 		r = pager_start(vm->pager);
+	if (r >= 0)
+		r = vm_mapped_load_start(vm);
 	return r < 0 ? r : vcpus_start(vm);
 }
 

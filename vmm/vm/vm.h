@@ -62,12 +62,15 @@ struct vm_config {
 	const char *kvm_path; /* NULL: /dev/kvm */
 	uint64_t memory_bytes; /* a multiple of the page size */
 	enum memory_backing backing; /* ANON or GUEST_MEMFD */
+	struct memory_huge huge;
 	unsigned int cpu_count;
 	enum vm_console console;
 	enum vm_clock clock;
 	struct terminal *terminal; /* NULL: no input, output dropped */
 	struct disk *disks;
 	unsigned int disk_count;
+	/* Of each disk; 0: one for each vCPU, at most VIRTIO_BLK_QUEUES_MAX. */
+	unsigned int disk_queues;
 	const struct virtio_fs_share *shares;
 	unsigned int share_count; /* at most VM_SHARES_MAX */
 	const struct virtio_ports *ports; /* NULL: no such device */
@@ -82,6 +85,7 @@ struct vm_config {
 	void *ended_ctx;
 	/* For vm_restore(); NULL: the guest is booted. */
 	const struct snap_file *snapshot;
+	bool track; /* its writes from then on, for a save with it as the base */
 };
 
 /* How a VM ended. */
@@ -133,7 +137,14 @@ struct vm_end vm_wait(struct vm *vm);
 void vm_stop(struct vm *vm);
 
 /*
- * Destroys the devices after vm_stop(), so that the guest's output is written, as
+ * Destroys the devices that access files and networks of the host, after vm_stop().
+ * Blocks for as long as a request does that cannot be interrupted.  Optional;
+ * vm_finish_devices() does it as well.
+ */
+void vm_finish_requests(struct vm *vm);
+
+/*
+ * Destroys the other devices after vm_stop(), so that the guest's output is written, as
  * far as its reader accepts it.  Optional; vm_destroy() does it as well.
  */
 void vm_finish_devices(struct vm *vm);
@@ -166,6 +177,11 @@ bool vm_is_stalled(const struct vm *vm);
  * are zero.
  */
 const struct pager_choice *vm_pager_choice(const struct vm *vm);
+/*
+ * What is known about the pages of a restored guest, as a phrase: "each page is
+ * verified before a vCPU sees it".  NULL: not restored.
+ */
+const char *vm_integrity(const struct vm *vm);
 void vm_pager_stats(const struct vm *vm, struct pager_stats *stats);
 
 /*
