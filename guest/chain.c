@@ -19,6 +19,7 @@
  *	steps=N		number of steps, 0: forever (10000)
  *	period=N	steps between lines (1000)
  *	seed=N		seed of the hash (1)
+ *	zeros=N		every so many versions, in turn, a page is zeros (0: never)
  *	timer=0		no timer interrupts
  */
 #include "guest/lib/check.h"
@@ -38,7 +39,7 @@ typedef uint64_t page_words[SIGNATURE_WORDS];
 
 struct chain {
 	const struct machine *machine;
-	uint64_t pages, steps, period, seed;
+	uint64_t pages, steps, period, seed, zeros;
 	bool timer;
 	struct range range; /* one share for each processor */
 	unsigned int cpus;
@@ -47,6 +48,7 @@ struct chain {
 /* State of one processor, on its stack. */
 struct link {
 	unsigned int cpu;
+	uint64_t zeros;
 	uint64_t *versions;
 	page_words *pages;
 	uint64_t step, hash, counter, vectors;
@@ -65,6 +67,8 @@ static uint64_t share_bytes(const struct chain *chain)
 static uint64_t word_of(const struct link *l, uint64_t page, uint64_t version,
 			unsigned int word)
 {
+	if (l->zeros && version % l->zeros == l->zeros - 1)
+		return 0;
 	return signature_word((uint64_t)l->cpu << 56 ^ page << 40 ^ version,
 			      word);
 }
@@ -157,6 +161,7 @@ static struct link make_link(const struct chain *chain, unsigned int cpu)
 	uint64_t base = chain->range.start + cpu * share_bytes(chain);
 	struct link l = {
 		.cpu = cpu,
+		.zeros = chain->zeros,
 		.pages = (page_words *)(uintptr_t)base,
 		.versions = (uint64_t *)(uintptr_t)(base + chain->pages * PAGE),
 		.hash = signature_mix(chain->seed + cpu),
@@ -203,6 +208,7 @@ void payload_main(struct machine *machine)
 		.steps = arg_number(machine, "steps", 10000),
 		.period = arg_number(machine, "period", 1000),
 		.seed = arg_number(machine, "seed", 1),
+		.zeros = arg_number(machine, "zeros", 0),
 		.range = machine_free_ram(machine),
 	};
 

@@ -26,7 +26,8 @@ static struct virtio_queue queue;
 static bool set_up(const struct machine *machine, struct virtio *device)
 {
 	if (!virtio_find(machine, DEVICE_ENTROPY, device) ||
-	    !virtio_negotiate(device) || !virtio_add_queue(device, 0, &queue))
+	    !virtio_negotiate(device, 0) ||
+	    !virtio_add_queue(device, 0, &queue))
 		return false;
 	virtio_ready(device);
 	return true;

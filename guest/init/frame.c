@@ -214,6 +214,13 @@ static void strings(struct cursor *c, char ***texts, uint32_t *count)
 		string(c, &(*texts)[i]);
 }
 
+static void address_fields(struct cursor *c, struct setup_addresses *a)
+{
+	string(c, &a->address);
+	string(c, &a->router);
+	u32(c, &a->prefix_bits);
+}
+
 static void setup_fields(struct cursor *c, struct setup *s)
 {
 	string(c, &s->root_tag);
@@ -227,10 +234,9 @@ static void setup_fields(struct cursor *c, struct setup *s)
 		flags(c, &bind->flags, BIND_READONLY);
 	}
 	string(c, &s->hostname);
-	string(c, &s->address);
-	string(c, &s->router);
+	address_fields(c, &s->ipv4);
+	address_fields(c, &s->ipv6);
 	string(c, &s->dns);
-	u32(c, &s->prefix_bits);
 }
 
 static void request_fields(struct cursor *c, struct request *r)

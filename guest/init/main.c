@@ -254,6 +254,8 @@ static void reap(struct init *init)
 static void start_sync(struct init *init)
 {
 	init->state = STATE_SYNCING;
+	if (!setup_is_writable(&init->setup.setup))
+		return;
 	init->sync_pid = fork();
 	if (init->sync_pid == 0) {
 		setup_sync(&init->setup.setup);
@@ -382,7 +384,7 @@ int main(void)
 	for (int i = 0; i < PUMPS; i++)
 		pump_init(&init.pumps[i], -1, -1, false);
 	init.signal_fd = open_signals();
-	if (boot(&f))
+	if (boot(&f) || setup_prepare(&f))
 		end_failed(NULL, NULL, &f);
 	init.link.fd = port_open(PORT_CONTROL, PORT_WAIT_MS);
 	if (init.link.fd < 0) {

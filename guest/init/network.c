@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Interfaces are configured by the ioctls of netdevice(7), which every kernel with
- * IPv4 has. A root that cannot be written to keeps its /etc/resolv.conf.
+ * IPv4 has, and those of ipv6(7). A root that cannot be written to keeps its
+ * /etc/resolv.conf.
  */
 #include "guest/init/network.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ipv6.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <stdio.h>
@@ -45,40 +47,42 @@ static int bring_up(int fd, const char *name)
 	return ioctl(fd, SIOCSIFFLAGS, &request);
 }
 
-static int add_address(int fd, const struct setup *s, struct failure *f)
+static int add_address(int fd, const struct setup_addresses *a,
+		       struct failure *f)
 {
 	struct ifreq request = { .ifr_name = INTERFACE };
 	struct sockaddr_in mask = { .sin_family = AF_INET };
-	int err = set_address(&request.ifr_addr, s->address, f);
+	int err = set_address(&request.ifr_addr, a->address, f);
 
 	if (err)
 		return err;
-	if (s->prefix_bits > 32)
+	if (a->prefix_bits > 32)
 		return failure_set(f, EINVAL, "network prefix");
 	if (ioctl(fd, SIOCSIFADDR, &request))
 		return failure_set(f, errno, "set address %s of " INTERFACE,
-				   s->address);
-	if (s->prefix_bits)
+				   a->address);
+	if (a->prefix_bits)
 		mask.sin_addr.s_addr =
-			htonl(UINT32_MAX << (32 - s->prefix_bits));
+			htonl(UINT32_MAX << (32 - a->prefix_bits));
 	memcpy(&request.ifr_netmask, &mask, sizeof(mask));
 	if (ioctl(fd, SIOCSIFNETMASK, &request))
 		return failure_set(f, errno, "set netmask of " INTERFACE);
 	return 0;
 }
 
-static int add_router(int fd, const struct setup *s, struct failure *f)
+static int add_router(int fd, const struct setup_addresses *a,
+		      struct failure *f)
 {
 	struct rtentry route = { .rt_flags = RTF_UP | RTF_GATEWAY };
 	int err;
 
-	if (!*s->router)
+	if (!*a->router)
 		return 0;
-	err = set_address(&route.rt_gateway, s->router, f);
+	err = set_address(&route.rt_gateway, a->router, f);
 	route.rt_dst.sa_family = AF_INET;
 	route.rt_genmask.sa_family = AF_INET;
 	if (!err && ioctl(fd, SIOCADDRT, &route) && errno != EEXIST)
-		err = failure_set(f, errno, "add router %s", s->router);
+		err = failure_set(f, errno, "add router %s", a->router);
 	return err;
 }
 
@@ -113,24 +117,119 @@ int network_write_resolver(const struct setup *s, struct failure *f)
 	return 0;
 }
 
-int network_configure(const struct setup *s, struct failure *f)
+/* Sets a parameter of the interface's IPv6; one that is missing stays so. */
+static void set_parameter(const char *name, const char *value)
 {
-	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CLEANUP_CLOSE int fd = -1;
+	char path[128];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/" INTERFACE "/%s",
+		 name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)!write(fd, value, strlen(value));
+}
+
+/* Stores @text, an IPv6 address; 0 or -EINVAL, with @f. */
+static int set_address6(struct in6_addr *to, const char *text,
+			struct failure *f)
+{
+	return inet_pton(AF_INET6, text, to) == 1 ?
+		       0 :
+		       failure_set(f, EINVAL, "network address %s", text);
+}
+
+static int add_router6(int fd, const struct setup_addresses *a, int index,
+		       struct failure *f)
+{
+	struct in6_rtmsg route = { .rtmsg_flags = RTF_UP | RTF_GATEWAY,
+				   .rtmsg_metric = 1,
+				   .rtmsg_ifindex = index };
 	int err;
 
-	/* Without IPv4 in the kernel there is no socket. */
-	if (fd >= 0)
-		bring_up(fd, "lo");
-	if (!*s->address)
+	if (!*a->router)
 		return 0;
+	err = set_address6(&route.rtmsg_gateway, a->router, f);
+	if (!err && ioctl(fd, SIOCADDRT, &route) && errno != EEXIST)
+		err = failure_set(f, errno, "add router %s", a->router);
+	return err;
+}
+
+/*
+ * Waits until the address can be used: the kernel has a worker of its own see that
+ * there is no test for duplicates.
+ */
+static void await_address6(int fd, const struct in6_addr *address)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6,
+				   .sin6_addr = *address };
+
+	for (int i = 0; i < LINK_TRIES; i++) {
+		if (!bind(fd, (struct sockaddr *)&to, sizeof(to)) ||
+		    errno != EADDRNOTAVAIL)
+			return;
+		usleep(LINK_WAIT_US);
+	}
+}
+
+/* The addresses of IPv6, once the link is up. */
+static int configure6(const struct setup_addresses *a, struct failure *f)
+{
+	CLEANUP_CLOSE int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct in6_ifreq request = { .ifr6_prefixlen = a->prefix_bits };
+	int err = set_address6(&request.ifr6_addr, a->address, f);
+
+	if (err)
+		return err;
+	if (a->prefix_bits > 128)
+		return failure_set(f, EINVAL, "network prefix");
+	/* Without IPv6 in the kernel there is no socket. */
 	if (fd < 0)
-		return failure_set(f, errno, "open a socket");
-	err = add_address(fd, s, f);
+		return errno == EAFNOSUPPORT ?
+			       0 :
+			       failure_set(f, errno, "IPv6 socket");
+	request.ifr6_ifindex = (int)if_nametoindex(INTERFACE);
+	if (ioctl(fd, SIOCSIFADDR, &request) && errno != EEXIST) {
+		/* Turned off by a kernel parameter. */
+		if (errno == EACCES || errno == EPERM)
+			return 0;
+		return failure_set(f, errno, "set address %s of " INTERFACE,
+				   a->address);
+	}
+	await_address6(fd, &request.ifr6_addr);
+	return add_router6(fd, a, request.ifr6_ifindex, f);
+}
+
+/* Brings eth0 up with the addresses. */
+static int configure(int fd, const struct setup *s, struct failure *f)
+{
+	int err = *s->ipv4.address ? add_address(fd, &s->ipv4, f) : 0;
+
+	/* These addresses, and at once, without a test for duplicates. */
+	if (*s->ipv6.address) {
+		set_parameter("accept_ra", "0");
+		set_parameter("accept_dad", "0");
+	}
 	if (!err && bring_up(fd, INTERFACE))
 		err = failure_set(f, errno, "bring " INTERFACE " up");
 	if (!err)
 		await_link(fd);
-	if (!err)
-		err = add_router(fd, s, f);
+	if (!err && *s->ipv4.address)
+		err = add_router(fd, &s->ipv4, f);
+	if (!err && *s->ipv6.address)
+		err = configure6(&s->ipv6, f);
 	return err;
+}
+
+int network_configure(const struct setup *s, struct failure *f)
+{
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	/* Without IPv4 in the kernel there is no socket. */
+	if (fd >= 0)
+		bring_up(fd, "lo");
+	if (!*s->ipv4.address && !*s->ipv6.address)
+		return 0;
+	return fd < 0 ? failure_set(f, errno, "open a socket") :
+			configure(fd, s, f);
 }

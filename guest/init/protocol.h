@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 
 /* The largest payload. */
 #define PROTOCOL_PAYLOAD_MAX (UINT32_C(4) << 20)
@@ -63,6 +63,15 @@ struct setup_bind {
 	uint32_t flags; /* BIND_ */
 };
 
+/*
+ * Addresses of eth0 and of its router in one family, as text; "": there is none, and
+ * without the first one no network of that family.
+ */
+struct setup_addresses {
+	char *address, *router;
+	uint32_t prefix_bits; /* of the address: 0 to 32, or to 128 */
+};
+
 /* The guest's file systems and its network. */
 struct setup {
 	char *root_tag;
@@ -70,12 +79,9 @@ struct setup {
 	struct setup_bind *binds;
 	uint32_t bind_count;
 	char *hostname; /* "": unchanged */
-	/*
-	 * IPv4 addresses of eth0, of its router and of a name server, as text; "":
-	 * there is none, and without the first one no network.
-	 */
-	char *address, *router, *dns;
-	uint32_t prefix_bits; /* of the address, 0 to 32 */
+	struct setup_addresses ipv4;
+	struct setup_addresses ipv6; /* a kernel without it ignores these */
+	char *dns; /* a name server's address, of either family; "": none */
 };
 
 #define REQUEST_PTY	     UINT32_C(1) /* stdin and stdout are a terminal */

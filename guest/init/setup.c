@@ -7,20 +7,26 @@
  *	SCRATCH/lower	the root share
  *	SCRATCH/upper, SCRATCH/work
  *	SCRATCH/root	the overlay, or the root share itself
+ *	SCRATCH/kernel	the kernel's file systems, until they are moved to root
  *
  * root is then moved over "/" (Documentation/filesystems/
  * ramfs-rootfs-initramfs.rst: an initramfs cannot be left by pivot_root()).
+ *
+ * What needs no share is done by setup_prepare(), before a guest is saved: a restored
+ * one accesses fewer pages until its command runs.
  */
 #include "guest/init/setup.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "guest/init/failure.h"
@@ -31,17 +37,93 @@
 
 #define SCRATCH "/modules"
 
+/* The kernel's file systems; those of a name with a slash are within another. */
+static const struct kernel_mount {
+	const char *type, *name;
+	unsigned long flags;
+	const char *options;
+	bool required;
+} kernel_mounts[] = {
+	{ "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true },
+	{ "sysfs", "sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true },
+	{ "devtmpfs", "dev", MS_NOSUID, "mode=755", true },
+	{ "devpts", "dev/pts", MS_NOSUID | MS_NOEXEC,
+	  "gid=5,mode=620,ptmxmode=666", false },
+	{ "tmpfs", "dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", false },
+	{ "tmpfs", "run", MS_NOSUID | MS_NODEV, "mode=755", false },
+	{ "tmpfs", "tmp", MS_NOSUID | MS_NODEV, "mode=1777", false },
+};
+
+static int make_scratch(struct failure *f)
+{
+	static const char *const names[] = { "lower", "upper", "work", "root",
+					     "kernel" };
+	char path[64];
+
+	mkdir(SCRATCH, 0755);
+	if (mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755"))
+		return failure_set(f, errno, "mount a tmpfs");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), SCRATCH "/%s", names[i]);
+		if (mkdir(path, 0755))
+			return failure_set(f, errno,
+					   "create the root's mount points");
+	}
+	return 0;
+}
+
+static int mount_kernel(struct failure *f)
+{
+	char path[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(kernel_mounts); i++) {
+		const struct kernel_mount *m = &kernel_mounts[i];
+
+		snprintf(path, sizeof(path), SCRATCH "/kernel/%s", m->name);
+		mkdir(path, 0755);
+		if (mount(m->type, path, m->type, m->flags, m->options) &&
+		    m->required)
+			return failure_set(f, errno, "mount /%s", m->name);
+	}
+	return 0;
+}
+
+/* The names that devtmpfs leaves to user space. */
+static int link_devices(struct failure *f)
+{
+	static const char *const links[][2] = {
+		{ "/proc/self/fd", "/dev/fd" },
+		{ "/proc/self/fd/0", "/dev/stdin" },
+		{ "/proc/self/fd/1", "/dev/stdout" },
+		{ "/proc/self/fd/2", "/dev/stderr" },
+	};
+
+	char path[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		snprintf(path, sizeof(path), SCRATCH "/kernel%s", links[i][1]);
+		if (symlink(links[i][0], path) && errno != EEXIST)
+			return failure_set(f, errno, "create %s", links[i][1]);
+	}
+	return 0;
+}
+
+int setup_prepare(struct failure *f)
+{
+	int err;
+
+	umask(0);
+	err = make_scratch(f);
+	if (!err)
+		err = mount_kernel(f);
+	return err ? err : link_devices(f);
+}
+
 static int mount_root(const struct setup *s, struct failure *f)
 {
 	bool overlay = !(s->flags & SETUP_READONLY);
 	const char *share = overlay ? SCRATCH "/lower" : SCRATCH "/root";
 
-	mkdir(SCRATCH, 0755);
-	if (mount("tmpfs", SCRATCH, "tmpfs", 0, "mode=755"))
-		return failure_set(f, errno, "mount a tmpfs");
-	if (mkdir(SCRATCH "/lower", 0755) || mkdir(SCRATCH "/upper", 0755) ||
-	    mkdir(SCRATCH "/work", 0755) || mkdir(SCRATCH "/root", 0755))
-		return failure_set(f, errno, "create the root's mount points");
 	if (mount(s->root_tag, share, "virtiofs", MS_RDONLY, NULL))
 		return failure_set(f, errno, "mount root share %s",
 				   s->root_tag);
@@ -50,6 +132,59 @@ static int mount_root(const struct setup *s, struct failure *f)
 			     "/upper,workdir=" SCRATCH "/work,redirect_dir=on"))
 		return failure_set(f, errno,
 				   "mount the overlay over the root share");
+	return 0;
+}
+
+/* Opens a directory of the new root, where links in it lead within it. */
+static int open_in_root(const char *name)
+{
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_IN_ROOT };
+	CLEANUP_CLOSE int root =
+		open(SCRATCH "/root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	long fd = root < 0 ?
+			  -1 :
+			  syscall(SYS_openat2, root, name, &how, sizeof(how));
+
+	/* Kernels before 5.6 have no openat2(). */
+	return fd < 0 && errno == ENOSYS ?
+		       openat(root, name, O_PATH | O_DIRECTORY | O_CLOEXEC) :
+		       (int)fd;
+}
+
+/* Moves a file system to its place in the new root; 0 or -1 with errno. */
+static int move_to_root(const char *name)
+{
+	char from[64], to[32];
+	CLEANUP_CLOSE int fd = open_in_root(name);
+
+	if (fd < 0)
+		return -1;
+	snprintf(from, sizeof(from), SCRATCH "/kernel/%s", name);
+	/* The initramfs still has its own. */
+	snprintf(to, sizeof(to), "/proc/self/fd/%d", fd);
+	return mount(from, to, NULL, MS_MOVE, NULL);
+}
+
+/*
+ * A root without an overlay is not changed: it must have the directories, or goes
+ * without the file systems that are not required.
+ */
+static int move_kernel(bool overlay, struct failure *f)
+{
+	char path[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(kernel_mounts); i++) {
+		const struct kernel_mount *m = &kernel_mounts[i];
+
+		if (strchr(m->name, '/'))
+			continue;
+		snprintf(path, sizeof(path), SCRATCH "/root/%s", m->name);
+		if (overlay)
+			mkdir(path, 0755);
+		if (move_to_root(m->name) && m->required)
+			return failure_set(f, errno, "mount /%s", m->name);
+	}
 	return 0;
 }
 
@@ -76,60 +211,6 @@ static void make_directory(const char *path)
 	}
 }
 
-/*
- * The kernel's file systems in the new root. A root without an overlay is not
- * changed: it must have the directories, or goes without those not required.
- */
-static int mount_kernel(bool overlay, struct failure *f)
-{
-	static const struct {
-		const char *type, *path;
-		unsigned long flags;
-		const char *options;
-		bool required, create;
-	} rows[] = {
-		{ "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true,
-		  false },
-		{ "sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true,
-		  false },
-		{ "devtmpfs", "/dev", MS_NOSUID, "mode=755", true, false },
-		{ "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
-		  "gid=5,mode=620,ptmxmode=666", false, true },
-		{ "tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", false,
-		  true },
-		{ "tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755", false,
-		  false },
-		{ "tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777", false,
-		  false },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (overlay || rows[i].create)
-			make_directory(rows[i].path);
-		if (mount(rows[i].type, rows[i].path, rows[i].type,
-			  rows[i].flags, rows[i].options) &&
-		    rows[i].required)
-			return failure_set(f, errno, "mount %s", rows[i].path);
-	}
-	return 0;
-}
-
-/* The names that devtmpfs leaves to user space. */
-static int link_devices(struct failure *f)
-{
-	static const char *const links[][2] = {
-		{ "/proc/self/fd", "/dev/fd" },
-		{ "/proc/self/fd/0", "/dev/stdin" },
-		{ "/proc/self/fd/1", "/dev/stdout" },
-		{ "/proc/self/fd/2", "/dev/stderr" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
-		if (symlink(links[i][0], links[i][1]) && errno != EEXIST)
-			return failure_set(f, errno, "create %s", links[i][1]);
-	return 0;
-}
-
 static int mount_binds(const struct setup *s, struct failure *f)
 {
 	for (uint32_t i = 0; i < s->bind_count; i++) {
@@ -149,17 +230,12 @@ static int mount_binds(const struct setup *s, struct failure *f)
 
 int setup_mount(const struct setup *s, struct failure *f)
 {
-	bool overlay = !(s->flags & SETUP_READONLY);
-	int err;
+	int err = mount_root(s, f);
 
-	umask(0);
-	err = mount_root(s, f);
+	if (!err)
+		err = move_kernel(!(s->flags & SETUP_READONLY), f);
 	if (!err)
 		err = enter_root(f);
-	if (!err)
-		err = mount_kernel(overlay, f);
-	if (!err)
-		err = link_devices(f);
 	if (!err)
 		err = network_write_resolver(s, f);
 	if (!err)
@@ -176,6 +252,14 @@ static void sync_at(const char *path)
 
 	if (fd >= 0)
 		syncfs(fd);
+}
+
+bool setup_is_writable(const struct setup *s)
+{
+	for (uint32_t i = 0; i < s->bind_count; i++)
+		if (!(s->binds[i].flags & BIND_READONLY))
+			return true;
+	return false;
 }
 
 void setup_sync(const struct setup *s)

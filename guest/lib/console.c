@@ -23,7 +23,8 @@ void console_init(const struct machine *machine)
 
 	if (serial_present() && !arg_is(machine, "console", "hvc0"))
 		return;
-	if (!virtio_find(machine, DEVICE_CONSOLE, v) || !virtio_negotiate(v) ||
+	if (!virtio_find(machine, DEVICE_CONSOLE, v) ||
+	    !virtio_negotiate(v, 0) ||
 	    !virtio_add_queue(v, QUEUE_OUTPUT, &console.queue))
 		return;
 	virtio_ready(v);

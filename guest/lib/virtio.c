@@ -46,9 +46,6 @@
 #define STATUS_FEATURES_OK 8
 #define VERSION_1_HIGH	   1
 
-#define DESCRIPTOR_WRITE 2 /* 2.7.5 */
-#define NO_INTERRUPT	 1 /* 2.7.6 */
-
 /* Polls before a timeout: some seconds. */
 #define POLLS 20000000
 
@@ -133,37 +130,48 @@ bool virtio_find(const struct machine *machine, unsigned int id,
 	return false;
 }
 
-bool virtio_negotiate(struct virtio *v)
+bool virtio_negotiate(struct virtio *v, uint32_t low)
 {
 	add_status(v, STATUS_ACKNOWLEDGE);
 	add_status(v, STATUS_DRIVER);
 	set(v, DEVICE_FEATURE_SELECT, 4, 1);
 	if (!(get(v, DEVICE_FEATURE, 4) & VERSION_1_HIGH))
 		return false;
+	set(v, DEVICE_FEATURE_SELECT, 4, 0);
+	if (low & ~get(v, DEVICE_FEATURE, 4))
+		return false;
 	set(v, DRIVER_FEATURE_SELECT, 4, 0);
-	set(v, DRIVER_FEATURE, 4, 0);
+	set(v, DRIVER_FEATURE, 4, low);
 	set(v, DRIVER_FEATURE_SELECT, 4, 1);
 	set(v, DRIVER_FEATURE, 4, VERSION_1_HIGH);
 	add_status(v, STATUS_FEATURES_OK);
 	return get(v, DEVICE_STATUS, 1) & STATUS_FEATURES_OK;
 }
 
-bool virtio_add_queue(struct virtio *v, uint16_t number, struct virtio_queue *q)
+volatile uint16_t *virtio_place_queue(struct virtio *v, uint16_t number,
+				      const struct virtio_place *place)
 {
 	set(v, QUEUE_SELECT, 2, number);
-	if (get(v, QUEUE_SIZE, 2) < VIRTIO_QUEUE_SIZE)
-		return false;
-	set(v, QUEUE_SIZE, 2, VIRTIO_QUEUE_SIZE);
-	set64(v, QUEUE_DESCRIPTORS, (uintptr_t)q->descriptors);
-	set64(v, QUEUE_AVAIL, (uintptr_t)&q->avail);
-	set64(v, QUEUE_USED, (uintptr_t)&q->used);
-	q->number = number;
-	q->avail.flags = NO_INTERRUPT;
-	q->notify =
-		(volatile uint16_t *)(v->notify + get(v, QUEUE_NOTIFY_OFF, 2) *
-							  v->notify_multiplier);
+	if (get(v, QUEUE_SIZE, 2) < place->size)
+		return NULL;
+	set(v, QUEUE_SIZE, 2, place->size);
+	set64(v, QUEUE_DESCRIPTORS, (uintptr_t)place->descriptors);
+	set64(v, QUEUE_AVAIL, (uintptr_t)place->avail);
+	set64(v, QUEUE_USED, (uintptr_t)place->used);
 	set(v, QUEUE_ENABLE, 2, 1);
-	return true;
+	return (volatile uint16_t *)(v->notify + get(v, QUEUE_NOTIFY_OFF, 2) *
+							 v->notify_multiplier);
+}
+
+bool virtio_add_queue(struct virtio *v, uint16_t number, struct virtio_queue *q)
+{
+	const struct virtio_place place = { VIRTIO_QUEUE_SIZE, q->descriptors,
+					    &q->avail, &q->used };
+
+	q->number = number;
+	q->avail.flags = VIRTIO_RING_QUIET;
+	q->notify = virtio_place_queue(v, number, &place);
+	return q->notify != NULL;
 }
 
 void virtio_ready(struct virtio *v)
@@ -180,7 +188,7 @@ void virtio_offer(struct virtio_queue *q, const void *data, uint32_t length,
 {
 	q->descriptors[0].address = (uintptr_t)data;
 	q->descriptors[0].length = length;
-	q->descriptors[0].flags = device_writes ? DESCRIPTOR_WRITE : 0;
+	q->descriptors[0].flags = device_writes ? VIRTIO_DESCRIPTOR_WRITE : 0;
 	q->avail.ring[q->avail.index % VIRTIO_QUEUE_SIZE] = 0;
 	atomic_thread_fence(memory_order_seq_cst);
 	q->avail.index++;

@@ -19,6 +19,10 @@
 #define EFER_LME   0x00000100
 #define FLAGS_CPL3 0x00003202 /* IOPL 3, IF */
 
+/* Interrupt masks of the two 8259 (Intel 231468, OCW1). */
+#define PIC_MASK   0x21
+#define PIC2_MASK  0xa1
+
 /* XEN_ELFNOTE_PHYS32_ENTRY (Xen public/elfnote.h): where PVH starts. */
 	.section .note.Xen, "a", @note
 	.balign 4
@@ -35,6 +39,10 @@
 	.globl pvh_entry
 pvh_entry:
 	cli
+	/* Firmware can leave the PC's timer on, at the vector of an exception. */
+	movb	$0xff, %al
+	outb	%al, $PIC_MASK
+	outb	%al, $PIC2_MASK
 	movl	$boot_stack_top, %esp
 	movl	%ebx, %edi
 	movl	$SEL_TSS, %esi
