@@ -17,8 +17,8 @@ build='meson=meson ninja=ninja-build cc=gcc pkg-config=pkg-config
 case $(uname -m) in
 aarch64) build="$build h:libfdt.h=libfdt-dev" ;;
 esac
-test='h:cmocka.h=libcmocka-dev clang=clang clang-format-14=clang-format-14
-	clang-tidy=clang-tidy objdump=binutils mandoc=mandoc iasl=acpica-tools
+test='h:cmocka.h=libcmocka-dev h:liburing.h=liburing-dev clang=clang
+	clang-format-14=clang-format-14 clang-tidy=clang-tidy objdump=binutils mandoc=mandoc iasl=acpica-tools
 	dtc=device-tree-compiler mke2fs=e2fsprogs python3=python3
 	shellcheck=shellcheck strace=strace ip=iproute2'
 rig='make=make patch=patch flex=flex bison=bison bc=bc h:libelf.h=libelf-dev

@@ -4,7 +4,8 @@
 passt, in one host (tests/rig/rig x86) with one guest kernel and one program, net_work.c,
 which lists the phases and is the server on the host as well.
 
-usage: net_rig.py [--rounds N] [--mib MIB] [--requests N] [--conns N] [-v]
+usage: net_rig.py [--rounds N] [--mib MIB] [--requests N] [--conns N] [--stock]
+                  [-v]
 
 A round is one boot of the host, in which each monitor runs one guest on each backend,
 in turns first and second.  Without vhost-net, which would access guest memory behind
@@ -12,7 +13,8 @@ the pager's back.
 
 Prints the processor time of the emulator: medians in microseconds per MiB, request or
 connection, and the median of the rounds' ratios; beside it that ratio by the guest's
-own clock.  Under emulation: only the ratios mean anything.
+own clock, and the frames and the interrupts of the guest, of thaw and QEMU.  Under
+emulation: only the ratios and these counts mean anything.
 
 QEMU and passt are those of Debian 13, unpacked into the cache.
 """
@@ -78,14 +80,14 @@ until [ -e /tmp/passt.socket ]; do sleep 0.1; done
 """
 
 
-def prepare(work):
+def prepare(work, stock):
     """The guest's program as an initrd in @work; the options of the rig."""
     program = compile_program(work, "net_work")
     kernel = fetch("kernel", "x86", "6.12")
     subprocess.run(["sh", os.path.join(RIG, "mkinitrd"), "-a", "x86", "-i", program,
                     "-k", kernel, "-m", "virtio_pci virtio_net", "-o",
                     os.path.join(work, "initrd")], check=True)
-    return ["--scratch", work, "--file", program,
+    return [*(["--stock"] if stock else []), "--scratch", work, "--file", program,
             "--share", peers(PACKAGES) + ":/peers", "--share", kernel + ":/kernel"]
 
 
@@ -119,20 +121,28 @@ def script(args, number):
     return text
 
 
+def medians(rounds, ways, phase, which, form):
+    """The medians of a figure, of each way."""
+    cells = []
+    for way in ways:
+        values = [r[way][phase][which] for r in rounds if way in r]
+        cells.append(form % statistics.median(values) if values else "-")
+    return cells
+
+
 def show(args, rounds):
     """Prints the table."""
-    print("| backend | phase | us per | thaw | QEMU | ratio | by time |\n"
-          "|---|---|---|---:|---:|---:|---:|")
+    print("| backend | phase | us per | thaw | QEMU | ratio | by time | frames | "
+          "interrupts |\n|---|---|---|---:|---:|---:|---:|---:|---:|")
     for backend in args.backends:
         ways = ("thaw-" + backend, "QEMU-" + backend)
         for phase, unit in UNITS.items():
-            cells = []
-            for way in ways:
-                values = [r[way][phase][0] for r in rounds if way in r]
-                cells.append("%.0f" % statistics.median(values) if values else "-")
-            print("| %s | %s | %s | %s | %s | %s |" % (
-                backend, phase, unit, " | ".join(cells),
-                ratio(rounds, ways, phase, 0), ratio(rounds, ways, phase, 1)))
+            print("| %s | %s | %s | %s | %s | %s | %s | %s |" % (
+                backend, phase, unit,
+                " | ".join(medians(rounds, ways, phase, 0, "%.0f")),
+                ratio(rounds, ways, phase, 0), ratio(rounds, ways, phase, 1),
+                ", ".join(medians(rounds, ways, phase, 2, "%.1f")),
+                ", ".join(medians(rounds, ways, phase, 3, "%.1f"))))
 
 
 def main():
@@ -142,13 +152,16 @@ def main():
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--conns", type=int, default=200)
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
+    parser.add_argument("--stock", action="store_true",
+                        help="on Debian's kernel instead of the rig's own")
     parser.add_argument("--mem", type=int, default=2048,
                         help="memory of the host, MiB")
     parser.add_argument("--limit", type=int, default=600,
                         help="seconds for a guest")
     parser.add_argument("-v", "--verbose", action="store_true")
     args = parser.parse_args()
-    rounds = run_rounds(args, prepare, script, "connect", show)
+    rounds = run_rounds(args, lambda work: prepare(work, args.stock), script,
+                        "connect", show)
     return 0 if any(rounds) else 1
 
 

@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How long a restore takes: from the start of the command to the guest's first
 instruction, and to its answer over the console, for every pager, with a small
-and a large working set, from a warm and a cold page cache; clones; beside
-QEMU's restore of the same guest, and beside the floor.  All in one run,
-interleaved; medians in milliseconds.
+and a large working set, from a warm and a cold page cache; guests of several
+sizes with the same working set; clones; beside QEMU's restore of the same guest
+(from a stream, and from a file with mapped-ram), and beside the floor.  All in
+one run, interleaved; medians in milliseconds.
 
 usage: restore.py [--thaw T] [--guests DIR] [--bench DIR] [--rounds N]
-                  [--clones 1,10,50] [--work DIR] [--qemu PROGRAM]
+                  [--sizes 256,1024,4096,8192] [--clones 1,10,50,200]
+                  [--work DIR] [--qemu PROGRAM]
 """
 import argparse
 import json
 import os
 import select
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -21,11 +24,15 @@ import sys
 import tempfile
 import time
 
+from peer import find_qemu, qemu_command
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 MEMORY_MIB = 256
 SETS = (("64 KiB", 16), ("64 MiB", 16384))
 WAYS = [("userfault", "anon"), ("userfault", "guest_memfd"), ("uffd", "anon"),
         ("map", "anon"), ("eager", "anon"), ("eager", "guest_memfd")]
+# The same with a recorded working set.
+RECORDED = [("uffd", "anon"), ("map", "anon")]
 
 
 class Process:
@@ -85,42 +92,55 @@ class Process:
         return self.errors + err.decode()
 
 
-def thaw_restore(args, path, pager, memory):
+def thaw_restore(args, path, pager, memory, workingset="off"):
     return [args.thaw, "restore", "--stats=json", "--pager=" + pager,
-            "--memory=" + memory, path]
+            "--memory=" + memory, "--workingset=" + workingset, path]
 
 
-def make_snapshot(args, path, pages):
+def make_snapshot(args, path, pages, mib=MEMORY_MIB):
     """Boots the guest, and saves it when it is ready."""
     control = path + ".control"
-    guest = Process([args.thaw, "run", "-m", str(MEMORY_MIB), "-k",
+    guest = Process([args.thaw, "run", "-m", str(mib), "-k",
                      os.path.join(args.guests, "answer." + args.suffix),
                      "-p", "pages=%d" % pages, "--control", control])
-    guest.wait_for(b"ready")
+    guest.wait_for(b"ready", 300)
     subprocess.run([args.thaw, "snapshot", "--stop", control, path],
                    check=True, stdout=subprocess.DEVNULL)
     guest.finish()
 
 
-def qemu_command(args, pages):
-    return [args.qemu, "-M", "microvm,accel=kvm,isa-serial=on,pic=off,pit=off,rtc=off", "-cpu",
-            "host,-arch-capabilities", "-nodefaults", "-no-user-config",
-            "-display", "none", "-m", str(MEMORY_MIB), "-serial", "stdio",
-            "-kernel", os.path.join(args.guests, "answer.elf"), "-append",
-            "pages=%d" % pages]
+def record_workingset(args, path):
+    """Adds the working set of one answer.  Not to a copy: the page cache of a file
+    that was copied can have smaller pieces, which take longer to map."""
+    one_restore(thaw_restore(args, path, "map", "anon", "record"))
 
 
-def make_qemu_snapshot(args, path, pages):
+# How QEMU saves and restores: the name, its options, to which address, from which.
+QEMU_WAYS = (("QEMU, stream", [], "exec:cat > %s", "exec:cat %s"),
+             ("QEMU, mapped-ram", ["-global", "migration.mapped-ram=on"],
+              "file:%s", "file:%s"))
+
+
+def qemu_guest(args, pages, mib):
+    """Without ACPI no firmware of a PC runs, which a software KVM interprets."""
+    return qemu_command(args.qemu,
+                        "microvm,acpi=off,isa-serial=on,pic=off,pit=off,"
+                        "rtc=off", mib, os.path.join(args.guests, "answer.elf"),
+                        "pages=%d" % pages)
+
+
+def make_qemu_snapshot(args, way, path, pages, mib):
     """The same guest saved by QEMU; False where QEMU cannot."""
     monitor = path + ".monitor"
-    guest = Process(qemu_command(args, pages) + [
+    name, options, to, _ = way
+    guest = Process(qemu_guest(args, pages, mib) + options + [
         "-monitor", "unix:%s,server=on,wait=off" % monitor])
     try:
-        guest.wait_for(b"ready")
+        guest.wait_for(b"ready", 300)
         with socket.socket(socket.AF_UNIX) as s:
             s.connect(monitor)
-            s.sendall(b'migrate "exec:cat > %s"\n' % path.encode())
-            for _ in range(300):
+            s.sendall(b'migrate "%s"\n' % (to % path).encode())
+            for _ in range(600):
                 time.sleep(0.1)
                 s.sendall(b"info migrate\n")
                 if b"completed" in s.recv(65536):
@@ -128,11 +148,23 @@ def make_qemu_snapshot(args, path, pages):
             s.sendall(b"quit\n")
         return os.path.getsize(path) > 0
     except (OSError, EOFError, TimeoutError) as why:
-        print("# no QEMU: %s" % str(why).strip().split("\n")[0])
+        print("# no %s: %s" % (name, str(why).strip().split("\n")[0]))
         return False
     finally:
         guest.process.kill()
         guest.finish()
+
+
+def qemu_jobs(args, path, pages, mib):
+    """(way, command, file) of each way in which QEMU could save the guest."""
+    jobs = []
+    for number, way in enumerate(QEMU_WAYS if args.qemu else ()):
+        name, options, _, source = way
+        file = "%s.%d" % (path, number)
+        if make_qemu_snapshot(args, way, file, pages, mib):
+            jobs.append(((name, "anon"), qemu_guest(args, pages, mib) +
+                         options + ["-incoming", source % file], file))
+    return jobs
 
 
 def evict(path):
@@ -194,16 +226,16 @@ def bench_restores(args, work):
     for name, pages in SETS:
         path = os.path.join(work, "s%d" % pages)
         make_snapshot(args, path, pages)
-        qemu = os.path.join(work, "q%d" % pages)
-        has_qemu = args.qemu and make_qemu_snapshot(args, qemu, pages)
+        record_workingset(args, path)
+        peers = qemu_jobs(args, os.path.join(work, "q%d" % pages), pages,
+                          MEMORY_MIB)
         for cache in ("warm", "cold"):
             for _ in range(args.rounds):
                 jobs = [(w, thaw_restore(args, path, *w), path) for w in WAYS]
-                if has_qemu:
-                    jobs.append((("QEMU", "anon"), qemu_command(
-                        args, pages) + ["-incoming", "exec:cat " + qemu],
-                        qemu))
-                for way, command, files in jobs:
+                jobs += [((pager, memory + ", working set"),
+                          thaw_restore(args, path, pager, memory, "use"),
+                          path) for pager, memory in RECORDED]
+                for way, command, files in jobs + peers:
                     if way in refused:
                         continue
                     if cache == "cold":
@@ -232,6 +264,46 @@ def bench_restores(args, work):
     return refused
 
 
+def bench_sizes(args, work, refused):
+    """The large working set in guests of several sizes, from a warm cache."""
+    name, pages = SETS[-1]
+    print("\n%s touched, warm cache\n" % name)
+    print("| guest, MiB | pager | memory | first instruction, ms | answer, ms "
+          "|\n|---:|---|---|---:|---:|")
+    for mib in args.sizes:
+        path = os.path.join(work, "size%d" % mib)
+        make_snapshot(args, path, pages, mib)
+        jobs = [(way, thaw_restore(args, path, *way), path)
+                for way in (("userfault", "anon"), ("uffd", "anon"),
+                            ("map", "anon"), ("eager", "anon"))
+                if way not in refused]
+        jobs += qemu_jobs(args, os.path.join(work, "qsize%d" % mib), pages,
+                          mib)
+        rows = {way: [] for way, _, _ in jobs}
+        for _ in range(args.rounds):
+            for way, command, _ in jobs:
+                rows[way].append(one_restore(command))
+        for way, figures in rows.items():
+            entered = [f[0] for f in figures if f[0] is not None]
+            print("| %d | %s | %s | %s | %.2f |" % (
+                mib, *way,
+                "%.2f" % statistics.median(entered) if entered else "",
+                statistics.median(f[1] for f in figures)))
+        shutil.rmtree(path)
+        for _, _, file in jobs:
+            if os.path.isfile(file):
+                os.unlink(file)
+
+
+def available_bytes():
+    """Memory that is free, or can be without swapping."""
+    with open("/proc/meminfo") as f:
+        for line in f:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def bench_clones(args, work, refused):
     """Many guests from one snapshot at once."""
     path = os.path.join(work, "s16384")
@@ -241,6 +313,12 @@ def bench_clones(args, work, refused):
         if (pager, "anon") in refused:
             continue
         for count in args.clones:
+            # Each of the others has the pages for itself.
+            needed = 0 if pager == "map" else count * SETS[-1][1] * 4096
+            if needed > available_bytes() / 2:
+                print("# not %d clones with %s: too little memory" % (
+                    count, pager))
+                continue
             start = time.perf_counter()
             guests = [Process(thaw_restore(args, path, pager, "anon"))
                       for _ in range(count)]
@@ -248,10 +326,12 @@ def bench_clones(args, work, refused):
                 guest.send(b"a")
             for guest in guests:
                 guest.wait_for(b"cycles=", 300)
+                # It would poll its serial port for the next question.
+                guest.process.send_signal(signal.SIGSTOP)
             took = (time.perf_counter() - start) * 1000
             pss = sum(g.pss_kib() for g in guests) / count
             for guest in guests:
-                guest.send(b"q")
+                guest.process.kill()
                 guest.finish()
             print("| %s | %d | %.0f | %.0f |" % (pager, count, took, pss))
 
@@ -264,9 +344,11 @@ def main():
     parser.add_argument("--bench", default=os.path.join(build, "tests/bench"))
     parser.add_argument("--suffix", default="elf")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--clones", default="1,10,50",
-                        type=lambda s: [int(n) for n in s.split(",")])
-    parser.add_argument("--qemu", default=shutil.which("qemu-system-x86_64"))
+    parser.add_argument("--sizes", default="256,1024,4096,8192",
+                        type=lambda s: [int(n) for n in s.split(",") if n])
+    parser.add_argument("--clones", default="1,10,50,200",
+                        type=lambda s: [int(n) for n in s.split(",") if n])
+    parser.add_argument("--qemu", default=find_qemu())
     parser.add_argument("--work")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="thaw-bench.",
@@ -276,6 +358,7 @@ def main():
         print("floor: a bare machine is made in %s us\n" %
               floor.stdout.decode().strip())
         refused = bench_restores(args, work)
+        bench_sizes(args, work, refused)
         bench_clones(args, work, refused)
     return 0
 

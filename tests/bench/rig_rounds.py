@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Rounds of benchmarks in which monitors run one guest each, in one emulated host
 (tests/rig/rig x86), with programs that print `NAME: begin PHASE' and
-`NAME: PHASE us=TIME n=COUNT'.
+`NAME: PHASE us=TIME n=COUNT', and perhaps further counts after it.
 
 The cost of a phase is the processor time of the emulator, which other work on the
 machine changes less than the time that passes.
@@ -16,7 +16,8 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 RIG = os.path.join(HERE, "../rig")
 BEGIN_LINE = re.compile(r"\w+: begin ")
-LINE = re.compile(r"\w+: ([\w-]+) us=(\d+) n=(\d+)")
+LINE = re.compile(r"\w+: ([\w-]+) us=(\d+) n=(\d+)(.*)")
+MORE = re.compile(r" \w+=(\d+)")
 
 # On the x86 host the emulation now and then loses an interrupt of a guest that
 # uses these: see tests/rig/cases/lib.sh.
@@ -107,13 +108,14 @@ class Guest:
             cost = self.between + used - (self.ended or used)
         else:
             cost = used - (self.begun or used)
-        self.figures[name] = (cost / n, us / n)
+        more = [int(count) / n for count in MORE.findall(match[4])]
+        self.figures[name] = (cost / n, us / n, *more)
         self.ended = used
 
 
 def run_round(args, number, text, work, options, last):
     """One boot of the host, which runs the script @text; {way: {phase: (processor us
-    each, us each)}} of the guests that ended, with phase @last."""
+    each, us each, further counts each)}} of the guests that ended, with phase @last."""
     with open(os.path.join(work, "bench.sh"), "w") as out:
         out.write(text)
     rig = subprocess.Popen(

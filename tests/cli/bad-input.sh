@@ -112,6 +112,22 @@ truncate -s 1M "$work/disk"
 exec 9<"$work/disk"
 flock 9
 refuses 70 "$work/disk" run -k "$guest" -d "$work/disk"
+# Options are taken from the end, each once; the rest is the path.
+for options in ,ro ,direct ,aio=threads ,aio=io_uring,direct,ro \
+	,direct,aio=auto; do
+	refuses 70 "disk $work/disk: in use" \
+		run -k "$guest" -d "$work/disk$options"
+done
 exec 9<&-
+for name in 'a,b' ',ro' 'x,ro' 'x,direct,y' 'x,aio=threads'; do
+	truncate -s 1M "$work/$name"
+	exec 9<"$work/$name"
+	flock 9
+	refuses 70 "disk $work/$name: in use" \
+		run -k "$guest" -d "$work/$name,direct,ro,aio=threads"
+	exec 9<&-
+done
+refuses 70 "open disk $work/disk,aio=fast for writing: No such file" \
+	run -k "$guest" -d "$work/disk,aio=fast"
 
 finish

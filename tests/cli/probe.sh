@@ -29,6 +29,7 @@ EOT
 
 [ -r /dev/kvm ] && [ -w /dev/kvm ] || finish
 shows '^  auto  ' probe
+shows '^  integrity  .*userfault and uffd verify' probe
 longest=$(awk 'length > n { n = length } END { print n }' "$work/out")
 [ "$longest" -le 80 ] || fail "a line of $longest columns"
 # Every "no" has a reason.

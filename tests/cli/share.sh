@@ -10,7 +10,7 @@ mkdir "$dir"
 for option in what ro=1 cache cache= cache=some uid uid= uid=x uid=-1 \
 	uid=4294967295 gid=1x squash squash=1 squash=1: squash=:1 squash=x:1 \
 	dev=1 '' 'ro,'; do
-	refuses 64 "share $dir,$option: bad option; known are ro" \
+	refuses 64 "share $dir,$option: bad option: ${option##*,}; known are ro" \
 		run --share "$dir,$option"
 	refuses 64 "share $dir,$option: bad option" run --root "$dir,$option"
 done

@@ -28,6 +28,10 @@ refuses 64 '--json: takes no value' probe --json=yes
 refuses 64 '--kernel: missing value' run -k
 refuses 64 '--prefault: fast is not a rate' run --prefault=fast
 refuses 64 '--prefault: "" is not a rate' restore --prefault= "$work"
+refuses 64 '--hugepages: large is not a kind' run --hugepages=large
+refuses 64 '--hugepages: never=2M is not a kind' run --hugepages=never=2M
+refuses 64 '--hugepages: hugetlb=3M is not a kind' run --hugepages=hugetlb=3M
+refuses 64 '--hugepages: "" is not a kind' restore --hugepages= "$work"
 refuses 64 'stray: unexpected argument' version stray
 refuses 64 'stray: unexpected argument' help run stray
 

@@ -11,6 +11,7 @@
  *	3	send a frame from the guest, cut into vectors
  *	4	the other end reads so many bytes
  *	5	the other end goes
+ *	6	as 3, with offloads and a header of 10 bytes, which follows
  */
 #include <errno.h>
 #include <string.h>
@@ -92,10 +93,10 @@ static void receive(struct wire *w)
 		net_drop(&w->net);
 }
 
-static void send_frame(struct wire *w, uint32_t len)
+static void send_frame(struct wire *w, uint32_t len,
+		       const struct virtio_net_hdr_v1 *header)
 {
 	struct iovec iov[VECTORS];
-	struct virtio_net_hdr_v1 header = { 0 };
 	unsigned int count = 1 + len % VECTORS;
 	size_t each;
 	int r;
@@ -107,7 +108,7 @@ static void send_frame(struct wire *w, uint32_t len)
 			bytes + i * each,
 			i + 1 == count ? len - i * each : each,
 		};
-	r = net_send(&w->net, &header, iov, count);
+	r = net_send(&w->net, header, iov, count);
 	FUZZ_CHECK(r <= 0);
 	FUZZ_CHECK(w->net.tx_at <= w->net.tx_end);
 	FUZZ_CHECK(w->net.tx_end <= NET_HEADER_BYTES + NET_FRAME_MAX);
@@ -117,7 +118,8 @@ static void send_frame(struct wire *w, uint32_t len)
 
 static void step(struct wire *w, struct fuzz_input *in)
 {
-	unsigned int operation = (unsigned int)fuzz_number(in, 1) % 6;
+	unsigned int operation = (unsigned int)fuzz_number(in, 1) % 7;
+	struct virtio_net_hdr_v1 header = { 0 };
 	uint32_t len = (uint32_t)fuzz_number(in, 2);
 
 	switch (operation) {
@@ -131,19 +133,29 @@ static void step(struct wire *w, struct fuzz_input *in)
 		receive(w);
 		break;
 	case 3:
-		send_frame(w, len);
+		send_frame(w, len, &header);
 		break;
 	case 4:
 		if (w->peer >= 0)
 			recv(w->peer, bytes, min_u64(len, sizeof(bytes)),
 			     MSG_DONTWAIT);
 		break;
-	default:
+	case 5:
 		/* Seldom, or nothing else would be tried. */
 		if (len % 16 == 0 && w->peer >= 0) {
 			close(w->peer);
 			w->peer = -1;
 		}
+		break;
+	default:
+		w->net.offloads = true;
+		header.flags = (uint8_t)fuzz_number(in, 1);
+		header.gso_type = (uint8_t)fuzz_number(in, 1);
+		header.hdr_len = (uint16_t)fuzz_number(in, 2);
+		header.gso_size = (uint16_t)fuzz_number(in, 2);
+		header.csum_start = (uint16_t)fuzz_number(in, 2);
+		header.csum_offset = (uint16_t)fuzz_number(in, 2);
+		send_frame(w, len, &header);
 	}
 }
 

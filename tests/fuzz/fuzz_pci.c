@@ -32,7 +32,7 @@
 #define RECORDS_MAX 400
 
 /* The queues of each. */
-static const unsigned int queues[DEVICES] = { 2, 1, 1, 3 };
+static const unsigned int queues[DEVICES] = { 2, 2, 1, 3 };
 
 struct machine {
 	struct guest g;
@@ -69,24 +69,21 @@ static void create_net(struct machine *m)
 static void machine_create(struct machine *m)
 {
 	struct terminal_config terminal;
-	char path[32];
+	int image = memfd_create("disk", MFD_CLOEXEC);
 
 	memset(m, 0, sizeof(*m));
 	m->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	terminal = (struct terminal_config){ .in_fd = m->null_fd,
 					     .out_fd = m->null_fd };
 	FUZZ_CHECK(terminal_open(&m->terminal, &terminal) == 0);
-	m->disk.fd = memfd_create("disk", MFD_CLOEXEC);
-	m->disk.size_bytes = DISK_BYTES;
-	snprintf(path, sizeof(path), "/fuzz");
-	m->disk.path = strdup(path);
-	FUZZ_CHECK(ftruncate(m->disk.fd, DISK_BYTES) == 0);
+	FUZZ_CHECK(ftruncate(image, DISK_BYTES) == 0);
+	FUZZ_CHECK(disk_take(&m->disk, image, "/fuzz", false) == 0);
 	guest_init(&m->g);
 	loop_stop(m->g.loop);
 	FUZZ_CHECK(virtio_console_create(&m->devices[0], &m->g.host, "console",
 					 m->terminal) == 0);
 	FUZZ_CHECK(virtio_blk_create(&m->devices[1], &m->g.host, "disk",
-				     &m->disk) == 0);
+				     &m->disk, 2) == 0);
 	FUZZ_CHECK(virtio_rng_create(&m->devices[2], &m->g.host, "rng") == 0);
 	create_net(m);
 	for (unsigned int i = 0; i < DEVICES; i++) {
@@ -114,7 +111,7 @@ static void save_and_load(struct guest *g, struct device *device,
 	struct snap_writer w = { 0 };
 	struct snap_reader r;
 
-	device->ops->quiesce(device->state);
+	device->ops->quiesce(device->state, INT64_MAX);
 	FUZZ_CHECK(device->ops->save(device->state, &w) == 0);
 	if (w.len && value)
 		w.data[at % w.len] ^= (uint8_t)value;

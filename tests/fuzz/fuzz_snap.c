@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "tests/unit/base/tree.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/crc32c.h"
 #include "vmm/snap/file.h"
@@ -78,7 +79,10 @@ static void make_good(void)
 	};
 	static uint8_t memory[PAGES * 4096];
 	char dir[] = "/tmp/thaw-fuzz-XXXXXX", path[64];
-	struct snap_save_config config = { path, "testarch", ranges, 2, NULL };
+	struct snap_save_config config = { .path = path,
+					   .arch = "testarch",
+					   .ranges = ranges,
+					   .range_count = 2 };
 	struct snap_writer w = { 0 };
 	struct snap_save *save;
 
@@ -93,15 +97,13 @@ static void make_good(void)
 	FUZZ_CHECK(!snap_save_section(save, "machine", 1, &w));
 	FUZZ_CHECK(!snap_save_section(save, "cpu0", 2, &w));
 	FUZZ_CHECK(!snap_save_section(save, "disk0", 1, &w));
+	FUZZ_CHECK(snap_save_disk(save, 0, 512) >= 0);
+	FUZZ_CHECK(snap_save_disk(save, 7, 4096) >= 0);
 	FUZZ_CHECK(!snap_save_commit(save));
 	snap_writer_finish(&w);
 	take_file(dir, SNAP_STATE_NAME, &good_state);
 	take_file(dir, SNAP_PAGES_NAME, &good_pages);
-	strcat(path, "/memory");
-	unlink(path);
-	path[strlen(path) - strlen("/memory")] = '\0';
-	rmdir(path);
-	rmdir(dir);
+	remove_tree(dir);
 	if (getenv("FUZZ_SNAP_SEED"))
 		write_seed(getenv("FUZZ_SNAP_SEED"));
 }
@@ -193,7 +195,7 @@ static void use(const struct snap_file *f)
 		snap_reader_error(&r);
 	}
 	for (uint64_t i = 0; i < f->run_count; i++) {
-		const struct snap_run *run = &f->runs[i];
+		const struct page_run *run = &f->runs[i];
 
 		FUZZ_CHECK(run->count && (!i || run->first > end));
 		end = run->first + run->count;
@@ -202,6 +204,8 @@ static void use(const struct snap_file *f)
 	}
 	FUZZ_CHECK(present == f->present_count);
 	FUZZ_CHECK(present <= f->page_count);
+	for (unsigned int i = 0; i < SNAP_DISKS_MAX; i++)
+		FUZZ_CHECK(f->disk_bytes[i] % SNAP_SECTOR_BYTES == 0);
 }
 
 /* Parses the two files as snap_open() does, from memory. */
@@ -218,7 +222,7 @@ static void parse(const struct bytes *state, const struct bytes *pages)
 	f.state_bytes = state->len;
 	FUZZ_CHECK(write(f.pages_fd, pages->data, pages->len) ==
 		   (ssize_t)pages->len);
-	if (!snap_parse_state(&f, "testarch") &&
+	if (!snap_parse_state(&f, "testarch") && !snap_disks_parse(&f) &&
 	    !snap_parse_pages(&f, pages->len))
 		use(&f);
 	snap_close(&f);

@@ -83,8 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	const struct memory_config config = { .backing = MEMORY_ANON,
 					      .ranges = ranges,
-					      .range_count = 2,
-					      .file_fd = -1 };
+					      .range_count = 2 };
 	struct fuzz_input in = { data, size };
 	struct memory memory;
 	struct virtq q = { 0 };

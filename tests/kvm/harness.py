@@ -180,7 +180,8 @@ class Guest:
     """A thaw in the background, with a control socket.  @prepare runs in the
     child before the exec."""
 
-    def __init__(self, thaw, work, arguments, prepare=None):
+    def __init__(self, thaw, work, arguments, prepare=None,
+                 stdin=subprocess.DEVNULL):
         def before():
             die_with_parent()
             if prepare:
@@ -191,7 +192,7 @@ class Guest:
         self.err = open(os.path.join(work, "err"), "w+b")
         self.process = subprocess.Popen(
             [thaw, *arguments, "--control", self.control],
-            stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err,
+            stdin=stdin, stdout=self.out, stderr=self.err,
             preexec_fn=before)
         try:
             self.wait_for("start", lambda: os.path.exists(self.control))
@@ -269,6 +270,15 @@ def arguments(usage):
     thaw, guests, suffix = sys.argv[1:4]
     return (thaw, os.path.join(guests, "chain." + suffix),
             [int(n) for n in sys.argv[4:]])
+
+
+def undisturbed(thaw, kernel, cpus, parameters):
+    """The lines of a chain guest that ends by itself: {(cpu, step): hash}."""
+    done = complete([thaw, "run", "-k", kernel, "-c", str(cpus), "-m", "64",
+                     "-p", parameters])
+    expect("status of the reference", done.returncode, 0)
+    return {(int(c), int(s)): h
+            for c, s, h in LINE.findall(done.stdout.decode())}
 
 
 def require_uffd(thaw):

@@ -9,13 +9,15 @@ The passt here is a program of the test's own, which answers ARP requests.
 """
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import sys
 import tempfile
 
-from harness import (Guest, arguments, complete, expect, refused, require, run,
-                     wait_until)
+from harness import (Guest, arguments, change_header, complete, expect, fix_section,
+                     refused, require, run, sections, wait_until)
 
 PASST = r'''#!%s
 import os, signal, socket, struct, sys
@@ -105,8 +107,11 @@ def check_passt(host):
     other = next(words for _, words in starts if "8080" not in words)
     for words in ("--foreground", "--fd 3", "--tcp-ports 127.0.0.1/8080:80",
                   "--tcp-ports 192.0.2.1/81", "--udp-ports 127.0.0.1/53",
-                  "--address 10.0.2.15", "--dns-forward 10.0.2.3"):
+                  "--address 10.0.2.15", "--dns-forward 10.0.2.3",
+                  "--address fd74:6861:7700::15", "--gateway fd74:6861:7700::2",
+                  "--dns-forward fd74:6861:7700::3"):
         require(words in first, "not among the options: " + words)
+    require("--dns " not in first, "passt forwards no queries: " + first)
     require("--no-map-gw" not in first, "loopback is not mapped: " + first)
     require("--no-map-gw" in other, "loopback is mapped: " + other)
     requests = {line.split()[1]: line.split()[2] for line in lines
@@ -185,6 +190,31 @@ def check_refusals(host):
     require("more than 8 networks" in errors, errors)
 
 
+def check_exec_values(host):
+    """Addresses for the init of thaw exec: one of each family at most."""
+    for value, why in (
+            ("fd=0,ip=10.0.0.1/33", "bad option ip"),
+            ("fd=0,ip=fd00::1/129", "bad option ip"),
+            ("fd=0,ip=fd00::1", "bad option ip"),
+            ("fd=0,ip=fd00:1/64", "bad option ip"),
+            ("fd=0,ip=fd00::1/64,ip=fd00::2/64", "bad option ip"),
+            ("fd=0,ip=10.0.0.1/8,ip=10.0.0.2/8", "bad option ip"),
+            ("fd=0,ip=fd00::1/64,gateway=x", "bad option gateway"),
+            ("fd=0,ip=fd00::1/64,gateway=fd00::2,gateway=fd00::3",
+             "bad option gateway"),
+            ("fd=0,ip=fd00::1/64,dns=fd00::x", "bad option dns"),
+            ("fd=0,gateway=10.0.0.1", "needs ip=ADDRESS/BITS"),
+            ("fd=0,ip=10.0.0.1/8,gateway=fd00::1", "needs ip=ADDRESS/BITS"),
+            ("fd=0,ip=10.0.0.1/8,dns=fd00::3", "needs ip=ADDRESS/BITS"),
+            ("fd=0,ip=fd00::1/64,mtu=1000", "IPv6 needs an MTU of 1280"),
+            ("user,ip=fd00::1/64", "user has addresses of its own"),
+            ("user,gateway=fd00::1", "user has addresses of its own"),
+            # Both families are taken: the descriptor is what is missing.
+            ("fd=399,ip=fd00::1/64,ip=10.0.0.1/8,gateway=fd00::2,gateway=10.0.0.2,"
+             "dns=fd00::3", "--net fd=399: Bad file descriptor")):
+        refused(run(host.thaw, "exec", "--net", value, "true"), re.escape(why), 125)
+
+
 def check_descriptor(host):
     """A socket that another program has opened, of both kinds; not one twice."""
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
@@ -231,6 +261,63 @@ def check_snapshot(host):
     expect("sender", lines[1].split()[1], "02aabbccddee")
     expect("up", [n["up"] for n in networks_of(guest)], [True, False])
     guest.quit()
+    check_forged(host, path)
+
+
+# What a section with one network may not be.  A network is: the length of a name
+# and the name, the address, the MTU, a byte that says whether it has offloads.
+ONE = (1).to_bytes(4, "little")
+NAME = (4).to_bytes(4, "little") + b"user"
+MAC = bytes.fromhex("02aabbccddee")
+REST = (4000).to_bytes(2, "little") + b"\0"
+FORGED = {
+    "empty": b"",
+    "no entry": ONE,
+    "more than there can be": (9).to_bytes(4, "little") + 9 * (NAME + MAC + REST),
+    "a number of all ones": b"\xff" * 4 + NAME + MAC + REST,
+    "a name longer than the section": ONE + b"\xff" * 4 + b"user" + MAC + REST,
+    "a name too long": ONE + (64).to_bytes(4, "little") + b"x" * 64 + MAC + REST,
+    "a name with a zero": ONE + (4).to_bytes(4, "little") + b"us\0r" + MAC + REST,
+    "a cut address": ONE + NAME + MAC[:5],
+    "an address of a group": ONE + NAME + b"\x03" + MAC[1:] + REST,
+    "an address of zeros": ONE + NAME + bytes(6) + REST,
+    "an MTU of zero": ONE + NAME + MAC + bytes(2) + REST[2:],
+    "an MTU of 67": ONE + NAME + MAC + b"\x43\0" + REST[2:],
+    "offloads of 2": ONE + NAME + MAC + REST[:2] + b"\2",
+    "bytes behind the last": ONE + NAME + MAC + REST + b"\0",
+}
+
+
+def forge(path, body):
+    """Gives the snapshot such a section of networks, with a right checksum."""
+    file = os.path.join(path, "state")
+    with open(file, "rb") as f:
+        data = bytearray(f.read())
+    at, size = sections(data)["nets"]
+    data[at + 16:at + 24] = len(body).to_bytes(8, "little")
+    data[at + 32:at + 32 + size] = body
+    fix_section(data, at)
+    with open(file, "wb") as f:
+        f.write(data)
+    # The header has the length of the file.
+    change_header(file, 56, len(data).to_bytes(8, "little"))
+
+
+def check_forged(host, whole):
+    """A section of networks with bad contents is refused by its name."""
+    path = os.path.join(host.work, "forged")
+    for name, body in FORGED.items():
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(whole, path)
+        forge(path, body)
+        for words in (["restore", "--net", "none"], ["inspect"]):
+            print("---", name, *words, flush=True)
+            refused(run(host.thaw, *words, path), "malformed section nets")
+    # One that is well-formed, of a guest that has two networks.
+    forge(path, ONE + NAME + MAC + REST)
+    code, _, errors = run(host.thaw, "inspect", path)
+    expect("inspect: " + errors, code, 0)
+    refused(run(host.thaw, "restore", "--net", "none", path), "dev.net1")
 
 
 def main():
@@ -242,6 +329,7 @@ def main():
         check_passt_ends_with_thaw(host)
         check_passt_fails(host)
         check_refusals(host)
+        check_exec_values(host)
         check_descriptor(host)
         check_snapshot(host)
 

@@ -85,7 +85,7 @@ class Machine:
 
 def request_at_resume(machine, work):
     """The guest makes the request without a kick, so the device handles it at the
-    next resume; a snapshot resumes as well."""
+    next resume; a snapshot that pauses the guest resumes it as well."""
     path = os.path.join(work, "snapshot")
     machine.make_broken()
     machine.wait_for("a request", lambda: "page 0 offered" in
@@ -102,7 +102,7 @@ def request_at_resume(machine, work):
     machine.make_broken()
     machine.wait_for("a request", lambda: "page 1 offered" in
                      machine.guest.output())
-    machine.must(HOST, "snapshot", path)
+    machine.must(HOST, "snapshot", "--pause", path)
     machine.wait_standing()
     machine.must(HOST, "snapshot", path)
     if os.path.exists(path):

@@ -15,19 +15,9 @@ import sys
 import tempfile
 import time
 
-from harness import LINE, Failure, Guest, arguments, complete, expect
+from harness import LINE, Failure, Guest, arguments, undisturbed
 
 PERIOD = 200
-
-
-def reference(thaw, kernel, cpus, steps):
-    """The lines of an undisturbed run: {(cpu, step): hash}."""
-    run = complete(
-        [thaw, "run", "-k", kernel, "-c", str(cpus), "-m", "64",
-         "-p", "steps=%d period=%d timer=0" % (steps, PERIOD)])
-    expect("status of the reference", run.returncode, 0)
-    return {(int(c), int(s)): h
-            for c, s, h in LINE.findall(run.stdout.decode())}
 
 
 def ways(thaw, work, kernel):
@@ -88,7 +78,8 @@ def main():
         if len(have) < 2:
             raise Failure("fewer than two ways to restore here")
         for cpus in (1, 2):
-            known = reference(thaw, kernel, cpus, 2000 * rounds)
+            known = undisturbed(thaw, kernel, cpus, "steps=%d period=%d timer=0" % (
+                2000 * rounds, PERIOD))
             last, seen = {}, 0
             guest = Guest(thaw, work, [
                 "run", "-k", kernel, "-c", str(cpus), "-m", "64", "-p",

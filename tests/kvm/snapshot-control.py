@@ -8,6 +8,7 @@ usage: snapshot-control.py THAW GUESTS SUFFIX
 """
 import json
 import os
+import re
 import pty
 import resource
 import select
@@ -144,13 +145,22 @@ def check_verbs(guest, work):
         refuse(guest, verb + ": takes no arguments", verb, "now")
     for words in (("snapshot",), ("snapshot", "--stop"),
                   ("snapshot", "--progress", "--stop"),
-                  ("snapshot", "--accept-stale")):
+                  ("snapshot", "--accept-stale"),
+                  ("snapshot", "--fsverity")):
         refuse(guest, "snapshot: no directory given", *words)
     refuse(guest, "snapshot --now: unknown option", "snapshot", "--stop",
            "--now", os.path.join(work, "now"))
     refuse(guest, 'snapshot .*/no"ne/s: No such file', "snapshot",
            os.path.join(work, 'no"ne', "s"))
     goes_on(guest, "after refusals")
+
+
+def saved(reply):
+    """A reply to a save: how long the guest stood still, and why."""
+    expect("ok", reply.pop("ok"), True)
+    expect("reply", sorted(reply), ["passes", "pause_us", "paused_pages"])
+    if not 0 < reply["pause_us"] < 60 * 1000 * 1000 or not reply["passes"]:
+        raise Failure("of a live save: %s" % reply)
 
 
 def check_progress(thaw, kernel, work):
@@ -166,7 +176,7 @@ def check_progress(thaw, kernel, work):
         replies = []
         while not replies or "ok" not in replies[-1]:
             replies += lines(guest, client, 1)
-        expect("ok", replies.pop(), {"ok": True})
+        saved(replies.pop())
         if not replies:
             raise Failure("no progress reports for a save of 384 MiB")
         done = [line["progress"]["pages"] for line in replies]
@@ -176,9 +186,10 @@ def check_progress(thaw, kernel, work):
             raise Failure("progress: %s" % replies)
     client.close()
     # No progress for a client that did not request it.
-    expect("unasked", say(guest, "snapshot", path), {})
-    expect("no terminal", run(thaw, "snapshot", guest.control, path),
-           (0, '{"ok":true}\n', ""))
+    saved({"ok": True, **say(guest, "snapshot", path)})
+    code, out, errors = run(thaw, "snapshot", guest.control, path)
+    expect("no terminal", (code, errors), (0, ""))
+    saved(json.loads(out))
     main, terminal = pty.openpty()
     saving = subprocess.Popen([thaw, "snapshot", guest.control, path],
                               stdout=subprocess.PIPE, stderr=terminal)
@@ -191,10 +202,12 @@ def check_progress(thaw, kernel, work):
             break
     out = saving.communicate()[0]
     os.close(main)
-    expect("at a terminal", (saving.returncode, out), (0, b'{"ok":true}\n'))
+    expect("at a terminal", saving.returncode, 0)
+    saved(json.loads(out))
     if b"% of 448 MiB" not in shown or not shown.endswith(b"\r\033[K"):
         raise Failure("at a terminal: %r" % shown)
-    # A client that requests progress and does not read, or closes: the save succeeds.
+    # One that requests progress and does not read it: the save succeeds.  One that has
+    # gone: it is cancelled, and nothing is left of it.
     deaf, gone = connect(guest), connect(guest)
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     deaf.sendall(b"snapshot --progress %s\n" % path.encode())
@@ -202,13 +215,11 @@ def check_progress(thaw, kernel, work):
     gone.close()
     say(guest, "status")
     deaf.close()
-    guest.wait_for("a save whose client has gone",
-                   lambda: os.path.exists(path + ".gone"))
     goes_on(guest, "after saves")
-    guest.quit()
-    for name in (path, path + ".gone"):
-        code, _, errors = run(thaw, "inspect", "--verify", name)
-        expect("inspect", (code, errors), (0, ""))
+    expect("cancelled", guest.quit(), ["thaw: snapshot: cancelled"])
+    expect("left", os.path.exists(path + ".gone"), False)
+    code, _, errors = run(thaw, "inspect", "--verify", path)
+    expect("inspect", (code, errors), (0, ""))
 
 
 def check_held_up(guest, what, clients):
@@ -298,6 +309,32 @@ def check_bad(guest):
         connect(guest).close()
     say(guest, "status")
     goes_on(guest, "after bad clients")
+
+
+def check_fsverity(guest, work):
+    """The file of a snapshot is protected, or the save refused with what to do;
+    then nothing is left, and the guest continues."""
+    path = os.path.join(work, "sealed")
+    code, _, errors = run(guest.thaw, "snapshot", "--fsverity", guest.control,
+                          path)
+    if code:
+        print("# no fs-verity in " + work)
+        refused((code, "", errors),
+                "snapshot %s: no fs-verity: .*tune2fs -O verity" % path)
+        if not re.search("/sealed/memory: no fs-verity: .*mke2fs -O verity",
+                         guest.errors()):
+            raise Failure("not logged: " + guest.errors())
+        expect("left", [n for n in os.listdir(work) if "sealed" in n], [])
+    else:
+        code, out, _ = run(guest.thaw, "inspect", "--json", "--verify", path)
+        expect("protected", (code, json.loads(out)["memory"]["fsverity"]),
+               (0, True))
+        try:
+            open(os.path.join(path, "memory"), "r+b").close()
+            raise Failure("the memory file can be changed")
+        except PermissionError:
+            pass
+    goes_on(guest, "after --fsverity")
 
 
 def check_descriptors(guest):
@@ -393,6 +430,7 @@ def main():
         guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "64", "-c", "2",
                                    "-p", "steps=0 period=50", "-d", disk])
         check_verbs(guest, work)
+        check_fsverity(guest, work)
         check_bad(guest)
         check_descriptors(guest)
         guest.quit()

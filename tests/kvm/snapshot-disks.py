@@ -37,13 +37,21 @@ def run_words(kernel, *disks):
     return words
 
 
+def save_new(thaw, work, words, path):
+    """A snapshot of a guest that has just started."""
+    guest = Guest(thaw, work, words)
+    guest.save(path)
+    guest.end()
+
+
 def fails_to_save(guest, path, disk):
     """The save must fail because of the disk, and leave nothing."""
     parent = os.path.dirname(path)
     names = sorted(os.listdir(parent))
     before = len(guest.errors().splitlines())
     code, _, errors = run(guest.thaw, "snapshot", guest.control, path)
-    refused((code, "", errors), "snapshot %s: Input/output error" % path)
+    refused((code, "", errors),
+            "snapshot %s: sync disk %s: Input/output error" % (path, disk))
     expect("the machine says", guest.errors().splitlines()[before:],
            ["thaw: snapshot: sync disk %s: Input/output error" % disk])
     expect("folder", sorted(os.listdir(parent)), names)
@@ -152,6 +160,37 @@ def set_path(path, old, new):
     change_header(name, 56, len(data).to_bytes(8, "little"))
 
 
+def before_queues(path):
+    """Makes a snapshot of a guest with one vCPU what it was before its section
+    `machine' had the queues of disks."""
+    name = os.path.join(path, "state")
+    with open(name, "rb") as f:
+        data = bytearray(f.read())
+    at, size = sections(data)["machine"]
+    expect("version", data[at + 24], 2)
+    # Memory, vCPUs, console, disks; then the queues.
+    queues = at + 32 + 8 + 3 * 4
+    expect("queues", data[queues:queues + 4], bytes((1, 0, 0, 0)))
+    del data[queues:queues + 4]
+    data[at + 16:at + 24] = (size - 4).to_bytes(8, "little")
+    data[at + 24] = 1
+    fix_section(data, at)
+    with open(name, "wb") as f:
+        f.write(data)
+    change_header(name, 56, len(data).to_bytes(8, "little"))
+
+
+def old_version(thaw, kernel, work):
+    """A snapshot of a thaw without several queues, and one with four."""
+    disk = make_disk(os.path.join(work, "disk"))
+    path = os.path.join(work, "s")
+    save_new(thaw, work, run_words(kernel, disk), path)
+    before_queues(path)
+    restore_opens(thaw, work, disk, "-d", disk, path)
+    save_new(thaw, work, run_words(kernel, disk) + ["-c", "5"], path)
+    restore_opens(thaw, work, disk, "-d", disk, path)
+
+
 def inside(thaw, path):
     """The disk paths that inspect reports, in JSON and as text."""
     code, out, errors = run(thaw, "inspect", "--json", path)
@@ -180,9 +219,7 @@ def paths(thaw, kernel, work):
     """The disk paths that a snapshot may name, and which are opened."""
     disk = make_disk(os.path.join(work, "disk"))
     path = os.path.join(work, "s")
-    guest = Guest(thaw, work, run_words(kernel, disk))
-    guest.save(path)
-    guest.end()
+    save_new(thaw, work, run_words(kernel, disk), path)
     untrusted(thaw, path, disk)
     restore_opens(thaw, work, disk, "--trust-paths", path)
     restore_opens(thaw, work, disk, "-d", disk, path)
@@ -265,9 +302,7 @@ def same_names(thaw, kernel, work):
         os.mkdir(os.path.join(work, name))
         disks.append(make_disk(os.path.join(work, name, "disk")))
     path = os.path.join(work, "s")
-    guest = Guest(thaw, work, run_words(kernel, *[d + ",ro" for d in disks]))
-    guest.save(path)
-    guest.end()
+    save_new(thaw, work, run_words(kernel, *[d + ",ro" for d in disks]), path)
     make_disk(os.path.join(path, "disk"))
     expect("inside", inside(thaw, path), [False, False])
     refused(run(thaw, "restore", path), "--trust-paths .*: " + disks[0])
@@ -280,7 +315,7 @@ def main():
     try:
         for number, test in enumerate((
                 sync_fails, sync_order, on_full_host, paths, pair,
-                same_names)):
+                same_names, old_version)):
             folder = os.path.join(work, str(number))
             os.mkdir(folder)
             test(thaw, kernel, folder)

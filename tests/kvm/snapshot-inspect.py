@@ -63,6 +63,7 @@ def check_whole(thaw, path, arch, disks):
     expect("present pages", memory["present_pages"],
            present(os.path.join(path, "memory")))
     expect("bytes", memory["present_bytes"], memory["present_pages"] * PAGE)
+    expect("fs-verity", memory["fsverity"], False)
     expect("ranges", sum(r["size_bytes"] for r in memory["ranges"]), 64 << 20)
     header = 92 + 24 * len(memory["ranges"])
     expect("sections", header + sum(32 + s["bytes"] for s in said["sections"]),
@@ -173,9 +174,9 @@ def main():
     arch = platform.machine()
     path = os.path.join(work, "s")
     disks = [{"path": os.path.join(work, "disk one"), "read_only": False,
-              "size_bytes": 1 << 20, "inside": False},
+              "size_bytes": 1 << 20, "inside": False, "copied": False},
              {"path": os.path.join(work, "disk2"), "read_only": True,
-              "size_bytes": 3 << 20, "inside": False}]
+              "size_bytes": 3 << 20, "inside": False, "copied": False}]
     try:
         for disk in disks:
             with open(disk["path"], "wb") as f:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""--pager=map: it says what it does not verify, also where `auto` falls back to
-it; and a file that becomes shorter, or is written to, ends the guest with status
-81 and a reason, whatever discovers it first.
+"""--pager=map, which `auto` takes here: --stats says what is verified; and a file
+that becomes shorter, or is written to, ends the guest with status 81 and a reason,
+whatever discovers it first.  So does the file of a base, by its own name.
 
 usage: snapshot-map.py THAW GUESTS SUFFIX
 """
@@ -20,28 +20,29 @@ SHORTER = ("thaw: %s/memory: was truncated while a guest was running from it "
            "(--pager=map), so guest memory is lost")
 WRITTEN = ("thaw: %s/memory: was written to while a guest was running from it "
            "(--pager=map), so guest memory cannot be trusted")
-UNCHECKED = ("thaw: pager map: pages of %s/memory are not verified, so a "
-             "corrupt page reaches the guest; use --verify to check them "
-             "before the start%s")
+UNCHECKED = "pages are not verified"
+VERIFIED = "all pages were verified before the guest started"
+EACH = "each page is verified before a vCPU sees it"
 ROUNDS = 5
 
 
 def says_so(thaw, work, path):
-    """One line names the mode and what it does not verify."""
-    says = UNCHECKED % (path, "")
+    """The mode, what is verified, and nothing else on standard error."""
     none = failing(errno.EPERM, "userfaultfd", USERFAULTFD_IOC_NEW)
-    for prepare, words, lines in (
-            (None, ["--pager=map"], [says]),
-            (none, ["--pager=map"], [says]),
-            (none, [], [UNCHECKED % (
-                path, " (see thaw probe for why uffd is unavailable)")]),
-            (none, ["--verify"], []),
-            (None, ["--pager=map", "--verify"], []),
-            (none, ["--pager=eager"], [])):
+    for prepare, words, pager, says in (
+            (None, [], "map", UNCHECKED),
+            (none, [], "map", UNCHECKED),
+            (None, ["--pager=map"], "map", UNCHECKED),
+            (none, ["--verify"], "map", VERIFIED),
+            (None, ["--pager=map", "--verify"], "map", VERIFIED),
+            (None, ["--pager=uffd"], "uffd", EACH),
+            (None, ["--pager=uffd", "--verify"], "uffd", VERIFIED),
+            (none, ["--pager=eager"], "eager", VERIFIED)):
         guest = Guest(thaw, work, ["restore", *words, path], prepare)
-        expect("pager", json.loads(guest.ask("status")[1])["pager"],
-               "eager" if "--pager=eager" in words else "map")
-        expect("said with %s" % words, guest.quit(), lines)
+        figures = json.loads(guest.ask("stats")[1])
+        expect("with %s" % words, (figures["pager"], figures["integrity"]),
+               (pager, says))
+        expect("said with %s" % words, guest.quit(), [])
 
 
 def lost(guest, path, reasons):
@@ -49,7 +50,7 @@ def lost(guest, path, reasons):
     status = guest.wait_end()
     lines = [line for line in guest.errors().splitlines()
              if not line.startswith("thaw: snapshot")]
-    if len(lines) != 2 or lines[1] not in [why % path for why in reasons]:
+    if len(lines) != 1 or lines[0] not in [why % path for why in reasons]:
         raise Failure("status %d, said: %s" % (status, lines))
     expect("status", status, 81)
     guest.end()
@@ -80,6 +81,34 @@ def changes(thaw, work, path, prepare, paused, change, *reasons):
     lost(guest, copy, reasons)
 
 
+def base_changes(thaw, work, folder, prepare, change, reason):
+    """Changes the file of the first of three snapshots under a guest of the last:
+    that file is named."""
+    copy = os.path.join(work, "copies")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    top = os.path.join(copy, "s2")
+    guest = Guest(thaw, work, ["restore", "--pager=map", top], prepare)
+    runs(guest)
+    change(os.path.join(copy, "s0", "memory"))
+    # As it was opened: from the snapshot that was asked for.
+    lost(guest, os.path.join(top, "..", "s0"), [reason])
+
+
+def save_chain(thaw, work, kernel, folder):
+    """Three snapshots of a guest that runs, each on the one before."""
+    os.mkdir(folder)
+    guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "64", "-p",
+                               "steps=0 pages=2048 period=200"])
+    for n in range(3):
+        runs(guest)
+        base = ["--base", os.path.join(folder, "s%d" % (n - 1))] if n else []
+        code, _, errors = run(thaw, "snapshot", *base, guest.control,
+                              os.path.join(folder, "s%d" % n))
+        expect("save", (code, errors), (0, ""))
+    guest.end()
+
+
 def cut(size):
     return lambda name: os.truncate(name, size)
 
@@ -100,7 +129,7 @@ def overwrite(name):
 def main():
     thaw, kernel, _ = arguments(__doc__)
     work = tempfile.mkdtemp(prefix="thaw-map.")
-    path = os.path.join(work, "s")
+    path, folder = os.path.join(work, "s"), os.path.join(work, "chain")
     try:
         guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "64", "-c", "2",
                                    "-p", "steps=0 pages=2048 period=200"])
@@ -122,6 +151,10 @@ def main():
             # It may be seen in between.
             changes(thaw, work, path, None, paused, cut_and_grow, WRITTEN,
                     SHORTER)
+        save_chain(thaw, work, kernel, folder)
+        base_changes(thaw, work, folder, None, overwrite, WRITTEN)
+        for prepare in None, failing(errno.EMFILE, "inotify_init1"):
+            base_changes(thaw, work, folder, prepare, cut(5000), SHORTER)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return 0

@@ -95,8 +95,8 @@ class Saver:
 
     def save(self, path):
         code, out, errors = self.guest.ask("snapshot", path)
-        expect("save " + path, (code, json.loads(out), errors),
-               (0, {"ok": True}, ""))
+        expect("save " + path, (code, json.loads(out)["ok"], errors),
+               (0, True, ""))
         self.whole(path)
 
     def whole(self, path):
@@ -264,15 +264,15 @@ def restore_headers(thaw, fresh):
                 "%s: snapshot of a guest for %s, this host is %s" % (
                     state, OTHER[arch].decode(), arch))
     state = os.path.join(fresh(), "state")
-    change_header(state, 8, (2).to_bytes(4, "little"))
+    change_header(state, 8, (3).to_bytes(4, "little"))
     for command in ("restore", "inspect"):
         refused(run(thaw, command, path),
-                r"%s: made by a newer thaw \(format version 2, maximum "
-                r"supported: 1\)" % state)
+                r"%s: made by a newer thaw \(format version 3, maximum "
+                r"supported: 2\)" % state)
     pages = os.path.join(fresh(), "pages")
     with open(pages, "r+b") as f:
         head = bytearray(f.read(88))
-        head[8] = 2
+        head[8] = 3
         head[84:88] = crc32c(head[:84]).to_bytes(4, "little")
         f.seek(0)
         f.write(head)

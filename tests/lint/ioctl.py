@@ -11,10 +11,12 @@ ALLOWED = {
     'vmm/kvm/kvm.c': 'every KVM request',
     'vmm/mem/uffd_probe.c': 'userfaultfd: what it can do here',
     'vmm/pager/uffd.c': 'userfaultfd: serving faults',
+    'vmm/base/sparse.c': 'files that share blocks',
     'vmm/io/disk.c': 'sizes and discards of block devices',
     'vmm/io/net_tap.c': 'tap devices',
     'vmm/io/stream.c': 'the kind of a terminal',
     'vmm/io/terminal.c': 'the size of a terminal',
+    'vmm/snap/verity.c': 'fs-verity of a snapshot',
 }
 
 # Issued by both architectures, with a struct that differs.

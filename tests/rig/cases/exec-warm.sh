@@ -305,6 +305,7 @@ case_exec_project() {
 	[ -e /scratch/project ] || skip "no unit tests here"
 	mount_debian
 	cp -r /scratch/project $debian/srv/project
+	exec_image 6.12
 	for i in 0 1 2 3 4 5 6 7 8 9; do
 		(
 			rc=0
@@ -315,8 +316,13 @@ case_exec_project() {
 				for t in /srv/project/test_*; do
 					n=\$((\${n:--1} + 1))
 					[ \$((n % 10)) -eq $i ] && [ -x \$t ] || continue
-					\$t >/tmp/said 2>&1 && echo ok \${t##*/} ||
-						{ echo not ok \${t##*/}; cat /tmp/said; }
+					rc=0
+					\$t >/tmp/said 2>&1 || rc=\$?
+					case \$rc in
+					0) echo ok \${t##*/} ;;
+					77) echo skip \${t##*/}; cat /tmp/said ;;
+					*) echo not ok \${t##*/}; cat /tmp/said ;;
+					esac
 				done" </dev/null >"$state/project-$i.out" \
 				2>"$state/project-$i.err" || rc=$?
 			echo $rc >"$state/project-$i"

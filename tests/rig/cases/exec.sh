@@ -12,22 +12,46 @@ exec_limit=400
 # is mapped takes milliseconds, and there are thousands in a restore.
 export XDG_CACHE_HOME=/tmp/cache
 
-# Run thaw exec with kernel $1, of Debian; the rest are options and the command.
-# With -warm after the kernel's name the guest may come from the cache.
+# The image of this host's own kernel, if the rig has built it.
+host_kernel() {
+	for built in /host-kernel/vmlinux /host-kernel/Image; do
+		[ ! -e "$built" ] || echo "$built"
+	done
+}
+
+# The modules of kernel $1, made from what is built in for that of the host.
+exec_modules() {
+	[ "$1" = host ] || { echo "/kernels/$RIG_ARCH-$1/modules"; return; }
+	mkdir -p /tmp/modules-host
+	for module in virtio_pci virtio_console virtiofs overlay; do
+		echo "kernel/$module.ko"
+	done >/tmp/modules-host/modules.builtin
+	echo /tmp/modules-host
+}
+
+# Put the image of kernel $1 at $image.  The share of the rig caches nothing.
+exec_image() {
+	image=/tmp/image-$1
+	[ ! -e "$image" ] || return 0
+	# For any user, whatever the umask here.
+	if [ "$1" = host ]; then
+		cp "$(host_kernel)" "$image.$$"
+	else
+		cp "$(kernel_image "$1" plain)" "$image.$$"
+	fi
+	chmod 644 "$image.$$"
+	mv "$image.$$" "$image"
+}
+
+# Run thaw exec with kernel $1, of Debian or `host'; the rest are options and the
+# command.  With -warm after the kernel's name the guest may come from the cache.
 exec_in() {
 	series=${1%-warm} snapshot=off
 	[ "$series" = "$1" ] || snapshot=auto
 	shift
-	# The share of the rig caches nothing.
-	image=/tmp/image-$series
-	if ! [ -e "$image" ]; then
-		# For any user, whatever the umask here.
-		cp "$(kernel_image "$series" plain)" "$image.$$"
-		chmod 644 "$image.$$"
-		mv "$image.$$" "$image"
-	fi
+	exec_image "$series"
 	timeout -s KILL $exec_limit thaw exec -k "$image" \
-		--modules "/kernels/$RIG_ARCH-$series/modules" \
+		--modules "$(exec_modules "$series")" \
 		--snapshot=$snapshot -p "$quirk watchdog_thresh=60" -m 256M --hang-timeout 200 "$@"
 }
 
@@ -197,6 +221,35 @@ case_exec_streams_6_12() {
 	exec_streams 6.12
 }
 
+# A root whose own links name the directories that the kernel's file systems go to.
+case_exec_root_links() {
+	root=/tmp/exec-links
+	rm -rf $root
+	mkdir -p $root/bin $root/proc $root/sys $root/devices $root/var/tmp $root/var/run
+	cp "$(readlink -f /bin/busybox)" $root/bin/busybox
+	ln -s /devices $root/dev
+	ln -s ../var/tmp $root/tmp
+	ln -s var/run $root/run
+	for layer in '' ,ro; do
+		exec_run "links$layer" 6.12-warm --root $root$layer -w / \
+			/bin/busybox sh -c 'busybox echo x >/tmp/new
+			busybox mount | while read -r what on where rest; do
+				busybox echo -n "$where "
+			done
+			busybox cat /var/tmp/new /dev/null; busybox ls -d /dev/fd'
+		exec_status "links$layer" 0
+		for where in /proc /sys /devices /devices/pts /devices/shm /var/run \
+			/var/tmp; do
+			grep -q "$where " "$state/exec-links$layer.out" ||
+				fail "nothing at $where: $(cat "$state/exec-links$layer.out")"
+		done
+		grep -q 'x$' "$state/exec-links$layer.out" || fail "no file in /tmp"
+		grep -q '^/dev/fd$' "$state/exec-links$layer.out" || fail "no /dev/fd"
+	done
+	[ ! -e $root/var/tmp/new ] || fail "the host has the guest's file"
+	rm -rf $root
+}
+
 case_exec_surroundings_6_12() {
 	exec_surroundings 6.12
 }
@@ -262,6 +315,18 @@ case_exec_hung() {
 		--hang-timeout 25 --control /tmp/exec-hung.sock -- \
 		sh -c 'touch /tmp/exec-hung; sleep 1000' </dev/null
 	exec_ended hung 123 'guest hung' hung
+}
+
+# The guest's processor with its interrupts off.  No kernel of Debian can be asked
+# for that; this one is the host's, which has LKDTM.
+case_exec_interrupts_off() {
+	[ -n "$(host_kernel)" ] || skip "this host's kernel has no LKDTM"
+	exec_run interrupts host --result "$state/exec-interrupts.json" \
+		--hang-timeout 25 -- sh -c 'mount -t debugfs none /sys/kernel/debug
+			echo HARDLOCKUP >/sys/kernel/debug/provoke-crash/DIRECT
+			echo it goes on' </dev/null
+	exec_ended interrupts 123 'guest hung' hung
+	same "its output" "$(cat "$state/exec-interrupts.out")" ''
 }
 
 # A busy host may not come to the command before that.

@@ -222,3 +222,88 @@ case_pager_large_pages() {
 	done
 	rm /tmp/large
 }
+
+# Begin the guest that answers as $1 with thaw's arguments $@; its pid is in $pid.
+answer_begin() {
+	name=$1
+	shift
+	rm -f /tmp/mapped/sock
+	timeout -s KILL 100 thaw "$@" --control /tmp/mapped/sock \
+		<>/tmp/mapped/in >"$state/$name.raw" 2>"$state/$name.err" &
+	pid=$!
+	for i in $(seq 100); do
+		[ ! -S /tmp/mapped/sock ] || return 0
+		sleep 0.1
+	done
+	fail "$name: $(cat "$state/$name.err")"
+}
+
+# The sum that $1 has answered to an "a".
+answer_of() {
+	printf a >/tmp/mapped/in
+	wait_line "$state/$1.raw" 'answer: a sum=.* cycles=' 60 || return 0
+	sed -n 's/.*answer: a sum=\([0-9a-f]*\) .*/\1/p' "$state/$1.raw" | tail -n 1
+}
+
+# Sum of field $2 in the mappings of a snapshot's memory by thaw $1, KiB.
+mapped_kib() {
+	awk -v name="$2:" '/^[0-9a-f]+-/ { inside = /\/memory$/ }
+		inside && $1 == name { sum += $2 } END { print sum + 0 }' \
+		"/proc/$1/smaps"
+}
+
+# A snapshot under userfault is mapped: what the guest reads is verified there
+# and not copied; a page that is changed before it is read ends the guest.
+case_pager_mapped() {
+	need_userfault
+	mkdir /tmp/mapped
+	mkfifo /tmp/mapped/in
+	image=$(image_of answer)
+	answer_begin mapped-first run -k "$image" -m 64 -p pages=4096
+	wait_line $state/mapped-first.raw ready 60 || fail "it is not ready"
+	sum=$(answer_of mapped-first)
+	thaw snapshot --stop /tmp/mapped/sock /tmp/mapped/snap >/dev/null ||
+		fail "no snapshot"
+	wait $pid
+	answer_begin mapped restore --pager=userfault --stats=json \
+		/tmp/mapped/snap
+	same "the sum" "$(answer_of mapped)" "$sum"
+	thaw=$(pidof thaw)
+	within "KiB that are mapped" "$(mapped_kib "$thaw" Rss)" 16384 32768
+	within "KiB that are copied" "$(mapped_kib "$thaw" Anonymous)" 0 2048
+	printf q >/tmp/mapped/in
+	wait $pid || fail "status $? at the end"
+	within "bytes verified" "$(figure_of mapped filled_bytes)" 16777216 \
+		33554432
+	for at in 1030 1300 1777 2048 2500; do
+		rm -rf /tmp/mapped/copy
+		cp -r /tmp/mapped/snap /tmp/mapped/copy
+		answer_begin "mapped-$at" restore --pager=userfault \
+			/tmp/mapped/copy
+		printf corrupt. | dd of=/tmp/mapped/copy/memory bs=8 conv=notrunc \
+			seek=$((at * 512 + at % 512)) 2>/dev/null
+		printf a >/tmp/mapped/in
+		rc=0
+		wait $pid || rc=$?
+		same "status with page $at overwritten" $rc 81
+		grep -q -e 'page is corrupt' -e 'was written to' \
+			"$state/mapped-$at.err" ||
+			fail "it said: $(cat "$state/mapped-$at.err")"
+	done
+	rm -rf /tmp/mapped
+}
+
+# Guest memory of reserved large pages; without enough of them it is refused.
+case_pager_hugetlb() {
+	pool=/proc/sys/vm/nr_hugepages
+	[ -e $pool ] || skip "this host has no hugetlb pages"
+	refuses 70 thaw run -k "$(image_of touch)" -m 64 --hugepages=hugetlb
+	echo 40 >$pool
+	[ "$(cat $pool)" -ge 32 ] || skip "this host has no 32 large pages left"
+	payload hugetlb touch -m 64 -c 2 -i /guest/signed --hugepages=hugetlb \
+		-p 'base=initrd check=signature pages=4096'
+	payload hugetlb touch -m 64 -c 2 --hugepages=hugetlb -p 'pages=4096 write=1'
+	same "pages in use afterwards" \
+		"$(sed -n 's/^HugePages_Rsvd: *//p' /proc/meminfo)" 0
+	echo 0 >$pool
+}

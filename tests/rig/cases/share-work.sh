@@ -43,7 +43,7 @@ case_share_operations_6_1() {
 
 # Random operations, with memory that is filled first, on 6.1.
 case_share_random_eager() {
-	limit=800
+	limit=2600
 	share_dirs random61
 	echo $steps >$fs/random61/rw/steps
 	boot random61 -k "$(kernel_image 6.1 plain)" -i /guest/initrd-6.1 \
@@ -59,7 +59,7 @@ case_share_random_eager() {
 share_start() {
 	cp -a $fs/saved $fs/$1
 	[ ! -e $state/$1.steps ] || cp $state/$1.steps $fs/$1/rw/steps
-	timeout -s KILL 800 thaw restore /scratch/share-snap --pager=${2%:*} \
+	timeout -s KILL 2600 thaw restore /scratch/share-snap --pager=${2%:*} \
 		--memory=${2#*:} $(share_options $1) <>/tmp/share.in \
 		>$state/$1.raw 2>$state/$1.err &
 	echo $! >$state/$1.pid

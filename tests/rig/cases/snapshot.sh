@@ -269,6 +269,100 @@ case_snapshot_chain() {
 	rm -rf $chain
 }
 
+# The chain, which runs on, is saved to snapshot $1 of $chain, and restored from it
+# as $2 (PAGER:MEMORY); the remaining arguments are thaw snapshot's.
+chain_fork() {
+	from=$chain/s$1 way=$2
+	shift 2
+	thaw snapshot "$@" /tmp/chain.sock "$from" >$chain/said ||
+		fail "no snapshot for $way: $(cat /tmp/chain.err)"
+	info "chain: $* $(tr -d '{}"' <$chain/said), $(du -sk "$from" |
+		cut -f1) KiB"
+	if [ "${way%:*}" = map ] && [ $# -gt 0 ]; then
+		rm -rf $chain/flat
+		thaw snapshot --flatten "$from" $chain/flat || fail "flatten"
+		from=$chain/flat
+	fi
+	rm -f /tmp/fork.sock
+	: >$chain/fork
+	timeout -s KILL 200 thaw restore --pager=${way%:*} --memory=${way#*:} \
+		--control /tmp/fork.sock "$from" </dev/null >$chain/fork \
+		2>$chain/fork.err &
+	fork=$!
+	until [ "$(grep -c '^chain: ' $chain/fork)" -gt 4 ]; do
+		kill -0 $fork 2>/dev/null || fail "$way: $(cat $chain/fork.err)"
+		sleep 0.2
+	done
+	said=$(thaw ctl /tmp/fork.sock quit 2>&1) ||
+		fail "quit, $way: $said $(cat $chain/fork.err) $(tail -n 3 $chain/fork)"
+	wait $fork || fail "$way: status $?: $(cat $chain/fork.err)"
+	# The last line may be cut.
+	sed '$d' $chain/fork >>$chain/all
+}
+
+# A guest that runs is saved as a whole, then what it has written since, again and
+# again; each snapshot goes on as the guest does.
+case_snapshot_running() {
+	chain=/tmp/chain
+	rm -rf $chain
+	mkdir $chain
+	chain_alone
+	set -- uffd:anon eager:guest_memfd map:anon
+	[ -n "$RIG_STOCK" ] ||
+		set -- userfault:anon uffd:anon userfault:guest_memfd map:anon eager:anon
+	chain_boot
+	until grep -q '^chain: ' /tmp/chain.out; do
+		kill -0 $pid 2>/dev/null || fail "$(cat /tmp/chain.err)"
+		sleep 0.1
+	done
+	chain_fork 0 "$1"
+	n=0
+	for way in "$@"; do
+		n=$((n + 1))
+		chain_fork $n "$way" --base $chain/s$((n - 1))
+	done
+	thaw ctl /tmp/chain.sock quit >/dev/null || fail "quit"
+	wait $pid || fail "status $?: $(cat /tmp/chain.err)"
+	same "what the guest's thaw said" "$(cat /tmp/chain.err)" ""
+	sed '$d' /tmp/chain.out >>$chain/all
+	chain_check
+	rm -rf $chain
+}
+
+# Debian, too, goes on, and so does what was saved meanwhile.
+case_snapshot_running_debian() {
+	rm -f /tmp/run.sock /tmp/run.in /tmp/fork.in
+	mkfifo /tmp/run.in /tmp/fork.in
+	thaw run -k "$(kernel_image 6.12 plain)" -i /guest/initrd-6.12 -c 2 \
+		-p "$quirk quiet t=live" -m 512M --control /tmp/run.sock \
+		<>/tmp/run.in >$state/running.raw 2>$state/running.err &
+	pid=$!
+	wait_line $state/running.raw 'FACT tick=4' 400 || fail "no tick"
+	thaw snapshot /tmp/run.sock /tmp/run.snap >$state/running.said ||
+		fail "$(cat $state/running.said $state/running.err)"
+	info "Debian: $(tr -d '{}"' <$state/running.said)"
+	way=uffd
+	[ -n "$RIG_STOCK" ] || way=userfault
+	timeout -s KILL 300 thaw restore --pager=$way /tmp/run.snap \
+		<>/tmp/fork.in >$state/forked.raw 2>$state/forked.err &
+	fork=$!
+	wait_line $state/forked.raw 'FACT tick=6' 400 || fail "no tick of the fork"
+	for one in run fork; do
+		echo "word-$one" >/tmp/$one.in
+	done
+	wait $pid || fail "status $?: $(cat $state/running.err)"
+	wait $fork || fail "fork: status $?: $(cat $state/forked.err)"
+	for name in running forked; do
+		tr -d '\r' <$state/$name.raw >$state/$name.log
+		reached_end $name
+		same "what thaw said" "$(cat $state/$name.err)" ""
+	done
+	same "the word" "$(fact_of running word)" word-run
+	same "the word of the fork" "$(fact_of forked word)" word-fork
+	same "the other processor" "$(fact_of forked cpu1)" works
+	rm -rf /tmp/run.snap
+}
+
 # The steps of tests/rig/portable, each on its own host: /scratch stays.
 case_portable_begin() {
 	chain=/scratch/chain
@@ -288,8 +382,9 @@ case_portable_retry() {
 	thaw inspect --verify $chain/snap >/dev/null || fail "inspect: status $?"
 }
 
-# An interrupt controller's tables lie in pages that cannot be read: the snapshot
-# is refused, where the guest would wait for "retry", and the machine answers.
+# An interrupt controller's tables lie in pages that cannot be read: a snapshot of the
+# paused guest is refused when KVM writes them, one of the running guest when it reads
+# memory before, where the guest would wait for "retry", and the machine answers.
 case_snapshot_absent_tables() {
 	dir=/tmp/tables
 	mkdir $dir
@@ -306,10 +401,15 @@ case_snapshot_absent_tables() {
 	done
 	: >$dir/broken
 	rc=0
+	timeout -s KILL 40 thaw snapshot --pause $dir/sock $dir/snap \
+		>$dir/said 2>&1 || rc=$?
+	same "status of the snapshot, paused" $rc 70
+	grep -q 'ITS: table at' $dir/err || fail "not the tables: $(cat $dir/err)"
+	rc=0
 	timeout -s KILL 40 thaw snapshot $dir/sock $dir/snap >$dir/said 2>&1 ||
 		rc=$?
-	same "status of the snapshot" $rc 70
-	grep -q 'ITS: table at' $dir/err || fail "not the tables: $(cat $dir/err)"
+	same "status of the snapshot, running" $rc 70
+	grep -q 'snapshot: memory at' $dir/err || fail "not memory: $(cat $dir/err)"
 	rm $dir/broken
 	timeout -s KILL 40 thaw snapshot $dir/sock $dir/snap >/dev/null ||
 		fail "no snapshot of pages that can be read: $(cat $dir/err)"

@@ -55,6 +55,25 @@ static void errors(void **state)
 			    "thaw: y\nthaw: z\n");
 }
 
+/* The last error of this thread can be kept. */
+static void kept(void **state)
+{
+	char line[LOG_KEPT_BYTES];
+	struct capture c;
+
+	(void)state;
+	capture_start(&c, STDERR_FILENO);
+	log_keep(line);
+	assert_string_equal(line, "");
+	log_error("first");
+	log_errno(ENOENT, "open %s", "x");
+	log_warn("not an error");
+	log_keep(NULL);
+	log_error("not kept");
+	capture_end(&c);
+	assert_string_equal(line, "open x: No such file or directory");
+}
+
 /* A raw terminal needs CR before LF. */
 static void raw(void **state)
 {
@@ -102,9 +121,9 @@ static void budget(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(levels), cmocka_unit_test(errors),
-		cmocka_unit_test(raw),	  cmocka_unit_test(long_lines),
-		cmocka_unit_test(budget),
+		cmocka_unit_test(levels),     cmocka_unit_test(errors),
+		cmocka_unit_test(kept),	      cmocka_unit_test(raw),
+		cmocka_unit_test(long_lines), cmocka_unit_test(budget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

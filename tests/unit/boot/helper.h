@@ -38,7 +38,6 @@ static inline void ram_init(struct memory *memory, uint64_t low, uint64_t high)
 		.backing = MEMORY_ANON,
 		.ranges = ranges,
 		.range_count = high ? 2 : 1,
-		.file_fd = -1,
 	};
 
 	assert_int_equal(memory_init(memory, &config, NULL), 0);

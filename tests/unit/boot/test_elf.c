@@ -156,7 +156,6 @@ static int load_high(struct attempt *a, const struct elf_image *e)
 		.backing = MEMORY_ANON,
 		.ranges = &range,
 		.range_count = 1,
-		.file_fd = -1,
 	};
 	struct image image = { .fd = file_of(e, sizeof(*e)),
 			       .size_bytes = sizeof(*e),

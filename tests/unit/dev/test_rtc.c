@@ -245,7 +245,7 @@ static int load(struct world *w, uint32_t version, const uint32_t *words,
 	in = (struct snap_reader){ .data = out.data,
 				   .len = out.len,
 				   .version = version };
-	assert_int_equal(w->rtc.ops->quiesce(w->rtc.state), 0);
+	assert_int_equal(w->rtc.ops->quiesce(w->rtc.state, INT64_MAX), 0);
 	r = w->rtc.ops->load(w->rtc.state, &in);
 	snap_writer_finish(&out);
 	return r;
@@ -280,7 +280,7 @@ static void stopped_is_silent(void **state)
 
 	put(w, MR, at);
 	put(w, IMSC, 1);
-	assert_int_equal(w->rtc.ops->quiesce(w->rtc.state), 0);
+	assert_int_equal(w->rtc.ops->quiesce(w->rtc.state, INT64_MAX), 0);
 	if (line_up(w))
 		return; /* slow host: raised before */
 	while ((uint32_t)time(NULL) <= at)
@@ -301,7 +301,7 @@ static void saves_and_loads(void **state)
 	put(w, IMSC, 0xff);
 	set_alarm(w);
 	wait_for_line(w);
-	assert_int_equal(w->rtc.ops->quiesce(w->rtc.state), 0);
+	assert_int_equal(w->rtc.ops->quiesce(w->rtc.state, INT64_MAX), 0);
 	assert_int_equal(w->rtc.ops->save(w->rtc.state, &out), 0);
 	w->rtc.ops->reset(w->rtc.state);
 	assert_int_equal(get(w, MR), 0);

@@ -548,12 +548,12 @@ static void checkpoint_moves_it(void **state)
 	for (int i = 0; i < 100; i++, nap())
 		sent = driver_write(w, sent, 512 * 1024);
 	assert_int_equal(get(w, LSR) & 0x20, 0);
-	assert_int_equal(w->serial.ops->quiesce(w->serial.state), 0);
+	assert_int_equal(w->serial.ops->quiesce(w->serial.state, INT64_MAX), 0);
 	assert_int_equal(w->serial.ops->save(w->serial.state, &out), 0);
 	w->serial.ops->resume(w->serial.state);
 	assert_int_equal(ioctl(w->screen, FIONREAD, &before), 0);
 
-	assert_int_equal(v->serial.ops->quiesce(v->serial.state), 0);
+	assert_int_equal(v->serial.ops->quiesce(v->serial.state, INT64_MAX), 0);
 	in = (struct snap_reader){ .data = out.data, .len = out.len };
 	assert_int_equal(v->serial.ops->load(v->serial.state, &in), 0);
 	assert_true(line_up(v));

@@ -41,8 +41,8 @@ static const char *const env[] = { "A=1", "B=\n", NULL };
 static const struct setup setup = { .root_tag = (char *)"root",
 				    .flags = SETUP_READONLY,
 				    .hostname = (char *)"thaw",
-				    .address = (char *)"",
-				    .router = (char *)"",
+				    .ipv4 = { (char *)"", (char *)"", 0 },
+				    .ipv6 = { (char *)"", (char *)"", 0 },
 				    .dns = (char *)"" };
 static const struct request request = {
 	.argv = (char **)argv,

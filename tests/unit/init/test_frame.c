@@ -28,10 +28,10 @@ static struct message setup_message(void)
 			.binds = binds,
 			.bind_count = 2,
 			.hostname = (char *)"",
-			.address = (char *)"192.0.2.1",
-			.router = (char *)"192.0.2.254",
+			.ipv4 = { (char *)"192.0.2.1", (char *)"192.0.2.254",
+				  24 },
+			.ipv6 = { (char *)"2001:db8::1", (char *)"", 64 },
 			.dns = (char *)"",
-			.prefix_bits = 24,
 		},
 	};
 }
@@ -119,10 +119,13 @@ static void setup(void **state)
 		assert_string_equal(back.setup.binds[1].tag, "share2");
 		assert_int_equal(back.setup.binds[1].flags, BIND_READONLY);
 		assert_string_equal(back.setup.hostname, "");
-		assert_string_equal(back.setup.address, "192.0.2.1");
-		assert_string_equal(back.setup.router, "192.0.2.254");
+		assert_string_equal(back.setup.ipv4.address, "192.0.2.1");
+		assert_string_equal(back.setup.ipv4.router, "192.0.2.254");
+		assert_int_equal(back.setup.ipv4.prefix_bits, 24);
+		assert_string_equal(back.setup.ipv6.address, "2001:db8::1");
+		assert_string_equal(back.setup.ipv6.router, "");
+		assert_int_equal(back.setup.ipv6.prefix_bits, 64);
 		assert_string_equal(back.setup.dns, "");
-		assert_int_equal(back.setup.prefix_bits, 24);
 		message_finish(&back);
 	}
 }
@@ -198,11 +201,13 @@ static void all_types(void **state)
 		int err;
 
 		if (type == MESSAGE_SETUP)
-			m.setup = (struct setup){ .root_tag = (char *)"",
-						  .hostname = (char *)"",
-						  .address = (char *)"",
-						  .router = (char *)"",
-						  .dns = (char *)"" };
+			m.setup = (struct setup){
+				.root_tag = (char *)"",
+				.hostname = (char *)"",
+				.ipv4 = { (char *)"", (char *)"", 0 },
+				.ipv6 = { (char *)"", (char *)"", 0 },
+				.dns = (char *)""
+			};
 		if (type == MESSAGE_REQUEST)
 			m.request = (struct request){ .argv = argv,
 						      .argc = 1,
@@ -333,10 +338,12 @@ static void malformed(void **state)
 		{ MESSAGE_REQUEST, "\0\0\0\0", 4, -EPROTO },
 		{ MESSAGE_REQUEST, "\2\0\0\0\0\0\0\0", 8, -EPROTO },
 		{ MESSAGE_REQUEST, "\xff\xff\xff\xff\0\0\0\0", 8, -EPROTO },
-		{ MESSAGE_SETUP, "\0\0\0\0" ZERO12 ZERO16, 32, 1 },
-		{ MESSAGE_SETUP, "\0\0\0\0" ZERO12 ZERO16, 28, -EPROTO },
-		{ MESSAGE_SETUP, "\0\0\0\0\4\0\0\0" ZERO8 ZERO16, 32, -EPROTO },
-		{ MESSAGE_SETUP, ZERO8 "\1\0\0\0\0\0\0\0" ZERO16, 32, -EPROTO },
+		{ MESSAGE_SETUP, "\0\0\0\0" ZERO12 ZERO12 ZERO16, 44, 1 },
+		{ MESSAGE_SETUP, "\0\0\0\0" ZERO12 ZERO12 ZERO16, 40, -EPROTO },
+		{ MESSAGE_SETUP, "\0\0\0\0\4\0\0\0" ZERO8 ZERO12 ZERO16, 44,
+		  -EPROTO },
+		{ MESSAGE_SETUP, ZERO8 "\1\0\0\0\0\0\0\0" ZERO12 ZERO16, 44,
+		  -EPROTO },
 	};
 
 	(void)state;

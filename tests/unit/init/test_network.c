@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <net/route.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,10 +34,22 @@ static int tap_fd, socket_fd;
 static struct setup setup_of(const char *address, unsigned int bits,
 			     const char *router)
 {
-	return (struct setup){ .address = (char *)address,
-			       .prefix_bits = bits,
-			       .router = (char *)router,
-			       .dns = (char *)"" };
+	return (struct setup){
+		.ipv4 = { (char *)address, (char *)router, bits },
+		.ipv6 = { (char *)"", (char *)"", 0 },
+		.dns = (char *)"",
+	};
+}
+
+/* The same with IPv6 and no IPv4. */
+static struct setup setup6_of(const char *address, unsigned int bits,
+			      const char *router)
+{
+	struct setup s = setup_of("", 0, "");
+
+	s.ipv6 = (struct setup_addresses){ (char *)address, (char *)router,
+					   bits };
+	return s;
 }
 
 /* Makes the interface, which goes with the descriptor; -1: not possible. */
@@ -152,10 +165,76 @@ static void test_no_router(void **state)
 	assert_int_equal(default_router(), 0);
 }
 
-static void refused(const char *address, unsigned int bits, const char *router,
-		    int err, const char *what)
+/*
+ * Whether a line of a file about IPv6 starts with @start, and has the interface at
+ * its end.
+ */
+static bool has_line(const char *path, const char *start)
 {
-	const struct setup s = setup_of(address, bits, router);
+	char line[256];
+	bool found = false;
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		found |= !strncmp(line, start, strlen(start)) &&
+			 strstr(line, " eth0\n");
+	fclose(f);
+	return found;
+}
+
+/*
+ * Whether there is IPv6, and its routes reach the kernel: qemu-user takes each for a
+ * longer one of IPv4, and answers EFAULT for the name of an interface in it.
+ */
+static bool has_ipv6(void)
+{
+	struct {
+		struct in6_rtmsg route;
+		uint8_t after[128];
+	} none;
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool has;
+
+	memset(&none, 0, sizeof(none.route));
+	memset(none.after, 0xff, sizeof(none.after));
+	has = fd >= 0 && access("/proc/net/if_inet6", R_OK) == 0 &&
+	      ioctl(fd, SIOCDELRT, &none) != 0 && errno != EFAULT;
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+/* proc_net(5): the address, 32 digits, index, prefix, scope, flags, interface. */
+static void test_addresses6(void **state)
+{
+	struct setup s = setup6_of("fd00:1::15", 64, "fd00:1::2");
+	struct failure f;
+	char line[128];
+
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	assert_int_equal(network_configure(&s, &f), 0);
+	assert_true(is_up("eth0"));
+	/* Scope 0 is global; 0x80, permanent, and not tentative (0x40). */
+	snprintf(line, sizeof(line),
+		 "fd000001000000000000000000000015 %02x 40 00 80",
+		 if_nametoindex("eth0"));
+	assert_true(has_line("/proc/thread-self/net/if_inet6", line));
+	assert_true(has_line("/proc/thread-self/net/ipv6_route",
+			     "00000000000000000000000000000000 00 "
+			     "00000000000000000000000000000000 00 "
+			     "fd000001000000000000000000000002 "));
+	/* Again, and with IPv4. */
+	s.ipv4 = setup_of("10.0.2.15", 24, "10.0.2.2").ipv4;
+	assert_int_equal(network_configure(&s, &f), 0);
+	check_address(SIOCGIFADDR, "10.0.2.15");
+	assert_int_equal(default_router(), inet_addr("10.0.2.2"));
+}
+
+static void refused(const struct setup s, int err, const char *what)
+{
 	struct failure f = { .what = "" };
 
 	assert_int_equal(network_configure(&s, &f), err);
@@ -166,13 +245,23 @@ static void refused(const char *address, unsigned int bits, const char *router,
 static void test_refused(void **state)
 {
 	(void)state;
-	refused("10.0.2", 24, "", -EINVAL, "network address 10.0.2");
-	refused("10.0.2.15", 33, "", -EINVAL, "network prefix");
-	refused("10.0.2.15", 24, "somewhere", -EINVAL, "somewhere");
-	refused("10.0.2.15", 24, "192.0.2.1", -ENETUNREACH,
+	refused(setup_of("10.0.2", 24, ""), -EINVAL, "network address 10.0.2");
+	refused(setup_of("10.0.2.15", 33, ""), -EINVAL, "network prefix");
+	refused(setup_of("10.0.2.15", 24, "somewhere"), -EINVAL, "somewhere");
+	refused(setup_of("10.0.2.15", 24, "192.0.2.1"), -ENETUNREACH,
 		"add router 192.0.2.1");
+	refused(setup6_of("fd00:1:15", 64, ""), -EINVAL,
+		"network address fd00:1:15");
+	refused(setup6_of("fd00:1::15", 129, ""), -EINVAL, "network prefix");
+	if (has_ipv6()) {
+		refused(setup6_of("fd00:1::15", 64, "somewhere"), -EINVAL,
+			"somewhere");
+		refused(setup6_of("fd00:1::15", 64, "fd00:2::1"), -EHOSTUNREACH,
+			"add router fd00:2::1");
+	}
 	close(tap_fd);
-	refused("10.0.2.15", 24, "", -ENODEV, "set address 10.0.2.15 of eth0");
+	refused(setup_of("10.0.2.15", 24, ""), -ENODEV,
+		"set address 10.0.2.15 of eth0");
 }
 
 #define TEST(name, function)                          \
@@ -186,6 +275,7 @@ int main(void)
 		TEST("network-none", test_none),
 		TEST("network-addresses", test_addresses),
 		TEST("network-no-router", test_no_router),
+		TEST("network-addresses6", test_addresses6),
 		TEST("network-refused", test_refused),
 	};
 

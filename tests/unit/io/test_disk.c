@@ -11,13 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/thread.h"
 #include "vmm/io/disk.h"
 
 #define DISK_BYTES 8192
@@ -96,6 +100,18 @@ static void test_locks(void **state)
 	assert_int_equal(disk_open(&other, x->path, false), -EBUSY);
 }
 
+/* O_NONBLOCK has a meaning for io_uring. */
+static void test_blocks(void **state)
+{
+	struct fixture *x = *state;
+
+	assert_int_equal(disk_open(&x->disk, x->path, false), 0);
+	assert_int_equal(fcntl(x->disk.fd, F_GETFL) & O_NONBLOCK, 0);
+	if (disk_set_direct(&x->disk) < 0)
+		skip();
+	assert_int_equal(fcntl(x->disk.direct.fd, F_GETFL) & O_NONBLOCK, 0);
+}
+
 static void test_transfers(void **state)
 {
 	struct fixture *x = *state;
@@ -114,7 +130,7 @@ static void test_transfers(void **state)
 	memset(a, 0, sizeof(a));
 	assert_int_equal(disk_readv(&x->disk, iov, 1, 4096), 0);
 	assert_int_equal(a[699], 9);
-	assert_int_equal(disk_flush(&x->disk), 0);
+	assert_int_equal(disk_flush(&x->disk, disk_failed_syncs(&x->disk)), 0);
 	/* The file ends early: part of it is not enough. */
 	assert_int_equal(truncate(x->path, 1000), 0);
 	assert_int_equal(disk_readv(&x->disk, iov, 2, 512), -EIO);
@@ -168,12 +184,130 @@ static void test_sync(void **state)
 	assert_int_equal(disk_sync(&x->disk), -EINVAL);
 	assert_int_equal(dup2(image, x->disk.fd), x->disk.fd);
 	assert_int_equal(disk_sync(&x->disk), -EINVAL);
-	assert_int_equal(disk_flush(&x->disk), -EINVAL);
-	assert_int_equal(disk_flush(&x->disk), 0);
+	assert_int_equal(disk_flush(&x->disk, disk_failed_syncs(&x->disk)),
+			 -EINVAL);
+	assert_int_equal(disk_flush(&x->disk, disk_failed_syncs(&x->disk)), 0);
 	assert_int_equal(disk_sync(&x->disk), 0);
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);
 	close(image);
+}
+
+/*
+ * In place of the C library's, so that a test can hold a sync and have it fail, as
+ * one of a disk that loses a write: the error is reported once.
+ */
+static struct {
+	sem_t entered, go;
+	int error; /* of the next sync; 0: it is the real one */
+} held_sync;
+
+int fdatasync(int fd)
+{
+	int err = held_sync.error;
+
+	if (err == 0)
+		return (int)syscall(SYS_fdatasync, fd);
+	held_sync.error = 0;
+	sem_post(&held_sync.entered);
+	sem_wait(&held_sync.go);
+	errno = err;
+	return -1;
+}
+
+/* A call on a thread of its own. */
+struct background {
+	struct fixture *x;
+	uint64_t failed_before;
+	uint8_t byte;
+	sem_t begun;
+	int result;
+	pthread_t thread;
+};
+
+static void *flush_in_background(void *arg)
+{
+	struct background *b = arg;
+
+	sem_post(&b->begun);
+	b->result = disk_flush(&b->x->disk, b->failed_before);
+	return NULL;
+}
+
+static void *write_in_background(void *arg)
+{
+	struct background *b = arg;
+	uint8_t a[512];
+	struct iovec iov = { a, sizeof(a) };
+
+	memset(a, b->byte, sizeof(a));
+	sem_post(&b->begun);
+	b->result = disk_write_through(&b->x->disk, &iov, 1,
+				       (uint64_t)b->byte * 512);
+	return NULL;
+}
+
+static void begin(struct background *b, void *(*run)(void *arg))
+{
+	sem_init(&b->begun, 0, 0);
+	b->failed_before = disk_failed_syncs(&b->x->disk);
+	assert_int_equal(thread_start(&b->thread, "test", run, b), 0);
+	sem_wait(&b->begun);
+}
+
+static int end(struct background *b)
+{
+	pthread_join(b->thread, NULL);
+	sem_destroy(&b->begun);
+	return b->result;
+}
+
+/* Opens the disk; the next sync is held. */
+static void hold_sync(struct fixture *x)
+{
+	assert_int_equal(disk_open(&x->disk, x->path, false), 0);
+	sem_init(&held_sync.entered, 0, 0);
+	sem_init(&held_sync.go, 0, 0);
+	held_sync.error = EIO;
+}
+
+/* The kernel reports a lost write once; all flushes in flight report it. */
+static void test_flushes_fail(void **state)
+{
+	struct fixture *x = *state;
+	struct background a = { .x = x }, b = { .x = x };
+
+	hold_sync(x);
+	begin(&a, flush_in_background);
+	sem_wait(&held_sync.entered);
+	begin(&b, flush_in_background);
+	usleep(20000);
+	sem_post(&held_sync.go);
+	assert_int_equal(end(&a), -EIO);
+	assert_int_equal(end(&b), -EIO);
+	assert_int_equal(disk_flush(&x->disk, disk_failed_syncs(&x->disk)), 0);
+}
+
+/* A write is not lost in the sync of another one. */
+static void test_write_through(void **state)
+{
+	struct fixture *x = *state;
+	struct background a = { .x = x, .byte = 3 }, b = { .x = x, .byte = 5 };
+	uint8_t now;
+
+	hold_sync(x);
+	begin(&a, write_in_background);
+	sem_wait(&held_sync.entered);
+	begin(&b, write_in_background);
+	usleep(20000);
+	/* The sync that fails may not take the error of this one. */
+	assert_int_equal(pread(x->disk.fd, &now, 1, 5 * 512), 1);
+	assert_int_equal(now, 6);
+	sem_post(&held_sync.go);
+	assert_int_equal(end(&a), -EIO);
+	assert_int_equal(end(&b), 0);
+	assert_int_equal(pread(x->disk.fd, &now, 1, 5 * 512), 1);
+	assert_int_equal(now, 5);
 }
 
 /* What was written to standard error since log_begin(). */
@@ -264,8 +398,10 @@ static void test_flush_fails(void **state)
 	assert_int_equal(disk_open(&x->disk, x->path, false), 0);
 	fill_up(x);
 	log_begin(&log);
-	assert_int_equal(disk_flush(&x->disk), -EINVAL);
-	assert_int_equal(disk_flush(&x->disk), -EINVAL);
+	assert_int_equal(disk_flush(&x->disk, disk_failed_syncs(&x->disk)),
+			 -EINVAL);
+	assert_int_equal(disk_flush(&x->disk, disk_failed_syncs(&x->disk)),
+			 -EINVAL);
 	log_end(&log);
 	log_is(&log, x, "flush: Invalid argument");
 	assert_int_equal(disk_errors(&x->disk, DISK_FLUSH), 2);
@@ -309,6 +445,31 @@ static void test_no_host_error(void **state)
 		assert_int_equal(disk_errors(&x->disk, (enum disk_op)op), 0);
 }
 
+/* At the end no flush begins, and one that is interrupted is no error of the host. */
+static void test_ending(void **state)
+{
+	struct fixture *x = *state;
+	struct background b = { .x = x };
+	struct log log;
+
+	assert_int_equal(disk_open(&x->disk, x->path, false), 0);
+	log_begin(&log);
+	disk_set_ending(&x->disk, true);
+	assert_int_equal(disk_flush(&x->disk, 0), -EINTR);
+	held_sync.error = EINTR;
+	disk_set_ending(&x->disk, false);
+	sem_init(&held_sync.entered, 0, 0);
+	sem_init(&held_sync.go, 0, 0);
+	begin(&b, flush_in_background);
+	sem_wait(&held_sync.entered);
+	disk_set_ending(&x->disk, true);
+	sem_post(&held_sync.go);
+	assert_int_equal(end(&b), -EINTR);
+	log_end(&log);
+	assert_string_equal(log.text, "");
+	assert_int_equal(disk_errors(&x->disk, DISK_FLUSH), 0);
+}
+
 #define TEST(label, function)                          \
 	{                                              \
 		label, function, setup, teardown, NULL \
@@ -319,6 +480,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST("io-disk-refuses", test_refuses),
 		TEST("io-disk-locks", test_locks),
+		TEST("io-disk-blocks", test_blocks),
 		TEST("io-disk-transfers", test_transfers),
 		TEST("io-disk-read-only", test_read_only),
 		TEST("io-disk-zeroes", test_zeroes),
@@ -327,6 +489,9 @@ int main(void)
 		TEST("io-disk-truncated", test_truncated),
 		TEST("io-disk-no-host-error", test_no_host_error),
 		TEST("io-disk-sync", test_sync),
+		TEST("io-disk-flushes-fail", test_flushes_fail),
+		TEST("io-disk-write-through", test_write_through),
+		TEST("io-disk-ending", test_ending),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

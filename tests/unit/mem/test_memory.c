@@ -23,8 +23,7 @@ static void open_memory(struct memory *memory)
 					       { HIGH, 0x8000 } };
 	const struct memory_config config = { .backing = MEMORY_ANON,
 					      .ranges = ranges,
-					      .range_count = 2,
-					      .file_fd = -1 };
+					      .range_count = 2 };
 
 	assert_int_equal(memory_init(memory, &config, NULL), 0);
 }
@@ -166,7 +165,6 @@ static void whole_pages_of_host(void **state)
 	};
 	struct memory_config config = { .backing = MEMORY_ANON,
 					.range_count = 1,
-					.file_fd = -1,
 					.granule_pages = 16 };
 	struct memory memory;
 
@@ -188,6 +186,38 @@ static void whole_pages_of_host(void **state)
 	memory_finish(&memory);
 }
 
+/* KVM can map large pages: both addresses agree modulo their size. */
+static void addresses_agree(void **state)
+{
+	static const struct memory_range ranges[] = {
+		{ 0, 3 * MIB },
+		{ UINT64_C(0x40100000), 5 * MIB },
+		{ UINT64_C(0x100000000), 8 * GIB },
+	};
+	static const uint64_t sizes[] = { 2 * MIB, 2 * MIB, GIB };
+	const struct memory_config config = { .backing = MEMORY_ANON,
+					      .ranges = ranges,
+					      .range_count = 3 };
+	struct memory memory;
+
+	(void)state;
+	assert_int_equal(memory_init(&memory, &config, NULL), 0);
+	for (unsigned int i = 0; i < memory.region_count; i++) {
+		const struct memory_region *region = &memory.regions[i];
+
+		assert_int_equal((uintptr_t)region->hva % sizes[i],
+				 region->gpa % sizes[i]);
+		/* All of it is there, up to the last byte. */
+		assert_int_equal(memory_write(&memory,
+					      region->gpa + region->size_bytes -
+						      1,
+					      "x", 1),
+				 0);
+		assert_int_equal(memory_write(&memory, region->gpa, "x", 1), 0);
+	}
+	memory_finish(&memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +227,7 @@ int main(void)
 		cmocka_unit_test(populates_first),
 		cmocka_unit_test(loads_from_files),
 		cmocka_unit_test(whole_pages_of_host),
+		cmocka_unit_test(addresses_agree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

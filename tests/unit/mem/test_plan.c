@@ -82,8 +82,7 @@ static void applies(void **state)
 	const struct memory_range range = { 0x1000, 0x1000 };
 	const struct memory_config config = { .backing = MEMORY_ANON,
 					      .ranges = &range,
-					      .range_count = 1,
-					      .file_fd = -1 };
+					      .range_count = 1 };
 	struct memory memory;
 	struct plan plan = { 0 };
 	char got[3];

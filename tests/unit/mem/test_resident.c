@@ -18,8 +18,7 @@ static void tells_written_pages(void **state)
 	const struct memory_range range = { 0, 64 * PAGE_BYTES };
 	const struct memory_config config = { .backing = MEMORY_ANON,
 					      .ranges = &range,
-					      .range_count = 1,
-					      .file_fd = -1 };
+					      .range_count = 1 };
 	struct memory memory;
 	struct resident resident;
 	uint8_t may[64];

@@ -43,20 +43,23 @@ static int open_memory(struct memory *memory)
 	const struct memory_range ranges[] = { { LOW, BYTES },
 					       { HIGH, BYTES } };
 	char path[] = "/tmp/thaw-sigbus.XXXXXX";
+	const struct memory_part whole = { 0, 2 * BYTES / PAGE_BYTES,
+					   mkstemp(path) };
 	struct memory_config config = { .backing = MEMORY_FILE,
 					.ranges = ranges,
 					.range_count = 2,
-					.file_fd = mkstemp(path) };
+					.parts = &whole,
+					.part_count = 1 };
 	uint8_t *bytes = malloc(2 * BYTES);
 
 	assert_non_null(bytes);
 	memset(bytes, 0x11, 2 * BYTES);
-	assert_true(config.file_fd >= 0);
-	assert_int_equal(write(config.file_fd, bytes, 2 * BYTES), 2 * BYTES);
+	assert_true(whole.fd >= 0);
+	assert_int_equal(write(whole.fd, bytes, 2 * BYTES), 2 * BYTES);
 	unlink(path);
 	free(bytes);
 	assert_int_equal(memory_init(memory, &config, NULL), 0);
-	return config.file_fd;
+	return whole.fd;
 }
 
 static void *read_byte(void *hva)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -28,17 +29,32 @@ void test_memory(struct memory *memory, uint64_t pages)
 void test_memory_granules(struct memory *memory, uint64_t pages,
 			  uint32_t granule_pages)
 {
+	test_memory_from(memory, pages, granule_pages, -1, NULL);
+}
+
+/* Makes the memory. */
+void test_memory_from(struct memory *memory, uint64_t pages,
+		      uint32_t granule_pages, int fd,
+		      const struct page_source *source)
+{
 	uint64_t first = (pages / 2) * PAGE_BYTES;
 	const struct memory_range ranges[] = {
 		{ TEST_BASE, first },
 		{ TEST_BASE + first + MIB, pages * PAGE_BYTES - first },
 	};
-	const struct memory_config config = { .backing = MEMORY_ANON,
-					      .ranges = ranges,
-					      .range_count = 2,
-					      .file_fd = -1,
-					      .granule_pages = granule_pages };
+	struct memory_config config = { .backing = MEMORY_ANON,
+					.ranges = ranges,
+					.range_count = 2,
+					.granule_pages = granule_pages };
 
+	/* One mapping; the file has zeros where the source has nothing. */
+	const struct memory_part whole = { 0, pages, fd };
+
+	if (source) {
+		config.backing = MEMORY_FILE;
+		config.parts = &whole;
+		config.part_count = 1;
+	}
 	if (memory_init(memory, &config, NULL) < 0)
 		abort();
 }
@@ -101,6 +117,22 @@ static int source_read(struct page_source *source, uint64_t page,
 	return 0;
 }
 
+/* Checks pages of a mapping, and counts them as read. */
+static int source_check(struct page_source *source, uint64_t page,
+			uint32_t count, const uint8_t *at)
+{
+	struct test_source *ts =
+		container_of(source, struct test_source, source);
+
+	atomic_fetch_add(&ts->reads, 1);
+	for (uint32_t n = 0; n < count; n++) {
+		atomic_fetch_add(&ts->counts[page + n], 1);
+		if (!test_page_is(at + n * PAGE_BYTES, page + n))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
 static const char *source_describe(struct page_source *source, uint64_t page)
 {
 	(void)source;
@@ -122,6 +154,7 @@ static void source_destroy(struct page_source *source)
 static const struct page_source_ops source_ops = {
 	.name = "test",
 	.read = source_read,
+	.check = source_check,
 	.describe = source_describe,
 	.destroy = source_destroy,
 };
@@ -150,6 +183,26 @@ struct page_source *test_source_whole(uint64_t pages)
 	source->runs[0] = (struct page_run){ 0, pages };
 	source->run_count = 1;
 	return source;
+}
+
+/* A file of all its pages. */
+int test_source_file(uint64_t pages)
+{
+	int fd = memfd_create("pages", MFD_CLOEXEC);
+	uint64_t words[WORDS];
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)(pages * PAGE_BYTES)), 0);
+	for (uint64_t page = 0; page < pages; page++) {
+		if (!test_source_has(page))
+			continue;
+		for (unsigned int i = 0; i < WORDS; i++)
+			words[i] = test_word(page, i);
+		assert_int_equal(pwrite(fd, words, sizeof(words),
+					(off_t)(page * PAGE_BYTES)),
+				 sizeof(words));
+	}
+	return fd;
 }
 
 /* How often it was read. */
@@ -214,10 +267,14 @@ const void *test_vcpu_access(struct memory *memory, struct pager *pager,
 
 	while (!test_may_pass(memory, page)) {
 		uint64_t first = align_down(page, memory->granule_pages);
-		int r = pager_vcpu_fault(pager, vcpu, test_gpa(memory, first));
+		gpa_t gpa = test_gpa(memory, first);
+		struct memory_range filled;
+		int r = pager_vcpu_fault(pager, vcpu, gpa, &filled);
 
 		if (r < 0 && r != -EINTR)
 			return NULL;
+		assert_true(!filled.size_bytes ||
+			    (r == 0 && gpa - filled.gpa < filled.size_bytes));
 	}
 	return region->hva + (page * PAGE_BYTES - region->offset_bytes);
 }

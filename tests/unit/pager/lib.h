@@ -22,6 +22,14 @@ void test_memory(struct memory *memory, uint64_t pages);
 void test_memory_granules(struct memory *memory, uint64_t pages,
 			  uint32_t granule_pages);
 
+/*
+ * The same of a file with the pages of @source, which is mapped; @source NULL:
+ * anonymous memory.
+ */
+void test_memory_from(struct memory *memory, uint64_t pages,
+		      uint32_t granule_pages, int fd,
+		      const struct page_source *source);
+
 /* The number that word @word of page @page holds. */
 uint64_t test_word(uint64_t page, unsigned int word);
 
@@ -35,6 +43,8 @@ bool test_page_is(const void *data, uint64_t page);
 struct page_source *test_source(uint64_t pages);
 /* The same without holes. */
 struct page_source *test_source_whole(uint64_t pages);
+/* An unnamed file with the pages of such a source, to be closed. */
+int test_source_file(uint64_t pages);
 /* Whether that source holds the page. */
 bool test_source_has(uint64_t page);
 /* How often pages were read from it, and the largest number read of one. */

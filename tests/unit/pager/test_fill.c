@@ -48,10 +48,13 @@ static void vcpu_fills_runs(void **state)
 					    .run_pages = 16 },
 		     NULL);
 	for (uint64_t page = 0; page < PAGES; page++)
-		assert_true(test_page_is(test_vcpu_access(&f.memory, f.pager, 0,
-							  page),
-					 page));
+		assert_true(test_page_is(
+			/* More vCPUs than have counters of their own. */
+			test_vcpu_access(&f.memory, f.pager,
+					 (unsigned int)(page / 16 % 40), page),
+			page));
 	pager_stats(f.pager, &stats);
+	assert_false(pager_has_demand(f.pager));
 	assert_int_equal(stats.source_pages, PAGES * 3 / 4);
 	assert_int_equal(stats.absent_pages, 0);
 	assert_int_equal(stats.faults[PAGER_CAUSE_VCPU], PAGES * 3 / 4 / 16);
@@ -124,6 +127,114 @@ static void fill_ends_with_region(void **state)
 							  page),
 					 page));
 	fixture_close(&f);
+}
+
+/* By several threads, each page is read once, and a failure is one failure. */
+static void all_pages_are_filled(void **state)
+{
+	static const char *const injects[] = { NULL, "jitter=200",
+					       "always@9000" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(injects); i++) {
+		const uint64_t pages = 16384;
+		struct pager_stats stats;
+		struct fixture f;
+
+		open_sized(&f,
+			   (struct pager_config){ .mode = PAGER_EAGER,
+						  .run_pages =
+							  PAGER_RUN_PAGES_MAX,
+						  .deadline_ns = 1000000 },
+			   injects[i], pages);
+		assert_int_equal(pager_fill_all(f.pager), i == 2 ? -EIO : 0);
+		pager_stats(f.pager, &stats);
+		assert_int_equal(stats.failures, i == 2);
+		assert_int_equal(stats.absent_pages != 0, i == 2);
+		for (uint64_t page = 0; page < pages && i < 2; page++)
+			assert_true(
+				test_page_is(memory_page_hva(&f.memory, page),
+					     page));
+		if (i < 2)
+			assert_int_equal(test_source_most(f.source), 1);
+		fixture_close(&f);
+	}
+}
+
+/* Waits until the pager has filled @pages in the background. */
+static void wait_background(struct pager *pager, uint64_t pages)
+{
+	struct pager_stats stats = { 0 };
+
+	while (stats.pages[PAGER_CAUSE_BACKGROUND] < pages) {
+		usleep(1000);
+		pager_stats(pager, &stats);
+	}
+	assert_int_equal(stats.pages[PAGER_CAUSE_BACKGROUND], pages);
+}
+
+/* What one run had filled is filled ahead by the next, in as large pieces. */
+static void workingset_is_filled_as_it_was(void **state)
+{
+	struct pager_config config = { .mode = PAGER_USERFAULT,
+				       .run_pages = 16,
+				       .record = true };
+	uint64_t pages[64 + 1];
+	const uint64_t *recorded;
+	struct pager_stats stats;
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, config, NULL);
+	for (uint64_t page = 0; page < 64; page++)
+		test_vcpu_access(&f.memory, f.pager, 0, page);
+	pager_stop(f.pager);
+	assert_int_equal(pager_recorded(f.pager, &recorded), 48);
+	memcpy(pages, recorded, 48 * sizeof(pages[0]));
+	/* Outside RAM: skipped. */
+	pages[48] = UINT64_MAX - 3;
+	fixture_close(&f);
+
+	config.record = false;
+	config.workingset = pages;
+	config.workingset_count = 49;
+	open_fixture(&f, config, NULL);
+	assert_int_equal(pager_start(f.pager), 0);
+	wait_background(f.pager, 48);
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.faults[PAGER_CAUSE_BACKGROUND], 1);
+	assert_int_equal(test_source_most(f.source), 1);
+	for (uint64_t page = 0; page < 64; page++)
+		assert_true(
+			test_page_is(memory_page_hva(&f.memory, page), page));
+	fixture_close(&f);
+}
+
+/* A large one is filled by several threads, each page once. */
+static void large_workingset_is_filled_once(void **state)
+{
+	enum { MANY = 4 * 4096 };
+	struct pager_config config = { .mode = PAGER_USERFAULT };
+	uint64_t *pages = calloc(MANY, sizeof(*pages)), n = 0;
+	struct pager_stats stats;
+	struct fixture f;
+
+	(void)state;
+	/* Every other page, then the rest: with neighbours that are present. */
+	for (uint64_t odd = 0; odd < 2; odd++)
+		for (uint64_t page = odd; page < MANY; page += 2)
+			if (test_source_has(page))
+				pages[n++] = page;
+	config.workingset = pages;
+	config.workingset_count = n;
+	open_sized(&f, config, "jitter=20", MANY);
+	assert_int_equal(pager_start(f.pager), 0);
+	wait_background(f.pager, n);
+	pager_stats(f.pager, &stats);
+	assert_int_equal(stats.absent_pages, 0);
+	assert_int_equal(test_source_most(f.source), 1);
+	fixture_close(&f);
+	free(pages);
 }
 
 /* Pages that an earlier try has installed do not stop a later one. */
@@ -518,6 +629,9 @@ int main(void)
 		cmocka_unit_test(run_length_is_kept),
 		cmocka_unit_test(walk_is_served_in_larger_pieces),
 		cmocka_unit_test(fill_ends_with_region),
+		cmocka_unit_test(all_pages_are_filled),
+		cmocka_unit_test(workingset_is_filled_as_it_was),
+		cmocka_unit_test(large_workingset_is_filled_once),
 		cmocka_unit_test(copy_goes_on_behind_what_is_there),
 		cmocka_unit_test(cancelled_pager_passes_zeros),
 		cmocka_unit_test(known_zeros_cost_nothing),

@@ -273,6 +273,43 @@ static void records_pages_of_the_source(void **state)
 	fixture_close(&f);
 }
 
+/* A piece that begins within a granule is no larger than what it is read to. */
+static void workingset_of_granules(void **state)
+{
+	static const uint32_t granules[] = { 4, 16 };
+	uint64_t pages[1200];
+
+	(void)state;
+	if (!test_has_uffd())
+		skip();
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		pages[i] = 5 + i;
+	for (size_t g = 0; g < ARRAY_SIZE(granules); g++) {
+		struct pager_config config = {
+			.mode = PAGER_UFFD,
+			.workingset = pages,
+			.workingset_count = ARRAY_SIZE(pages),
+		};
+		struct pager_stats stats = { 0 };
+		struct fixture f;
+
+		fixture_open_granules(&f, config, NULL, test_source_whole(4096),
+				      4096, granules[g]);
+		assert_int_equal(pager_start(f.pager), 0);
+		while (stats.pages[PAGER_CAUSE_BACKGROUND] <
+		       ARRAY_SIZE(pages)) {
+			usleep(1000);
+			pager_stats(f.pager, &stats);
+		}
+		for (uint64_t page = 0; page < 1205; page++)
+			assert_true(
+				!test_source_has(page) ||
+				test_page_is(memory_page_hva(&f.memory, page),
+					     page));
+		fixture_close(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +320,7 @@ int main(void)
 		cmocka_unit_test(accessor_and_snapshot_fill),
 		cmocka_unit_test(error_keeps_granule_absent),
 		cmocka_unit_test(records_pages_of_the_source),
+		cmocka_unit_test(workingset_of_granules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/pager/lib.h"
+#include "vmm/pager/private.h"
 
 #define PAGES	 256
 #define DEADLINE 20000000
@@ -86,6 +87,28 @@ static void only_demand_is_reported(void **state)
 	fixture_close(&f);
 }
 
+/* Two vCPUs that need page 5, of which the source does what @inject says. */
+static void begin_two(struct fixture *f, pthread_t threads[2],
+		      const char *inject)
+{
+	open_fixture(f,
+		     (struct pager_config){ .mode = PAGER_USERFAULT,
+					    .on_error = PAGER_PAUSE },
+		     inject);
+	assert_int_equal(pager_start(f->pager), 0);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, touch_five, f);
+}
+
+/* The pager ends while they wait. */
+static void end_two(struct fixture *f, const pthread_t threads[2])
+{
+	pager_cancel(f->pager);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	fixture_close(f);
+}
+
 /* A thread that waits for a hung reader adds no report to the reader's. */
 static void reader_is_reported_once(void **state)
 {
@@ -93,20 +116,11 @@ static void reader_is_reported_once(void **state)
 	pthread_t threads[2];
 
 	(void)state;
-	open_fixture(&f,
-		     (struct pager_config){ .mode = PAGER_USERFAULT,
-					    .on_error = PAGER_PAUSE },
-		     "never@5");
-	assert_int_equal(pager_start(f.pager), 0);
-	for (unsigned int i = 0; i < 2; i++)
-		pthread_create(&threads[i], NULL, touch_five, &f);
+	begin_two(&f, threads, "never@5");
 	wait_failures(&f, 1);
 	let_it_be_overdue();
 	assert_int_equal(atomic_load(&f.failures), 1);
-	pager_cancel(f.pager);
-	for (unsigned int i = 0; i < 2; i++)
-		pthread_join(threads[i], NULL);
-	fixture_close(&f);
+	end_two(&f, threads);
 }
 
 /*
@@ -283,9 +297,92 @@ static void fill_all_has_a_deadline(void **state)
 	fixture_close(&f);
 }
 
+/* Two threads that need a page which fails: one reads it, for each retry. */
+static void failure_is_reported_once(void **state)
+{
+	struct fixture f;
+	pthread_t threads[2];
+
+	(void)state;
+	begin_two(&f, threads, "always@5");
+	for (unsigned int n = 1; n <= 3; n++) {
+		for (int i = 0; i < 10000 && atomic_load(&f.pager->waiters) < 2;
+		     i++)
+			usleep(1000);
+		assert_int_equal(atomic_load(&f.pager->waiters), 2);
+		assert_int_equal(atomic_load(&f.failures), n);
+		/* Both see the retry before they are counted anew. */
+		pager_retry(f.pager);
+		wait_failures(&f, n + 1);
+	}
+	end_two(&f, threads);
+}
+
+struct toucher {
+	struct memory *memory;
+	uint64_t page;
+	pthread_t thread;
+};
+
+/* Reads the first word of a page, which userfaultfd stops. */
+static uint64_t read_word(const struct memory *memory, uint64_t page)
+{
+	return *(volatile uint64_t *)(void *)memory_page_hva(memory, page);
+}
+
+static void *touch_one(void *arg)
+{
+	const struct toucher *toucher = arg;
+
+	read_word(toucher->memory, toucher->page);
+	return NULL;
+}
+
+/* Pages that do not come delay no other page, under userfaultfd either. */
+static void hung_pages_delay_no_other(void **state)
+{
+	static const uint64_t hung[] = { 5, 70, 133, 170, 200 };
+	struct toucher touchers[ARRAY_SIZE(hung)];
+	struct fixture f;
+
+	(void)state;
+	if (!test_has_uffd())
+		skip();
+	open_fixture(&f,
+		     (struct pager_config){ .mode = PAGER_UFFD,
+					    .on_error = PAGER_PAUSE,
+					    .run_pages = 1 },
+		     "never@5,never@70,never@133,never@170,never@200");
+	assert_int_equal(pager_start(f.pager), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(hung); i++) {
+		touchers[i] = (struct toucher){ .memory = &f.memory,
+						.page = hung[i] };
+		pthread_create(&touchers[i].thread, NULL, touch_one,
+			       &touchers[i]);
+	}
+	wait_failures(&f, ARRAY_SIZE(hung));
+	for (uint64_t page = 0; page < PAGES; page++) {
+		bool hangs = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(hung); i++)
+			hangs |= page == hung[i];
+		if (!hangs)
+			assert_int_equal(read_word(&f.memory, page),
+					 test_source_has(page) ?
+						 test_word(page, 0) :
+						 0);
+	}
+	pager_stop(f.pager);
+	for (size_t i = 0; i < ARRAY_SIZE(hung); i++)
+		pthread_join(touchers[i].thread, NULL);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(failure_is_reported_once),
+		cmocka_unit_test(hung_pages_delay_no_other),
 		cmocka_unit_test(only_demand_is_reported),
 		cmocka_unit_test(reader_is_reported_once),
 		cmocka_unit_test(slow_failure_is_no_hang),

@@ -19,14 +19,14 @@ static void claims_once(void **state)
 	assert_true(pages_is_present(&pages, 7));
 	assert_int_equal(pages_claim(&pages, 7), PAGES_PRESENT);
 	pages_set_absent(&pages, 5, 10);
-	assert_int_equal(atomic_load(&pages.absent), 10);
+	assert_int_equal(pages_absent(&pages), 10);
 	assert_int_equal(pages_claim(&pages, 7), PAGES_CLAIMED);
 	assert_int_equal(pages_claim(&pages, 7), PAGES_BUSY);
 	pages_release(&pages, 7, 1);
 	assert_int_equal(pages_claim(&pages, 7), PAGES_CLAIMED);
 	pages_publish(&pages, 7, 1);
 	assert_int_equal(pages_claim(&pages, 7), PAGES_PRESENT);
-	assert_int_equal(atomic_load(&pages.absent), 9);
+	assert_int_equal(pages_absent(&pages), 9);
 	assert_true(pages_is_present(&pages, 15));
 	assert_false(pages_is_present(&pages, 14));
 	pages_finish(&pages);
@@ -51,7 +51,35 @@ static void granule_is_one(void **state)
 	pages_release(&pages, 32, 16);
 	assert_int_equal(pages_claim(&pages, 40), PAGES_CLAIMED);
 	pages_publish(&pages, 32, 16);
-	assert_int_equal(atomic_load(&pages.absent), 0);
+	assert_int_equal(pages_absent(&pages), 0);
+	pages_finish(&pages);
+}
+
+/* Chunks of the count: only the very last page completes it. */
+static void last_page_completes(void **state)
+{
+	const uint64_t count = 3 * PAGES_CHUNK + 32;
+	struct pages pages;
+
+	(void)state;
+	assert_int_equal(pages_init(&pages, count, 1), 0);
+	assert_true(pages_are_complete(&pages));
+	/* In two parts of a chunk, and over three of them. */
+	pages_set_absent(&pages, PAGES_CHUNK - 8, 4);
+	pages_set_absent(&pages, PAGES_CHUNK - 4, 2 * PAGES_CHUNK + 8);
+	assert_int_equal(pages_absent(&pages), 2 * PAGES_CHUNK + 12);
+	for (uint64_t page = 0; page < count; page++)
+		assert_int_equal(pages_claim(&pages, page) == PAGES_CLAIMED,
+				 page >= PAGES_CHUNK - 8 &&
+					 page < 3 * PAGES_CHUNK + 4);
+	assert_false(
+		pages_publish(&pages, PAGES_CHUNK - 4, 2 * PAGES_CHUNK + 7));
+	assert_int_equal(pages_absent(&pages), 5);
+	assert_false(pages_publish(&pages, PAGES_CHUNK - 8, 4));
+	assert_false(pages_are_complete(&pages));
+	assert_true(pages_publish(&pages, 3 * PAGES_CHUNK + 3, 1));
+	assert_true(pages_are_complete(&pages));
+	assert_int_equal(pages_absent(&pages), 0);
 	pages_finish(&pages);
 }
 
@@ -60,7 +88,7 @@ static void granule_is_one(void **state)
 struct race {
 	struct pages pages;
 	int plain[ROUNDS]; /* guarded by the page's state alone */
-	atomic_uint fills;
+	atomic_uint fills, last;
 };
 
 /* Fills every page or waits for it, and checks what was written. */
@@ -74,7 +102,8 @@ static void *racer(void *arg)
 			case PAGES_CLAIMED:
 				race->plain[page] = (int)page;
 				atomic_fetch_add(&race->fills, 1);
-				pages_publish(&race->pages, page, 1);
+				if (pages_publish(&race->pages, page, 1))
+					atomic_fetch_add(&race->last, 1);
 				break;
 			case PAGES_BUSY:
 				pages_wait(&race->pages, page);
@@ -107,7 +136,8 @@ static void waiters_see_what_was_published(void **state)
 		assert_null(bad);
 	}
 	assert_int_equal(atomic_load(&race.fills), ROUNDS);
-	assert_int_equal(atomic_load(&race.pages.absent), 0);
+	assert_int_equal(atomic_load(&race.last), 1);
+	assert_int_equal(pages_absent(&race.pages), 0);
 	pages_finish(&race.pages);
 }
 
@@ -116,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(claims_once),
 		cmocka_unit_test(granule_is_one),
+		cmocka_unit_test(last_page_completes),
 		cmocka_unit_test(waiters_see_what_was_published),
 	};
 

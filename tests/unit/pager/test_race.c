@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/unit/pager/lib.h"
@@ -20,6 +21,7 @@
 
 struct race {
 	struct memory memory;
+	int fd; /* memory is mapped from it; -1: it is anonymous */
 	struct pager *pager;
 	pthread_barrier_t begin, end;
 	atomic_uint wrong;
@@ -94,7 +96,8 @@ static void run_round(struct race *race, enum pager_mode mode,
 						      "jitter=30"),
 				 0);
 	config.source = outer;
-	test_memory_granules(&race->memory, PAGES, granule);
+	test_memory_from(&race->memory, PAGES, granule, race->fd,
+			 race->fd < 0 ? NULL : source);
 	assert_int_equal(pager_prepare(&race->memory, mode), 0);
 	assert_int_equal(pager_create(&race->pager, &config), 0);
 	pthread_barrier_wait(&race->begin);
@@ -106,10 +109,10 @@ static void run_round(struct race *race, enum pager_mode mode,
 }
 
 /* All rounds. */
-static void run_race(enum pager_mode mode, unsigned int rounds,
-		     uint32_t granule)
+static void run_race_from(enum pager_mode mode, unsigned int rounds,
+			  uint32_t granule, int fd)
 {
-	struct race race = { .over = false };
+	struct race race = { .fd = fd };
 	struct racer racers[RACERS];
 	pthread_t threads[RACERS];
 
@@ -130,11 +133,29 @@ static void run_race(enum pager_mode mode, unsigned int rounds,
 	assert_int_equal(atomic_load(&race.wrong), 0);
 }
 
+/* The same with anonymous memory. */
+static void run_race(enum pager_mode mode, unsigned int rounds,
+		     uint32_t granule)
+{
+	run_race_from(mode, rounds, granule, -1);
+}
+
 /* Through the bitmap. */
 static void race_userfault(void **state)
 {
 	(void)state;
 	run_race(PAGER_USERFAULT, ROUNDS, 0);
+}
+
+/* Through the bitmap, over a mapped file: each page is checked once. */
+static void race_mapped(void **state)
+{
+	int fd = test_source_file(PAGES);
+
+	(void)state;
+	run_race_from(PAGER_USERFAULT, ROUNDS, 0, fd);
+	run_race_from(PAGER_USERFAULT, ROUNDS / 5, 16, fd);
+	close(fd);
 }
 
 /* Through userfaultfd, whose thread is a fourth. */
@@ -160,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(race_userfault),
+		cmocka_unit_test(race_mapped),
 		cmocka_unit_test(race_uffd),
 		cmocka_unit_test(race_granules),
 	};

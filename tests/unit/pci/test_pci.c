@@ -686,7 +686,7 @@ static void test_host_device(void **state)
 
 	pci_host_device(w->host, &device);
 	config_write(w, 0, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
-	assert_int_equal(device.ops->quiesce(device.state), 0);
+	assert_int_equal(device.ops->quiesce(device.state, INT64_MAX), 0);
 	assert_int_equal(device.ops->save(device.state, &out), 0);
 	device.ops->reset(device.state);
 	assert_int_equal(config_read(w, 0, PCI_COMMAND, 2), 0);

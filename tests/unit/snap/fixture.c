@@ -74,7 +74,9 @@ uint8_t *guest_memory(unsigned int seed)
 
 int save_guest(const char *path, unsigned int seed)
 {
-	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
+	struct snap_save_config config = {
+		.path = path, .arch = ARCH, .ranges = ranges, .range_count = 2
+	};
 	struct snap_writer w = { 0 };
 	uint8_t *memory = guest_memory(seed);
 	struct snap_save *save;
@@ -117,7 +119,7 @@ static int check_sections(const struct snap_file *f, unsigned int seed)
 	return snap_reader_error(&r);
 }
 
-const struct snap_run *run_of(const struct snap_file *f, uint64_t page)
+const struct page_run *run_of(const struct snap_file *f, uint64_t page)
 {
 	for (uint64_t i = 0; i < f->run_count; i++)
 		if (page - f->runs[i].first < f->runs[i].count)

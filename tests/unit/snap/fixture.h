@@ -40,7 +40,7 @@ int save_guest(const char *path, unsigned int seed);
 int check_guest(const char *path, unsigned int seed);
 
 /* The run of @f that contains @page, or NULL: the page is zero. */
-const struct snap_run *run_of(const struct snap_file *f, uint64_t page);
+const struct page_run *run_of(const struct snap_file *f, uint64_t page);
 
 /*
  * The contents of the files of a directory, for changing one thing at a time.

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,9 +23,10 @@
 
 #define ROUNDS 200
 
-/* The child: saves guest after guest until it is killed. */
+/* The child: saves guest after guest until it is killed, or the test is. */
 static void save_for_ever(const char *path, unsigned int seed, int told)
 {
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;; seed++) {
 		if (save_guest(path, seed))
 			_exit(9);

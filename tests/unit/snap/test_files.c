@@ -85,7 +85,9 @@ static void holes_stay_holes(void **state)
 {
 	const struct snap_range range = { 0, UINT64_C(8) << 30, 0 };
 	char *path = path_in(*state, "big"), *file;
-	struct snap_save_config config = { path, ARCH, &range, 1, NULL };
+	struct snap_save_config config = {
+		.path = path, .arch = ARCH, .ranges = &range, .range_count = 1
+	};
 	static uint8_t pages[64 * 4096];
 	struct snap_save *save;
 	struct snap_file f;
@@ -119,10 +121,53 @@ static void holes_stay_holes(void **state)
 	free(path);
 }
 
+/* A page that is saved again replaces the first one, also where it is zero then. */
+static void saved_again(void **state)
+{
+	char *path = path_in(*state, "again");
+	struct snap_save_config config = {
+		.path = path, .arch = ARCH, .ranges = ranges, .range_count = 2
+	};
+	static uint8_t pages[4 * 4096], zeros[4096], read[4096];
+	struct snap_save *save;
+	struct snap_file f;
+
+	for (int i = 0; i < 4; i++)
+		pages[i * 4096] = (uint8_t)(1 + i);
+	assert_int_equal(snap_save_begin(&save, &config), 0);
+	assert_int_equal(snap_save_pages(save, 10, 4, pages), 0);
+	/* 10: others; 11: zero; 12: again; 13: zero and back. */
+	assert_int_equal(snap_save_pages(save, 10, 1, pages + 4096), 0);
+	assert_int_equal(snap_save_pages(save, 11, 1, zeros), 0);
+	assert_int_equal(snap_save_pages(save, 12, 1, pages + 2 * 4096), 0);
+	assert_int_equal(snap_save_pages(save, 13, 1, zeros), 0);
+	assert_int_equal(snap_save_pages(save, 13, 1, pages), 0);
+	assert_int_equal(snap_save_commit(save), 0);
+
+	assert_int_equal(snap_open(&f, path, ARCH), 0);
+	assert_int_equal(snap_verify(&f, NULL, NULL), 0);
+	assert_int_equal(f.present_count, 3);
+	assert_int_equal(snap_read_pages(&f, 10, 1, read), 0);
+	assert_int_equal(read[0], 2);
+	assert_null(run_of(&f, 11));
+	/* A mapping of the file has the page, too. */
+	assert_int_equal(pread(f.memory_fd, read, sizeof(read), 11 * 4096),
+			 sizeof(read));
+	assert_memory_equal(read, zeros, sizeof(zeros));
+	assert_int_equal(snap_read_pages(&f, 12, 1, read), 0);
+	assert_int_equal(read[0], 3);
+	assert_int_equal(snap_read_pages(&f, 13, 1, read), 0);
+	assert_int_equal(read[0], 1);
+	snap_close(&f);
+	free(path);
+}
+
 static void nothing_but_zeros(void **state)
 {
 	char *path = path_in(*state, "empty");
-	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
+	struct snap_save_config config = {
+		.path = path, .arch = ARCH, .ranges = ranges, .range_count = 2
+	};
 	struct snap_save *save;
 	struct snap_file f;
 
@@ -159,7 +204,9 @@ static void *save_part(void *arg)
 static void threads_save_parts(void **state)
 {
 	char *path = path_in(*state, "parts");
-	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
+	struct snap_save_config config = {
+		.path = path, .arch = ARCH, .ranges = ranges, .range_count = 2
+	};
 	uint8_t *memory = guest_memory(5), *got = malloc(PAGES * 4096);
 	struct part parts[4];
 	pthread_t threads[4];
@@ -243,7 +290,9 @@ static void what_is_no_snapshot_is_left_alone(void **state)
 static void a_late_comer_is_left_alone(void **state)
 {
 	char *path = path_in(*state, "snap");
-	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
+	struct snap_save_config config = {
+		.path = path, .arch = ARCH, .ranges = ranges, .range_count = 2
+	};
 	struct snap_save *save;
 
 	assert_int_equal(snap_save_begin(&save, &config), 0);
@@ -274,7 +323,9 @@ static void bad_targets(void **state)
 static void aborting_leaves_nothing(void **state)
 {
 	char *path = path_in(*state, "snap");
-	struct snap_save_config config = { path, ARCH, ranges, 2, NULL };
+	struct snap_save_config config = {
+		.path = path, .arch = ARCH, .ranges = ranges, .range_count = 2
+	};
 	struct snap_writer w = { 0 };
 	struct snap_save *save;
 
@@ -495,6 +546,7 @@ int main(void)
 		TEST(round_trip),
 		TEST(holes_stay_holes),
 		TEST(nothing_but_zeros),
+		TEST(saved_again),
 		TEST(threads_save_parts),
 		TEST(an_older_one_is_replaced),
 		TEST(what_is_no_snapshot_is_left_alone),

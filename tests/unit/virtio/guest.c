@@ -62,7 +62,6 @@ void guest_init(struct guest *g)
 		.backing = MEMORY_ANON,
 		.ranges = ranges,
 		.range_count = ARRAY_SIZE(ranges),
-		.file_fd = -1,
 	};
 	struct pci_host_config pci = {
 		.mmio = &g->bus,
@@ -137,6 +136,8 @@ unsigned int guest_log_end(struct guest *g)
 	unsigned int lines = 0;
 	char c;
 
+	/* What the loop does now may end with a line. */
+	guest_sync(g);
 	dup2(g->stderr_fd, STDERR_FILENO);
 	close(g->stderr_fd);
 	for (off_t at = 0; pread(g->log_fd, &c, 1, at) == 1; at++)

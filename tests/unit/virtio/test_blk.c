@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio block, from registers to the image file.
+ * virtio block, from registers to the image file, with each engine: io_uring, where
+ * the host has it, and threads.
+ *
+ * A request is slow where its data is in a page of guest memory that userfaultfd(2)
+ * holds absent until the test releases it.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
+#include <linux/userfaultfd.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
@@ -15,13 +21,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "guest.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/thread.h"
 #include "vmm/io/disk.h"
 #include "vmm/snap/section.h"
 
@@ -32,7 +43,16 @@
 #define TABLE	   (gpa_t)0x142000
 #define DATA	   GUEST_HIGH
 
+/* The data of a slow request: long, so that no engine does it on the loop. */
+#define SLOW	   (GUEST_HIGH + MIB)
+#define SLOW_BYTES (128 * KIB)
+
 #define ALL_FEATURES UINT64_MAX
+#define NO_FLUSH     (ALL_FEATURES & ~(UINT64_C(1) << VIRTIO_BLK_F_FLUSH))
+
+/* The engines, as the initial state of a test. */
+static const enum disk_aio_kind automatic = DISK_AIO_AUTO;
+static const enum disk_aio_kind threads = DISK_AIO_THREADS;
 
 struct fixture {
 	struct guest g;
@@ -40,14 +60,19 @@ struct fixture {
 	char path[64];
 	struct device device;
 	struct guest_device d;
+	unsigned int queues;
+	int uffd; /* -1: no request is slow */
 	uint8_t image[DISK_BYTES]; /* what the file should hold */
 };
 
-static int setup_mode(void **state, bool read_only)
+static int setup_mode(void **state, bool read_only, unsigned int queues)
 {
+	const enum disk_aio_kind *kind = *state;
 	struct fixture *x = calloc(1, sizeof(*x));
 	int fd;
 
+	x->uffd = -1;
+	x->queues = queues;
 	strcpy(x->path, "/tmp/thaw-blk-XXXXXX");
 	fd = mkstemp(x->path);
 	assert_true(fd >= 0);
@@ -57,8 +82,9 @@ static int setup_mode(void **state, bool read_only)
 	close(fd);
 	guest_init(&x->g);
 	assert_int_equal(disk_open(&x->disk, x->path, read_only), 0);
+	x->disk.aio = *kind;
 	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
-					   &x->disk),
+					   &x->disk, x->queues),
 			 0);
 	guest_find(&x->g, &x->d, 1);
 	*state = x;
@@ -67,18 +93,26 @@ static int setup_mode(void **state, bool read_only)
 
 static int setup(void **state)
 {
-	return setup_mode(state, false);
+	return setup_mode(state, false, 1);
+}
+
+static int setup_queues(void **state)
+{
+	return setup_mode(state, false, 4);
 }
 
 static int setup_read_only(void **state)
 {
-	return setup_mode(state, true);
+	return setup_mode(state, true, 1);
 }
 
 static int teardown(void **state)
 {
 	struct fixture *x = *state;
 
+	/* First, so that a request of a failed test ends. */
+	if (x->uffd >= 0)
+		close(x->uffd);
 	guest_destroy(&x->g, &x->device);
 	guest_finish(&x->g);
 	disk_close(&x->disk);
@@ -141,6 +175,8 @@ static void test_config(void **state)
 	assert_true(x->d.features & 1u << VIRTIO_BLK_F_FLUSH);
 	assert_false(x->d.features & 1u << VIRTIO_BLK_F_RO);
 	assert_true(x->d.features & 1u << VIRTIO_BLK_F_DISCARD);
+	/* As it was before there were several queues. */
+	assert_false(x->d.features & 1u << VIRTIO_BLK_F_MQ);
 }
 
 static void test_read_write(void **state)
@@ -210,7 +246,7 @@ static void test_segments(void **state)
 	assert_int_equal(*(uint8_t *)guest_ptr(&x->g, DATA + 512, 1), 0);
 }
 
-/* Many requests before one kick; every one is answered, in order. */
+/* Many requests before one kick; every one is answered. */
 static void test_batch(void **state)
 {
 	struct fixture *x = *state;
@@ -301,6 +337,10 @@ static void test_get_id(void **state)
 	memset(guest_ptr(&x->g, DATA, 32), 0xcc, 32);
 	assert_int_equal(request(x, VIRTIO_BLK_T_GET_ID, 0, DATA, 4, NULL), 0);
 	assert_memory_equal(guest_ptr(&x->g, DATA, 5), "thaw\xcc", 5);
+	/* A copy of a disk has the name of that. */
+	x->disk.origin = strdup("/img/first.img");
+	assert_int_equal(request(x, VIRTIO_BLK_T_GET_ID, 0, DATA, 20, NULL), 0);
+	assert_string_equal(guest_ptr(&x->g, DATA, 20), "first.img");
 }
 
 static void put_range(struct fixture *x, unsigned int i, uint64_t sector,
@@ -417,7 +457,7 @@ static void test_save_load(void **state)
 		assert_int_equal(request(x, VIRTIO_BLK_T_IN, i, DATA, 512,
 					 NULL),
 				 0);
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	/* A kick while quiesced is served after resume. */
 	put_header(x, VIRTIO_BLK_T_IN, 5);
 	guest_add(&x->d, 0, b, 3);
@@ -428,10 +468,10 @@ static void test_save_load(void **state)
 	/* Continue in a new machine. */
 	guest_destroy(&x->g, &x->device);
 	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
-					   &x->disk),
+					   &x->disk, x->queues),
 			 0);
 	ops = x->device.ops;
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	r = (struct snap_reader){ .data = w.data, .len = w.len };
 	assert_int_equal(ops->load(x->device.state, &r), 0);
 	guest_sync(&x->g);
@@ -460,7 +500,7 @@ static void test_load_hostile(void **state)
 
 	guest_start(&x->d, ALL_FEATURES, 1);
 	request(x, VIRTIO_BLK_T_IN, 0, DATA, 512, NULL);
-	ops->quiesce(x->device.state);
+	ops->quiesce(x->device.state, INT64_MAX);
 	ops->save(x->device.state, &w);
 	bytes = malloc(w.len + 1);
 	print_message("seed %#x\n", seed);
@@ -483,7 +523,7 @@ static void test_load_hostile(void **state)
 		ops->load(x->device.state, &r);
 		ops->resume(x->device.state);
 		guest_sync(&x->g);
-		ops->quiesce(x->device.state);
+		ops->quiesce(x->device.state, INT64_MAX);
 	}
 	guest_log_end(&x->g);
 	ops->reset(x->device.state);
@@ -503,7 +543,7 @@ static void test_other_disk_refused(void **state)
 	struct snap_reader r;
 
 	guest_start(&x->d, ALL_FEATURES, 1);
-	ops->quiesce(x->device.state);
+	ops->quiesce(x->device.state, INT64_MAX);
 	ops->save(x->device.state, &w);
 	x->disk.size_bytes -= 512;
 	guest_log_begin(&x->g);
@@ -518,10 +558,477 @@ static void test_other_disk_refused(void **state)
 	snap_writer_finish(&w);
 }
 
-#define TEST(label, function)                          \
-	{                                              \
-		label, function, setup, teardown, NULL \
+/* The device anew, with a disk of such blocks; no driver has found it. */
+static void with_blocks(struct fixture *x, uint32_t block_bytes)
+{
+	guest_destroy(&x->g, &x->device);
+	x->disk.block_bytes = block_bytes;
+	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
+					   &x->disk, x->queues),
+			 0);
+}
+
+#define BLK_SIZE	  20 /* in the config space */
+#define DISCARD_ALIGNMENT 44
+
+static void test_blocks(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t *range;
+
+	with_blocks(x, 4096);
+	guest_find(&x->g, &x->d, 1);
+	guest_start(&x->d, ALL_FEATURES, 1);
+	assert_int_equal(guest_read(&x->g, x->d.config, 8), SECTORS);
+	assert_int_equal(guest_read(&x->g, x->d.config + BLK_SIZE, 4), 4096);
+	assert_int_equal(guest_read(&x->g, x->d.config + DISCARD_ALIGNMENT, 4),
+			 8);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 8, DATA, 4096, NULL), 0);
+	assert_memory_equal(guest_ptr(&x->g, DATA, 4096), x->image + 8 * 512,
+			    4096);
+	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 16, DATA, 8192, NULL), 0);
+	memcpy(x->image + 16 * 512, guest_ptr(&x->g, DATA, 8192), 8192);
+	for (uint64_t sector = 1; sector < 8; sector++)
+		assert_int_equal(request(x, VIRTIO_BLK_T_OUT, sector, DATA,
+					 4096, NULL),
+				 VIRTIO_BLK_S_IOERR);
+	for (uint32_t len = 512; len < 4096; len += 512)
+		assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 0, DATA, len,
+					 NULL),
+				 VIRTIO_BLK_S_IOERR);
+	/* All bits of the number are looked at. */
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, UINT64_C(1) << 55, DATA,
+				 4096, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	range = guest_ptr(&x->g, DATA, 16);
+	put_le64(range, 4);
+	put_le32(range + 8, 8);
+	put_le32(range + 12, 0);
+	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16,
+				 NULL),
+			 VIRTIO_BLK_S_IOERR);
+	file_is_as_expected(x);
+	put_le64(range, 8);
+	assert_int_equal(request(x, VIRTIO_BLK_T_WRITE_ZEROES, 0, DATA, 16,
+				 NULL),
+			 0);
+	memset(x->image + 8 * 512, 0, 4096);
+	file_is_as_expected(x);
+}
+
+/* What a guest saved with blocks of @from makes of a disk with blocks of @to. */
+static int load_blocks(struct fixture *x, uint32_t from, uint32_t to,
+		       struct snap_writer *again)
+{
+	struct snap_writer w = { 0 };
+	struct snap_reader r;
+	int err;
+
+	with_blocks(x, from);
+	guest_find(&x->g, &x->d, 1);
+	guest_start(&x->d, ALL_FEATURES, 1);
+	x->device.ops->quiesce(x->device.state, INT64_MAX);
+	assert_int_equal(x->device.ops->save(x->device.state, &w), 0);
+	with_blocks(x, to);
+	x->device.ops->quiesce(x->device.state, INT64_MAX);
+	r = (struct snap_reader){ .data = w.data, .len = w.len };
+	err = x->device.ops->load(x->device.state, &r);
+	if (err == 0) {
+		assert_int_equal(x->device.ops->save(x->device.state, again),
+				 0);
+		assert_int_equal(again->len, w.len);
+		assert_memory_equal(again->data, w.data, w.len);
 	}
+	x->device.ops->resume(x->device.state);
+	snap_writer_finish(&w);
+	return err;
+}
+
+/* Blocks may be smaller than those that the guest knows, not larger. */
+static void test_load_blocks(void **state)
+{
+	struct fixture *x = *state;
+	struct snap_writer again = { 0 };
+
+	assert_int_equal(load_blocks(x, 4096, 512, &again), 0);
+	assert_int_equal(guest_read(&x->g, x->d.config + BLK_SIZE, 4), 4096);
+	snap_writer_finish(&again);
+	again = (struct snap_writer){ 0 };
+	assert_int_equal(load_blocks(x, 1024, 1024, &again), 0);
+	assert_int_equal(guest_read(&x->g, x->d.config + BLK_SIZE, 4), 1024);
+	snap_writer_finish(&again);
+	guest_log_begin(&x->g);
+	assert_int_equal(load_blocks(x, 512, 4096, NULL), -EINVAL);
+	assert_int_equal(guest_log_end(&x->g), 1);
+}
+
+/* Makes the first page of a slow request's data absent. */
+static void hold(struct fixture *x)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	uint8_t *page = guest_ptr(&x->g, SLOW, PAGE_BYTES);
+	struct uffdio_register area = {
+		.range = { (uintptr_t)page, PAGE_BYTES },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	/* The kernel's own accesses are held too. */
+	x->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (x->uffd < 0) {
+		print_message("userfaultfd: %s\n", strerror(errno));
+		skip();
+	}
+	madvise(page, PAGE_BYTES, MADV_DONTNEED);
+	assert_int_equal(ioctl(x->uffd, UFFDIO_API, &api), 0);
+	assert_int_equal(ioctl(x->uffd, UFFDIO_REGISTER, &area), 0);
+}
+
+/* Has the page come: zeros. */
+static void release(struct fixture *x)
+{
+	struct uffdio_zeropage zero = {
+		.range = { (uintptr_t)guest_ptr(&x->g, SLOW, PAGE_BYTES),
+			   PAGE_BYTES },
+	};
+
+	assert_int_equal(ioctl(x->uffd, UFFDIO_ZEROPAGE, &zero), 0);
+}
+
+/* Releases it in a moment. */
+static void *release_later(void *ctx)
+{
+	usleep(200000);
+	release(ctx);
+	return NULL;
+}
+
+/* Submits a write of zeros to the start of the disk that waits for release(). */
+static uint32_t submit_slow(struct fixture *x)
+{
+	struct guest_buffer b[3] = {
+		{ HEADER + 64, 16, 0 },
+		{ SLOW, SLOW_BYTES, 0 },
+		{ STATUS + 64, 1, GUEST_WRITE },
+	};
+	uint8_t *head = guest_ptr(&x->g, b[0].gpa, 16);
+	uint32_t id;
+
+	hold(x);
+	memset(guest_ptr(&x->g, SLOW + PAGE_BYTES, SLOW_BYTES - PAGE_BYTES), 0,
+	       SLOW_BYTES - PAGE_BYTES);
+	memset(head, 0, 16);
+	put_le32(head, VIRTIO_BLK_T_OUT);
+	*(uint8_t *)guest_ptr(&x->g, b[2].gpa, 1) = 0xee;
+	id = guest_add(&x->d, 0, b, 3);
+	guest_kick(&x->d, 0);
+	guest_sync(&x->g);
+	return id;
+}
+
+/* The slow request is complete, and the next in the used ring. */
+static void slow_is_done(struct fixture *x, uint32_t id)
+{
+	uint32_t head, len;
+
+	assert_true(guest_used(&x->d, 0, &head, &len));
+	assert_int_equal(head, id);
+	assert_int_equal(len, 1);
+	assert_int_equal(*(uint8_t *)guest_ptr(&x->g, STATUS + 64, 1), 0);
+	memset(x->image, 0, SLOW_BYTES);
+}
+
+/* Requests behind a slow one, a flush among them, are completed before it. */
+static void test_out_of_order(void **state)
+{
+	struct fixture *x = *state;
+	uint32_t id;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	id = submit_slow(x);
+	for (unsigned int i = 0; i < 200; i++)
+		assert_int_equal(request(x, VIRTIO_BLK_T_IN, 300, DATA, 512,
+					 NULL),
+				 0);
+	assert_memory_equal(guest_ptr(&x->g, DATA, 512), x->image + 300 * 512,
+			    512);
+	assert_int_equal(request(x, VIRTIO_BLK_T_FLUSH, 0, 0, 0, NULL), 0);
+	release(x);
+	slow_is_done(x, id);
+	file_is_as_expected(x);
+}
+
+/* A pause fails while a request is slow, and the device goes on. */
+static void test_quiesce(void **state)
+{
+	struct fixture *x = *state;
+	const struct device_ops *ops = x->device.ops;
+	uint32_t id;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	id = submit_slow(x);
+	guest_log_begin(&x->g);
+	/* One deadline for all devices: this one has what is left. */
+	assert_int_equal(ops->quiesce(x->device.state,
+				      clock_now_ns() + NS_PER_S / 10),
+			 -EBUSY);
+	assert_int_equal(ops->quiesce(x->device.state, 1), -EBUSY);
+	assert_int_equal(guest_log_end(&x->g), 2);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 300, DATA, 512, NULL), 0);
+	release(x);
+	slow_is_done(x, id);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
+	ops->resume(x->device.state);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 300, DATA, 512, NULL), 0);
+}
+
+/* A pause waits for what is in flight, and it is completed before the save. */
+static void test_quiesce_completes(void **state)
+{
+	struct fixture *x = *state;
+	const struct device_ops *ops = x->device.ops;
+	pthread_t thread;
+	uint32_t id;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	id = submit_slow(x);
+	assert_int_equal(thread_start(&thread, "later", release_later, x), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
+	slow_is_done(x, id);
+	pthread_join(thread, NULL);
+	ops->resume(x->device.state);
+}
+
+/* How the guest takes the device's memory away. */
+static void turn_off_master(struct fixture *x)
+{
+	guest_config_write(&x->g, 1, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+}
+
+static void reset(struct fixture *x)
+{
+	guest_common_set(&x->d, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+}
+
+/* After @end, nothing in flight touches guest memory. */
+static void ends_in_flight(struct fixture *x, void (*end)(struct fixture *x))
+{
+	uint8_t *page = guest_ptr(&x->g, SLOW, PAGE_BYTES);
+	pthread_t thread;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	submit_slow(x);
+	assert_int_equal(thread_start(&thread, "later", release_later, x), 0);
+	end(x);
+	/* Only the release has made the page present. */
+	memset(page, 0x77, PAGE_BYTES);
+	memset(guest_ptr(&x->g, STATUS, PAGE_BYTES), 0x77, PAGE_BYTES);
+	pthread_join(thread, NULL);
+	usleep(20000);
+	for (unsigned int i = 0; i < PAGE_BYTES; i++)
+		assert_int_equal(*(uint8_t *)guest_ptr(&x->g, STATUS + i, 1),
+				 0x77);
+	guest_find(&x->g, &x->d, 1);
+	guest_start(&x->d, ALL_FEATURES, 1);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 300, DATA, 512, NULL), 0);
+	memset(x->image, 0, SLOW_BYTES);
+	file_is_as_expected(x);
+}
+
+static void test_reset(void **state)
+{
+	ends_in_flight(*state, reset);
+}
+
+static void test_master_off(void **state)
+{
+	ends_in_flight(*state, turn_off_master);
+}
+
+/* A device that broke completes nothing more, and works after a reset. */
+static void test_break_in_flight(void **state)
+{
+	struct guest_buffer bad[2] = { { HEADER, 15, 0 },
+				       { STATUS, 1, GUEST_WRITE } };
+	struct fixture *x = *state;
+	uint32_t head, len;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	submit_slow(x);
+	guest_log_begin(&x->g);
+	guest_add(&x->d, 0, bad, 2);
+	guest_kick(&x->d, 0);
+	guest_sync(&x->g);
+	guest_log_end(&x->g);
+	release(x);
+	usleep(50000);
+	guest_sync(&x->g);
+	assert_false(guest_used_now(&x->d, 0, &head, &len));
+	guest_start(&x->d, ALL_FEATURES, 1);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 300, DATA, 512, NULL), 0);
+}
+
+/* The end of the device with a request in flight. */
+static void test_destroy(void **state)
+{
+	struct fixture *x = *state;
+	pthread_t thread;
+
+	guest_start(&x->d, ALL_FEATURES, 1);
+	submit_slow(x);
+	assert_int_equal(thread_start(&thread, "later", release_later, x), 0);
+	guest_destroy(&x->g, &x->device);
+	pthread_join(thread, NULL);
+	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
+					   &x->disk, x->queues),
+			 0);
+}
+
+/* More requests than are held: those that find no room follow. */
+static void test_no_room(void **state)
+{
+	struct fixture *x = *state;
+	uint32_t head, len;
+
+	guest_negotiate(&x->d, ALL_FEATURES);
+	guest_queue_start(&x->d, 0, 256, MIB);
+	guest_driver_ok(&x->d);
+	put_header(x, VIRTIO_BLK_T_IN, 0);
+	for (unsigned int round = 0; round < 50; round++) {
+		/* Reads, or flushes, which no engine completes at once. */
+		bool flush = round % 2;
+
+		put_header(x, flush ? VIRTIO_BLK_T_FLUSH : VIRTIO_BLK_T_IN, 0);
+		for (unsigned int i = 0; i < 250; i++) {
+			gpa_t table = TABLE + 48 * i;
+			struct guest_buffer b[3] = {
+				{ HEADER, 16, 0 },
+				{ DATA + 512 * i, 512, GUEST_WRITE },
+				{ STATUS + i, 1, GUEST_WRITE },
+			};
+
+			if (flush)
+				b[1] = b[2];
+			guest_add_indirect(&x->d, 0, table, b, flush ? 2 : 3);
+			guest_kick(&x->d, 0);
+		}
+		for (unsigned int i = 0; i < 250; i++) {
+			assert_true(guest_used(&x->d, 0, &head, &len));
+			assert_int_equal(len, flush ? 1 : 513);
+		}
+	}
+}
+
+/* A driver without flush: each write is synced before it is completed. */
+static void test_write_through(void **state)
+{
+	struct fixture *x = *state;
+	int pipe_fds[2], image;
+
+	guest_start(&x->d, NO_FLUSH, 1);
+	memset(guest_ptr(&x->g, DATA, 512), 0x11, 512);
+	memset(x->image, 0x11, 512);
+	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 0, DATA, 512, NULL), 0);
+	file_is_as_expected(x);
+	/* Its next write has the error of a failed sync. */
+	image = dup(x->disk.fd);
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_int_equal(dup2(pipe_fds[0], x->disk.fd), x->disk.fd);
+	assert_int_equal(disk_sync(&x->disk), -EINVAL);
+	assert_int_equal(dup2(image, x->disk.fd), x->disk.fd);
+	assert_int_equal(request(x, VIRTIO_BLK_T_IN, 0, DATA, 512, NULL), 0);
+	guest_log_begin(&x->g);
+	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 0, DATA, 512, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(guest_log_end(&x->g), 1);
+	assert_int_equal(request(x, VIRTIO_BLK_T_OUT, 0, DATA, 512, NULL), 0);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	close(image);
+}
+
+/* Requests on all queues at once, of which one has a slow one. */
+static void test_queues(void **state)
+{
+	struct fixture *x = *state;
+	uint32_t head, len, id;
+
+	/* Each batch is to be interrupted for. */
+	guest_start(&x->d,
+		    ALL_FEATURES & ~(UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX),
+		    4);
+	assert_true(x->d.features & 1u << VIRTIO_BLK_F_MQ);
+	assert_int_equal(guest_read(&x->g,
+				    x->d.config +
+					    offsetof(struct virtio_blk_config,
+						     num_queues),
+				    2),
+			 4);
+	id = submit_slow(x);
+	for (unsigned int round = 0; round < 200; round++) {
+		bool flush = round % 2;
+
+		put_header(x, flush ? VIRTIO_BLK_T_FLUSH : VIRTIO_BLK_T_IN,
+			   flush ? 0 : 300);
+		for (unsigned int q = 1; q < 4; q++) {
+			for (unsigned int i = 0; i < 10; i++) {
+				struct guest_buffer b[3] = {
+					{ HEADER, 16, 0 },
+					{ DATA + 512 * (10 * q + i), 512,
+					  GUEST_WRITE },
+					{ STATUS + 10 * q + i, 1, GUEST_WRITE },
+				};
+
+				if (flush)
+					b[1] = b[2];
+				guest_add(&x->d, q, b, flush ? 2 : 3);
+			}
+			guest_kick(&x->d, q);
+		}
+		for (unsigned int q = 3; q > 0; q--) {
+			for (unsigned int i = 0; i < 10; i++) {
+				assert_true(guest_used(&x->d, q, &head, &len));
+				assert_int_equal(len, flush ? 1 : 513);
+			}
+			assert_true(guest_fired(&x->d, q + 1) > 0);
+		}
+	}
+	assert_memory_equal(guest_ptr(&x->g, DATA + 512 * 39, 512),
+			    x->image + 300 * 512, 512);
+	release(x);
+	slow_is_done(x, id);
+}
+
+/* A section of several queues is not that of a device with one. */
+static void test_other_queues_refused(void **state)
+{
+	struct fixture *x = *state;
+	const struct device_ops *ops;
+	struct snap_writer w = { 0 };
+	struct snap_reader r;
+
+	guest_start(&x->d, ALL_FEATURES, 4);
+	x->device.ops->quiesce(x->device.state, INT64_MAX);
+	assert_int_equal(x->device.ops->save(x->device.state, &w), 0);
+	guest_destroy(&x->g, &x->device);
+	assert_int_equal(virtio_blk_create(&x->device, &x->g.host, "disk0",
+					   &x->disk, 1),
+			 0);
+	ops = x->device.ops;
+	ops->quiesce(x->device.state, INT64_MAX);
+	r = (struct snap_reader){ .data = w.data, .len = w.len };
+	guest_log_begin(&x->g);
+	assert_true(ops->load(x->device.state, &r) < 0);
+	guest_log_end(&x->g);
+	ops->resume(x->device.state);
+	snap_writer_finish(&w);
+}
+
+#define TEST_FROM(start, label, function)                                     \
+	{ label, function, start, teardown, (void *)&automatic },             \
+	{                                                                     \
+		label "-threads", function, start, teardown, (void *)&threads \
+	}
+#define TEST(label, function) TEST_FROM(setup, label, function)
 
 int main(void)
 {
@@ -531,8 +1038,7 @@ int main(void)
 		TEST("blk-segments", test_segments),
 		TEST("blk-batch", test_batch),
 		TEST("blk-bounds", test_bounds),
-		{ "blk-read-only", test_read_only, setup_read_only, teardown,
-		  NULL },
+		TEST_FROM(setup_read_only, "blk-read-only", test_read_only),
 		TEST("blk-get-id", test_get_id),
 		TEST("blk-discard-and-zeroes", test_discard_and_zeroes),
 		TEST("blk-image-vanishes", test_image_vanishes),
@@ -540,6 +1046,20 @@ int main(void)
 		TEST("blk-save-load", test_save_load),
 		TEST("blk-load-hostile", test_load_hostile),
 		TEST("blk-other-disk-refused", test_other_disk_refused),
+		TEST("blk-blocks", test_blocks),
+		TEST("blk-load-blocks", test_load_blocks),
+		TEST("blk-out-of-order", test_out_of_order),
+		TEST("blk-quiesce", test_quiesce),
+		TEST("blk-quiesce-completes", test_quiesce_completes),
+		TEST("blk-reset", test_reset),
+		TEST("blk-master-off", test_master_off),
+		TEST("blk-break-in-flight", test_break_in_flight),
+		TEST("blk-destroy", test_destroy),
+		TEST("blk-no-room", test_no_room),
+		TEST("blk-write-through", test_write_through),
+		TEST_FROM(setup_queues, "blk-queues", test_queues),
+		TEST_FROM(setup_queues, "blk-other-queues-refused",
+			  test_other_queues_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -328,7 +328,7 @@ static void test_save_load(void **state)
 	post(x, RX_AT, 100);
 	send_bytes(x, TX_AT, bytes, MIB);
 	guest_sync(&x->g);
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	assert_int_equal(ops->save(x->device.state, &w), 0);
 	/* Nothing is written while quiesced. */
 	assert_int_equal(write(x->to_guest, "in", 2), 2);
@@ -338,7 +338,7 @@ static void test_save_load(void **state)
 	close_device(x);
 	open_device(x);
 	ops = x->device.ops;
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	r = (struct snap_reader){ .data = w.data, .len = w.len };
 	assert_int_equal(ops->load(x->device.state, &r), 0);
 	ops->resume(x->device.state);
@@ -459,7 +459,7 @@ static void test_size_after_load(void **state)
 
 	guest_start(&x->d, UINT64_MAX, 2);
 	saved = x->d;
-	assert_int_equal(x->device.ops->quiesce(x->device.state), 0);
+	assert_int_equal(x->device.ops->quiesce(x->device.state, INT64_MAX), 0);
 	assert_int_equal(x->device.ops->save(x->device.state, &w), 0);
 	for (unsigned int terminal = 0; terminal < 2; terminal++) {
 		if (terminal) {
@@ -471,7 +471,9 @@ static void test_size_after_load(void **state)
 			dup2(null, x->out_fd);
 			open_device(x);
 		}
-		assert_int_equal(x->device.ops->quiesce(x->device.state), 0);
+		assert_int_equal(x->device.ops->quiesce(x->device.state,
+							UINT64_MAX),
+				 0);
 		r = (struct snap_reader){ .data = w.data, .len = w.len };
 		assert_int_equal(x->device.ops->load(x->device.state, &r), 0);
 		x->d = saved; /* the BARs are where they were */

@@ -28,6 +28,7 @@
 #include "guest.h"
 #include "tests/unit/fs/skip.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/thread.h"
 #include "vmm/snap/section.h"
 
@@ -347,13 +348,17 @@ static void test_quiesce(void **state)
 	init(x);
 	unique = submit_slow(x);
 	guest_log_begin(&x->g);
-	assert_int_equal(ops->quiesce(x->device.state), -EBUSY);
-	assert_int_equal(guest_log_end(&x->g), 1);
+	/* One deadline for all devices: this one has what is left. */
+	assert_int_equal(ops->quiesce(x->device.state,
+				      clock_now_ns() + NS_PER_S / 10),
+			 -EBUSY);
+	assert_int_equal(ops->quiesce(x->device.state, 1), -EBUSY);
+	assert_int_equal(guest_log_end(&x->g), 2);
 	assert_int_equal(getattr(x, FUSE_ROOT_ID), 0);
 	release(x);
 	assert_int_equal(await(x).unique, unique);
 	/* Now it can be paused; what is added meanwhile waits. */
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	unique =
 		submit(x, REQUEST, FUSE_GETATTR, FUSE_ROOT_ID, &in, sizeof(in));
 	guest_sync(&x->g);
@@ -403,7 +408,7 @@ static void test_restore(void **state)
 	init(x);
 	node = lookup(x, "file");
 	fh = open_file(x, node, O_RDONLY);
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	assert_int_equal(ops->save(x->device.state, &w), 0);
 	memcpy(low, guest_ptr(&x->g, 0, sizeof(low)), sizeof(low));
 	memcpy(high, guest_ptr(&x->g, GUEST_HIGH, sizeof(high)), sizeof(high));
@@ -414,7 +419,7 @@ static void test_restore(void **state)
 	memcpy(guest_ptr(&x->g, 0, sizeof(low)), low, sizeof(low));
 	memcpy(guest_ptr(&x->g, GUEST_HIGH, sizeof(high)), high, sizeof(high));
 	r = (struct snap_reader){ .data = w.data, .len = w.len };
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	assert_int_equal(ops->load(x->device.state, &r), 0);
 	ops->resume(x->device.state);
 	memcpy(x->d.queues, d.queues, sizeof(d.queues));
@@ -433,7 +438,7 @@ static void test_bad_sections(void **state)
 	host_file(x, "file", "hello");
 	init(x);
 	lookup(x, "file");
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	assert_int_equal(ops->save(x->device.state, &w), 0);
 	guest_log_begin(&x->g);
 	for (size_t len = 0; len < w.len; len += 7) {
@@ -464,7 +469,7 @@ static void test_unlinked(void **state)
 	open_file(x, lookup(x, "file"), O_RDONLY);
 	assert_int_equal(call(x, FUSE_UNLINK, FUSE_ROOT_ID, "file", 5).error,
 			 0);
-	assert_int_equal(x->device.ops->quiesce(x->device.state), 0);
+	assert_int_equal(x->device.ops->quiesce(x->device.state, INT64_MAX), 0);
 	guest_log_begin(&x->g);
 	assert_int_equal(x->device.ops->save(x->device.state, &w), -ESTALE);
 	assert_int_equal(guest_log_end(&x->g), 1);

@@ -99,7 +99,7 @@ static int setup(void **state)
 					       "console", x->terminal),
 			 0);
 	assert_int_equal(virtio_blk_create(&x->devices[1], &x->g.host, "disk0",
-					   &x->disk),
+					   &x->disk, 2),
 			 0);
 	assert_int_equal(virtio_rng_create(&x->devices[2], &x->g.host, "rng"),
 			 0);

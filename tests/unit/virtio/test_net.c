@@ -51,7 +51,7 @@ static const struct virtio_net_link link_of = {
 };
 
 /* Makes the device with a new host side of socket type @type. */
-static void create(struct fixture *x, int type)
+static void create_with(struct fixture *x, int type, bool offloads)
 {
 	struct virtio_net_link link = link_of;
 	int ends[2];
@@ -59,10 +59,16 @@ static void create(struct fixture *x, int type)
 	assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends), 0);
 	x->peer = ends[1];
 	assert_int_equal(net_open_fd(&x->net, ends[0]), 0);
+	x->net.offloads = offloads;
 	link.net = &x->net;
 	assert_int_equal(virtio_net_create(&x->device, &x->g.host, "net0",
 					   &link),
 			 0);
+}
+
+static void create(struct fixture *x, int type)
+{
+	create_with(x, type, false);
 }
 
 static void destroy(struct fixture *x)
@@ -372,6 +378,7 @@ static void test_receive_ring_full(void **state)
 		assert_true(guest_used(&x->d, RX, &head, &len));
 		assert_int_equal(len, 0);
 	}
+	guest_sync(&x->g);
 	assert_int_equal(x->net.rx_dropped, 1);
 	x->next_rx = at = RX_AT + 4096;
 	post(x, 1, 2000);
@@ -498,6 +505,129 @@ static void test_send_bad(void **state)
 	guest_sync(&x->g);
 	assert_true(guest_status(&x->d) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	assert_int_equal(guest_log_end(&x->g), 1);
+}
+
+/* A frame that passt would end the connection over is dropped. */
+static void test_send_passt(void **state)
+{
+	static const struct {
+		uint32_t len;
+		bool taken;
+	} frames[] = {
+		{ 13, false },
+		{ 14, true },
+		{ 65535, true },
+		{ 65536, false },
+	};
+	struct fixture *x = *state;
+	uint8_t *got = malloc(4 + UINT16_MAX);
+	unsigned int dropped = 0;
+
+	/* As if passt were the other end; the device only looks whether it is. */
+	x->net.child = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
+		uint32_t len = frames[i].len, head, used;
+		struct guest_buffer b = { TX_AT, HEADER + len, 0 };
+
+		guest_add(&x->d, TX, &b, 1);
+		guest_kick(&x->d, TX);
+		if (frames[i].taken) {
+			peer_take(x, got, 4 + len);
+			assert_int_equal(get_be32(got), len);
+		}
+		assert_true(guest_used(&x->d, TX, &head, &used));
+		dropped += !frames[i].taken;
+		assert_int_equal(x->net.tx_dropped, dropped);
+	}
+	guest_sync(&x->g);
+	assert_false(peer_has(x, 0));
+	x->net.child = 0;
+	free(got);
+}
+
+/* The device offers the offloads of a tap device, as after a restore from one. */
+static int setup_offloads(void **state)
+{
+	struct fixture *x = calloc(1, sizeof(*x));
+
+	guest_init(&x->g);
+	create_with(x, SOCK_STREAM, true);
+	guest_find(&x->g, &x->d, 1);
+	guest_start(&x->d, UINT64_MAX, QUEUES);
+	*state = x;
+	return 0;
+}
+
+/* Sends a frame in @parts whose checksum is left out, in place of its pseudo header. */
+static void send_partial(struct fixture *x, const uint8_t *frame, uint32_t len,
+			 uint16_t start, uint16_t offset, unsigned int parts)
+{
+	struct virtio_net_hdr_v1 header = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+		.csum_start = start,
+		.csum_offset = offset,
+	};
+	struct guest_buffer b[12];
+	uint32_t at = 0;
+
+	memcpy(guest_ptr(&x->g, TX_AT, HEADER), &header, HEADER);
+	memcpy(guest_ptr(&x->g, TX_AT + HEADER, len), frame, len);
+	b[0] = (struct guest_buffer){ TX_AT, HEADER, 0 };
+	for (unsigned int i = 0; i < parts; i++) {
+		uint32_t piece = i + 1 == parts ? len - at : 1;
+
+		b[1 + i] =
+			(struct guest_buffer){ TX_AT + HEADER + at, piece, 0 };
+		at += piece;
+	}
+	guest_add(&x->d, TX, b, 1 + parts);
+	guest_kick(&x->d, TX);
+}
+
+/*
+ * A checksum that the guest has left to a host side without that offload: over an odd
+ * number of bytes, over zeros, and outside the frame, of which nothing is sent.
+ */
+static void test_send_checksum(void **state)
+{
+	/* The words from byte 2 on are 0x0001, 0xf203, 0xf4f5, 0x1234 and 0xf600. */
+	static const uint8_t frame[11] = { 9,	 9,    0x00, 0x01, 0xf2, 0x03,
+					   0xf4, 0xf5, 0x12, 0x34, 0xf6 };
+	/* The sum is 0xffff, so its complement would mean none. */
+	static const uint8_t zero[8] = { 9, 9, 0xff, 0xff, 0, 0, 0, 0 };
+	static const struct {
+		uint16_t start, offset;
+	} bad[] = { { 11, 0 }, { 2, 8 },	 { 12, 0 },
+		    { 0, 10 }, { 65535, 65535 }, { 65535, 0 } };
+	struct fixture *x = *state;
+	uint8_t got[sizeof(frame) + 4], want[sizeof(frame)];
+	uint32_t head, len;
+
+	assert_true(x->d.features & BIT(VIRTIO_NET_F_CSUM));
+	for (unsigned int parts = 1; parts <= 11; parts += 5) {
+		memcpy(want, frame, sizeof(want));
+		/* 0x0001 + 0xf203 + 0xf4f5 + 0x1234 + 0xf600 = 0x2ef2d. */
+		want[8] = 0x10;
+		want[9] = 0xd0;
+		send_partial(x, frame, sizeof(frame), 2, 6, parts);
+		peer_take(x, got, sizeof(got));
+		assert_int_equal(get_be32(got), sizeof(frame));
+		assert_memory_equal(got + 4, want, sizeof(want));
+		assert_true(guest_used(&x->d, TX, &head, &len));
+	}
+	send_partial(x, zero, sizeof(zero), 2, 4, 1);
+	peer_take(x, got, sizeof(zero) + 4);
+	assert_memory_equal(got + 4 + 6, "\xff\xff", 2);
+	assert_true(guest_used(&x->d, TX, &head, &len));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		send_partial(x, frame, sizeof(frame), bad[i].start,
+			     bad[i].offset, 1);
+		assert_true(guest_used(&x->d, TX, &head, &len));
+		assert_int_equal(x->net.tx_dropped, i + 1);
+	}
+	assert_false(peer_has(x, 0));
+	assert_int_equal(guest_status(&x->d) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
 }
 
 /* The other end sends a length that no frame has: the link is down. */
@@ -663,12 +793,12 @@ static void move(struct fixture *x)
 	struct snap_writer w = { 0 };
 	struct snap_reader r;
 
-	x->device.ops->quiesce(x->device.state);
+	x->device.ops->quiesce(x->device.state, INT64_MAX);
 	assert_int_equal(x->device.ops->save(x->device.state, &w), 0);
 	r = (struct snap_reader){ .data = w.data, .len = w.len };
 	destroy(x);
 	create(x, SOCK_STREAM);
-	x->device.ops->quiesce(x->device.state);
+	x->device.ops->quiesce(x->device.state, INT64_MAX);
 	assert_int_equal(x->device.ops->load(x->device.state, &r), 0);
 	assert_int_equal(snap_reader_error(&r), 0);
 	snap_writer_finish(&w);
@@ -716,7 +846,7 @@ static void test_pause(void **state)
 	post(x, 2, 1000);
 	peer_send(x, 1, 2500);
 	guest_sync(&x->g);
-	x->device.ops->quiesce(x->device.state);
+	x->device.ops->quiesce(x->device.state, INT64_MAX);
 	guest_sync(&x->g);
 	peer_send(x, 2, 60);
 	post(x, 2, 1000);
@@ -736,7 +866,7 @@ static void test_lost_while_paused(void **state)
 	post(x, 2, 1000);
 	guest_send_many(x, 20);
 	guest_sync(&x->g);
-	x->device.ops->quiesce(x->device.state);
+	x->device.ops->quiesce(x->device.state, INT64_MAX);
 	guest_log_begin(&x->g);
 	close(x->peer);
 	x->peer = -1;
@@ -757,7 +887,7 @@ static void test_restore_paused(void **state)
 
 	move(x);
 	x->device.ops->resume(x->device.state);
-	x->device.ops->quiesce(x->device.state);
+	x->device.ops->quiesce(x->device.state, INT64_MAX);
 	assert_int_equal(status_now(x), 0);
 	guest_sync(&x->g);
 	guest_fired(&x->d, 0);
@@ -802,6 +932,9 @@ int main(void)
 		TEST("net-send-waits", test_send_waits),
 		TEST("net-gone-with-a-part", test_gone_with_a_part),
 		TEST("net-send-bad", test_send_bad),
+		TEST("net-send-passt", test_send_passt),
+		{ "net-send-checksum", test_send_checksum, setup_offloads,
+		  teardown, NULL },
 		TEST("net-length-zero", test_length_zero),
 		TEST("net-length-64k", test_length_64k),
 		TEST("net-length-4g", test_length_4g),

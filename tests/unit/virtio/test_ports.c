@@ -623,7 +623,7 @@ static void save(struct fixture *x, struct snap_writer *w)
 {
 	const struct device_ops *ops = x->device.ops;
 
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	assert_int_equal(ops->save(x->device.state, w), 0);
 }
 
@@ -633,7 +633,7 @@ static int load(struct fixture *x, const struct snap_writer *w)
 	struct snap_reader r = { .data = w->data, .len = w->len };
 	int err;
 
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	err = ops->load(x->device.state, &r);
 	if (err == 0)
 		assert_int_equal(snap_reader_error(&r), 0);

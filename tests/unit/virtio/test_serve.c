@@ -166,7 +166,7 @@ static void test_quiesce(void **state)
 	add(x, 0, 2);
 	add(x, 1, 3);
 	assert_int_equal(x->held->count[1], 3);
-	assert_int_equal(x->device.ops->quiesce(x->device.state), 0);
+	assert_int_equal(x->device.ops->quiesce(x->device.state, INT64_MAX), 0);
 	assert_int_equal(x->held->count[0] + x->held->count[1], 0);
 	assert_true(guest_used_now(&x->d, 0, &head, &len));
 	assert_true(guest_used_now(&x->d, 0, &head, &len));

@@ -430,7 +430,7 @@ static void test_save_load_interrupts(void **state)
 	guest_config_write(&x->g, 1, d->msix_cap + PCI_MSIX_FLAGS, 2, 0);
 	guest_start(d, ALL_FEATURES, 1);
 	assert_true(works(x));
-	assert_int_equal(ops->quiesce(x->device.state), 0);
+	assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 	assert_int_equal(*line, 1 << 1);
 	assert_int_equal(ops->save(x->device.state, &w), 0);
 	ops->reset(x->device.state);
@@ -526,7 +526,7 @@ static void test_bus_master_saved(void **state)
 		struct snap_reader r;
 
 		set_master(x, !off);
-		assert_int_equal(ops->quiesce(x->device.state), 0);
+		assert_int_equal(ops->quiesce(x->device.state, INT64_MAX), 0);
 		assert_int_equal(ops->save(x->device.state, &w), 0);
 		ops->reset(x->device.state);
 		r = (struct snap_reader){ .data = w.data, .len = w.len };

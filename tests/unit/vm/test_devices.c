@@ -47,6 +47,8 @@ struct bed {
 	/* The device's host side; the loop's. */
 	unsigned int quiesces, resumes;
 	bool at_rest;
+	uint64_t deadline_ns; /* of the first device's quiesce */
+	bool one_deadline; /* the second has the same */
 };
 
 /* Waits a moment; whether the loop's thread waits for the page. */
@@ -85,9 +87,11 @@ static void kick(struct bed *bed)
 }
 
 /* The first device: lets the request begin in the middle of a pause. */
-static int trigger_quiesce(void *state)
+static int trigger_quiesce(void *state, uint64_t deadline_ns)
 {
 	struct bed *bed = state;
+
+	bed->deadline_ns = deadline_ns;
 
 	sem_post(&bed->release);
 	wait_wanted(bed);
@@ -115,9 +119,11 @@ static void rest_on_loop(void *ctx)
 	bed->at_rest = true;
 }
 
-static int worker_quiesce(void *state)
+static int worker_quiesce(void *state, uint64_t deadline_ns)
 {
 	struct bed *bed = state;
+
+	bed->one_deadline = deadline_ns == bed->deadline_ns;
 
 	loop_call(bed->vm.loop, rest_on_loop, bed);
 	return 0;
@@ -216,6 +222,9 @@ static void rest_and_resume(struct bed *bed)
 
 	assert_int_equal(vm_devices_quiesce(&bed->vm), 0);
 	assert_true(bed->at_rest);
+	assert_true(bed->one_deadline);
+	assert_in_range(bed->deadline_ns, clock_now_ns(),
+			clock_now_ns() + 10 * NS_PER_S);
 	assert_int_equal(bed->quiesces, before + 1);
 	assert_int_equal(bed->resumes, before);
 	vm_devices_resume(&bed->vm);

@@ -53,7 +53,6 @@ static void box_init(struct box *b)
 		.backing = MEMORY_ANON,
 		.ranges = ranges,
 		.range_count = 1,
-		.file_fd = -1,
 	};
 
 	memset(b, 0, sizeof(*b));

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Snapshots with a base: what is read from which, and what is not accepted as one.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+#include "tests/unit/base/capture.h"
+#include "vmm/snap/save.h"
+
+#define PAGE SNAP_PAGE_BYTES
+
+static int set_up(void **state)
+{
+	*state = fixture_dir();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	fixture_clean(*state);
+	return 0;
+}
+
+/* Saves page @page filled with @byte on the base, NULL: none. */
+static void save_page(const char *path, const char *base, uint64_t page,
+		      int byte)
+{
+	struct snap_save_config config = {
+		.path = path, .arch = ARCH, .ranges = ranges, .range_count = 2
+	};
+	uint8_t data[PAGE];
+	struct snap_file file;
+	struct snap_save *save;
+
+	memset(data, byte, sizeof(data));
+	if (base) {
+		assert_int_equal(snap_open(&file, base, ARCH), 0);
+		config.base = &file;
+		config.base_name = strrchr(base, '/') + 1;
+	}
+	assert_int_equal(snap_save_begin(&save, &config), 0);
+	if (base)
+		snap_close(&file);
+	assert_int_equal(snap_save_pages(save, page, 1, data), 0);
+	assert_int_equal(snap_save_commit(save), 0);
+}
+
+/* The byte that page @page of a snapshot is filled with. */
+static int byte_of(const struct snap_file *f, uint64_t page)
+{
+	uint8_t data[PAGE];
+
+	if (!run_of(f, page))
+		return 0;
+	assert_int_equal(snap_read_pages(f, page, 1, data), 0);
+	for (size_t i = 1; i < sizeof(data); i++)
+		assert_int_equal(data[i], data[0]);
+	return data[0];
+}
+
+static void pages_come_from_where_they_are(void **state)
+{
+	char *a = path_in(*state, "a"), *b = path_in(*state, "b");
+	char *c = path_in(*state, "c"), *d = path_in(*state, "d");
+	char *flat = path_in(*state, "flat");
+	struct snap_file f;
+	struct stat st;
+	char *memory;
+
+	save_page(a, NULL, 10, 1);
+	save_page(b, a, 11, 2);
+	save_page(c, b, 10, 3);
+	/* Zero now, where the base has contents. */
+	save_page(d, c, 11, 0);
+
+	assert_int_equal(snap_open(&f, c, ARCH), 0);
+	assert_int_equal(f.present_count, 2);
+	assert_int_equal(byte_of(&f, 10), 3);
+	assert_int_equal(byte_of(&f, 11), 2);
+	assert_int_equal(byte_of(&f, 12), 0);
+	assert_string_equal(f.base_name, "b");
+	assert_int_equal(snap_verify(&f, NULL, NULL), 0);
+	snap_close(&f);
+	assert_int_equal(snap_open(&f, d, ARCH), 0);
+	assert_int_equal(f.present_count, 1);
+	assert_int_equal(byte_of(&f, 10), 3);
+	assert_int_equal(byte_of(&f, 11), 0);
+	assert_int_equal(snap_verify(&f, NULL, NULL), 0);
+	assert_int_equal(snap_flatten(&f, flat, false), 0);
+	snap_close(&f);
+	memory = path_in(d, "memory");
+	assert_int_equal(stat(memory, &st), 0);
+	assert_int_equal(st.st_blocks, 0);
+
+	assert_int_equal(snap_open(&f, flat, ARCH), 0);
+	assert_null(f.base);
+	assert_int_equal(f.present_count, 1);
+	assert_int_equal(byte_of(&f, 10), 3);
+	snap_close(&f);
+	free(memory);
+	free(a);
+	free(b);
+	free(c);
+	free(d);
+	free(flat);
+}
+
+/* Opens a snapshot that must be refused, with this in the messages. */
+static void refuses(const char *path, int err, const char *why)
+{
+	struct capture capture;
+	struct snap_file f;
+	const char *said;
+	int r;
+
+	capture_start(&capture, STDERR_FILENO);
+	r = snap_open(&f, path, ARCH);
+	said = capture_end(&capture);
+	assert_int_equal(r, err);
+	assert_non_null(strstr(said, why));
+}
+
+static void not_a_base(void **state)
+{
+	char *a = path_in(*state, "a"), *b = path_in(*state, "b");
+	char *other = path_in(*state, "other");
+
+	save_page(a, NULL, 10, 1);
+	save_page(b, a, 11, 2);
+	assert_int_equal(rename(a, other), 0);
+	refuses(b, -ENOENT, "its base a cannot be used");
+	save_page(a, NULL, 10, 1);
+	refuses(b, -ESTALE, "its base a was replaced by another snapshot");
+	/* Its own base. */
+	fixture_clean(path_in(*state, "a"));
+	assert_int_equal(rename(b, a), 0);
+	refuses(a, -ESTALE, "its base a was replaced by another snapshot");
+	free(a);
+	free(b);
+	free(other);
+}
+
+static void chain_is_bounded(void **state)
+{
+	char *path = path_in(*state, "0"), *next;
+	struct snap_save_config config = { .arch = ARCH,
+					   .ranges = ranges,
+					   .range_count = 2,
+					   .base_name = "63" };
+	struct capture capture;
+	struct snap_save *save;
+	struct snap_file f;
+
+	save_page(path, NULL, 0, 1);
+	for (int i = 1; i < SNAP_CHAIN_MAX; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "%d", i);
+		next = path_in(*state, name);
+		save_page(next, path, (uint64_t)i % 8, i);
+		free(path);
+		path = next;
+	}
+	assert_int_equal(snap_open(&f, path, ARCH), 0);
+	assert_int_equal(byte_of(&f, 7), SNAP_CHAIN_MAX - 1);
+	assert_int_equal(byte_of(&f, 0), SNAP_CHAIN_MAX - 8);
+	next = path_in(*state, "more");
+	config.path = next;
+	config.base = &f;
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(snap_save_begin(&save, &config), -ELOOP);
+	assert_non_null(strstr(capture_end(&capture), "has 63 bases"));
+	snap_close(&f);
+	free(next);
+	free(path);
+}
+
+static void names(void **state)
+{
+	(void)state;
+	assert_true(snap_base_name_is_valid("a b"));
+	assert_true(snap_base_name_is_valid("..."));
+	assert_false(snap_base_name_is_valid(""));
+	assert_false(snap_base_name_is_valid("."));
+	assert_false(snap_base_name_is_valid(".."));
+	assert_false(snap_base_name_is_valid("a/b"));
+	assert_false(snap_base_name_is_valid("/a"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(pages_come_from_where_they_are,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(not_a_base, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(chain_is_bounded, set_up,
+						tear_down),
+		cmocka_unit_test(names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
