@@ -5,11 +5,12 @@
 # rig allows.  Prints the path of the image, and nothing else, on standard
 # output; progress goes to standard error.
 #
-#	build.sh x86|arm64 [--config NAME] [--variant NAME]
+#	build.sh x86|arm64 [--config NAME] [--variant NAME] [--cached]
 #
 #	--config NAME	with the options of config.ARCH-NAME over the others; arm64
 #			has 64k, pages of 64 KiB
 #	--variant NAME	with broken/NAME.patch applied as well (prove-traps.sh)
+#	--cached	only if it was built before
 #
 # Environment:
 #	KERNEL_SRC=	a tarball or a tree of the kernel's source, instead of
@@ -19,7 +20,7 @@
 #	JOBS=N		processes of make (default: one a processor)
 #	THAW_CACHE=	where results are kept
 #
-# Exit status: 0; 77 when the source or a tool is not available; 64 for a
+# Exit status: 0; 77 when the source, a tool or a cached result is missing; 64 for a
 # usage error; 1 when the build fails.
 #
 # What is kept, in the cache's folder kernel/:
@@ -53,16 +54,17 @@ no_source() {
 }
 
 usage() {
-	echo "usage: build.sh x86|arm64 [--config NAME] [--variant NAME]" >&2
+	echo "usage: build.sh x86|arm64 [--config NAME] [--variant NAME] [--cached]" >&2
 	exit 64
 }
 
-arch=${1-} variant='' config=''
+arch=${1-} variant='' config='' cached=''
 [ $# -eq 0 ] || shift
 while [ $# -gt 0 ]; do
 	case $1 in
 	--config) [ $# -ge 2 ] || usage; config=$2; shift ;;
 	--variant) [ $# -ge 2 ] || usage; variant=$2; shift ;;
+	--cached) cached=1 ;;
 	*) usage ;;
 	esac
 	shift
@@ -338,6 +340,7 @@ if [ -n "${KERNEL_SRC-}" ]; then
 	work=$work-$(printf '%s' "$KERNEL_SRC" | hash)
 fi
 result && exit
+[ -z "$cached" ] || die 77 "not built yet"
 exec 9>"$top/lock-$host-$key"
 if ! flock -n 9; then
 	say "waiting for another build of the same kernel"
