@@ -158,7 +158,8 @@ def check_verbs(guest, work):
 def saved(reply):
     """A reply to a save: how long the guest stood still, and why."""
     expect("ok", reply.pop("ok"), True)
-    expect("reply", sorted(reply), ["passes", "pause_us", "paused_pages"])
+    expect("reply", sorted(reply), ["held_pages", "held_waits", "passes",
+                                    "pause_us", "paused_pages"])
     if not 0 < reply["pause_us"] < 60 * 1000 * 1000 or not reply["passes"]:
         raise Failure("of a live save: %s" % reply)
 

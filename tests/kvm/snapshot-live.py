@@ -83,12 +83,13 @@ def cuts(thaw, kernel, work, cpus, rounds, chance):
     guest = Guest(thaw, work, ["run", "-k", kernel, "-c", str(cpus), "-m", "64",
                                "-p", chain(0)])
     path = os.path.join(work, "s0")
-    pause, seen, have = 0, 0, None
+    pause, seen, held, have = 0, 0, 0, None
     for number in range(rounds):
         time.sleep(chance.random() * 0.05)
         path = os.path.join(work, "s%d" % (number % 2))
         reply = live(guest, path)
         pause = max(pause, reply["pause_us"])
+        held += reply["held_pages"]
         have = have or pagers(thaw, other, path)
         restored = Guest(thaw, other, ["restore", "--pager",
                                        have[number % len(have)], path])
@@ -105,8 +106,8 @@ def cuts(thaw, kernel, work, cpus, rounds, chance):
     shutil.rmtree(other)
     if not seen:
         raise Failure("no line was compared")
-    print("# %d vCPUs: %d snapshots, %d lines as in an undisturbed run, longest "
-          "pause %d us" % (cpus, 2 * rounds, seen, pause))
+    print("# %d vCPUs: %d snapshots, %d pages held, %d lines as in an undisturbed "
+          "run, longest pause %d us" % (cpus, 2 * rounds, held, seen, pause))
 
 
 def disk_reads(thaw, guests, suffix, work, rounds):

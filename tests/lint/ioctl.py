@@ -9,6 +9,7 @@ import tree
 
 ALLOWED = {
     'vmm/kvm/kvm.c': 'every KVM request',
+    'vmm/mem/protect.c': 'userfaultfd: write protection',
     'vmm/mem/uffd_probe.c': 'userfaultfd: what it can do here',
     'vmm/pager/uffd.c': 'userfaultfd: serving faults',
     'vmm/base/sparse.c': 'files that share blocks',

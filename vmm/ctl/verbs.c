@@ -350,6 +350,8 @@ static void reply_saved(FILE *out, const struct vm_save_live *cost)
 	reply_begin(&json, out, true);
 	json_uint(&json, "pause_us", cost->pause_ns / 1000);
 	json_uint(&json, "paused_pages", cost->paused_pages);
+	json_uint(&json, "held_pages", cost->held_pages);
+	json_uint(&json, "held_waits", cost->held_waits);
 	json_uint(&json, "passes", cost->passes);
 	reply_end(&json);
 }

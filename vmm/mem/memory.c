@@ -357,18 +357,22 @@ int memory_write(const struct memory *memory, gpa_t gpa, const void *from,
 	return 0;
 }
 
-/* The region that contains the host address, or NULL. */
-static const struct memory_region *region_of_hva(const struct memory *memory,
-						 const void *hva)
+bool memory_page_at(const struct memory *memory, const void *hva, bool slot,
+		    uint64_t *page)
 {
 	for (unsigned int i = 0; i < memory->region_count; i++) {
 		const struct memory_region *region = &memory->regions[i];
+		uint64_t offset =
+			(uintptr_t)hva - (uintptr_t)(slot && region->slot_hva ?
+							     region->slot_hva :
+							     region->hva);
 
-		if ((uintptr_t)hva - (uintptr_t)region->hva <
-		    region->size_bytes)
-			return region;
+		if (offset < region->size_bytes) {
+			*page = (region->offset_bytes + offset) / PAGE_BYTES;
+			return true;
+		}
 	}
-	return NULL;
+	return false;
 }
 
 void memory_note_tracked(const struct memory *memory, const void *hva,
@@ -376,16 +380,13 @@ void memory_note_tracked(const struct memory *memory, const void *hva,
 {
 	_Atomic uint64_t *notes =
 		atomic_load_explicit(&memory->notes, memory_order_acquire);
-	const struct memory_region *region = region_of_hva(memory, hva);
-	uint64_t offset, first, last;
+	uint64_t page, last;
 
-	if (!notes || !region || !len_bytes)
+	if (!notes || !len_bytes || !memory_page_at(memory, hva, false, &page))
 		return;
-	offset = region->offset_bytes +
-		 (uint64_t)((const uint8_t *)hva - region->hva);
-	first = offset / PAGE_BYTES;
-	last = (offset + len_bytes - 1) / PAGE_BYTES;
-	for (uint64_t page = first; page <= last; page++)
+	last = page +
+	       ((uintptr_t)hva % PAGE_BYTES + len_bytes - 1) / PAGE_BYTES;
+	for (; page <= last; page++)
 		atomic_fetch_or_explicit(&notes[page / 64],
 					 UINT64_C(1) << page % 64,
 					 memory_order_release);

@@ -180,6 +180,13 @@ gpa_t memory_page_gpa(const struct memory *memory, uint64_t page);
 uint8_t *memory_page_hva(const struct memory *memory, uint64_t page);
 
 /*
+ * The page of RAM at an address of this process, with @slot one of the memslots';
+ * false: there is none.
+ */
+bool memory_page_at(const struct memory *memory, const void *hva, bool slot,
+		    uint64_t *page);
+
+/*
  * Has the host's kernel load @count pages of RAM from @page on, within one region,
  * which are mapped from a file, so that an access neither waits nor is SIGBUS.
  * Does not wait for less than a fatal signal. -EIO: the file cannot be read

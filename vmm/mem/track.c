@@ -109,6 +109,37 @@ uint64_t track_next(const uint64_t *bits, uint64_t from, uint64_t pages)
 	return pages;
 }
 
+bool track_run(const struct memory *memory, const uint64_t *bits, uint64_t from,
+	       uint64_t most, struct page_run *run)
+{
+	uint64_t pages = memory->size_bytes / PAGE_BYTES;
+	uint64_t first = track_next(bits, from, pages);
+
+	if (first == pages)
+		return false;
+	most = min_u64(memory_pages_left(memory, first), most);
+	*run = (struct page_run){ first, 1 };
+	while (run->count < most &&
+	       bits[(first + run->count) / 64] >> (first + run->count) % 64 & 1)
+		run->count++;
+	return true;
+}
+
+void track_round(const struct memory *memory, uint64_t *bits)
+{
+	uint64_t pages = memory->size_bytes / PAGE_BYTES;
+	uint32_t granule = memory->granule_pages;
+
+	if (granule == 1)
+		return;
+	for (uint64_t page = track_next(bits, 0, pages); page < pages;
+	     page = track_next(bits, page, pages)) {
+		page = align_down(page, granule);
+		set_bits(bits, page, granule);
+		page += granule;
+	}
+}
+
 uint64_t track_count(const uint64_t *bits, uint64_t words)
 {
 	uint64_t n = 0;

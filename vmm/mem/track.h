@@ -16,6 +16,7 @@
 #include "vmm/base/bytes.h"
 
 struct memory;
+struct page_run;
 
 /* A bit for each page of RAM, in words of 64; page 0 is bit 0. */
 static inline uint64_t track_words(uint64_t pages)
@@ -40,6 +41,16 @@ int track_take(struct memory *memory, uint64_t *bits);
 
 /* The next page in [from, @pages) whose bit is set; @pages: none. */
 uint64_t track_next(const uint64_t *bits, uint64_t from, uint64_t pages);
+
+/*
+ * The first pages at or after @from whose bits are set, in one region and @most at
+ * most; false: there are none.
+ */
+bool track_run(const struct memory *memory, const uint64_t *bits, uint64_t from,
+	       uint64_t most, struct page_run *run);
+
+/* Sets all bits of each granule of which one is set. */
+void track_round(const struct memory *memory, uint64_t *bits);
 
 /* How many bits of @words words are set. */
 uint64_t track_count(const uint64_t *bits, uint64_t words);

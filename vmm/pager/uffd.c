@@ -166,35 +166,16 @@ static const struct uffd_range *find_range(const struct uffd_gate *gate,
 		       NULL;
 }
 
-/* The page of RAM at an address of a range. */
-static bool page_at(const struct uffd_gate *gate, const uint8_t *hva,
-		    uint64_t *page)
-{
-	for (unsigned int i = 0; i < gate->memory->region_count; i++) {
-		const struct memory_region *region = &gate->memory->regions[i];
-		const uint8_t *base =
-			gate->guards ? region->slot_hva : region->hva;
-		uint64_t offset = (uint64_t)((uintptr_t)hva - (uintptr_t)base);
-
-		if (offset < region->size_bytes) {
-			*page = (region->offset_bytes + offset) / PAGE_BYTES;
-			return true;
-		}
-	}
-	return false;
-}
-
 bool uffd_gate_next(struct uffd_gate *gate, uint64_t *page)
 {
 	struct uffd_msg msg;
 
 	while (read(gate->fd, &msg, sizeof(msg)) == sizeof(msg)) {
-		const uint8_t *hva;
+		const void *hva =
+			(const void *)(uintptr_t)msg.arg.pagefault.address;
 
-		if (msg.event != UFFD_EVENT_PAGEFAULT)
-			continue;
-		hva = (const uint8_t *)(uintptr_t)msg.arg.pagefault.address;
-		if (page_at(gate, hva, page))
+		if (msg.event == UFFD_EVENT_PAGEFAULT &&
+		    memory_page_at(gate->memory, hva, gate->guards, page))
 			return true;
 	}
 	return false;

@@ -8,8 +8,9 @@
  *			they are few or do not become fewer; before each, what was
  *			written to the disks
  *	pause		the state of vCPUs and devices, a copy of the pages that were
- *			written last, and what was written to the disks last
- *	afterwards	writes that copy, syncs the disks, commits
+ *			written last, and what was written to the disks last; where
+ *			these pages are many, they are not copied but held (held.h)
+ *	afterwards	writes that copy, or what is held, syncs the disks, commits
  *
  * A page that is written while it is saved is written again by the next pass, or
  * from the copy, so that the snapshot is as of the pause.
@@ -27,6 +28,7 @@
 #include "vmm/mem/track.h"
 #include "vmm/snap/save.h"
 #include "vmm/vm/disk_copies.h"
+#include "vmm/vm/held.h"
 #include "vmm/vm/private.h"
 #include "vmm/vm/snapshot.h"
 
@@ -35,7 +37,10 @@
 
 #define PASSES_MAX 16
 
-/* Passes that leave more than three quarters of the one before. */
+/*
+ * Passes that leave more than three quarters of the one before; the first ends them
+ * where pages can be held.
+ */
 #define VAIN_PASSES_MAX 2
 
 /* What is copied beyond this is written in the pause instead. */
@@ -55,6 +60,7 @@ struct live {
 	uint8_t *copy; /* of the last ones, in order; mapped */
 	uint64_t copy_room; /* pages */
 	bool copied; /* they are in the copy, and not saved yet */
+	struct held held; /* they are held, and not saved yet */
 	struct disk_copies disks;
 	struct vm_save_live cost;
 };
@@ -83,25 +89,12 @@ static uint64_t count_bits(const struct live *live)
 	return track_count(live->bits, track_words(ram_pages(live->vm)));
 }
 
-/* The next pages to save at or after @at, within one region; false: none. */
+/* The next pages to save at or after @at; false: none. */
 static bool next_piece(const struct live *live, uint64_t at,
 		       struct page_run *piece)
 {
-	const struct memory *memory = &live->vm->machine.memory;
-	uint64_t pages = ram_pages(live->vm);
-	uint64_t first = track_next(live->bits, at, pages);
-	uint64_t most;
-
-	if (first == pages)
-		return false;
-	most = min_u64(memory_pages_left(memory, first), PIECE_PAGES);
-	*piece = (struct page_run){ first, 1 };
-	while (piece->count < most &&
-	       live->bits[(first + piece->count) / 64] >>
-			       (first + piece->count) % 64 &
-		       1)
-		piece->count++;
-	return true;
+	return track_run(&live->vm->machine.memory, live->bits, at, PIECE_PAGES,
+			 piece);
 }
 
 /*
@@ -184,9 +177,16 @@ static int save_first_pass(struct live *live)
 	return vm_save_memory(live->vm, live->save, live->options);
 }
 
+/* Whether what is left can be held instead of copied. */
+static bool can_hold(struct live *live)
+{
+	return live->held.on ||
+	       held_prepare(&live->held, live->vm, live->save) == 0;
+}
+
 /*
- * Passes until there is little left to do in a pause.  The bits are then those of
- * the last one, whose pages are not saved yet.
+ * Passes until there is little left to do in a pause, or it can be held.  The bits are
+ * then those of the last one, whose pages are not saved yet.
  */
 static int save_passes(struct live *live)
 {
@@ -209,6 +209,8 @@ static int save_passes(struct live *live)
 			vain++;
 		if (count <= FEW_PAGES || vain > VAIN_PASSES_MAX ||
 		    live->cost.passes == PASSES_MAX)
+			break;
+		if (vain && can_hold(live))
 			break;
 		before = count;
 		r = save_bits(live, false);
@@ -244,10 +246,29 @@ static int save_paused(struct live *live)
 	if (r < 0)
 		return r;
 	live->cost.paused_pages = count_bits(live);
+	if (live->held.on && held_protect(&live->held, live->bits) == 0) {
+		live->cost.held_pages = live->cost.paused_pages;
+		live->cost.paused_pages = 0;
+		return 0;
+	}
+	held_end(&live->held);
 	if (live->cost.paused_pages > live->copy_room)
 		return save_bits(live, false);
 	copy_bits(live);
 	return 0;
+}
+
+/* Saves what the pause has left. */
+static int save_rest(struct live *live)
+{
+	int r;
+
+	if (!live->held.on)
+		return save_bits(live, false);
+	r = held_save(&live->held, live->options);
+	held_end(&live->held);
+	live->cost.held_waits = live->held.waits;
+	return r;
 }
 
 /* The pause; *@live tells its cost.  The VM runs afterwards, unless it has ended. */
@@ -293,11 +314,12 @@ static int save_live(struct live *live)
 	if (live->paused) {
 		r = save_paused(live);
 	} else {
-		make_room(live);
+		if (!live->held.on)
+			make_room(live);
 		r = save_cut(live);
 	}
 	if (r == 0)
-		r = save_bits(live, false);
+		r = save_rest(live);
 	/* Later writes of the guest do no harm. */
 	if (r == 0)
 		r = vm_save_sync_disks(live->vm);
@@ -351,6 +373,7 @@ static int save_tracked(struct live *live, const char *path)
 		return r;
 	memcpy(id, snap_save_id(live->save), sizeof(id));
 	r = save_live(live);
+	held_end(&live->held);
 	disk_copies_end(&live->disks);
 	if (r == 0)
 		r = snap_save_commit(live->save);

@@ -105,6 +105,8 @@ int vm_save(struct vm *vm, const char *path,
 struct vm_save_live {
 	uint64_t pause_ns; /* the time in which no vCPU ran */
 	uint64_t paused_pages; /* copied or saved in it, after the passes */
+	uint64_t held_pages; /* saved after it, while writers waited for them */
+	uint64_t held_waits; /* how often one did */
 	unsigned int passes; /* over memory, before the pause */
 };
 
