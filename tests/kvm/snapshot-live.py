@@ -141,9 +141,10 @@ def disk_reads(thaw, guests, suffix, work, rounds):
 
 
 def refused(done, *whys):
-    """A command must fail, with these reasons."""
+    """A command must fail, with these reasons and in one line."""
     errors = done.stderr.decode()
     expect("refused", done.returncode != 0, True)
+    expect("lines of " + errors, errors.count("\n"), 1)
     for why in whys:
         if why not in errors:
             raise Failure("no '%s' in: %s" % (why, errors))
@@ -210,7 +211,7 @@ def blocks(path):
 def damaged(thaw, at, last):
     """A base that is missing, another one, or corrupt, is named."""
     os.rename(at("s1"), at("x"))
-    refused(complete([thaw, "restore", last]), "its base s1 cannot")
+    refused(complete([thaw, "restore", last]), ": base s1: No such file")
     os.rename(at("s0"), at("s1"))
     refused(complete([thaw, "restore", last]), "replaced by another")
     os.rename(at("s1"), at("s0"))
@@ -220,7 +221,7 @@ def damaged(thaw, at, last):
             data = os.pread(file.fileno(), 1, page)
             os.pwrite(file.fileno(), bytes([data[0] ^ 1]), page)
     refused(complete([thaw, "inspect", "--verify", last]),
-            "/../s0/memory: corrupt page")
+            ": base s0/memory: corrupt page")
 
 
 def maps_all(thaw, work, path, bases):
@@ -266,13 +267,18 @@ def increments(thaw, kernel, work, count):
     live(guest, at("next"), "--base", at("flat"))
     guest.quit()
     shutil.rmtree(at("flat"))
-    refused(complete([thaw, "inspect", at("next")]), "its base flat cannot")
+    refused(complete([thaw, "inspect", at("next")]), ": base flat: No such file")
     done = complete([thaw, "snapshot", "--flatten", at("tracked"), at("flat")])
     expect("again", (done.returncode, done.stderr), (0, b""))
     resume(thaw, other, known, at("next"))
     done = complete([thaw, "inspect", at("tracked")])
-    if b"stopped, beside it" not in done.stdout:
-        raise Failure("inspect does not name the base")
+    if b"stopped, beside it" not in done.stdout or \
+            b"a chain of %d snapshots" % (count + 5) not in done.stdout:
+        raise Failure("inspect does not describe the chain: %s" % done.stdout)
+    done = complete([thaw, "inspect", "--json", at("tracked")])
+    expect("bases", json.loads(done.stdout)["bases"],
+           ["stopped", "unchanged", "paused", "again"] +
+           ["s%d" % i for i in reversed(range(count))])
     damaged(thaw, at, at("tracked"))
     print("# a chain of %d, with %s" % (count + 4, ", ".join(have)))
 
@@ -388,7 +394,7 @@ def main():
         for cpus in (1, 2):
             cuts(thaw, kernel, work, cpus, rounds, chance)
         disk_reads(thaw, guests, suffix, work, 2 * rounds)
-        increments(thaw, kernel, work, max(rounds, 4))
+        increments(thaw, kernel, work, 16 if rounds > 2 else 4)
         only_reads(thaw, guests, suffix, work)
         cancelled(thaw, kernel, work)
         limited(thaw, kernel, work)

@@ -142,8 +142,10 @@ void inspection_write_json(const struct inspection *in)
 		json_uint(&json, "workingset_pages", in->workingset_pages);
 	else
 		json_null(&json, "workingset_pages");
-	if (file->base)
-		json_string(&json, "base", file->base_name);
+	json_array_begin(&json, "bases");
+	for (const struct snap_file *at = file; at->base; at = at->base)
+		json_string(&json, NULL, at->base_name);
+	json_array_end(&json);
 	json_array_begin(&json, "sections");
 	for (unsigned int i = 0; i < file->section_count; i++) {
 		json_object_begin(&json, NULL);

@@ -169,14 +169,19 @@ static void print_devices(const struct inspection *in)
 static void print_base(const struct snap_file *file)
 {
 	uint64_t pages = 0;
+	unsigned int chain = 0;
 
 	if (!file->base)
 		return;
+	for (const struct snap_file *at = file; at; at = at->base)
+		chain++;
 	for (uint64_t i = 0; i < file->own_count; i++)
 		pages += file->own[i].count;
 	print_label("base");
 	print_name(file->base_name);
-	printf(", beside it; %" PRIu64 " pages are not in the base\n", pages);
+	printf(", beside it, in a chain of %u snapshots; %" PRIu64
+	       " pages are not in the base\n",
+	       chain, pages);
 }
 
 void inspection_print(const struct inspection *in)

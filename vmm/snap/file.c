@@ -156,12 +156,11 @@ static int open_base(struct snap_file *f, const struct snap_file *head)
 	if (!f->base)
 		return log_errno(ENOMEM, "%s", f->path);
 	snprintf(name, sizeof(name), "../%s", f->base_name);
-	if (asprintf(&path, "%s/%s", head->path, name) < 0)
+	if (asprintf(&path, "%s: base %s", head->path, f->base_name) < 0)
 		path = NULL;
 	err = open_one(f->base, path ? path : name, f->dir_fd, name, f->arch);
 	if (err)
-		return log_fail(-err, "%s: its base %s cannot be used", f->path,
-				f->base_name);
+		return err;
 	err = snap_base_check(f, id);
 	return err ? err : 1;
 }
