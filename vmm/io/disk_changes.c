@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * See the header.  All that is shared is atomic, and sequentially consistent: a
- * change is followed by its note, or by the check whether changes are noted; a copy
- * follows disk_changes_take() or _start().  One of the two sees the other.
+ * See the header.  A change is followed by its note, or by the check whether changes
+ * are noted, which is sequentially consistent; a copy follows disk_changes_take() or
+ * _start().  One of the two sees the other.
  */
 #include "vmm/io/disk_changes.h"
 
 #include <errno.h>
 
+#include "vmm/base/bits.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/zeros.h"
-
-#define WORD_BITS 64
 
 int disk_changes_start(struct disk_changes *changes, uint64_t bytes)
 {
 	uint64_t blocks = (bytes + DISK_CHANGE_BYTES - 1) / DISK_CHANGE_BYTES;
 
 	if (!changes->bits) {
-		changes->words = (blocks + WORD_BITS - 1) / WORD_BITS;
+		changes->words = bits_words(blocks);
 		changes->bits = zeros_map(changes->words * sizeof(uint64_t));
 	}
 	if (!changes->bits)
@@ -65,14 +64,7 @@ void disk_changes_note(struct disk_changes *changes, uint64_t offset,
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!atomic_load(&changes->on))
 		return;
-	while (at < end) {
-		uint64_t n = min_u64(WORD_BITS - at % WORD_BITS, end - at);
-		uint64_t mask = ~UINT64_C(0) >> (WORD_BITS - n);
-
-		atomic_fetch_or(&changes->bits[at / WORD_BITS],
-				mask << at % WORD_BITS);
-		at += n;
-	}
+	bits_set_atomic(changes->bits, at, end);
 }
 
 void disk_changes_finish(struct disk_changes *changes)

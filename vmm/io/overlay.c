@@ -18,12 +18,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "vmm/base/bits.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/sparse.h"
 #include "vmm/base/zeros.h"
 #include "vmm/io/transfer.h"
-
-#define WORD_BITS 64
 
 /* Blocks that are being added to the store; on the stack of its thread. */
 struct busy {
@@ -47,7 +46,7 @@ static uint64_t bits_bytes(uint64_t size_bytes)
 	uint64_t blocks =
 		(size_bytes + OVERLAY_BLOCK_BYTES - 1) / OVERLAY_BLOCK_BYTES;
 
-	return (blocks + WORD_BITS - 1) / WORD_BITS * sizeof(uint64_t);
+	return bits_words(blocks) * sizeof(uint64_t);
 }
 
 int overlay_create(struct overlay **out, int base_fd, int fd,
@@ -88,14 +87,14 @@ static uint64_t next_block(const struct overlay *o, uint64_t from, uint64_t end,
 			   bool held)
 {
 	while (from < end) {
-		uint64_t word = atomic_load_explicit(&o->held[from / WORD_BITS],
+		uint64_t word = atomic_load_explicit(&o->held[from / 64],
 						     memory_order_acquire);
 
-		word = (held ? word : ~word) >> from % WORD_BITS;
+		word = (held ? word : ~word) >> from % 64;
 		if (word)
 			return min_u64(from + (uint64_t)__builtin_ctzll(word),
 				       end);
-		from = align_down(from, WORD_BITS) + WORD_BITS;
+		from = align_down(from, 64) + 64;
 	}
 	return end;
 }
@@ -103,20 +102,6 @@ static uint64_t next_block(const struct overlay *o, uint64_t from, uint64_t end,
 static bool is_held(const struct overlay *o, uint64_t block)
 {
 	return next_block(o, block, block + 1, true) == block;
-}
-
-static void set_held(struct overlay *o, uint64_t first, uint64_t end)
-{
-	while (first < end) {
-		uint64_t n =
-			min_u64(WORD_BITS - first % WORD_BITS, end - first);
-		uint64_t mask = ~UINT64_C(0) >> (WORD_BITS - n);
-
-		atomic_fetch_or_explicit(&o->held[first / WORD_BITS],
-					 mask << first % WORD_BITS,
-					 memory_order_release);
-		first += n;
-	}
 }
 
 /* Whether another thread adds some of these blocks; the lock is held. */
@@ -184,7 +169,7 @@ static int write_all(struct overlay *o, const struct iovec *iov, int count,
 	if (r == 0)
 		r = transfer_all(o->fd, iov, count, offset, true, o->ending);
 	if (r == 0)
-		set_held(o, range.first, range.end);
+		bits_set_atomic(o->held, range.first, range.end);
 	make_free(o, &range);
 	return r;
 }
@@ -267,7 +252,7 @@ int overlay_zero(struct overlay *o, uint64_t offset, uint64_t len_bytes)
 	       !atomic_load_explicit(o->ending, memory_order_relaxed));
 	r = r < 0 ? -errno : 0;
 	if (r == 0)
-		set_held(o, range.first, range.end);
+		bits_set_atomic(o->held, range.first, range.end);
 	make_free(o, &range);
 	return r;
 }

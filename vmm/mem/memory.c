@@ -386,10 +386,7 @@ void memory_note_tracked(const struct memory *memory, const void *hva,
 		return;
 	last = page +
 	       ((uintptr_t)hva % PAGE_BYTES + len_bytes - 1) / PAGE_BYTES;
-	for (; page <= last; page++)
-		atomic_fetch_or_explicit(&notes[page / 64],
-					 UINT64_C(1) << page % 64,
-					 memory_order_release);
+	bits_set_atomic(notes, page, last + 1);
 }
 
 int memory_load_fd(const struct memory *memory, gpa_t gpa, uint64_t len_bytes,

@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/base/bits.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/run.h"
 
@@ -228,7 +229,7 @@ void memory_note_tracked(const struct memory *memory, const void *hva,
 /* The size of struct memory's notes: whole words. */
 static inline uint64_t memory_note_bytes(const struct memory *memory)
 {
-	return align_up(memory->size_bytes / PAGE_BYTES, 64) / 8;
+	return bits_words(memory->size_bytes / PAGE_BYTES) * sizeof(uint64_t);
 }
 static inline bool memory_is_tracked(const struct memory *memory)
 {

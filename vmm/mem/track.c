@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "vmm/base/bits.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/base/zeros.h"
@@ -52,13 +53,6 @@ int track_start(struct memory *memory)
 	return 0;
 }
 
-/* Sets the bits of @count pages. */
-static void set_bits(uint64_t *bits, uint64_t page, uint64_t count)
-{
-	for (; count; count--, page++)
-		bits[page / 64] |= UINT64_C(1) << page % 64;
-}
-
 /* Adds what KVM has logged of a region: a bit for each granule. */
 static int take_log(const struct memory *memory,
 		    const struct memory_region *region, uint64_t *bits)
@@ -66,8 +60,7 @@ static int take_log(const struct memory *memory,
 	uint64_t first = region->offset_bytes / PAGE_BYTES;
 	uint64_t granule = memory->granule_pages;
 	uint64_t granules = region->size_bytes / PAGE_BYTES / granule;
-	CLEANUP_FREE uint64_t *log =
-		calloc(track_words(granules), sizeof(*log));
+	CLEANUP_FREE uint64_t *log = calloc(bits_words(granules), sizeof(*log));
 	int r = log ? kvm_dirty_log_take(memory->kvm, region->slot, log) :
 		      log_errno(ENOMEM, "dirty log");
 
@@ -75,7 +68,7 @@ static int take_log(const struct memory *memory,
 		return r;
 	for (uint64_t i = track_next(log, 0, granules); i < granules;
 	     i = track_next(log, i + 1, granules))
-		set_bits(bits, first + i * granule, granule);
+		bits_set(bits, first + i * granule, first + (i + 1) * granule);
 	return 0;
 }
 
@@ -83,7 +76,7 @@ int track_take(struct memory *memory, uint64_t *bits)
 {
 	_Atomic uint64_t *notes =
 		atomic_load_explicit(&memory->notes, memory_order_acquire);
-	uint64_t words = track_words(memory->size_bytes / PAGE_BYTES);
+	uint64_t words = bits_words(memory->size_bytes / PAGE_BYTES);
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < memory->region_count; i++)
@@ -135,7 +128,7 @@ void track_round(const struct memory *memory, uint64_t *bits)
 	for (uint64_t page = track_next(bits, 0, pages); page < pages;
 	     page = track_next(bits, page, pages)) {
 		page = align_down(page, granule);
-		set_bits(bits, page, granule);
+		bits_set(bits, page, page + granule);
 		page += granule;
 	}
 }

@@ -13,16 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/base/bytes.h"
+#include "vmm/base/bits.h"
 
 struct memory;
 struct page_run;
-
-/* A bit for each page of RAM, in words of 64; page 0 is bit 0. */
-static inline uint64_t track_words(uint64_t pages)
-{
-	return (pages + 63) / 64;
-}
 
 /*
  * Starts tracking; nothing counts as written yet.  A write whose note comes from another
@@ -33,9 +27,9 @@ static inline uint64_t track_words(uint64_t pages)
 int track_start(struct memory *memory);
 
 /*
- * Sets in @bits the bits of the pages written since the last call, or the start; a
- * page that is written meanwhile is in this call's or the next one's.  -errno,
- * logged: some may be lost.  Control thread.
+ * Sets in @bits, which has one for each page of RAM, those of the pages that were
+ * written since the last call, or the start; a page that is written meanwhile is in this
+ * call's or the next one's.  -errno, logged: some may be lost.  Control thread.
  */
 int track_take(struct memory *memory, uint64_t *bits);
 

@@ -73,7 +73,7 @@ static uint64_t ram_pages(const struct vm *vm)
 /* A bitmap of the pages of RAM. */
 static uint64_t bits_bytes(const struct vm *vm)
 {
-	return track_words(ram_pages(vm)) * sizeof(uint64_t);
+	return bits_words(ram_pages(vm)) * sizeof(uint64_t);
 }
 
 static void live_free(struct live *live)
@@ -86,7 +86,7 @@ static void live_free(struct live *live)
 
 static uint64_t count_bits(const struct live *live)
 {
-	return track_count(live->bits, track_words(ram_pages(live->vm)));
+	return track_count(live->bits, bits_words(ram_pages(live->vm)));
 }
 
 /* The next pages to save at or after @at; false: none. */
@@ -146,7 +146,7 @@ static void copy_bits(struct live *live)
 static void add_bits(const struct live *live, uint64_t *to,
 		     const uint64_t *from)
 {
-	for (uint64_t i = 0; i < track_words(ram_pages(live->vm)); i++)
+	for (uint64_t i = 0; i < bits_words(ram_pages(live->vm)); i++)
 		if (from[i])
 			to[i] |= from[i];
 }
@@ -362,7 +362,7 @@ void vm_track_finish(struct vm *vm)
 	vm->since = NULL;
 }
 
-/* A save of memory that is tracked. */
+/* A save of memory that is tracked from then on. */
 static int save_tracked(struct live *live, const char *path)
 {
 	struct vm *vm = live->vm;
@@ -372,7 +372,9 @@ static int save_tracked(struct live *live, const char *path)
 	if (r < 0)
 		return r;
 	memcpy(id, snap_save_id(live->save), sizeof(id));
-	r = save_live(live);
+	r = track_start(&vm->machine.memory);
+	if (r == 0)
+		r = save_live(live);
 	held_end(&live->held);
 	disk_copies_end(&live->disks);
 	if (r == 0)
@@ -402,8 +404,6 @@ int vm_save_while_running(struct vm *vm, const char *path,
 	/* The pause would be refused. */
 	int r = vm_check_stall(vm);
 
-	if (r == 0)
-		r = track_start(&vm->machine.memory);
 	if (r == 0)
 		r = save_tracked(&live, path);
 	*cost = live.cost;
