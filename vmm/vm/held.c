@@ -170,7 +170,6 @@ int held_protect(struct held *held, uint64_t *bits)
 	track_round(memory_of(held), bits);
 	pthread_mutex_lock(&held->lock);
 	held->bits = bits;
-	pthread_mutex_unlock(&held->lock);
 	for (uint64_t at = track_next(bits, 0, pages); r == 0 && at < pages;
 	     at = track_next(bits, end, pages)) {
 		uint64_t first = align_down(at, BLOCK_PAGES);
@@ -178,6 +177,7 @@ int held_protect(struct held *held, uint64_t *bits)
 		end = blocks_end(held, at);
 		r = protect_pages(&held->protect, first, end - first);
 	}
+	pthread_mutex_unlock(&held->lock);
 	return r;
 }
 

@@ -60,11 +60,11 @@ static bool is_held(uint64_t page)
 	return page % 7 != 3 && page / 64 % 5 != 2;
 }
 
-static volatile uint64_t *word_of(const struct bed *bed, uint64_t page,
-				  unsigned int n)
+static _Atomic uint64_t *word_of(const struct bed *bed, uint64_t page,
+				 unsigned int n)
 {
-	return (volatile uint64_t *)memory_page_hva(&bed->vm.machine.memory,
-						    page) +
+	return (_Atomic uint64_t *)(void *)memory_page_hva(
+		       &bed->vm.machine.memory, page) +
 	       n;
 }
 
