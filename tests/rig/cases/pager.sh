@@ -293,6 +293,48 @@ case_pager_mapped() {
 	rm -rf /tmp/mapped
 }
 
+# A snapshot whose memory file has fs-verity: the guest reads it under map, and a block
+# that the disk has changed since ends the guest, or the restore, and is named.
+case_pager_verity() {
+	mkdir /tmp/mapped /tmp/verity
+	mkfifo /tmp/mapped/in
+	cp /guest/verity.img /tmp/verity.img
+	mount -o loop /tmp/verity.img /tmp/verity || fail "no file system"
+	snap=/tmp/verity/snap
+	answer_begin verity-first run -k "$(image_of answer)" -m 64 -p pages=4096
+	wait_line $state/verity-first.raw ready 60 || fail "it is not ready"
+	sum=$(answer_of verity-first)
+	thaw snapshot --stop --fsverity /tmp/mapped/sock $snap >/dev/null ||
+		fail "no snapshot: $(cat $state/verity-first.err)"
+	wait $pid
+	thaw inspect --json --verify $snap | grep -q '"fsverity": *true' ||
+		fail "inspect does not say so"
+	answer_begin verity-whole restore --pager=map $snap
+	same "the sum" "$(answer_of verity-whole)" "$sum"
+	printf q >/tmp/mapped/in
+	wait $pid || fail "status $? at the end"
+	cp $snap/memory /tmp/mapped/memory
+	umount /tmp/verity
+	/guest/flip /tmp/verity.img /tmp/mapped/memory 2048 || fail "no such block"
+	for pager in map uffd; do
+		mount -o loop /tmp/verity.img /tmp/verity
+		answer_begin "verity-$pager" restore --pager=$pager $snap
+		printf a >/tmp/mapped/in
+		rc=0
+		wait $pid || rc=$?
+		same "status under $pager" $rc 81
+		grep -q 'has fs-verity: a corrupt block' "$state/verity-$pager.err" ||
+			fail "$pager said: $(cat "$state/verity-$pager.err")"
+		umount /tmp/verity
+	done
+	mount -o loop /tmp/verity.img /tmp/verity
+	refuses 70 thaw restore --verify --pager=map $snap
+	grep -q 'fs-verity found a corrupt block' $state/err ||
+		fail "--verify said: $(cat $state/err)"
+	umount /tmp/verity
+	rm -rf /tmp/mapped /tmp/verity /tmp/verity.img
+}
+
 # Guest memory of reserved large pages; without enough of them it is refused.
 case_pager_hugetlb() {
 	pool=/proc/sys/vm/nr_hugepages
