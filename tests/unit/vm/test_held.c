@@ -63,8 +63,8 @@ static bool is_held(uint64_t page)
 static _Atomic uint64_t *word_of(const struct bed *bed, uint64_t page,
 				 unsigned int n)
 {
-	return (_Atomic uint64_t *)(void *)memory_page_hva(
-		       &bed->vm.machine.memory, page) +
+	return (_Atomic uint64_t *)(void *)
+		       memory_page_hva(&bed->vm.machine.memory, page) +
 	       n;
 }
 
