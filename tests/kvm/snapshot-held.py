@@ -13,12 +13,11 @@ import shutil
 import sys
 import tempfile
 
-from harness import (Failure, Guest, arguments, complete, expect, skip)
+from harness import Failure, Guest, arguments, complete, expect, skip
 
 PAGE = 4096
 WORDS = 512  # that guest/writer.c writes to a page: so many, from the start on
 PAGES = 20000
-TRIES = 40
 
 
 def save(guest, path, *options):
@@ -63,7 +62,8 @@ def check_cut(path):
 
 
 def run(thaw, guests, suffix, work, rounds, *options):
-    """Saves until pages were held in so many saves, complete and with a base."""
+    """Saves until pages were held in so many saves; each save is of one instant,
+    with held pages or without.  A host that saves fast enough holds none."""
     guest = Guest(thaw, work, [
         "run", "-k", os.path.join(guests, "writer." + suffix), "-m", "128M",
         "-p", "rate=0 pages=%d" % PAGES, *options])
@@ -71,37 +71,30 @@ def run(thaw, guests, suffix, work, rounds, *options):
         int(line.split("pages=")[1].split()[0]) > 2 * PAGES
         for line in guest.output().splitlines() if " stall_us=" in line))
     paths = [os.path.join(work, name) for name in ("a", "b", "c", "flat")]
-    held, waits, based = 0, 0, 0
-    for number in range(TRIES):
-        if held + based >= rounds:
-            break
+    saves, held, waits = 0, 0, 0
+    while saves < 3 or (held < rounds and saves < 6 * rounds):
         # a is complete; b and c contain what was written since.
-        at = number % 3
+        at = saves % 3
         path = paths[at]
         words = ["--base", paths[at - 1]] if at else []
         reply = save(guest, path, *words)
-        if not reply["held_pages"]:
-            continue
+        saves += 1
+        held += reply["held_pages"] > 0
         waits += reply["held_waits"]
-        if not at:
-            held += 1
-            check_cut(path)
-            continue
-        based += 1
-        done = complete([thaw, "snapshot", "--flatten", path, paths[3]])
-        expect("flatten", done.returncode, 0)
-        check_cut(paths[3])
+        if at:
+            done = complete([thaw, "snapshot", "--flatten", path, paths[3]])
+            expect("flatten", done.returncode, 0)
+            path = paths[3]
+        check_cut(path)
     expect("the end", guest.quit(), [])
-    if not held + based:
-        raise Failure("pages were held in none of %d saves" % TRIES)
-    print("# %s: pages held in %d complete saves and %d with a base, %d waits" % (
-        " ".join(options) or "as it is", held, based, waits))
+    print("# %s: %d saves, pages held in %d, %d waits" % (
+        " ".join(options) or "as it is", saves, held, waits))
 
 
 def main():
     thaw, _, numbers = arguments(__doc__)
     guests, suffix = sys.argv[2:4]
-    rounds = numbers[0] if numbers else 6
+    rounds = numbers[0] if numbers else 4
     work = tempfile.mkdtemp(prefix="thaw-held.")
     try:
         probe = json.loads(complete([thaw, "probe", "--json"]).stdout)

@@ -92,7 +92,7 @@ def base_changes(thaw, work, folder, prepare, change, reason):
     runs(guest)
     change(os.path.join(copy, "s0", "memory"))
     # As it was opened: from the snapshot that was asked for.
-    lost(guest, os.path.join(top, "..", "s0"), [reason])
+    lost(guest, top + ": base s0", [reason])
 
 
 def save_chain(thaw, work, kernel, folder):

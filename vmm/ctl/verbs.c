@@ -257,6 +257,7 @@ struct progress {
 	const struct ctl_listener *listener;
 	bool wanted;
 	uint64_t next_ms; /* not before */
+	bool complete; /* all pages were reported; some are saved again */
 };
 
 static void send_progress(struct progress *progress, uint64_t done, uint64_t of)
@@ -286,11 +287,16 @@ static bool tell_progress(void *ctx, uint64_t done, uint64_t of)
 	struct progress *progress = ctx;
 	uint64_t now = clock_now_ms();
 
+	bool complete = done == of && !progress->complete;
+
 	if (now < progress->next_ms && done < of)
 		return true;
-	progress->next_ms = now + PROGRESS_MS;
-	if (progress->wanted)
-		send_progress(progress, done, of);
+	if (now >= progress->next_ms || complete) {
+		progress->next_ms = now + PROGRESS_MS;
+		progress->complete = progress->complete || complete;
+		if (progress->wanted)
+			send_progress(progress, done, of);
+	}
 	return !progress->listener->is_gone(progress->listener->ctx);
 }
 
@@ -382,8 +388,8 @@ static void reply_unsaved(FILE *out, const char *dir, int err, const char *line)
 static void do_snapshot(struct vm *vm, char *args,
 			const struct ctl_listener *listener, FILE *out)
 {
-	struct progress progress = { listener, false,
-				     clock_now_ms() + PROGRESS_MS };
+	struct progress progress = { .listener = listener,
+				     .next_ms = clock_now_ms() + PROGRESS_MS };
 	const struct vm_progress report = { tell_progress, &progress };
 	struct vm_save_options options = { .progress = &report };
 	struct vm_save_live cost = { 0 };

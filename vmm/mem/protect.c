@@ -12,6 +12,9 @@
 /* What a write to a protected page needs: a message that says so. */
 #define FEATURES UFFD_FEATURE_PAGEFAULT_FLAG_WP
 
+/* Less than a millisecond's work. */
+#define CLOSE_BYTES (16 * MIB)
+
 int protect_open(struct protect *protect, const struct memory *memory)
 {
 	int r = memory->backing == MEMORY_ANON &&
@@ -39,25 +42,34 @@ int protect_open(struct protect *protect, const struct memory *memory)
 	return 0;
 }
 
-void protect_close(struct protect *protect)
+/* In pieces: each takes the lock of the address space, and the guest may wait for it. */
+static void unregister(const struct protect *protect,
+		       const struct memory_region *region)
 {
-	for (unsigned int i = 0; i < protect->registered; i++) {
-		const struct memory_region *region =
-			&protect->memory->regions[i];
-		struct uffdio_range range = { (uintptr_t)region->hva,
-					      region->size_bytes };
+	for (uint64_t at = 0; at < region->size_bytes; at += CLOSE_BYTES) {
+		struct uffdio_range range = {
+			(uintptr_t)region->hva + at,
+			min_u64(CLOSE_BYTES, region->size_bytes - at)
+		};
 
-		/* It cannot fail: the range is the registered one. */
+		/* What fails is left to close(2). */
 		ioctl(protect->fd, UFFDIO_UNREGISTER, &range);
 	}
+}
+
+void protect_close(struct protect *protect)
+{
+	for (unsigned int i = 0; i < protect->registered; i++)
+		unregister(protect, &protect->memory->regions[i]);
+	/* Wakes the writers that wait. */
 	if (protect->fd >= 0)
 		close(protect->fd);
 	*protect = (struct protect){ .fd = -1 };
 }
 
-/* Sets or lifts the protection of pages of one region. */
-static int change(const struct protect *protect, uint64_t first, uint64_t count,
-		  uint64_t mode)
+/* Sets or lifts the protection of pages of one region at once. */
+static int change_all(const struct protect *protect, uint64_t first,
+		      uint64_t count, uint64_t mode)
 {
 	struct uffdio_writeprotect request = {
 		.range = { (uintptr_t)memory_page_hva(protect->memory, first),
@@ -70,6 +82,23 @@ static int change(const struct protect *protect, uint64_t first, uint64_t count,
 		if (errno != EAGAIN)
 			return -errno;
 	return 0;
+}
+
+/*
+ * The same for pages that lie in several mappings of the kernel's, as they have
+ * different advice: kernels before 6.4 refuse these, with ENOENT.
+ */
+static int change(const struct protect *protect, uint64_t first, uint64_t count,
+		  uint64_t mode)
+{
+	uint64_t granule = protect->memory->granule_pages;
+	uint64_t half = align_down(count / 2, granule);
+	int r = change_all(protect, first, count, mode);
+
+	if (r != -ENOENT || !half)
+		return r;
+	r = change(protect, first, half, mode);
+	return r < 0 ? r : change(protect, first + half, count - half, mode);
 }
 
 int protect_pages(const struct protect *protect, uint64_t first, uint64_t count)

@@ -36,7 +36,8 @@ void protect_close(struct protect *protect);
 
 /*
  * Protects pages, whole granules which are present, of any regions.  They must
- * not be written to meanwhile.  A page that is not present stays unprotected.  -errno, silent.
+ * not be written to meanwhile.  A page that is not present stays unprotected.  -errno, silent: a
+ * part may be protected.
  */
 int protect_pages(const struct protect *protect, uint64_t first,
 		  uint64_t count);

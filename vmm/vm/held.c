@@ -68,6 +68,20 @@ static void keep(struct held *held, uint64_t page)
 	held->copied[held->copy_count++] = page;
 }
 
+/* An error ends the save, and held_end() the protection. */
+static void lift(struct held *held, uint64_t first, uint64_t count)
+{
+	int r = protect_lift(&held->protect, first, count);
+
+	if (r == 0)
+		return;
+	pthread_mutex_lock(&held->lock);
+	if (!held->error)
+		log_errno(-r, "snapshot: userfaultfd: lift write protection");
+	held->error = r;
+	pthread_mutex_unlock(&held->lock);
+}
+
 /* A writer waits for the granule at @page. */
 static void serve(struct held *held, uint64_t page)
 {
@@ -81,8 +95,7 @@ static void serve(struct held *held, uint64_t page)
 	for (uint32_t i = 0; !held->ends && i < granule; i++)
 		keep(held, page + i);
 	pthread_mutex_unlock(&held->lock);
-	/* If it fails, held_end() lifts the protection. */
-	protect_lift(&held->protect, page, granule);
+	lift(held, page, granule);
 }
 
 static void *held_main(void *arg)
@@ -103,11 +116,17 @@ static void *held_main(void *arg)
 	return NULL;
 }
 
-static void free_copies(struct held *held)
+/* Ends the protection, and frees everything. */
+static void release(struct held *held)
 {
+	protect_close(&held->protect);
+	if (held->wake_fd >= 0)
+		close(held->wake_fd);
 	if (held->copies)
 		munmap(held->copies, COPIES_MAX * PAGE_BYTES);
 	free(held->copied);
+	pthread_mutex_destroy(&held->lock);
+	pthread_cond_destroy(&held->changed);
 }
 
 /* Memory for the copies, present, so that no fault waits for it; -errno. */
@@ -131,22 +150,18 @@ int held_prepare(struct held *held, struct vm *vm, struct snap_save *save)
 	r = protect_open(&held->protect, &vm->machine.memory);
 	if (r < 0)
 		return r;
+	pthread_mutex_init(&held->lock, NULL);
+	pthread_cond_init(&held->changed, NULL);
 	r = map_copies(held);
 	if (r == 0) {
 		held->wake_fd = eventfd(0, EFD_CLOEXEC);
 		r = held->wake_fd < 0 ? -errno : 0;
 	}
-	pthread_mutex_init(&held->lock, NULL);
-	pthread_cond_init(&held->changed, NULL);
 	if (r == 0)
 		r = thread_start(&held->thread, "held", held_main, held);
 	held->on = r == 0;
-	if (r < 0) {
-		protect_close(&held->protect);
-		if (held->wake_fd >= 0)
-			close(held->wake_fd);
-		free_copies(held);
-	}
+	if (r < 0)
+		release(held);
 	return r;
 }
 
@@ -183,6 +198,7 @@ int held_protect(struct held *held, uint64_t *bits)
 
 /* What the control thread saves next. */
 struct next {
+	int error; /* of the thread `held' */
 	struct page_run piece; /* count 0: copies */
 	unsigned int copies;
 	uint64_t copied[COPIES_PIECE];
@@ -200,7 +216,7 @@ static void take_copies(struct held *held, struct next *next)
 	       next->copies * PAGE_BYTES);
 }
 
-/* Decides what is next, from page @at on; false: nothing. */
+/* Decides what is next, from page @at on; false: nothing, or an error. */
 static bool take_next(struct held *held, uint64_t at, struct next *next)
 {
 	bool any = true;
@@ -208,7 +224,10 @@ static bool take_next(struct held *held, uint64_t at, struct next *next)
 	next->copies = 0;
 	next->piece.count = 0;
 	pthread_mutex_lock(&held->lock);
-	if (held->copy_count)
+	next->error = held->error;
+	if (held->error)
+		any = false;
+	else if (held->copy_count)
 		take_copies(held, next);
 	else
 		any = track_run(memory_of(held), held->bits, at, PIECE_PAGES,
@@ -240,8 +259,7 @@ static int save_next(struct held *held, const struct next *next)
 	pthread_cond_broadcast(&held->changed);
 	pthread_mutex_unlock(&held->lock);
 	if (r == 0)
-		r = protect_lift(&held->protect, next->piece.first,
-				 next->piece.count);
+		lift(held, next->piece.first, next->piece.count);
 	return r;
 }
 
@@ -258,7 +276,7 @@ int held_save(struct held *held, const struct vm_save_options *options)
 		if (next.piece.count)
 			at = next.piece.first + next.piece.count;
 	}
-	return r;
+	return r < 0 ? r : next.error;
 }
 
 void held_end(struct held *held)
@@ -276,9 +294,5 @@ void held_end(struct held *held)
 	if (write(held->wake_fd, &one, sizeof(one)) < 0)
 		log_debug("held pages: the counter is full");
 	pthread_join(held->thread, NULL);
-	protect_close(&held->protect);
-	close(held->wake_fd);
-	free_copies(held);
-	pthread_mutex_destroy(&held->lock);
-	pthread_cond_destroy(&held->changed);
+	release(held);
 }

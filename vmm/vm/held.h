@@ -38,6 +38,7 @@ struct held {
 	uint8_t *copies; /* mapped */
 	uint64_t *copied; /* the pages that the copies are of */
 	uint64_t copy_count;
+	int error; /* of lifting the protection */
 	uint64_t waits; /* pages that a writer has waited for */
 	bool ends; /* no more copies are made */
 };
@@ -49,8 +50,10 @@ struct held {
 int held_prepare(struct held *held, struct vm *vm, struct snap_save *save);
 
 /*
- * The pages of @bits, which are present, are held from now on; @bits is of held_save()
- * until that returns.  The VM is paused.  -errno, silent.
+ * The pages of @bits, which are present, are held from now on; @bits belongs to @held
+ * until held_save() returns.  The VM is paused.  Until held_save() writers wait as soon
+ * as there is no room for copies, so what resumes the VM must not wait for a device to
+ * write to memory.  -errno, silent: held_end() must follow, as a part may be protected.
  */
 int held_protect(struct held *held, uint64_t *bits);
 

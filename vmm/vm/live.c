@@ -38,10 +38,10 @@
 #define PASSES_MAX 16
 
 /*
- * Passes that leave more than three quarters of the one before; the first ends them
- * where pages can be held.
+ * So many passes that leave more than three quarters of the one before end them; the
+ * first one does where pages can be held.
  */
-#define VAIN_PASSES_MAX 2
+#define VAIN_PASSES_MAX 3
 
 /* What is copied beyond this is written in the pause instead. */
 #define COPY_PAGES_MAX (256 * MIB / PAGE_BYTES)
@@ -207,10 +207,11 @@ static int save_passes(struct live *live)
 		count = count_bits(live);
 		if (count > before - before / 4)
 			vain++;
-		if (count <= FEW_PAGES || vain > VAIN_PASSES_MAX ||
-		    live->cost.passes == PASSES_MAX)
+		if (count <= FEW_PAGES || vain == VAIN_PASSES_MAX)
 			break;
-		if (vain && can_hold(live))
+		if ((vain || live->cost.passes == PASSES_MAX) && can_hold(live))
+			break;
+		if (live->cost.passes == PASSES_MAX)
 			break;
 		before = count;
 		r = save_bits(live, false);
@@ -251,7 +252,10 @@ static int save_paused(struct live *live)
 		live->cost.paused_pages = 0;
 		return 0;
 	}
-	held_end(&live->held);
+	if (live->held.on) {
+		held_end(&live->held);
+		make_room(live);
+	}
 	if (live->cost.paused_pages > live->copy_room)
 		return save_bits(live, false);
 	copy_bits(live);
@@ -265,6 +269,8 @@ static int save_rest(struct live *live)
 
 	if (!live->held.on)
 		return save_bits(live, false);
+	/* A writer may wait for each page. */
+	snap_save_hurry(live->save);
 	r = held_save(&live->held, live->options);
 	held_end(&live->held);
 	live->cost.held_waits = live->held.waits;

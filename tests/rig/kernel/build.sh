@@ -27,9 +27,9 @@
 #	HOST-VERSION-KEY[-NAME]/   a result: image, config, userfault.dis
 #	source/NAME_VERSION/       an unpacked package, with its tarball
 #	work-HOST-KEY/             sources and objects, while they are useful
-# HOST is ARCH or ARCH-CONFIG, KEY is over the patch and the options.  Debian's version is in the name, but
-# any version will do: a mirror has a new one every few days, which is
-# not worth a build of ten minutes.  A result is renamed into its place when it is
+# HOST is ARCH or ARCH-CONFIG, KEY is over the patch and the options.  Debian's
+# version is in the name, but any version will do: a mirror has a new one every few
+# days, which is not worth a build of ten minutes.  A result is renamed into its place when it is
 # whole, and one build of a key runs at a time, so callers need not coordinate.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -4,6 +4,8 @@
  * protection is lifted; reads and writes to other pages do not.
  */
 #include <errno.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -23,6 +25,23 @@
 #define HIGH	UINT64_C(0x100000000)
 #define BYTES	UINT64_C(0x40000) /* of each of two ranges */
 #define HANGS_S 60
+
+/* As a kernel that changes the protection of so many bytes at once, at most. */
+static uint64_t at_once = UINT64_MAX;
+
+int __real_ioctl(int fd, unsigned long request, void *arg);
+int __wrap_ioctl(int fd, unsigned long request, void *arg);
+
+int __wrap_ioctl(int fd, unsigned long request, void *arg)
+{
+	const struct uffdio_writeprotect *change = arg;
+
+	if (request == UFFDIO_WRITEPROTECT && change->range.len > at_once) {
+		errno = ENOENT;
+		return -1;
+	}
+	return __real_ioctl(fd, request, arg);
+}
 
 static void open_memory(struct memory *memory, enum memory_huge_kind huge)
 {
@@ -125,6 +144,37 @@ static void holds_writers(void **state)
 	memory_finish(&memory);
 }
 
+/* Before Linux 6.4 one call cannot change pages of several mappings. */
+static void changes_mappings_one_by_one(void **state)
+{
+	struct memory memory;
+	struct protect protect;
+	uint64_t page;
+
+	(void)state;
+	open_memory(&memory, MEMORY_HUGE_AUTO);
+	assert_int_equal(protect_open(&protect, &memory), 0);
+	at_once = 2 * PAGE_BYTES;
+	assert_int_equal(protect_pages(&protect, 0, 13), 0);
+	for (unsigned int i = 0; i < 13; i++) {
+		struct writer writer;
+
+		start(&writer, memory_page_hva(&memory, i), -1);
+		assert_int_equal(next_wait(&protect), i);
+		assert_int_equal(protect_lift(&protect, i, 13 - i), 0);
+		pthread_join(writer.thread, NULL);
+		if (i < 12)
+			assert_int_equal(protect_pages(&protect, i + 1, 12 - i),
+					 0);
+	}
+	assert_false(protect_next(&protect, &page));
+	at_once = 0;
+	assert_int_equal(protect_pages(&protect, 0, 1), -ENOENT);
+	at_once = UINT64_MAX;
+	protect_close(&protect);
+	memory_finish(&memory);
+}
+
 /* Memory that is not anonymous, or belongs to another userfaultfd, is refused. */
 static void refuses_other_memory(void **state)
 {
@@ -150,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(holds_writers),
+		cmocka_unit_test(changes_mappings_one_by_one),
 		cmocka_unit_test(refuses_other_memory),
 	};
 	struct memory memory;

@@ -358,7 +358,7 @@ static void chain_is_verified_in_place(void **state)
 	assert_null(run_of(&m.file, ZEROED));
 	assert_null(snap_layout_file(&m.layout, ZEROED));
 	assert_non_null(
-		strstr(snap_layout_file(&m.layout, CHANGED)->path, "/v"));
+		strstr(snap_layout_file(&m.layout, CHANGED)->path, ": base v"));
 	for (uint64_t page = 0; page < PAGES; page++)
 		assert_memory_equal(access_page(&m, page),
 				    m.want + page * PAGE_BYTES, PAGE_BYTES);

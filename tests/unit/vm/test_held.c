@@ -4,6 +4,9 @@
  * meanwhile, and every writer goes on.
  */
 #include <errno.h>
+#include <limits.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +19,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/unit/base/capture.h"
 #include "tests/unit/snap/fixture.h"
 #include "vmm/base/zeros.h"
 #include "vmm/mem/track.h"
@@ -31,6 +35,24 @@
 #define ALL_PAGES  ((LOW_BYTES + HIGH_BYTES) / PAGE_BYTES)
 #define WRITERS	   3
 #define HANGS_S	   120
+
+/* How often protection can be lifted until that fails. */
+static atomic_uint lifts_left = UINT_MAX;
+
+int __real_ioctl(int fd, unsigned long request, void *arg);
+int __wrap_ioctl(int fd, unsigned long request, void *arg);
+
+int __wrap_ioctl(int fd, unsigned long request, void *arg)
+{
+	const struct uffdio_writeprotect *change = arg;
+
+	if (request == UFFDIO_WRITEPROTECT && !change->mode &&
+	    lifts_left != UINT_MAX && (!lifts_left || !lifts_left--)) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return __real_ioctl(fd, request, arg);
+}
 
 /* A VM that is nothing but memory, and a save of it. */
 struct bed {
@@ -168,12 +190,15 @@ static void holds(const char *dir, uint32_t granule)
 {
 	const struct vm_save_options options = { 0 };
 	struct bed bed = { .written = 0 };
+	unsigned int before;
 
 	open_bed(&bed, dir, granule);
 	start_writers(&bed);
-	while (atomic_load(&bed.written) < 100)
-		usleep(1000);
-	usleep(100000);
+	/* Until all wait. */
+	do {
+		before = atomic_load(&bed.written);
+		usleep(100000);
+	} while (before < 100 || atomic_load(&bed.written) != before);
 	assert_true(atomic_load(&bed.written) < WRITERS * ALL_PAGES);
 	assert_int_equal(held_save(&bed.held, &options), 0);
 	held_end(&bed.held);
@@ -202,6 +227,28 @@ static bool cancel(void *ctx, uint64_t done, uint64_t of)
 	(void)done;
 	(void)of;
 	return (*left)-- > 0;
+}
+
+/* Where protection cannot be lifted the save fails, and the writers go on. */
+static void fails_where_it_cannot_lift(void **state)
+{
+	const struct vm_save_options options = { 0 };
+	struct bed bed = { .written = 0 };
+	struct capture capture;
+
+	open_bed(&bed, *state, 16);
+	lifts_left = 10;
+	start_writers(&bed);
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(held_save(&bed.held, &options), -ENOMEM);
+	lifts_left = UINT_MAX;
+	held_end(&bed.held);
+	assert_string_equal(capture_end(&capture),
+			    "thaw: snapshot: userfaultfd: lift write "
+			    "protection: Cannot allocate memory\n");
+	join_writers(&bed);
+	snap_save_abort(bed.save);
+	close_bed(&bed);
 }
 
 /* A save that is cancelled lets all writers go on. */
@@ -260,6 +307,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(saves_whole_granules, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(fails_where_it_cannot_lift,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lets_go_when_cancelled, set_up,
 						tear_down),
 	};
