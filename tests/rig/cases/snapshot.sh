@@ -274,8 +274,8 @@ case_snapshot_chain() {
 chain_fork() {
 	from=$chain/s$1 way=$2
 	shift 2
-	thaw snapshot "$@" /tmp/chain.sock "$from" >$chain/said ||
-		fail "no snapshot for $way: $(cat /tmp/chain.err)"
+	thaw snapshot "$@" /tmp/chain.sock "$from" >$chain/said 2>$chain/why ||
+		fail "no snapshot for $way: $(cat $chain/why /tmp/chain.err)"
 	info "chain: $* $(tr -d '{}"' <$chain/said), $(du -sk "$from" |
 		cut -f1) KiB"
 	if [ "${way%:*}" = map ] && [ $# -gt 0 ]; then
