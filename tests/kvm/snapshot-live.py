@@ -168,7 +168,7 @@ def grow(thaw, kernel, work, known, at, count):
 
     guest = Guest(thaw, work, ["run", "-k", kernel, "-m", "64", "-p", chain(0)])
     progress(guest, known, 1)
-    refused(save("--base", at("none"), at("s0")), "writes are tracked from")
+    refused(save("--base", at("none"), at("s0")), "writes are not tracked yet")
     live(guest, at("s0"))
     have = pagers(thaw, other, at("s0"))
     for i in range(1, count):
@@ -272,8 +272,8 @@ def increments(thaw, kernel, work, count):
     expect("again", (done.returncode, done.stderr), (0, b""))
     resume(thaw, other, known, at("next"))
     done = complete([thaw, "inspect", at("tracked")])
-    if b"stopped, beside it" not in done.stdout or \
-            b"a chain of %d snapshots" % (count + 5) not in done.stdout:
+    if b"stopped, in a" not in done.stdout or \
+            b"in a chain of %d snapshots" % (count + 5) not in done.stdout:
         raise Failure("inspect does not describe the chain: %s" % done.stdout)
     done = complete([thaw, "inspect", "--json", at("tracked")])
     expect("bases", json.loads(done.stdout)["bases"],

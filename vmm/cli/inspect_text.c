@@ -179,9 +179,8 @@ static void print_base(const struct snap_file *file)
 		pages += file->own[i].count;
 	print_label("base");
 	print_name(file->base_name);
-	printf(", beside it, in a chain of %u snapshots; %" PRIu64
-	       " pages are not in the base\n",
-	       chain, pages);
+	printf(", in a chain of %u snapshots; %" PRIu64 " page%s not in it\n",
+	       chain, pages, pages == 1 ? " is" : "s are");
 }
 
 void inspection_print(const struct inspection *in)

@@ -60,8 +60,8 @@ static const struct option rows[] = {
 	  .name = "rate",
 	  .offset = offsetof(struct snapshot_options, rate_bytes_s),
 	  .metavar = "SIZE",
-	  .help = "write at most SIZE a second, as 100M, but for what\n"
-		  "the guest changes meanwhile",
+	  .help = "limit the first pass over memory, and copies of\n"
+		  "disks, to SIZE per second, for example 100M",
 	  .min = CTL_RATE_MIN_BYTES },
 	{ .kind = OPTION_FLAG,
 	  .name = "flatten",
@@ -83,11 +83,12 @@ static const struct option rows[] = {
 static const struct option_spec spec = {
 	.command = "thaw snapshot",
 	.operands = "SOCKET|FROM DIR",
-	.about = "Save the VM whose control socket is SOCKET to the directory "
-		 "DIR.\nThe guest runs meanwhile, but for a pause at the end; "
-		 "with --stop, and\nwhere its memory is a guest_memfd, it is "
-		 "paused during the save.  An\nexisting snapshot is replaced.  "
-		 "Ctrl-C cancels.",
+	.about =
+		"Save the VM whose control socket is SOCKET to the directory "
+		"DIR.\nThe guest runs during the save, except for a short "
+		"pause at the end; with\n--stop, and where its memory is a "
+		"guest_memfd, it is paused during the save.  An\nexisting snapshot is replaced.  "
+		"Ctrl-C cancels.",
 	.options = rows,
 	.option_count = ARRAY_SIZE(rows),
 	.operands_min = 2,

@@ -35,14 +35,13 @@ int protect_open(struct protect *protect, const struct memory *memory);
 void protect_close(struct protect *protect);
 
 /*
- * Protects pages, whole granules which are present, of any regions.  They must
- * not be written to meanwhile.  A page that is not present stays unprotected.  -errno, silent: a
- * part may be protected.
+ * Protects pages, whole granules of any regions; absent ones stay unprotected.  They
+ * must not be written to meanwhile.  -errno, silent: a part may be protected.
  */
 int protect_pages(const struct protect *protect, uint64_t first,
 		  uint64_t count);
 
-/* Lifts the protection of pages of one region, and wakes those who wait.  As above. */
+/* Lifts the protection of pages of one region, and wakes its writers.  As above. */
 int protect_lift(const struct protect *protect, uint64_t first, uint64_t count);
 
 /*

@@ -9,6 +9,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/sparse.h"
 #include "vmm/snap/file.h"
+#include "vmm/snap/parse.h"
 #include "vmm/snap/save.h"
 #include "vmm/snap/section.h"
 
@@ -37,6 +38,7 @@ static int copy_sections(const struct snap_file *f, struct snap_save *save)
 static int copy_run(const struct snap_file *f, struct snap_save *save,
 		    const struct page_run *run, uint8_t *pages)
 {
+	uint64_t bad = 0;
 	int r = 0;
 
 	for (uint64_t i = 0; r == 0 && i < run->count; i += PIECE_PAGES) {
@@ -47,10 +49,9 @@ static int copy_run(const struct snap_file *f, struct snap_save *save,
 			r = snap_read_pages(f, first, n, pages);
 		while (r == -EINTR);
 		if (r == -EBADMSG)
-			return log_fail(EBADMSG,
-					"%s: corrupt page; inspect --verify "
-					"finds it",
-					f->path);
+			return snap_check_pages(f, first, n, pages, &bad) < 0 ?
+				       snap_corrupt(f, bad) :
+				       -EBADMSG;
 		if (r < 0)
 			return log_errno(-r, "%s/%s: read",
 					 snap_owner(f, first)->path,

@@ -65,6 +65,9 @@ int snap_base_parse(struct snap_file *f, uint8_t id[SNAP_ID_BYTES]);
 /* -ESTALE, logged, unless the open base of @f has this id and its memory. */
 int snap_base_check(const struct snap_file *f, const uint8_t id[SNAP_ID_BYTES]);
 
+/* verify.c: logs a page whose checksum is wrong; -EBADMSG. */
+int snap_corrupt(const struct snap_file *f, uint64_t page);
+
 /* base.c: reads pages, from the base what is there; errors as snap_read_pages(). */
 int snap_read_unchecked(const struct snap_file *f, uint64_t first,
 			uint64_t count, void *to);

@@ -281,6 +281,13 @@ static unsigned int choose_threads(const struct snap_file *f)
 	return (unsigned int)min_u64(threads_useful(THREADS_MAX), work + 1);
 }
 
+int snap_corrupt(const struct snap_file *f, uint64_t page)
+{
+	return log_fail(EBADMSG, "%s/%s: corrupt page at guest address %#llx",
+			snap_owner(f, page)->path, SNAP_MEMORY_NAME,
+			page_gpa(f, page));
+}
+
 /* Logs the error that was found; its -errno, or 0. */
 static int report(const struct snap_file *f, const struct finding *found)
 {
@@ -293,12 +300,10 @@ static int report(const struct snap_file *f, const struct finding *found)
 			       snap_bad(f, SNAP_PAGES_NAME, "truncated") :
 			       log_errno(-found->err, "%s/%s: read", f->path,
 					 SNAP_PAGES_NAME);
+	if (found->what == FOUND_CORRUPT)
+		return snap_corrupt(f, found->page);
 	gpa = page_gpa(f, found->page);
 	f = snap_owner(f, found->page);
-	if (found->what == FOUND_CORRUPT)
-		return log_fail(EBADMSG,
-				"%s/%s: corrupt page at guest address %#llx",
-				f->path, SNAP_MEMORY_NAME, gpa);
 	if (found->err == -ENODATA)
 		return log_fail(EBADMSG,
 				"%s/%s: truncated at guest address %#llx",

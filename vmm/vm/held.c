@@ -82,15 +82,24 @@ static void lift(struct held *held, uint64_t first, uint64_t count)
 	pthread_mutex_unlock(&held->lock);
 }
 
+/* Whether a page of the granule at @page is not saved; lock held. */
+static bool is_unsaved(const struct held *held, uint64_t page)
+{
+	uint64_t end = page + memory_of(held)->granule_pages;
+
+	return track_next(held->bits, page, end) < end;
+}
+
 /* A writer waits for the granule at @page. */
 static void serve(struct held *held, uint64_t page)
 {
 	uint32_t granule = memory_of(held)->granule_pages;
 
 	pthread_mutex_lock(&held->lock);
-	held->waits++;
+	held->waits += is_in_piece(held, page) || is_unsaved(held, page);
 	while (!held->ends && (is_in_piece(held, page) ||
-			       held->copy_count + granule > COPIES_MAX))
+			       (is_unsaved(held, page) &&
+				held->copy_count + granule > COPIES_MAX)))
 		pthread_cond_wait(&held->changed, &held->lock);
 	for (uint32_t i = 0; !held->ends && i < granule; i++)
 		keep(held, page + i);

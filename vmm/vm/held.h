@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Pages that are saved after the pause of a live save with the contents of that
- * pause: a write to one that is not saved yet waits until it is, or until there is a
- * copy.  For a guest that writes faster than passes can save, so that its pause
- * need not contain what is left.
+ * Saves pages after the pause of a live save with the contents that they had in it.
+ * They are protected from writes; a write waits until the page is saved or copied.  For
+ * a guest that writes faster than passes can save.
  *
  *	control thread	saves the pages in order, and the copies first
  *	thread `held'	copies a page when a writer waits for it

@@ -38,8 +38,8 @@
 #define PASSES_MAX 16
 
 /*
- * So many passes that leave more than three quarters of the one before end them; the
- * first one does where pages can be held.
+ * Passes that leave more than three quarters of the one before: after so many the
+ * passes end, after one where pages can be held.
  */
 #define VAIN_PASSES_MAX 3
 

@@ -353,14 +353,16 @@ static int open_beside(struct snap_file *base, const char *path,
 static int open_base(const struct vm *vm, struct snap_file *base,
 		     const char *path, const char *name)
 {
+	if (!vm_is_trackable(vm))
+		return log_fail(EINVAL, "snapshot: no base: KVM does not track "
+					"writes to a guest_memfd");
 	if (!vm->since)
-		return log_fail(
-			EINVAL,
-			"snapshot: no base: writes are tracked from the "
-			"first save without --pause on, or after restore "
-			"--track; not with guest_memfd");
+		return log_fail(EINVAL,
+				"snapshot: no base: writes are not tracked "
+				"yet; save once without --base and --pause");
 	if (!snap_base_name_is_valid(name))
-		return log_fail(EINVAL, "snapshot: bad name of a base: %s",
+		return log_fail(EINVAL,
+				"snapshot: base %s: not a name without /",
 				name);
 	if (open_beside(base, path, name) < 0)
 		return -EINVAL;
