@@ -8,9 +8,9 @@
 #			none is begun after UNTIL (seconds)
 #	cases.sh --one NAME	one case, in this process
 #
-# /scratch/current names the case that runs and its seconds, /scratch/done those
-# that have ended, which are not run again when run-cases has had to start another
-# host.
+# /scratch/current names the case that runs and its seconds (a case of many steps writes
+# there the seconds and the number of each), /scratch/done those that have ended, which
+# are not run again when run-cases has had to start another host.
 #
 # Prints a line per case as it ends:
 #
