@@ -3,7 +3,7 @@
 #
 # cases.sh - runs the cases, inside the rig: see run-cases, which starts it.
 #
-#	cases.sh [PATTERN [UNTIL [REPEAT]]]	all cases of this host whose name
+#	cases.sh [PATTERN [UNTIL [REPEAT [COUNT]]]]	all cases of this host whose name
 #			matches, without PATTERN all but those marked by-hand;
 #			none is begun after UNTIL (seconds)
 #	cases.sh --one NAME	one case, in this process
@@ -29,7 +29,7 @@ if [ "${1-}" = --one ]; then
 	exit
 fi
 pattern=${1:-.} until=${2:-}
-export repeat="${3:-1}"
+export repeat="${3:-1}" count="${4:-200}"
 host=$RIG_ARCH${RIG_CONFIG:+-$RIG_CONFIG}
 
 # Print the figures that have come up, once.
