@@ -19,12 +19,11 @@ live_start() {
 	thaw "$@" --control "$live/$name.sock" <>"$live/$name.in" \
 		>"$state/live-$name.raw" 2>"$state/live-$name.err" &
 	pid=$!
-	live_pids="$live_pids $pid"
 }
 
 # End what still runs, at the end of the case.
 live_end() {
-	kill -KILL $live_pids 2>/dev/null || :
+	kill -KILL $pid $first 2>/dev/null || :
 	rm -rf $live
 }
 
@@ -32,17 +31,19 @@ live_end() {
 # begins with; run-cases need not wait for the case's limit if this one hangs.
 live_step() {
 	echo "$i $2" >>"/scratch/logs/$1"
-	echo "$1 600 $i" >/scratch/current
+	echo "$1 300 $i" >/scratch/current
 }
 
-# Print the last step of case $1, and its figures: in another host, that has hung.
+# Begin case $1, or go on with it after a host that hung: print its last step and the
+# figures.
 live_last() {
+	echo "$1 300" >/scratch/current
 	tail -n 1 "/scratch/logs/$1" 2>/dev/null || echo 0 0 0 0 0
 }
 
 # Boot the guest as `first' with a disk of its own; its pid is in $first.
 live_boot() {
-	live_pids=
+	pid='' first=''
 	trap live_end EXIT
 	rm -rf $live
 	mkdir -p $live_snaps
@@ -73,11 +74,17 @@ live_fail() {
 		"$(tail -c 300 "$state/live-$1.raw" | tr '\r\n' ' |')"
 }
 
+# Whether guest $1 has printed $3 facts $2.
+live_has() {
+	[ "$(grep -c "FACT $2" "$state/live-$1.raw")" -ge "$3" ]
+}
+
 # Wait until guest $1, whose pid is $pid, has printed $3 facts $2.
 live_wait() {
-	tries=3000
-	until [ "$(grep -c "FACT $2" "$state/live-$1.raw")" -ge "$3" ]; do
-		kill -0 "$pid" 2>/dev/null || live_fail "$1" "it has ended"
+	tries=2000
+	until live_has "$@"; do
+		kill -0 "$pid" 2>/dev/null || live_has "$@" ||
+			live_fail "$1" "it has ended"
 		tries=$((tries - 1))
 		[ $tries -gt 0 ] || live_fail "$1" "no $2"
 		sleep 0.1
@@ -100,7 +107,7 @@ live_pager() {
 # that it has done before and after.
 live_save() {
 	before=$(live_passes first | tail -n 1)
-	said=$(timeout -s KILL 300 thaw snapshot --disks=copy $2 $live/first.sock \
+	said=$(timeout -s KILL 200 thaw snapshot --disks=copy $2 $live/first.sock \
 		"$live_snaps/$1" 2>&1) || live_fail first "snapshot $1 $2: $said"
 	after=$(live_passes first | tail -n 1)
 	paused=$(echo "$said" | sed -n 's/.*"pause_us": *\([0-9]*\).*/\1/p')
@@ -144,9 +151,9 @@ live_restore() {
 # Whole snapshots and chains of increments, with the disk, of a guest that goes on; each
 # tenth is restored.
 case_snapshot_live_many() {
-	live_boot
 	case=snapshot-live-many
 	set -- $(live_last $case)
+	live_boot
 	i=$1 restores=$2 longest=$3 chain=0
 	while [ $i -lt "$count" ]; do
 		pid=$first
@@ -210,9 +217,9 @@ live_kill() {
 # thaw is killed while it saves over the snapshot that it came from: that or the new one
 # is there, whole, and goes on.
 case_snapshot_live_kills() {
-	live_boot
 	case=snapshot-live-kills
 	set -- $(live_last $case)
+	live_boot
 	i=$1 cut=$2 midway=$3 new=$4 longest=$5
 	from=$(date +%s)
 	live_save s
