@@ -16,6 +16,8 @@ live_start() {
 	shift
 	rm -f "$live/$name.in" "$live/$name.sock"
 	mkfifo "$live/$name.in"
+	# Here, as the background's redirection may come after the next command.
+	: >"$state/live-$name.raw"
 	thaw "$@" --control "$live/$name.sock" <>"$live/$name.in" \
 		>"$state/live-$name.raw" 2>"$state/live-$name.err" &
 	pid=$!
@@ -74,9 +76,9 @@ live_fail() {
 		"$(tail -c 300 "$state/live-$1.raw" | tr '\r\n' ' |')"
 }
 
-# Whether guest $1 has printed $3 facts $2.
+# Whether guest $1 has printed $3 facts $2, each of them whole.
 live_has() {
-	[ "$(grep -c "FACT $2" "$state/live-$1.raw")" -ge "$3" ]
+	[ "$(grep -c "FACT $2.*$(printf '\r')\$" "$state/live-$1.raw")" -ge "$3" ]
 }
 
 # Wait until guest $1, whose pid is $pid, has printed $3 facts $2.
