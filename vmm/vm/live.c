@@ -277,7 +277,7 @@ static int save_rest(struct live *live)
 	return r;
 }
 
-/* The pause; *@live tells its cost.  The VM runs afterwards, unless it has ended. */
+/* The pause; sets @live's cost.  The VM runs afterwards, unless it has ended. */
 static int save_cut(struct live *live)
 {
 	uint64_t since = clock_now_ns();
