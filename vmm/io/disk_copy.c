@@ -39,9 +39,9 @@ static int copy_range(struct pass *pass, uint64_t at, uint64_t end)
 
 	while (at < end) {
 		uint64_t n = min_u64(end - at, PIECE_BYTES);
-		int r = pass->progress->goes_on(pass->progress->ctx,
-						min_u64(pass->done, pass->of),
-						pass->of);
+		int r = pass->progress->report(pass->progress->ctx,
+					       min_u64(pass->done, pass->of),
+					       pass->of);
 
 		if (r < 0)
 			return r;

@@ -28,11 +28,11 @@ struct disk_copy {
 };
 
 /*
- * Called for each piece of at most 1 MiB.  goes_on: before it; -errno, logged, ends the
+ * Called for each piece of at most 1 MiB.  report: before it; -errno, logged, ends the
  * pass.  copied: after it, or NULL.
  */
 struct disk_copy_progress {
-	int (*goes_on)(void *ctx, uint64_t done_bytes, uint64_t of_bytes);
+	int (*report)(void *ctx, uint64_t done_bytes, uint64_t of_bytes);
 	void *ctx;
 	void (*copied)(void *ctx, uint64_t bytes);
 };

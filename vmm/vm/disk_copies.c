@@ -14,12 +14,12 @@ _Static_assert(VM_DISKS_MAX <= SNAP_DISKS_MAX, "each disk may have a copy");
 
 #define PASSES_MAX 16
 
-static int goes_on(void *ctx, uint64_t done_bytes, uint64_t of_bytes)
+static int report(void *ctx, uint64_t done_bytes, uint64_t of_bytes)
 {
 	const struct disk_copies *copies = ctx;
 
-	return vm_save_goes_on(copies->vm, copies->options,
-			       done_bytes / PAGE_BYTES, of_bytes / PAGE_BYTES);
+	return vm_save_report(copies->vm, copies->options,
+			      done_bytes / PAGE_BYTES, of_bytes / PAGE_BYTES);
 }
 
 static void copied(void *ctx, uint64_t bytes)
@@ -59,7 +59,7 @@ int disk_copies_begin(struct disk_copies *copies, struct vm *vm,
  */
 static int pass(struct disk_copies *copies, uint64_t bytes, bool first)
 {
-	const struct disk_copy_progress progress = { goes_on, copies,
+	const struct disk_copy_progress progress = { report, copies,
 						     first ? copied : NULL };
 	int r = 0;
 
@@ -113,7 +113,7 @@ int disk_copies_catch_up(struct disk_copies *copies)
 
 int disk_copies_cut(struct disk_copies *copies)
 {
-	const struct disk_copy_progress progress = { goes_on, copies, copied };
+	const struct disk_copy_progress progress = { report, copies, copied };
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < copies->count; i++)

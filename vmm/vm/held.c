@@ -279,7 +279,7 @@ int held_save(struct held *held, const struct vm_save_options *options)
 	int r = 0;
 
 	while (r == 0 && take_next(held, at, &next)) {
-		r = vm_save_goes_on(held->vm, options, pages, pages);
+		r = vm_save_report(held->vm, options, pages, pages);
 		if (r == 0)
 			r = save_next(held, &next);
 		if (next.piece.count)

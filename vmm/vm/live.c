@@ -115,8 +115,8 @@ static int save_bits(struct live *live, bool report)
 				memory_page_hva(&live->vm->machine.memory,
 						piece.first);
 
-		r = vm_save_goes_on(live->vm, live->options, report ? done : of,
-				    of);
+		r = vm_save_report(live->vm, live->options, report ? done : of,
+				   of);
 		if (r == 0)
 			r = snap_save_pages(live->save, piece.first,
 					    piece.count, from);
@@ -332,9 +332,9 @@ static int save_live(struct live *live)
 	if (r == 0)
 		r = snap_save_sync(live->save);
 	/* The last chance to cancel. */
-	return r == 0 ? vm_save_goes_on(live->vm, live->options,
-					ram_pages(live->vm),
-					ram_pages(live->vm)) :
+	return r == 0 ? vm_save_report(live->vm, live->options,
+				       ram_pages(live->vm),
+				       ram_pages(live->vm)) :
 			r;
 }
 
@@ -395,11 +395,6 @@ static int save_tracked(struct live *live, const char *path)
 		add_bits(live, vm->since, live->taken);
 	live_free(live);
 	return r;
-}
-
-bool vm_is_trackable(const struct vm *vm)
-{
-	return vm->machine.memory.backing != MEMORY_GUEST_MEMFD;
 }
 
 int vm_save_while_running(struct vm *vm, const char *path,

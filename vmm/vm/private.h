@@ -171,12 +171,12 @@ int vm_save_sync_disks(const struct vm *vm);
 
 /*
  * progress.c: -ECANCELED, logged, if the save must end.  check_end: the VM has ended;
- * threads blocked on pages are woken then, and see zeros.  goes_on: or was cancelled;
+ * threads blocked on pages are woken then, and see zeros.  report: or was cancelled;
  * reports that @done of @of pages were saved.
  */
 int vm_save_check_end(const struct vm *vm);
-int vm_save_goes_on(const struct vm *vm, const struct vm_save_options *options,
-		    uint64_t done, uint64_t of);
+int vm_save_report(const struct vm *vm, const struct vm_save_options *options,
+		   uint64_t done, uint64_t of);
 
 /* exit.c: handles one exit of KVM_RUN, which returned @result.  vCPU thread. */
 void vcpu_handle_exit(struct vcpu *vcpu, int result);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whether a save goes on.  Control thread. */
+/* The progress of a save, and whether it must end.  Control thread. */
 #include <errno.h>
 
 #include "vmm/vm/private.h"
@@ -11,8 +11,8 @@ int vm_save_check_end(const struct vm *vm)
 		       0;
 }
 
-int vm_save_goes_on(const struct vm *vm, const struct vm_save_options *options,
-		    uint64_t done, uint64_t of)
+int vm_save_report(const struct vm *vm, const struct vm_save_options *options,
+		   uint64_t done, uint64_t of)
 {
 	const struct vm_progress *progress = options->progress;
 	int r = vm_save_check_end(vm);

@@ -252,8 +252,8 @@ static int save_region(struct vm *vm, struct snap_save *save,
 		uint8_t may[RESIDENT_PAGES_MAX];
 		void *hva;
 
-		r = vm_save_goes_on(vm, options, page,
-				    memory->size_bytes / PAGE_BYTES);
+		r = vm_save_report(vm, options, page,
+				   memory->size_bytes / PAGE_BYTES);
 		if (r < 0)
 			break;
 		r = reach_pages(vm, page, n, &hva);
@@ -344,6 +344,11 @@ static int open_beside(struct snap_file *base, const char *path,
 		return log_errno(ENOMEM, "snapshot %s", path);
 	}
 	return snap_open(base, beside, arch_name());
+}
+
+bool vm_is_trackable(const struct vm *vm)
+{
+	return vm->machine.memory.backing != MEMORY_GUEST_MEMFD;
 }
 
 /*

@@ -104,7 +104,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int goes_on(void *ctx, uint64_t done, uint64_t of)
+static int report(void *ctx, uint64_t done, uint64_t of)
 {
 	struct fixture *x = ctx;
 
@@ -116,7 +116,7 @@ static int goes_on(void *ctx, uint64_t done, uint64_t of)
 
 static struct disk_copy_progress progress_of(struct fixture *x)
 {
-	return (struct disk_copy_progress){ goes_on, x, NULL };
+	return (struct disk_copy_progress){ report, x, NULL };
 }
 
 /* The copy is what the disk is now. */
