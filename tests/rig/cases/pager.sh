@@ -293,13 +293,23 @@ case_pager_mapped() {
 	rm -rf /tmp/mapped
 }
 
+# Mount and unmount the file system of case_pager_verity.
+verity_mount() {
+	verity_loop=$(losetup -f)
+	losetup "$verity_loop" /tmp/verity.img &&
+		mount -t ext4 "$verity_loop" /tmp/verity || fail "no file system"
+}
+verity_umount() {
+	umount /tmp/verity && losetup -d "$verity_loop" || fail "umount"
+}
+
 # A snapshot whose memory file has fs-verity: the guest reads it under map, and a block
 # that the disk has changed since ends the guest, or the restore, and is named.
 case_pager_verity() {
 	mkdir /tmp/mapped /tmp/verity
 	mkfifo /tmp/mapped/in
 	cp /guest/verity.img /tmp/verity.img
-	mount -o loop /tmp/verity.img /tmp/verity || fail "no file system"
+	verity_mount
 	snap=/tmp/verity/snap
 	answer_begin verity-first run -k "$(image_of answer)" -m 64 -p pages=4096
 	wait_line $state/verity-first.raw ready 60 || fail "it is not ready"
@@ -314,10 +324,10 @@ case_pager_verity() {
 	printf q >/tmp/mapped/in
 	wait $pid || fail "status $? at the end"
 	cp $snap/memory /tmp/mapped/memory
-	umount /tmp/verity
+	verity_umount
 	/guest/flip /tmp/verity.img /tmp/mapped/memory 2048 || fail "no such block"
 	for pager in map uffd; do
-		mount -o loop /tmp/verity.img /tmp/verity
+		verity_mount
 		answer_begin "verity-$pager" restore --pager=$pager $snap
 		printf a >/tmp/mapped/in
 		rc=0
@@ -325,13 +335,13 @@ case_pager_verity() {
 		same "status under $pager" $rc 81
 		grep -q 'has fs-verity: a corrupt block' "$state/verity-$pager.err" ||
 			fail "$pager said: $(cat "$state/verity-$pager.err")"
-		umount /tmp/verity
+		verity_umount
 	done
-	mount -o loop /tmp/verity.img /tmp/verity
+	verity_mount
 	refuses 70 thaw restore --verify --pager=map $snap
 	grep -q 'fs-verity found a corrupt block' $state/err ||
 		fail "--verify said: $(cat $state/err)"
-	umount /tmp/verity
+	verity_umount
 	rm -rf /tmp/mapped /tmp/verity /tmp/verity.img
 }
 
