@@ -37,6 +37,9 @@ struct mapped {
 	/* Written to by another process, according to inotify; NULL: none. */
 	_Atomic(const struct snap_file *) written;
 	atomic_bool reported; /* why the VM ends */
+	/* PAGER_MAP, see mapped_faults.c; of the main thread: */
+	struct fault_watch *fault_watches; /* one a vCPU; owned; NULL: none */
+	unsigned int rest_ticks; /* until there may be a search again */
 	/* PAGER_MAP, see mapped_load.c */
 	pthread_t loader;
 	bool loads; /* the thread was started, and not joined */
@@ -139,6 +142,14 @@ int vm_mapped_open(struct vm *vm);
 void vm_mapped_close(struct vm *vm);
 bool vm_mapped_check(struct vm *vm);
 bool vm_mapped_fault(struct vm *vm, gpa_t gpa);
+
+/*
+ * mapped_faults.c: after how many ms without an event vm_mapped_tick() is due, which
+ * finds a page that cannot be read where KVM does not tell; -1: never.  Main thread.
+ */
+int vm_mapped_tick_ms(struct vm *vm);
+void vm_mapped_tick(struct vm *vm);
+void vm_mapped_faults_close(struct vm *vm);
 
 /*
  * mapped_load.c: loads the working set and then what the background fill wants,

@@ -206,6 +206,8 @@ void vm_destroy(struct vm *vm)
 	loop_destroy(vm->loop);
 	irqs_finish(&m->irqs);
 	arch_vm_finish(m);
+	/* They keep the VM in KVM. */
+	vm_mapped_faults_close(vm);
 	for (unsigned int i = 0; m->cpus && i < m->cpu_count; i++)
 		kvm_vcpu_destroy(&m->cpus[i]);
 	free(m->cpus);

@@ -63,11 +63,15 @@ struct vm_end vm_wait(struct vm *vm)
 
 	fill_poll(vm, fds);
 	while (!fds[0].revents) {
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR) {
+		int r = poll(fds, ARRAY_SIZE(fds), vm_mapped_tick_ms(vm));
+
+		if (r < 0 && errno != EINTR) {
 			log_errno(errno, "wait for the end");
 			vm_end(vm, VM_END_HOST, 0);
 			break;
 		}
+		if (r == 0)
+			vm_mapped_tick(vm);
 		if (fds[2].revents & POLLIN)
 			check_keys(vm, fds);
 		/* After a hang-up the terminal has no more input. */

@@ -17,6 +17,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/x86.h"
 #include "tests/unit/boot/helper.h"
+#include "vmm/kvm/stats.h"
 #include "vmm/snap/section.h"
 
 #define CPUS	  2
@@ -413,6 +414,34 @@ static void test_timers(void **state)
 }
 
 /* The TSC continues, and is synchronised between vCPUs. */
+/* A vCPU that runs faults on its page, and KVM counts it. */
+static void test_fault_counts(void **state)
+{
+	const struct sigaction alarm = { .sa_handler = on_alarm };
+	const struct itimerval often = { { 0, 5000 }, { 0, 5000 } };
+	const struct itimerval never = { { 0, 0 }, { 0, 0 } };
+	struct kvm_fault_counts before, after;
+	struct kvm_fault_stats stats;
+	struct box b;
+
+	(void)state;
+	box_init(&b);
+	assert_int_equal(kvm_fault_stats_open(&stats, &b.cpus[0]), 0);
+	assert_int_equal(kvm_fault_stats_read(&stats, &before), 0);
+	set_code(&b);
+	sigaction(SIGALRM, &alarm, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	do {
+		assert_int_equal(kvm_vcpu_run(&b.cpus[0]), -EINTR);
+		assert_int_equal(kvm_fault_stats_read(&stats, &after), 0);
+	} while (after.resolved == before.resolved);
+	setitimer(ITIMER_REAL, &never, NULL);
+	assert_true(after.resolved > before.resolved);
+	kvm_fault_stats_close(&stats);
+	kvm_fault_stats_close(&stats);
+	box_finish(&b);
+}
+
 static void test_tsc(void **state)
 {
 	struct box first, second;
@@ -493,6 +522,7 @@ int main(void)
 		cmocka_unit_test(test_unlisted_msrs),
 		cmocka_unit_test(test_refused_msr),
 		cmocka_unit_test(test_timers),
+		cmocka_unit_test(test_fault_counts),
 		cmocka_unit_test(test_tsc),
 		cmocka_unit_test(test_short),
 		cmocka_unit_test(test_flipped),
