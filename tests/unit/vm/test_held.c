@@ -237,9 +237,9 @@ static void fails_where_it_cannot_lift(void **state)
 	struct capture capture;
 
 	open_bed(&bed, *state, 16);
+	capture_start(&capture, STDERR_FILENO);
 	lifts_left = 10;
 	start_writers(&bed);
-	capture_start(&capture, STDERR_FILENO);
 	assert_int_equal(held_save(&bed.held, &options), -ENOMEM);
 	lifts_left = UINT_MAX;
 	held_end(&bed.held);
