@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * flip IMAGE FILE PAGE - changes a byte of the block of a file system's image that
- * holds page PAGE, of 4096 bytes, of FILE, whose contents are there once.
+ * flip IMAGE FILE N - changes a byte of the block of a file system's image that holds
+ * the Nth page, of 4096 bytes, of FILE that is not zeros, and is nowhere else.
  *
  * The image is not mounted; FILE is a copy.
  */
@@ -32,6 +32,18 @@ static off_t find(int image, const char *page)
 	return -1;
 }
 
+/* Reads the page; 0, or -1. */
+static int read_page(int file, long n, char *page)
+{
+	static const char zeros[PAGE];
+
+	for (off_t at = 0; pread(file, page, PAGE, at) == PAGE; at += PAGE)
+		if (memcmp(page, zeros, PAGE) && !n--)
+			return 0;
+	errno = ENODATA;
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
 	char page[PAGE];
@@ -44,7 +56,7 @@ int main(int argc, char **argv)
 	file = open(argv[2], O_RDONLY);
 	if (image < 0 || file < 0)
 		return fail("open");
-	if (pread(file, page, PAGE, atoll(argv[3]) * PAGE) != PAGE)
+	if (read_page(file, atol(argv[3]), page) < 0)
 		return fail(argv[2]);
 	at = find(image, page);
 	if (at < 0)
