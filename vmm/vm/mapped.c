@@ -89,7 +89,7 @@ static const struct snap_file *file_of(const struct vm *vm, gpa_t gpa)
 	return file ? file : vm->config.snapshot;
 }
 
-/* Reports why memory at @gpa is lost, once, and ends the VM. */
+/* Reports why memory at @gpa, 0 if unknown, is lost, once, and ends the VM. */
 static void lose(struct vm *vm, gpa_t gpa)
 {
 	const char *pager = pager_mode_names[vm->pager_choice.mode];
@@ -107,6 +107,9 @@ static void lose(struct vm *vm, gpa_t gpa)
 			"%s/%s: was written to while a guest was running from "
 			"it (--pager=%s), so guest memory cannot be trusted",
 			file->path, SNAP_MEMORY_NAME, pager);
+	else if (!gpa)
+		log_error("%s/%s: a page cannot be read (--pager=%s)",
+			  vm->config.snapshot->path, SNAP_MEMORY_NAME, pager);
 	else
 		log_error("%s/%s: the page of guest address %#llx cannot be "
 			  "read (--pager=%s)",
