@@ -51,6 +51,11 @@ def supported(setup, disk, options):
     return True
 
 
+# Of a guest that is paused and saved in the first five: a pause takes as long as some
+# ten on a busy host, and the guest must not end before.
+PAUSED_PASSES = 250
+
+
 def passes(guest):
     return guest.output().count("pass ")
 
@@ -71,7 +76,7 @@ def saved_in_the_middle(setup, disk, options):
     path = os.path.join(folder, "s")
     os.makedirs(folder)
     guest = Guest(setup.thaw, setup.work,
-                  words(setup, disk + "," + options, 40, queue=3) +
+                  words(setup, disk + "," + options, PAUSED_PASSES, queue=3) +
                   ["-c", "4"])
     for n in range(5):
         wait_until("passes", lambda: passes(guest) > n, guest.process.pid)
