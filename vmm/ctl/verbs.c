@@ -66,9 +66,6 @@ static const char *save_reason(int err)
 	case EOPNOTSUPP:
 		return "this file system does not support atomic exchange; "
 		       "remove the old snapshot first";
-	case ELOOP:
-		return "its base has too many bases; save without --base, or "
-		       "flatten the base";
 	case ESTALE:
 		return "a file of a share is open in the guest, and was deleted "
 		       "or moved; see the standard error of the VM process, or "
@@ -371,7 +368,7 @@ static void reply_unsaved(FILE *out, const char *dir, int err, const char *line)
 	static const char who[] = "snapshot: ";
 	size_t len = sizeof(who) - 1;
 
-	if ((err != EINVAL && err != EIO) || !*line)
+	if ((err != EINVAL && err != EIO && err != ELOOP) || !*line)
 		reply_result(out, "snapshot", dir, save_reason(err));
 	else if (strncmp(line, who, len) == 0)
 		reply_result(out, "snapshot", dir, line + len);

@@ -120,10 +120,12 @@ static int take_base(struct snap_save *s, const char *name)
 	for (const struct snap_file *at = base; at; at = at->base)
 		chain++;
 	if (chain > SNAP_CHAIN_MAX)
-		return log_fail(ELOOP,
-				"%s: has %d bases, the most there can be; save "
-				"without a base, or flatten it",
-				base->path, SNAP_CHAIN_MAX - 1);
+		return log_fail(
+			ELOOP,
+			"%s: is the last of a chain of %d snapshots, the "
+			"most there can be; flatten it, or save without "
+			"a base",
+			base->path, SNAP_CHAIN_MAX);
 	if (!snap_base_name_is_valid(name) ||
 	    base->page_count != s->index.page_count ||
 	    !snap_ranges_agree(base->ranges, base->range_count, s->state.ranges,
