@@ -18,12 +18,6 @@ static const char *const names[KVM_FAULT_COUNTERS] = {
 	"pf_taken", "pf_fixed", "pf_emulate", "pf_spurious", "pf_fast"
 };
 
-/* A descriptor of a counter, with its name. */
-struct named {
-	struct kvm_stats_desc desc;
-	char name[NAME_MAX_BYTES];
-};
-
 /* Finds the offsets of the counters that have these names. */
 static int find(struct kvm_fault_stats *stats)
 {
@@ -36,17 +30,22 @@ static int find(struct kvm_fault_stats *stats)
 	    header.name_size > NAME_MAX_BYTES)
 		return -EOPNOTSUPP;
 	for (uint32_t i = 0; i < header.num_desc; i++) {
-		size_t size = sizeof(struct kvm_stats_desc) + header.name_size;
-		struct named named = { .name = "" };
+		uint64_t at =
+			header.desc_offset +
+			i * (sizeof(struct kvm_stats_desc) + header.name_size);
+		char name[NAME_MAX_BYTES] = "";
+		struct kvm_stats_desc desc;
 
-		r = pread_all(stats->fd, &named, size,
-			      header.desc_offset + i * size);
+		r = pread_all(stats->fd, &desc, sizeof(desc), at);
+		if (r == 0)
+			r = pread_all(stats->fd, name, header.name_size,
+				      at + sizeof(desc));
 		if (r < 0)
 			return r;
 		for (unsigned int n = 0; n < KVM_FAULT_COUNTERS; n++)
-			if (!strncmp(named.name, names[n], header.name_size))
+			if (!strncmp(name, names[n], header.name_size))
 				stats->offsets[n] =
-					header.data_offset + named.desc.offset;
+					header.data_offset + desc.offset;
 	}
 	return stats->offsets[0] && stats->offsets[1] ? 0 : -EOPNOTSUPP;
 }
