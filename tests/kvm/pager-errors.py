@@ -117,11 +117,19 @@ def failures_of(guest):
 
 
 def wait_standing(guest, failures=1):
-    """Waits until it reports that it waits for memory, with so many failures."""
+    """Waits until it reports that it waits for memory, with so many failures; three
+    times, as between a failure and the wait for it there may be none that waits, while
+    one that waited before a retry is still waking up."""
+    seen = []
+
     def stands():
         require(guest.process.poll() is None, "ended", guest.errors())
-        return (status_of(guest)["waits_for_memory"] and
-                failures_of(guest) >= failures)
+        if (status_of(guest)["waits_for_memory"] and
+                failures_of(guest) >= failures):
+            seen.append(True)
+        else:
+            seen.clear()
+        return len(seen) >= 3
     wait_until("the guest waits for memory", stands, guest.process.pid)
 
 
