@@ -36,7 +36,17 @@ static inline void bits_set(uint64_t *bits, uint64_t at, uint64_t end)
 	}
 }
 
-/* Sets them word by word, each atomically and with release order.  Any thread. */
+/* Clears the bits [@at, @end). */
+static inline void bits_clear(uint64_t *bits, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		uint64_t *word = &bits[at / 64];
+
+		*word &= ~bits_mask(at, end, &at);
+	}
+}
+
+/* Sets bits [@at, @end) word by word, each atomically and with release order.  Any thread. */
 static inline void bits_set_atomic(_Atomic uint64_t *bits, uint64_t at,
 				   uint64_t end)
 {

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/base/bytes.h"
-#include "vmm/base/cleanup.h"
 #include "vmm/base/pio.h"
 #include "vmm/kvm/kvm.h"
 

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/base/bits.h"
 #include "vmm/base/log.h"
 #include "vmm/base/racy.h"
 #include "vmm/base/thread.h"
@@ -54,12 +55,9 @@ static bool is_in_piece(const struct held *held, uint64_t page)
 /* Copies a page if it is not saved; the lock is held, and there is room. */
 static void keep(struct held *held, uint64_t page)
 {
-	uint64_t *word = &held->bits[page / 64];
-	uint64_t bit = UINT64_C(1) << page % 64;
-
-	if (!(*word & bit))
+	if (track_next(held->bits, page, page + 1) != page)
 		return;
-	*word &= ~bit;
+	bits_clear(held->bits, page, page + 1);
 	/* A writer that waits is in the middle of its write. */
 	racy_reads_begin();
 	memcpy(held->copies + held->copy_count * PAGE_BYTES,
@@ -231,7 +229,7 @@ static bool take_next(struct held *held, uint64_t at, struct next *next)
 	bool any = true;
 
 	next->copies = 0;
-	next->piece.count = 0;
+	next->piece = (struct page_run){ 0, 0 };
 	pthread_mutex_lock(&held->lock);
 	next->error = held->error;
 	if (held->error)
@@ -241,9 +239,8 @@ static bool take_next(struct held *held, uint64_t at, struct next *next)
 	else
 		any = track_run(memory_of(held), held->bits, at, PIECE_PAGES,
 				&next->piece);
-	for (uint64_t i = 0; any && i < next->piece.count; i++)
-		held->bits[(next->piece.first + i) / 64] &=
-			~(UINT64_C(1) << (next->piece.first + i) % 64);
+	bits_clear(held->bits, next->piece.first,
+		   next->piece.first + next->piece.count);
 	held->piece = next->piece;
 	pthread_cond_broadcast(&held->changed);
 	pthread_mutex_unlock(&held->lock);

@@ -94,7 +94,7 @@ live_wait() {
 	! grep 'FACT bad' "$state/live-$1.raw" || fail "$1: a file is wrong"
 }
 
-# Print which passes of its disk guest $1 has told.
+# Print the passes over its disk that guest $1 has reported.
 live_passes() {
 	sed -n "s/^.*FACT disk\.pass=\([0-9]*\)$(printf '\r')\$/\1/p" \
 		"$state/live-$1.raw"

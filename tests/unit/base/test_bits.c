@@ -28,6 +28,11 @@ static void sets_ranges(void **state)
 			for (uint64_t i = 0; i < BITS; i++)
 				assert_int_equal(bits[i / 64] >> i % 64 & 1,
 						 i >= at && i < end);
+			memset(bits, 0xff, sizeof(bits));
+			bits_clear(bits, at, end);
+			for (uint64_t i = 0; i < BITS; i++)
+				assert_int_equal(bits[i / 64] >> i % 64 & 1,
+						 i < at || i >= end);
 		}
 	}
 }
