@@ -35,7 +35,7 @@ static void on_leave(void *ctx)
 {
 	struct session *session = ctx;
 
-	vm_end(session->vm, VM_END_LEAVE, 0);
+	vm_end_asked(session->vm, VM_END_LEAVE, 0);
 }
 
 int session_open(struct session *session, const struct session_options *options)
@@ -166,7 +166,7 @@ static int run_loaded(struct session *session, const struct session_job *job,
 	if (r >= 0 && ctl)
 		r = ctl_serve(ctl);
 	if (r >= 0)
-		*end = vm_wait(session->vm);
+		vm_wait(session->vm);
 	else
 		grace_begin(session->grace, exit_host(job));
 	if (job->ending)
@@ -176,6 +176,9 @@ static int run_loaded(struct session *session, const struct session_job *job,
 	vm_stop(session->vm);
 	grace_renew(session->grace, 0);
 	ctl_stop(ctl);
+	/* Only now: `quit' may have come after a reset. */
+	if (r >= 0)
+		*end = vm_get_end(session->vm);
 	return r;
 }
 

@@ -467,7 +467,7 @@ static void do_quit(struct vm *vm, char *args,
 {
 	(void)args;
 	(void)listener;
-	vm_end(vm, VM_END_STOPPED, 0);
+	vm_end_asked(vm, VM_END_STOPPED, 0);
 	reply_errno(out, "quit", 0);
 }
 

@@ -127,8 +127,8 @@ int vm_boot(struct vm *vm, const struct boot_config *boot);
  */
 int vm_start(struct vm *vm);
 
-/* Waits until the VM ends; returns how. */
-struct vm_end vm_wait(struct vm *vm);
+/* Waits until the VM ends; vm_get_end() says how. */
+void vm_wait(struct vm *vm);
 
 /*
  * Ends the VM, unless it has ended, and joins its threads.  Blocks for as
@@ -154,6 +154,11 @@ void vm_finish_devices(struct vm *vm);
  * The first reason counts.
  */
 void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
+/*
+ * The same at a user's request, which replaces a reset by the guest: after a reset
+ * the guest may boot again, and the request would be lost.
+ */
+void vm_end_asked(struct vm *vm, enum vm_end_kind kind, int detail);
 
 /*
  * Pauses: no vCPU runs, no device touches guest memory, until vm_resume().

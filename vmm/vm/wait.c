@@ -27,7 +27,7 @@ static void take_signal(struct vm *vm)
 	struct signalfd_siginfo info;
 
 	if (read(vm->signal_fd, &info, sizeof(info)) == sizeof(info))
-		vm_end(vm, VM_END_SIGNAL, (int)info.ssi_signo);
+		vm_end_asked(vm, VM_END_SIGNAL, (int)info.ssi_signo);
 }
 
 /*
@@ -57,7 +57,7 @@ static void fill_poll(const struct vm *vm, struct pollfd fds[3])
 		fds[i] = (struct pollfd){ .fd = fd[i], .events = POLLIN };
 }
 
-struct vm_end vm_wait(struct vm *vm)
+void vm_wait(struct vm *vm)
 {
 	struct pollfd fds[3];
 
@@ -80,7 +80,6 @@ struct vm_end vm_wait(struct vm *vm)
 		if (fds[1].revents)
 			take_signal(vm);
 	}
-	return vm_get_end(vm);
 }
 
 /* The signals that end a VM. */
