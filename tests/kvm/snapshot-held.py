@@ -75,6 +75,9 @@ def run(thaw, guests, suffix, work, rounds, *options):
     while saves < 3 or (held < rounds and saves < 6 * rounds):
         # a is complete; b and c contain what was written since.
         at = saves % 3
+        if not at:
+            for old in paths:
+                shutil.rmtree(old, ignore_errors=True)
         path = paths[at]
         words = ["--base", paths[at - 1]] if at else []
         reply = save(guest, path, *words)

@@ -2,7 +2,8 @@
 /*
  * The log. Its state is two words, atomic and process-wide on purpose: the
  * level, and whether the terminal is raw. They carry no data between threads,
- * so relaxed order is enough. Where errors are kept is each thread's own.
+ * so relaxed order is enough. Where errors are kept is each thread's own, as is
+ * whether it is muted.
  */
 #include "vmm/base/log.h"
 
@@ -21,6 +22,7 @@
 static atomic_int shown_level = LOG_WARN;
 static atomic_bool terminal_is_raw;
 static _Thread_local char *kept_line;
+static _Thread_local bool muted;
 
 void log_set_level(enum log_level level)
 {
@@ -44,6 +46,8 @@ static void emit(enum log_level level, const char *format, va_list ap,
 	size_t room = sizeof(line) - 2, at = sizeof(prefix) - 1;
 	int n;
 
+	if (muted)
+		return;
 	memcpy(line, prefix, at);
 	n = vsnprintf(line + at, room - at, format, ap);
 	at += n < 0 ? 0 : (size_t)n;
@@ -66,6 +70,11 @@ static void emit(enum log_level level, const char *format, va_list ap,
 	line[at++] = '\n';
 	if (write(STDERR_FILENO, line, at) < 0)
 		return; /* standard error is closed */
+}
+
+void log_mute(bool mute)
+{
+	muted = mute;
 }
 
 void log_keep(char *line)

@@ -60,6 +60,12 @@ int log_errno(int err, const char *format, ...)
 int log_fail(int err, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/*
+ * Mutes the calling thread, for what it tries and expects to fail, or ends that:
+ * nothing that it logs is shown or kept.
+ */
+void log_mute(bool mute);
+
 #define LOG_KEPT_BYTES 512
 
 /*

@@ -61,6 +61,9 @@ static const char *save_reason(int err)
 	case ETXTBSY:
 		return "a VM uses the copy of a disk in it as its own disk; save "
 		       "to another directory";
+	case EMLINK:
+		return "it is the base of another snapshot; remove that one "
+		       "first, or save to another directory";
 	case EINVAL:
 		return "not a valid directory name or base";
 	case EOPNOTSUPP:

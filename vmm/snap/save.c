@@ -23,6 +23,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/pio.h"
 #include "vmm/base/racy.h"
+#include "vmm/snap/dependents.h"
 #include "vmm/snap/file.h"
 #include "vmm/snap/parse.h"
 #include "vmm/snap/section.h"
@@ -205,6 +206,8 @@ int snap_save_begin(struct snap_save **out,
 		goto fail;
 	}
 	err = check_kept(s, config->base ? &s->base : config->kept);
+	if (!err)
+		err = snap_check_dependents(&s->staging, s->state.id);
 	if (!err && config->base)
 		err = take_base(s, config->base_name);
 	if (err)
@@ -467,6 +470,9 @@ int snap_save_commit(struct snap_save *s)
 		err = add_disks(s);
 	if (!err)
 		err = write_file(s, SNAP_STATE_NAME, write_state);
+	/* Again: a snapshot with this base may have been saved since. */
+	if (!err)
+		err = snap_check_dependents(&s->staging, s->state.id);
 	if (!err)
 		err = snap_staging_commit(&s->staging);
 	save_free(s);

@@ -27,7 +27,8 @@ struct snap_save;
 struct snap_writer;
 
 struct snap_save_config {
-	const char *path; /* the target directory */
+	/* The target directory; -EMLINK for one that is the base of another. */
+	const char *path;
 	const char *arch; /* arch_name() */
 	/*
 	 * RAM: page-aligned, at increasing addresses; the offset_bytes are

@@ -26,6 +26,7 @@
 #include "vmm/snap/parse.h"
 
 #define RANDOM_DIGITS 8
+#define SUFFIX_BYTES  (1 + RANDOM_DIGITS + 4) /* ".XXXXXXXX.tmp" */
 #define NAME_TRIES    16
 
 /* The state of the target before the save. */
@@ -78,19 +79,26 @@ static bool is_own(const char *name, const struct snap_file *own)
 	return snap_disk_number(own, name) >= 0;
 }
 
-/* Whether @dir is empty, apart from the files of the snapshot @own unless NULL. */
-static bool dir_holds_only(int dir, const struct snap_file *own)
+/* Lists a directory; NULL and errno. */
+static DIR *list(int dir)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
+/* Whether @dir is empty, apart from the files of the snapshot @own unless NULL. */
+static bool dir_holds_only(int dir, const struct snap_file *own)
+{
+	DIR *d = list(dir);
 	struct dirent *entry;
 	unsigned int others = 0;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
+	if (!d)
 		return false;
-	}
 	while (!others && (entry = readdir(d)))
 		others += strcmp(entry->d_name, ".") != 0 &&
 			  strcmp(entry->d_name, "..") != 0 &&
@@ -201,31 +209,39 @@ static int check_target(const struct snap_staging *staging)
 	return what;
 }
 
+bool snap_staging_is_temporary(const char *name)
+{
+	size_t len = strlen(name);
+	const char *end = name + len - SUFFIX_BYTES;
+
+	return *name == '.' && len > SUFFIX_BYTES + 1 && *end == '.' &&
+	       strspn(end + 1, "0123456789abcdef") == RANDOM_DIGITS &&
+	       !strcmp(end + 1 + RANDOM_DIGITS, ".tmp");
+}
+
 /* Whether @entry is ".NAME.XXXXXXXX.tmp". */
 static bool is_temporary(const char *entry, const char *name)
 {
 	size_t len = strlen(name);
 
-	return entry[0] == '.' && !strncmp(entry + 1, name, len) &&
-	       entry[len + 1] == '.' &&
-	       strlen(entry + len + 2) == RANDOM_DIGITS + 4 &&
-	       strspn(entry + len + 2, "0123456789abcdef") == RANDOM_DIGITS &&
-	       !strcmp(entry + len + 2 + RANDOM_DIGITS, ".tmp");
+	return snap_staging_is_temporary(entry) &&
+	       strlen(entry) == 1 + len + SUFFIX_BYTES &&
+	       !strncmp(entry + 1, name, len);
+}
+
+DIR *snap_staging_list(const struct snap_staging *staging)
+{
+	return list(staging->parent_fd);
 }
 
 /* Removes staging directories without a lock: their saver is gone. */
 static void remove_stale(const struct snap_staging *staging)
 {
-	int fd = openat(staging->parent_fd, ".",
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = list(staging->parent_fd);
 	struct dirent *entry;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
+	if (!d)
 		return;
-	}
 	while ((entry = readdir(d))) {
 		CLEANUP_CLOSE int dir = -1;
 

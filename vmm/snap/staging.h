@@ -6,6 +6,7 @@
 #ifndef VMM_SNAP_STAGING_H
 #define VMM_SNAP_STAGING_H
 
+#include <dirent.h>
 #include <stdbool.h>
 
 struct snap_staging {
@@ -22,6 +23,12 @@ struct snap_staging {
  * file system can exchange them. -errno, logged.
  */
 int snap_staging_open(struct snap_staging *staging, const char *path);
+
+/* Whether @name has the form of a staging directory's, of any target. */
+bool snap_staging_is_temporary(const char *name);
+
+/* Lists the directory that the target is in; NULL and errno. */
+DIR *snap_staging_list(const struct snap_staging *staging);
 
 /* The file names of a snapshot, but for those of copies of disks. */
 #define SNAP_FILE_NAMES 5

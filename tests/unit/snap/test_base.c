@@ -151,6 +151,63 @@ static void not_a_base(void **state)
 	free(other);
 }
 
+/* Saving there is refused, and changes nothing. */
+static void refuses_to_replace(const char *path, const char *why)
+{
+	struct snap_save_config config = {
+		.path = path, .arch = ARCH, .ranges = ranges, .range_count = 2
+	};
+	struct capture capture;
+	struct snap_save *save;
+
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(snap_save_begin(&save, &config), -EMLINK);
+	assert_string_equal(capture_end(&capture), why);
+}
+
+static void base_of_others_is_kept(void **state)
+{
+	char *a = path_in(*state, "a"), *b = path_in(*state, "b");
+	char *other = path_in(*state, "other"), *why;
+	struct snap_save_config config = {
+		.path = a, .arch = ARCH, .ranges = ranges, .range_count = 2
+	};
+	struct capture capture;
+	struct snap_save *save;
+	struct snap_file f;
+
+	assert_true(asprintf(&why,
+			     "thaw: snapshot %s: not replaced: it is the base "
+			     "of b\n",
+			     a) > 0);
+	save_page(a, NULL, 10, 1);
+	/* Beside it: no directory, no snapshot, one that is broken. */
+	write_file(*state, "file", (const uint8_t *)"x", 1);
+	save_page(other, NULL, 10, 1);
+	write_file(other, "state", (const uint8_t *)"thaw", 4);
+	/* The dependent comes while another save goes on. */
+	assert_int_equal(snap_save_begin(&save, &config), 0);
+	save_page(b, a, 11, 2);
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(snap_save_commit(save), -EMLINK);
+	assert_string_equal(capture_end(&capture), why);
+	refuses_to_replace(a, why);
+	/* Its own copy has the same contents. */
+	assert_int_equal(snap_open(&f, a, ARCH), 0);
+	assert_int_equal(snap_flatten(&f, a, false), 0);
+	snap_close(&f);
+	assert_int_equal(snap_open(&f, b, ARCH), 0);
+	assert_int_equal(byte_of(&f, 10), 1);
+	snap_close(&f);
+	/* The last one may be replaced, and then nothing depends on the first. */
+	save_page(b, NULL, 11, 3);
+	save_page(a, NULL, 10, 4);
+	free(a);
+	free(b);
+	free(other);
+	free(why);
+}
+
 static void chain_is_bounded(void **state)
 {
 	char *path = path_in(*state, "0"), *next;
@@ -205,6 +262,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pages_come_from_where_they_are,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(not_a_base, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(base_of_others_is_kept, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(chain_is_bounded, set_up,
 						tear_down),
 		cmocka_unit_test(names),
