@@ -5,6 +5,7 @@
  */
 #include <sys/mman.h>
 
+#include "vmm/base/clock.h"
 #include "vmm/pager/private.h"
 
 #define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
@@ -62,6 +63,19 @@ void large_advise(struct pager *pager)
 	}
 }
 
+/*
+ * Collapses one, then rests for as long as that took: a large guest has thousands,
+ * each copied under locks that its vCPUs' faults need as well.
+ */
+static void collapse(struct pager *pager, uint8_t *hva)
+{
+	uint64_t since_ns = clock_now_ns(), until_ns;
+
+	madvise(hva, LARGE_PAGE_BYTES, MADV_COLLAPSE);
+	until_ns = clock_now_ns();
+	pager_sleep_until(pager, until_ns + (until_ns - since_ns));
+}
+
 void large_collapse(struct pager *pager)
 {
 	for (size_t i = 0; is_wanted(pager) && i < pager->source->run_count;
@@ -71,7 +85,6 @@ void large_collapse(struct pager *pager)
 		for (uint64_t at = 0;
 		     at < large.bytes && !pager_is_cancelled(pager);
 		     at += LARGE_PAGE_BYTES)
-			madvise(large.hva + at, LARGE_PAGE_BYTES,
-				MADV_COLLAPSE);
+			collapse(pager, large.hva + at);
 	}
 }
