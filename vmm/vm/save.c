@@ -22,6 +22,9 @@
 #include "vmm/vm/sections.h"
 #include "vmm/vm/snapshot.h"
 
+/* Pages at once with a rate limit, of 1 MiB/s at least, so that a cancel is seen. */
+#define LIMITED_PAGES 32
+
 /* Writes the section for display; describe_about() reads it. */
 static void put_about(const struct vm *vm, struct snap_writer *w)
 {
@@ -242,12 +245,14 @@ static int save_region(struct vm *vm, struct snap_save *save,
 	const struct memory *memory = &vm->machine.memory;
 	uint64_t first = region->offset_bytes / PAGE_BYTES;
 	uint64_t pages = region->size_bytes / PAGE_BYTES;
+	uint64_t step = options->rate_bytes_s ? LIMITED_PAGES :
+						RESIDENT_PAGES_MAX;
 	struct resident resident;
 	int r = 0;
 
 	resident_open(&resident, memory);
-	for (uint64_t i = 0; r >= 0 && i < pages; i += RESIDENT_PAGES_MAX) {
-		uint64_t n = min_u64(pages - i, RESIDENT_PAGES_MAX);
+	for (uint64_t i = 0; r >= 0 && i < pages; i += step) {
+		uint64_t n = min_u64(pages - i, step);
 		uint64_t page = first + i;
 		uint8_t may[RESIDENT_PAGES_MAX];
 		void *hva;
