@@ -33,6 +33,10 @@
 #define ROUNDS	    15
 #define THREADS_MAX 64
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* since Linux 5.14 */
+#endif
+
 /* What is done with each piece. */
 enum step {
 	READ = 1, /* to the memory itself, or to a buffer with COPY */
@@ -220,8 +224,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bench-fill DIRECTORY\n");
 		return 64;
 	}
-	if (count > THREADS_MAX)
-		threads[1] = THREADS_MAX;
+	if (count < 1 || count > THREADS_MAX)
+		threads[1] = count < 1 ? 1 : THREADS_MAX;
 	file = make_file(argv[1]);
 	uffd = uffd_open(0, NULL);
 	if (uffd < 0)

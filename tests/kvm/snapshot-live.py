@@ -190,7 +190,7 @@ def grow(thaw, kernel, work, known, at, count):
     refused(save("--base", last, os.path.join(work, "elsewhere")),
             "same directory")
     # A save that fails loses nothing of what the next one needs.
-    refused(save(at("s0")), "it is the base of another snapshot")
+    refused(save(at("s0")), "not replaced: it is the base of s1")
     live(guest, at("again"), "--base", last)
     expect("pause", guest.ask("pause")[0], 0)
     live(guest, at("paused"), "--base", at("again"))

@@ -61,9 +61,6 @@ static const char *save_reason(int err)
 	case ETXTBSY:
 		return "a VM uses the copy of a disk in it as its own disk; save "
 		       "to another directory";
-	case EMLINK:
-		return "it is the base of another snapshot; remove that one "
-		       "first, or save to another directory";
 	case EINVAL:
 		return "not a valid directory name or base";
 	case EOPNOTSUPP:
@@ -362,16 +359,19 @@ static void reply_saved(FILE *out, const struct vm_save_live *cost)
 	reply_end(&json);
 }
 
-/*
- * The reply to a save that failed with @err: what was logged, @line, where the number
- * alone does not tell.
- */
+/* Whether the number of an error alone does not tell why a save failed. */
+static bool has_own_line(int err)
+{
+	return err == EINVAL || err == EIO || err == ELOOP || err == EMLINK;
+}
+
+/* The reply to a save that failed with @err: what was logged, @line, where it tells. */
 static void reply_unsaved(FILE *out, const char *dir, int err, const char *line)
 {
 	static const char who[] = "snapshot: ";
 	size_t len = sizeof(who) - 1;
 
-	if ((err != EINVAL && err != EIO && err != ELOOP) || !*line)
+	if (!has_own_line(err) || !*line)
 		reply_result(out, "snapshot", dir, save_reason(err));
 	else if (strncmp(line, who, len) == 0)
 		reply_result(out, "snapshot", dir, line + len);

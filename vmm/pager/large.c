@@ -3,12 +3,16 @@
  * Large pages, 2 MiB of anonymous memory, where the source has contents for all
  * of one.  All is advice to the kernel.
  */
+#include <errno.h>
 #include <sys/mman.h>
 
 #include "vmm/base/clock.h"
 #include "vmm/pager/private.h"
 
 #define LARGE_PAGE_BYTES (UINT64_C(2) * MIB)
+
+/* The longest rest between two. */
+#define REST_NS (UINT64_C(10) * 1000 * 1000)
 
 /* Each advice may split a host mapping, of which a process has 65530. */
 #define ADVISED_MAX 4096
@@ -69,11 +73,15 @@ void large_advise(struct pager *pager)
  */
 static void collapse(struct pager *pager, uint8_t *hva)
 {
-	uint64_t since_ns = clock_now_ns(), until_ns;
+	uint64_t since_ns = clock_now_ns(), now_ns;
 
-	madvise(hva, LARGE_PAGE_BYTES, MADV_COLLAPSE);
-	until_ns = clock_now_ns();
-	pager_sleep_until(pager, until_ns + (until_ns - since_ns));
+	/* Nothing was done: the kernel does not have this. */
+	if (madvise(hva, LARGE_PAGE_BYTES, MADV_COLLAPSE) < 0 &&
+	    errno == EINVAL)
+		return;
+	now_ns = clock_now_ns();
+	/* The time may be that of a process that was stopped. */
+	pager_sleep_until(pager, now_ns + min_u64(now_ns - since_ns, REST_NS));
 }
 
 void large_collapse(struct pager *pager)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "vmm/base/bytes.h"
+#include "vmm/base/cleanup.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/base/pio.h"
@@ -56,6 +57,7 @@ struct snap_save {
 	struct snap_state state;
 	char base_name[SNAP_BASE_NAME_BYTES + 1]; /* "": no base */
 	struct snap_file base;
+	int base_lock; /* see snap_lock_base(); -1: none */
 };
 
 /* Also removes the temporary directory, unless it was committed. */
@@ -63,6 +65,8 @@ static void save_free(struct snap_save *s)
 {
 	if (s->memory_fd >= 0)
 		close(s->memory_fd);
+	if (s->base_lock >= 0)
+		close(s->base_lock);
 	for (unsigned int i = 0; i < SNAP_DISKS_MAX; i++)
 		if (s->disk_bytes[i])
 			close(s->disk_fds[i]);
@@ -117,6 +121,7 @@ static int take_base(struct snap_save *s, const char *name)
 {
 	const struct snap_file *base = &s->base;
 	unsigned int chain = 1;
+	int err;
 
 	for (const struct snap_file *at = base; at; at = at->base)
 		chain++;
@@ -136,7 +141,8 @@ static int take_base(struct snap_save *s, const char *name)
 				base->path);
 	snprintf(s->base_name, sizeof(s->base_name), "%s", name);
 	s->state.has_base = true;
-	return snap_index_take_base(&s->index, base);
+	err = snap_lock_base(&s->staging, name, base, &s->base_lock);
+	return err ? err : snap_index_take_base(&s->index, base);
 }
 
 static int save_init(struct snap_save *s, const struct snap_save_config *config)
@@ -192,7 +198,7 @@ int snap_save_begin(struct snap_save **out,
 			snap_close(config->base);
 		return log_errno(ENOMEM, "snapshot %s", config->path);
 	}
-	s->memory_fd = -1;
+	s->memory_fd = s->base_lock = -1;
 	if (config->base) {
 		s->base = *config->base;
 		*config->base = (struct snap_file){ .path = NULL };
@@ -457,6 +463,19 @@ const uint8_t *snap_save_id(const struct snap_save *s)
 	return s->state.id;
 }
 
+/* Renames the snapshot, while no other save makes it useless, or becomes so by it. */
+static int put_in_place(struct snap_save *s)
+{
+	CLEANUP_CLOSE int lock = -1;
+	int err = snap_staging_sync(&s->staging);
+
+	if (!err && s->base_name[0])
+		err = snap_recheck_base(&s->staging, s->base_name, &s->base);
+	if (!err)
+		err = snap_lock_target(&s->staging, s->state.id, &lock);
+	return err ? err : snap_staging_commit(&s->staging);
+}
+
 int snap_save_commit(struct snap_save *s)
 {
 	int err = finish_memory(s);
@@ -470,11 +489,8 @@ int snap_save_commit(struct snap_save *s)
 		err = add_disks(s);
 	if (!err)
 		err = write_file(s, SNAP_STATE_NAME, write_state);
-	/* Again: a snapshot with this base may have been saved since. */
 	if (!err)
-		err = snap_check_dependents(&s->staging, s->state.id);
-	if (!err)
-		err = snap_staging_commit(&s->staging);
+		err = put_in_place(s);
 	save_free(s);
 	return err;
 }

@@ -107,16 +107,20 @@ static bool dir_holds_only(int dir, const struct snap_file *own)
 	return !others;
 }
 
-/* Whether @dir contains a `state` with the right magic. */
-static bool dir_is_snapshot(int dir)
+int snap_staging_check_magic(int dir)
 {
 	CLEANUP_CLOSE int fd =
 		openat(dir, SNAP_STATE_NAME,
 		       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	char magic[SNAP_MAGIC_BYTES];
+	ssize_t n = fd < 0 ? -1 : pread(fd, magic, sizeof(magic), 0);
 
-	return fd >= 0 && pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
-	       !memcmp(magic, SNAP_STATE_MAGIC, sizeof(magic));
+	if (n < 0)
+		return -errno;
+	return n == sizeof(magic) &&
+			       !memcmp(magic, SNAP_STATE_MAGIC, sizeof(magic)) ?
+		       0 :
+		       -ENOENT;
 }
 
 /*
@@ -172,7 +176,7 @@ static int look_at_target(const struct snap_staging *staging)
 		return errno == ENOTDIR || errno == ELOOP ? SOMETHING_ELSE :
 							    -errno;
 	}
-	if (dir_is_snapshot(dir)) {
+	if (snap_staging_check_magic(dir) == 0) {
 		if (!is_only_snapshot(staging, dir))
 			return SNAPSHOT_AND_MORE;
 		return has_disk_in_use(dir) ? SNAPSHOT_IN_USE : SNAPSHOT;
@@ -304,8 +308,10 @@ static int split_path(struct snap_staging *staging, const char *path)
 	staging->name = strdup(slash ? slash + 1 : copy);
 	if (!staging->name)
 		return log_errno(ENOMEM, "snapshot");
+	/* A save would take one with a staging directory's name for a stale one. */
 	if (!*staging->name || !strcmp(staging->name, ".") ||
-	    !strcmp(staging->name, ".."))
+	    !strcmp(staging->name, "..") ||
+	    snap_staging_is_temporary(staging->name))
 		return log_fail(EINVAL,
 				"snapshot %s: not a valid directory name",
 				path);
@@ -435,12 +441,17 @@ static int rename_into_place(struct snap_staging *staging, unsigned int flags)
 	return 0;
 }
 
+int snap_staging_sync(const struct snap_staging *staging)
+{
+	return fsync(staging->dir_fd) ?
+		       log_errno(errno, "snapshot %s: sync", staging->path) :
+		       0;
+}
+
 int snap_staging_commit(struct snap_staging *staging)
 {
 	int what, err;
 
-	if (fsync(staging->dir_fd))
-		return log_errno(errno, "snapshot %s: sync", staging->path);
 	what = check_target(staging);
 	if (what < 0)
 		return what;

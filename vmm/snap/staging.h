@@ -27,6 +27,9 @@ int snap_staging_open(struct snap_staging *staging, const char *path);
 /* Whether @name has the form of a staging directory's, of any target. */
 bool snap_staging_is_temporary(const char *name);
 
+/* 0: the directory has a `state` with the right magic; else -errno, silent. */
+int snap_staging_check_magic(int dir);
+
 /* Lists the directory that the target is in; NULL and errno. */
 DIR *snap_staging_list(const struct snap_staging *staging);
 
@@ -34,7 +37,10 @@ DIR *snap_staging_list(const struct snap_staging *staging);
 #define SNAP_FILE_NAMES 5
 extern const char *const snap_file_names[SNAP_FILE_NAMES];
 
-/* Syncs the staging directory and moves it into place; -errno, logged. */
+/* Syncs the staging directory; -errno, logged. */
+int snap_staging_sync(const struct snap_staging *staging);
+
+/* Moves it into place after that; -errno, logged. */
 int snap_staging_commit(struct snap_staging *staging);
 
 /* Removes the staging directory if it still exists, and frees. */

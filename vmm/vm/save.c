@@ -245,8 +245,8 @@ static int save_region(struct vm *vm, struct snap_save *save,
 	const struct memory *memory = &vm->machine.memory;
 	uint64_t first = region->offset_bytes / PAGE_BYTES;
 	uint64_t pages = region->size_bytes / PAGE_BYTES;
-	uint64_t step = options->rate_bytes_s ? LIMITED_PAGES :
-						RESIDENT_PAGES_MAX;
+	uint64_t step =
+		options->rate_bytes_s ? LIMITED_PAGES : RESIDENT_PAGES_MAX;
 	struct resident resident;
 	int r = 0;
 

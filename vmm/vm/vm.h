@@ -151,7 +151,7 @@ void vm_finish_devices(struct vm *vm);
 
 /*
  * Makes the VM end.  Any thread (a vCPU's and the loop's included), does not wait.
- * The first reason counts.
+ * The first reason counts, but for vm_end_asked().
  */
 void vm_end(struct vm *vm, enum vm_end_kind kind, int detail);
 /*

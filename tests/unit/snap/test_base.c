@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -151,30 +152,45 @@ static void not_a_base(void **state)
 	free(other);
 }
 
-/* Saving there is refused, and changes nothing. */
-static void refuses_to_replace(const char *path, const char *why)
+/* Begins a save at @path on the base, NULL: none; NULL: refused, with @err and @why. */
+static struct snap_save *begin(const char *path, const char *base, int err,
+			       const char *why)
 {
 	struct snap_save_config config = {
 		.path = path, .arch = ARCH, .ranges = ranges, .range_count = 2
 	};
 	struct capture capture;
 	struct snap_save *save;
+	struct snap_file file;
+
+	if (base) {
+		assert_int_equal(snap_open(&file, base, ARCH), 0);
+		config.base = &file;
+		config.base_name = strrchr(base, '/') + 1;
+	}
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(snap_save_begin(&save, &config), err);
+	assert_string_equal(capture_end(&capture), why);
+	return save;
+}
+
+/* Commits a save that must be refused. */
+static void refuses_to_commit(struct snap_save *save, int err, const char *why)
+{
+	struct capture capture;
 
 	capture_start(&capture, STDERR_FILENO);
-	assert_int_equal(snap_save_begin(&save, &config), -EMLINK);
+	assert_int_equal(snap_save_commit(save), err);
 	assert_string_equal(capture_end(&capture), why);
 }
 
 static void base_of_others_is_kept(void **state)
 {
 	char *a = path_in(*state, "a"), *b = path_in(*state, "b");
-	char *other = path_in(*state, "other"), *why;
-	struct snap_save_config config = {
-		.path = a, .arch = ARCH, .ranges = ranges, .range_count = 2
-	};
-	struct capture capture;
+	char *other = path_in(*state, "other"), *there = path_in(other, "b");
 	struct snap_save *save;
 	struct snap_file f;
+	char *why;
 
 	assert_true(asprintf(&why,
 			     "thaw: snapshot %s: not replaced: it is the base "
@@ -186,12 +202,10 @@ static void base_of_others_is_kept(void **state)
 	save_page(other, NULL, 10, 1);
 	write_file(other, "state", (const uint8_t *)"thaw", 4);
 	/* The dependent comes while another save goes on. */
-	assert_int_equal(snap_save_begin(&save, &config), 0);
+	save = begin(a, NULL, 0, "");
 	save_page(b, a, 11, 2);
-	capture_start(&capture, STDERR_FILENO);
-	assert_int_equal(snap_save_commit(save), -EMLINK);
-	assert_string_equal(capture_end(&capture), why);
-	refuses_to_replace(a, why);
+	refuses_to_commit(save, -EMLINK, why);
+	assert_null(begin(a, NULL, -EMLINK, why));
 	/* Its own copy has the same contents. */
 	assert_int_equal(snap_open(&f, a, ARCH), 0);
 	assert_int_equal(snap_flatten(&f, a, false), 0);
@@ -199,13 +213,85 @@ static void base_of_others_is_kept(void **state)
 	assert_int_equal(snap_open(&f, b, ARCH), 0);
 	assert_int_equal(byte_of(&f, 10), 1);
 	snap_close(&f);
-	/* The last one may be replaced, and then nothing depends on the first. */
-	save_page(b, NULL, 11, 3);
+	/* Elsewhere, it is no dependent of what is here. */
+	fixture_clean(path_in(*state, "other"));
+	assert_int_equal(mkdir(other, 0700), 0);
+	assert_int_equal(rename(b, there), 0);
+	assert_int_equal(symlink("other/b", b), 0);
 	save_page(a, NULL, 10, 4);
+	assert_int_equal(unlink(b), 0);
 	free(a);
 	free(b);
 	free(other);
+	free(there);
 	free(why);
+}
+
+static void base_of_a_save_is_kept(void **state)
+{
+	char *a = path_in(*state, "a"), *b = path_in(*state, "b");
+	char *away = path_in(*state, "away"), *why;
+	struct snap_save *save, *other;
+	struct snap_file f;
+
+	save_page(a, NULL, 10, 1);
+	save = begin(b, a, 0, "");
+	other = begin(a, NULL, 0, "");
+	assert_true(asprintf(&why,
+			     "thaw: snapshot %s: not replaced: it is the base "
+			     "of one that is being saved\n",
+			     a) > 0);
+	refuses_to_commit(other, -EMLINK, why);
+	free(why);
+	assert_int_equal(snap_save_commit(save), 0);
+	assert_int_equal(snap_open(&f, b, ARCH), 0);
+	snap_close(&f);
+	/* A base that is gone is noticed. */
+	save = begin(b, a, 0, "");
+	assert_int_equal(rename(a, away), 0);
+	assert_true(asprintf(&why,
+			     "thaw: snapshot %s: its base a was replaced or "
+			     "removed meanwhile\n",
+			     b) > 0);
+	refuses_to_commit(save, -EINVAL, why);
+	free(why);
+	free(a);
+	free(b);
+	free(away);
+}
+
+/* What cannot be read may be a dependent, and nothing depends on a staging directory. */
+static void doubt_keeps_the_base(void **state)
+{
+	char *a = path_in(*state, "a"), *b = path_in(*state, "b");
+	char *hidden = path_in(*state, ".b.0123abcd.tmp"), *why;
+	struct snap_file f;
+	uint8_t *bytes;
+	size_t len;
+
+	save_page(a, NULL, 10, 1);
+	save_page(b, a, 11, 2);
+	bytes = read_file(b, "state", &len);
+	bytes[8] = 99; /* the format version */
+	write_file(b, "state", bytes, len);
+	free(bytes);
+	assert_true(asprintf(&why,
+			     "thaw: snapshot %s: not replaced: it may be the "
+			     "base of b, which cannot be read: Protocol not "
+			     "supported\n",
+			     a) > 0);
+	assert_null(begin(a, NULL, -EPROTONOSUPPORT, why));
+	free(why);
+	assert_true(asprintf(&why,
+			     "thaw: snapshot %s: not a valid directory name\n",
+			     hidden) > 0);
+	assert_null(begin(hidden, NULL, -EINVAL, why));
+	assert_int_equal(snap_open(&f, a, ARCH), 0);
+	snap_close(&f);
+	free(why);
+	free(a);
+	free(b);
+	free(hidden);
 }
 
 static void chain_is_bounded(void **state)
@@ -263,6 +349,10 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(not_a_base, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(base_of_others_is_kept, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(base_of_a_save_is_kept, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(doubt_keeps_the_base, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(chain_is_bounded, set_up,
 						tear_down),
