@@ -196,6 +196,8 @@ def grow(thaw, kernel, work, known, at, count):
     live(guest, at("paused"), "--base", at("again"))
     live(guest, at("unchanged"), "--base", at("paused"))
     expect("resume", guest.ask("resume")[0], 0)
+    # So that the last one has pages of its own.
+    progress(guest, known, len(LINE.findall(guest.output())) + 2)
     done = save("--stop", "--base", at("unchanged"), at("stopped"))
     expect("stop", (done.returncode, done.stderr.decode(), guest.wait_end()),
            (0, "", 0))
