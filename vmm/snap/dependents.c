@@ -30,7 +30,8 @@ static int open_beside(const struct snap_staging *staging, const char *name)
 	int fd = open_beneath(staging->parent_fd, name, O_RDONLY | O_DIRECTORY,
 			      0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 
-	if (fd != -ENOSYS)
+	/* Containers may refuse a system call that they do not know. */
+	if (fd != -ENOSYS && fd != -EPERM)
 		return fd;
 	fd = openat(staging->parent_fd, name,
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
