@@ -22,6 +22,8 @@ bench() {
 }
 
 bench restore --rounds 5
+printf '\n== fill\n\n'
+build/tests/bench/bench-fill "${TMPDIR:-/var/tmp}" || failed="$failed fill"
 bench pager --markdown --pairs 5 --pages 8192 --run-pages 1,16,32,64,128,256 \
 	--pagers uffd,eager --memory anon
 bench disk

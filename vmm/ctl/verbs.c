@@ -362,7 +362,8 @@ static void reply_saved(FILE *out, const struct vm_save_live *cost)
 /* Whether the number of an error alone does not tell why a save failed. */
 static bool has_own_line(int err)
 {
-	return err == EINVAL || err == EIO || err == ELOOP || err == EMLINK;
+	return err == EINVAL || err == EIO || err == ELOOP || err == EMLINK ||
+	       err == EPROTONOSUPPORT || err == EMFILE || err == ENFILE;
 }
 
 /* The reply to a save that failed with @err: what was logged, @line, where it tells. */

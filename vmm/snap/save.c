@@ -463,7 +463,7 @@ const uint8_t *snap_save_id(const struct snap_save *s)
 	return s->state.id;
 }
 
-/* Renames the snapshot, while no other save makes it useless, or becomes so by it. */
+/* Renames the snapshot, under the locks that dependents.h describes. */
 static int put_in_place(struct snap_save *s)
 {
 	CLEANUP_CLOSE int lock = -1;

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/log.h"
 #include "vmm/snap/file.h"
@@ -169,6 +170,7 @@ static int look_at_target(const struct snap_staging *staging)
 	CLEANUP_CLOSE int dir =
 		openat(staging->parent_fd, staging->name,
 		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int err;
 
 	if (dir < 0) {
 		if (errno == ENOENT)
@@ -176,7 +178,10 @@ static int look_at_target(const struct snap_staging *staging)
 		return errno == ENOTDIR || errno == ELOOP ? SOMETHING_ELSE :
 							    -errno;
 	}
-	if (snap_staging_check_magic(dir) == 0) {
+	err = snap_staging_check_magic(dir);
+	if (err && !snap_staging_is_nothing(err))
+		return err;
+	if (!err) {
 		if (!is_only_snapshot(staging, dir))
 			return SNAPSHOT_AND_MORE;
 		return has_disk_in_use(dir) ? SNAPSHOT_IN_USE : SNAPSHOT;
@@ -211,6 +216,18 @@ static int check_target(const struct snap_staging *staging)
 				"its own disk; not replaced",
 				staging->path);
 	return what;
+}
+
+bool snap_staging_is_nothing(int err)
+{
+	static const int nothing[] = { ENOENT, ENOTDIR,	    ELOOP,  EXDEV,
+				       EACCES, EBADMSG,	    ESPIPE, EISDIR,
+				       ENXIO,  ENAMETOOLONG };
+
+	for (size_t i = 0; i < ARRAY_SIZE(nothing); i++)
+		if (err == -nothing[i])
+			return true;
+	return false;
 }
 
 bool snap_staging_is_temporary(const char *name)

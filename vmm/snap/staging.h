@@ -30,6 +30,12 @@ bool snap_staging_is_temporary(const char *name);
 /* 0: the directory has a `state` with the right magic; else -errno, silent. */
 int snap_staging_check_magic(int dir);
 
+/*
+ * Whether the -errno of looking for a snapshot says that there is none which this user
+ * could restore; else the host cannot say.
+ */
+bool snap_staging_is_nothing(int err);
+
 /* Lists the directory that the target is in; NULL and errno. */
 DIR *snap_staging_list(const struct snap_staging *staging);
 

@@ -194,7 +194,8 @@ static void base_of_others_is_kept(void **state)
 
 	assert_true(asprintf(&why,
 			     "thaw: snapshot %s: not replaced: it is the base "
-			     "of b\n",
+			     "of b; remove that one first, or save "
+			     "elsewhere\n",
 			     a) > 0);
 	save_page(a, NULL, 10, 1);
 	/* Beside it: no directory, no snapshot, one that is broken. */
@@ -232,6 +233,7 @@ static void base_of_a_save_is_kept(void **state)
 	char *a = path_in(*state, "a"), *b = path_in(*state, "b");
 	char *away = path_in(*state, "away"), *why;
 	struct snap_save *save, *other;
+	struct capture capture;
 	struct snap_file f;
 
 	save_page(a, NULL, 10, 1);
@@ -242,6 +244,12 @@ static void base_of_a_save_is_kept(void **state)
 			     "of one that is being saved\n",
 			     a) > 0);
 	refuses_to_commit(other, -EMLINK, why);
+	/* Nor by its own copy, which this save would not be locked with. */
+	assert_int_equal(snap_open(&f, a, ARCH), 0);
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(snap_flatten(&f, a, false), -EMLINK);
+	assert_string_equal(capture_end(&capture), why);
+	snap_close(&f);
 	free(why);
 	assert_int_equal(snap_save_commit(save), 0);
 	assert_int_equal(snap_open(&f, b, ARCH), 0);
@@ -258,6 +266,45 @@ static void base_of_a_save_is_kept(void **state)
 	free(a);
 	free(b);
 	free(away);
+}
+
+/* A base that was named by a link is one all the same. */
+static void base_behind_a_link_is_kept(void **state)
+{
+	char *a = path_in(*state, "a"), *b = path_in(*state, "b");
+	char *link = path_in(*state, "current"), *why;
+
+	save_page(a, NULL, 10, 1);
+	assert_int_equal(symlink("a", link), 0);
+	save_page(b, link, 11, 2);
+	assert_true(asprintf(&why,
+			     "thaw: snapshot %s: not replaced: it is the base "
+			     "of b; remove that one first, or save "
+			     "elsewhere\n",
+			     a) > 0);
+	assert_null(begin(a, NULL, -EMLINK, why));
+	assert_int_equal(unlink(link), 0);
+	free(why);
+	free(a);
+	free(b);
+	free(link);
+}
+
+/* Two saves that replace the same snapshot follow each other. */
+static void replaced_by_two(void **state)
+{
+	char *a = path_in(*state, "a");
+	struct snap_save *first, *second;
+	struct snap_file f;
+
+	save_page(a, NULL, 10, 1);
+	first = begin(a, NULL, 0, "");
+	second = begin(a, NULL, 0, "");
+	assert_int_equal(snap_save_commit(first), 0);
+	assert_int_equal(snap_save_commit(second), 0);
+	assert_int_equal(snap_open(&f, a, ARCH), 0);
+	snap_close(&f);
+	free(a);
 }
 
 /* What cannot be read may be a dependent, and nothing depends on a staging directory. */
@@ -351,6 +398,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(base_of_others_is_kept, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(base_of_a_save_is_kept, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(base_behind_a_link_is_kept,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(replaced_by_two, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(doubt_keeps_the_base, set_up,
 						tear_down),
