@@ -113,13 +113,17 @@ def status_of(guest):
 
 
 def failures_of(guest):
-    return json.loads(guest.ask("stats")[1])["failures"]
+    """How often the page that failed most often has."""
+    pages = [line.split(":")[1] for line in guest.errors().splitlines()
+             if "the guest waits" in line]
+    return max(map(pages.count, pages), default=0)
 
 
 def wait_standing(guest, failures=1):
-    """Waits until it reports that it waits for memory, with so many failures; three
-    times, as between a failure and the wait for it there may be none that waits, while
-    one that waited before a retry is still waking up."""
+    """Waits until it reports that it waits for memory, for a page with so many
+    failures (each vCPU has its own); three times, as between a failure and the wait for
+    it there may be none that waits, while one that waited before a retry is still
+    waking up."""
     seen = []
 
     def stands():
