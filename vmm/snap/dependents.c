@@ -126,30 +126,33 @@ static bool is_candidate(const struct snap_staging *staging, const char *name)
 	       !snap_staging_is_temporary(name);
 }
 
+/* Logs that the directory of the target cannot be read; -errno. */
+static int cannot_list(const struct snap_staging *staging)
+{
+	return log_errno(errno, "snapshot %s: read the directory",
+			 staging->path);
+}
+
 /* Refuses if one of the snapshots beside the target, @base, depends on it. */
 static int check_all(const struct snap_staging *staging,
 		     const struct snap_file *base)
 {
 	DIR *d = snap_staging_list(staging);
-	struct dirent *entry = NULL;
-	int err = d ? 0 : -errno;
+	struct dirent *entry;
+	int err = 0;
 
-	while (!err) {
+	if (!d)
+		return cannot_list(staging);
+	do {
 		errno = 0;
 		entry = readdir(d);
-		if (!entry) {
-			err = -errno;
-			break;
-		}
-		if (is_candidate(staging, entry->d_name))
+		if (!entry && errno)
+			err = cannot_list(staging);
+		else if (entry && is_candidate(staging, entry->d_name))
 			err = check_one(staging, entry->d_name, base);
-	}
-	if (d)
-		closedir(d);
-	return err && !entry ?
-		       log_errno(-err, "snapshot %s: read the directory",
-				 staging->path) :
-		       err;
+	} while (entry && !err);
+	closedir(d);
+	return err;
 }
 
 /*
