@@ -20,11 +20,11 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmm/arch.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/clock.h"
 #include "vmm/mem/uffd_probe.h"
 
 #define FILE_BYTES  (64 * MIB)
@@ -71,14 +71,6 @@ static void must(bool ok, const char *what)
 		perror(what);
 		exit(1);
 	}
-}
-
-static double now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
 static uint32_t check(const uint8_t *piece)
@@ -161,7 +153,8 @@ static double run(const struct way *way, unsigned int threads, int file,
 	struct part parts[THREADS_MAX];
 	void *whole;
 	uint8_t *to = fresh(way, uffd, &whole);
-	double start = now_us(), us;
+	uint64_t start_ns = clock_now_ns();
+	double us;
 	uint8_t *mapping =
 		mmap(NULL, FILE_BYTES, PROT_READ, MAP_SHARED, file, 0);
 	uint64_t pieces = FILE_BYTES / PIECE_BYTES;
@@ -184,7 +177,7 @@ static double run(const struct way *way, unsigned int threads, int file,
 	for (unsigned int i = 0; i < threads; i++)
 		pthread_join(parts[i].thread, NULL);
 	munmap(mapping, FILE_BYTES);
-	us = now_us() - start;
+	us = (double)(clock_now_ns() - start_ns) / 1e3;
 	munmap(whole, FILE_BYTES + LARGE_BYTES);
 	return us / (FILE_BYTES / PAGE_BYTES);
 }

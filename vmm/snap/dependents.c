@@ -19,6 +19,7 @@
 
 #include "vmm/base/beneath.h"
 #include "vmm/base/cleanup.h"
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 #include "vmm/snap/file.h"
 #include "vmm/snap/parse.h"
@@ -44,7 +45,7 @@ static int open_beside(const struct snap_staging *staging, const char *name)
 
 /*
  * Reads the `state` of directory @name beside the target; 0, or -errno, silent.
- * close_read() follows in any case.
+ * snap_close() follows in any case.
  */
 static int read_beside(struct snap_file *f, const struct snap_staging *staging,
 		       const char *name)
@@ -59,12 +60,6 @@ static int read_beside(struct snap_file *f, const struct snap_staging *staging,
 	err = snap_open_state(f, name, dir, ".", NULL);
 	log_mute(false);
 	return err;
-}
-
-static void close_read(struct snap_file *f)
-{
-	if (f->path)
-		snap_close(f);
 }
 
 /* Whether @name beside the target leads to the open snapshot @f; -errno. */
@@ -105,7 +100,7 @@ static int check_one(const struct snap_staging *staging, const char *name,
 
 	if (r == 0)
 		r = has_base(staging, &f, base);
-	close_read(&f);
+	snap_close(&f);
 	if (r < 0 && !snap_staging_is_nothing(r))
 		return log_errno(-r,
 				 "snapshot %s: not replaced: it may be the "
@@ -217,7 +212,7 @@ static int check_target(const struct snap_staging *staging,
 	if (!err && target.path &&
 	    memcmp(target.id, id, sizeof(target.id)) != 0)
 		err = check_all(staging, &target);
-	close_read(&target);
+	snap_close(&target);
 	return err;
 }
 
@@ -230,8 +225,7 @@ int snap_check_dependents(const struct snap_staging *staging,
 int snap_lock_target(const struct snap_staging *staging,
 		     const uint8_t id[SNAP_ID_BYTES], int *lock)
 {
-	static const struct timespec wait = { .tv_nsec =
-						      LOCK_TRY_MS * 1000000L };
+	const struct timespec wait = clock_timespec(LOCK_TRY_MS * NS_PER_MS);
 	int err = -EAGAIN;
 
 	*lock = -1;

@@ -152,6 +152,15 @@ static void not_a_base(void **state)
 	free(other);
 }
 
+/* The line about a save to @path, to be freed. */
+static char *line_about(const char *path, const char *why)
+{
+	char *line;
+
+	assert_true(asprintf(&line, "thaw: snapshot %s: %s\n", path, why) > 0);
+	return line;
+}
+
 /* Begins a save at @path on the base, NULL: none; NULL: refused, with @err and @why. */
 static struct snap_save *begin(const char *path, const char *base, int err,
 			       const char *why)
@@ -192,11 +201,9 @@ static void base_of_others_is_kept(void **state)
 	struct snap_file f;
 	char *why;
 
-	assert_true(asprintf(&why,
-			     "thaw: snapshot %s: not replaced: it is the base "
-			     "of b; remove that one first, or save "
-			     "elsewhere\n",
-			     a) > 0);
+	why = line_about(a, "not replaced: it is the base "
+			    "of b; remove that one first, or save "
+			    "elsewhere");
 	save_page(a, NULL, 10, 1);
 	/* Beside it: no directory, no snapshot, one that is broken. */
 	write_file(*state, "file", (const uint8_t *)"x", 1);
@@ -239,10 +246,8 @@ static void base_of_a_save_is_kept(void **state)
 	save_page(a, NULL, 10, 1);
 	save = begin(b, a, 0, "");
 	other = begin(a, NULL, 0, "");
-	assert_true(asprintf(&why,
-			     "thaw: snapshot %s: not replaced: it is the base "
-			     "of one that is being saved\n",
-			     a) > 0);
+	why = line_about(a, "not replaced: it is the base "
+			    "of one that is being saved");
 	refuses_to_commit(other, -EMLINK, why);
 	/* Nor by its own copy, which this save would not be locked with. */
 	assert_int_equal(snap_open(&f, a, ARCH), 0);
@@ -257,10 +262,8 @@ static void base_of_a_save_is_kept(void **state)
 	/* A base that is gone is noticed. */
 	save = begin(b, a, 0, "");
 	assert_int_equal(rename(a, away), 0);
-	assert_true(asprintf(&why,
-			     "thaw: snapshot %s: its base a was replaced or "
-			     "removed meanwhile\n",
-			     b) > 0);
+	why = line_about(b, "its base a was replaced or "
+			    "removed meanwhile");
 	refuses_to_commit(save, -EINVAL, why);
 	free(why);
 	free(a);
@@ -277,11 +280,9 @@ static void base_behind_a_link_is_kept(void **state)
 	save_page(a, NULL, 10, 1);
 	assert_int_equal(symlink("a", link), 0);
 	save_page(b, link, 11, 2);
-	assert_true(asprintf(&why,
-			     "thaw: snapshot %s: not replaced: it is the base "
-			     "of b; remove that one first, or save "
-			     "elsewhere\n",
-			     a) > 0);
+	why = line_about(a, "not replaced: it is the base "
+			    "of b; remove that one first, or save "
+			    "elsewhere");
 	assert_null(begin(a, NULL, -EMLINK, why));
 	assert_int_equal(unlink(link), 0);
 	free(why);
@@ -322,16 +323,12 @@ static void doubt_keeps_the_base(void **state)
 	bytes[8] = 99; /* the format version */
 	write_file(b, "state", bytes, len);
 	free(bytes);
-	assert_true(asprintf(&why,
-			     "thaw: snapshot %s: not replaced: it may be the "
-			     "base of b, which cannot be read: Protocol not "
-			     "supported\n",
-			     a) > 0);
+	why = line_about(a, "not replaced: it may be the "
+			    "base of b, which cannot be read: Protocol not "
+			    "supported");
 	assert_null(begin(a, NULL, -EPROTONOSUPPORT, why));
 	free(why);
-	assert_true(asprintf(&why,
-			     "thaw: snapshot %s: not a valid directory name\n",
-			     hidden) > 0);
+	why = line_about(hidden, "not a valid directory name");
 	assert_null(begin(hidden, NULL, -EINVAL, why));
 	assert_int_equal(snap_open(&f, a, ARCH), 0);
 	snap_close(&f);
